@@ -1,0 +1,110 @@
+"""The contracts of the lab: a row, and what flows between environments, memory, loop and agents.
+
+A *row* is what the agent saw at one moment and what it did there:
+``(obs, reward, discount, first, last, action, extras)``. Reward and discount arrive *with* the observation they
+led to. The last observation of an episode is a row of its own; the action on it is ignored and the next row is
+``first``. So transition t -> t+1 exists if and only if row t is not ``last``.
+
+``discount`` is 0 where the rules ended the game, +1 where it goes on, -1 where it goes on and the other side moves.
+A time limit is ``last`` with a discount that is not 0. A lost life is discount 0 with neither ``first`` nor ``last``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple, Protocol
+
+Array = Any  # a torch tensor on the learner's device; shapes stand beside each field
+
+
+class Spec(NamedTuple):
+    """What a learner must know of an environment."""
+
+    obs_shape: tuple[int, ...]  # of ONE frame as stored: (H, W), (H, W, C) for images, (D,) for vectors
+    obs_dtype: str  # "uint8" for images, "float32" for vectors
+    stack: int = 1  # how many frames an observation holds
+    num_actions: int = 0  # discrete 0..num_actions-1, or ...
+    action_dim: int = 0  # ... continuous, each in [-1, 1]
+    rules: Any = None  # a game's compiled rules, for search
+
+    @property
+    def action_shape(self) -> tuple[int, ...]:
+        return (self.action_dim,) if self.action_dim else ()
+
+    @property
+    def action_dtype(self) -> str:
+        return "float32" if self.action_dim else "int64"
+
+
+class TimeStep(NamedTuple):
+    """N environments at one moment; every array is [N, ...] on the learner's device."""
+
+    obs: Array  # [N, stack, *obs_shape], zeros before `first`; the ring stores the newest frame only
+    reward: Array  # float32 [N], in the view of the side that moved at the row before
+    discount: Array  # float32 [N]
+    first: Array  # bool [N]
+    last: Array  # bool [N]
+    legal: Array | None = None  # bool [N, A]; at least one True in every row, `last` rows included
+    state: Any = None  # opaque handle for search; never stored
+
+
+class Act(NamedTuple):
+    """What an agent did at one moment."""
+
+    action: Array  # int64 [N] or float32 [N, action_dim]
+    extras: dict[str, Array] = {}  # noqa: RUF012  columns stored with the row, e.g. logp, value  [N, ...]
+    memory: Any = None  # recurrent state after this moment
+
+
+class Batch(NamedTuple):
+    """B windows of L rows, [B, L, ...]. Read only: rows of `obs` may share memory."""
+
+    obs: Array  # [B, L, stack, *obs_shape]
+    action: Array  # [B, L] or [B, L, action_dim]
+    reward: Array  # [B, L]
+    discount: Array  # [B, L]
+    first: Array  # [B, L]
+    last: Array  # [B, L]
+    legal: Array | None  # [B, L, A]
+    extras: dict[str, Array]  # [B, L, ...]
+    memory: Any  # the actor's recurrent state at row 0 of the window
+    weight: Array  # [B, L-1] ([B, 1] where L = 1): importance weight; 0 where row t is `last` or is to be skipped
+    index: Array  # int64 [B]: where row 0 lies in the ring, for update_priorities
+
+
+class Learned(NamedTuple):
+    """The outcome of one optimizer step. Tensors stay on the device until a report is due."""
+
+    metrics: dict[str, Array]
+    priority: Array | None = None  # [B], for the windows of the batch
+
+
+class Needs(NamedTuple):
+    """What an agent asks of ring and loop."""
+
+    window: int  # L, rows in a window
+    sampler: Any  # Uniform, Prioritized or Recent (agents.core.samplers)
+    length: int  # rows that the ring must hold, over all environments
+    batch: int  # windows per draw (Recent: every column, whatever is asked)
+    pace: Any  # Ratio or Every (agents.core.loop): when to learn
+    extras: tuple[str, ...] = ()  # columns that `act` returns and `learn` reads
+    overlap: bool = True  # learn beside the environments' stepping
+
+
+class Stateful(Protocol):
+    """A part whose whole state is a dict of tensors, arrays, numbers and strings that can be printed."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+class Agent(Stateful, Protocol):
+    """Built by ``build(config, spec, clock, device, seed)`` of its module; `clock` is read-only."""
+
+    needs: Needs
+    evaluation: str  # the policy that scores are made with: "sampled", "greedy" or "epsilon 0.001"
+
+    def act(self, step: TimeStep, memory: Any = None, *, explore: bool = True) -> Act: ...
+
+    def learn(self, batch: Batch) -> Iterator[Learned]: ...  # yields after each optimizer step
