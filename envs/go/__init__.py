@@ -1,0 +1,1 @@
+"""Go: rules, scoring, ladders, game records and the Gymnasium environment; nothing is imported here."""
