@@ -1,0 +1,143 @@
+"""The rules of Go as compiled functions (the contract is in `envs.rules`; the board itself in `envs.go.board`).
+
+Actions are row * size + column, row 0 at the top of the picture, and size * size for the pass. Two passes in a row
+end the game, and so does the move limit; the position is then scored as it stands by area (Tromp-Taylor).
+"""
+
+import math
+
+import numpy as np
+from numba import njit
+
+from envs.go.board import (
+    ACTION,
+    EMPTIES,
+    HASH,
+    HEADER,
+    KO,
+    LAST,
+    LASTS,
+    LIST,
+    MAX_MOVES,
+    MAX_SIZE,
+    MOVES,
+    PASSES,
+    PAST,
+    POSITIONAL,
+    SIDE,
+    SIMPLE,
+    SITUATIONAL,
+    SIZE,
+    SUPERKO,
+    TAKEN,
+    TURN,
+    ZOBRIST,
+    clear,
+    is_legal,
+    place,
+    point_of,
+    record,
+    situation,
+    state_size,
+)  # fmt: skip
+from envs.go.features import PLANES, features
+from envs.go.scoring import score
+from envs.rules import KEY, LEGAL, OUTCOME, PLAY, RESET, TO_MOVE, Rules
+
+SUPERKOS = {"simple": SIMPLE, "positional": POSITIONAL, "situational": SITUATIONAL}
+MIX = int(np.uint64(0x9E3779B97F4A7C15).astype(np.int64))
+
+
+@njit(RESET, cache=True)
+def reset(state):
+    clear(state)
+
+
+@njit(LEGAL, cache=True)
+def legal(state, mask):
+    """The pass is always legal; after the end of the game the rules of the running game go on to hold."""
+    mask[:] = False
+    for i in range(state[LIST], state[LIST] + state[EMPTIES]):
+        point = state[i]
+        mask[state[point + ACTION]] = is_legal(state, point)
+    mask[state[SIZE] * state[SIZE]] = True
+
+
+@njit(PLAY, cache=True)
+def play(state, action):
+    for i in range(LAST + LASTS - 1, LAST, -1):
+        state[i] = state[i - 1]
+    state[LAST] = action
+    if action == state[SIZE] * state[SIZE]:
+        state[KO] = 0
+        state[PASSES] += 1
+    else:
+        state[KO] = place(state, point_of(state, action), state[TURN] + 1)
+        state[PASSES] = 0
+    state[TURN] = 1 - state[TURN]
+    state[MOVES] += 1
+    record(state)
+    if state[TAKEN] + state[TAKEN + 1] > 0:
+        value = situation(state) * MIX  # multiplied, so that the sum does not see the exclusive ors cancel
+        state[PAST] += value ^ (value >> 29)
+
+
+@njit(OUTCOME, cache=True)
+def outcome(state):
+    if state[PASSES] < 2 and state[MOVES] < state[MAX_MOVES]:
+        return np.nan
+    return np.sign(score(state)) * (1 - 2 * state[TURN])
+
+
+@njit(TO_MOVE, cache=True)
+def to_move(state):
+    return state[TURN]
+
+
+@njit(KEY, cache=True)
+def key(state):
+    """Stones, side to move, ko, passes, move number and, under superko, the positions since the first capture.
+
+    Until something is captured two orders of the same moves give the same key. Their histories differ in smaller
+    positions, which only long cycles of captures could bring back: that is not looked at. The planes of `features`
+    also show the last five moves, which decide nothing and are not part of the key.
+    """
+    value = state[HASH] ^ ZOBRIST[0, (state[KO] - HEADER) >> 3 if state[KO] > 0 else 511] ^ state[MOVES] * MIX
+    if state[TURN] == 1:
+        value ^= SIDE
+    if state[PASSES] > 0:
+        value ^= ZOBRIST[3, min(state[PASSES], 2)]
+    return value if state[SUPERKO] == SIMPLE else value + state[PAST]
+
+
+def go_rules(
+    size: int = 9,
+    komi: float = 7.5,
+    *,
+    suicide: bool = False,
+    superko: str = "positional",
+    max_moves: int | None = None,
+) -> Rules:
+    """The rules of Go on size x size points (2 to 19).
+
+    komi: points added to White's. suicide: whether a move may take off its own group. superko: "positional" forbids
+    every earlier whole-board position, "situational" every earlier one with the same side to move, "simple" only
+    the immediate recapture of one stone (and the suicide of one stone). max_moves: actions, passes included, after
+    which the game is scored as it stands; 3 * size * size, and at least 40, unless given.
+    Raises ValueError for anything outside these ranges.
+    """
+    if not 2 <= size <= MAX_SIZE:
+        raise ValueError(f"size is {size}, but a board has 2 to {MAX_SIZE} lines")
+    if not math.isfinite(komi) or abs(komi) > 1000:
+        raise ValueError(f"komi is {komi}, but it must be a number from -1000 to 1000")
+    if superko not in SUPERKOS:
+        raise ValueError(f"superko is {superko!r}, but it must be one of {', '.join(SUPERKOS)}")
+    if max_moves is None:
+        max_moves = max(40, 3 * size * size)
+    if not 1 <= max_moves <= 100_000:
+        raise ValueError(f"max_moves is {max_moves}, but it must be from 1 to 100000")
+    bits = int(np.float64(komi).view(np.int64))
+    return Rules(
+        f"go{size}", size * size + 1, state_size(size, max_moves), (PLANES, size, size), reset, legal, play, outcome,
+        to_move, features, key, max_moves, (size, bits, int(suicide), SUPERKOS[superko], max_moves),
+    )  # fmt: skip
