@@ -1,9 +1,9 @@
-"""A two-player game as a handful of compiled functions: what tree search needs to know of a game, and no more.
+"""A two-player game as a handful of compiled functions: what tree search needs to know of a game.
 
 A position is ONE flat, C-contiguous numpy array of int64, shape [state_size]. Copying it copies the game.
-Every function is compiled by numba with exactly the signature below, so that it can be handed to compiled code as
-a first-class function (`numba.types.FunctionType`) and both sides stay cached on disk. The layout is part of the
-type: all arrays are C-contiguous (`int64[::1]`); one row of a [n, state_size] C array is.
+Every function is compiled by numba with exactly the signature below, so that it can be handed to compiled
+code as a first-class function (`numba.types.FunctionType`) and both sides stay cached on disk. The layout is
+part of the type: all arrays are C-contiguous (`int64[::1]`); one row of a [n, state_size] C array is.
 
 Points of view: `outcome` and `features` speak for the side to move *at that state*, also at a terminal state
 (there, the side that would move next: after a winning move in tic-tac-toe that side has lost, outcome -1).
@@ -24,7 +24,7 @@ KEY = "int64(int64[::1])"
 
 
 class Rules(NamedTuple):
-    """The rules of one game at one size. Take a first position from `new_state`, copy it, and play on the copies."""
+    """The rules of one game at one size. Take a first position from `new_state` and copy it."""
 
     name: str
     num_actions: int  # A
@@ -32,13 +32,13 @@ class Rules(NamedTuple):
     planes: tuple[int, int, int]  # (C, H, W) of the network's input
     reset: Callable  # RESET: fills the initial position; what `header` wrote is read and kept
     legal: Callable  # LEGAL: fills mask [A] for the side to move; at least one True, at a terminal state too
-    play: Callable  # PLAY: plays a legal action in place; an illegal one is the caller's mistake and not looked for
-    outcome: Callable  # OUTCOME: NaN while the game goes on, else +1 / 0 / -1 for the side to move at this state
+    play: Callable  # PLAY: plays a legal action in place; that it is legal is the caller's affair
+    outcome: Callable  # OUTCOME: NaN while the game goes on, else +1 / 0 / -1 for the side to move here
     to_move: Callable  # TO_MOVE: 0 the first player (Black), 1 the second
     features: Callable  # FEATURES: fills planes [C * H * W] in the view of the side to move
     key: Callable  # KEY: equal keys (but for chance collisions) have equal futures; for transpositions
     max_moves: int  # a game is over after so many actions at the latest
-    header: tuple[int, ...] = ()  # leading elements of a state that are the game's settings (size, komi, ...)
+    header: tuple[int, ...] = ()  # leading elements of a state: the game's settings (size, komi, ...)
 
     def new_state(self) -> np.ndarray:
         """The initial position as a fresh int64 array [S]."""

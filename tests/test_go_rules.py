@@ -1,4 +1,4 @@
-"""The rules of Go against a slow literal referee: legal moves, positions, ends and area scores of random games."""
+"""The rules of Go against a slow literal referee: legal moves, positions, ends, area scores."""
 
 import numpy as np
 import pytest
@@ -15,11 +15,12 @@ class Referee:
         self.size, self.suicide, self.superko = size, suicide, superko
         self.board, self.turn, self.passes, self.taken = (0,) * size**2, 1, 0, [0, 0]
         self.history = [(self.board, self.turn)]
-        self.around = [
-            [r * size + c for r, c in ((y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)) if min(r, c) >= 0 and max(r, c) < size]
-            for y in range(size)
-            for x in range(size)
-        ]  # fmt: skip
+        inside = range(size)
+        self.around = []
+        for y in inside:
+            for x in inside:
+                near = ((y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1))
+                self.around.append([r * size + c for r, c in near if r in inside and c in inside])
 
     def region(self, board, start):
         """The connected points of one colour and the colours that they touch."""
@@ -57,7 +58,7 @@ class Referee:
             return board not in [earlier for earlier, _ in self.history]
         if self.superko == "situational":
             return (board, 3 - self.turn) not in self.history
-        # Simple ko: not back to the position before the opponent's move (unless that was a pass), nor no change at all.
+        # Simple ko: not back to before the opponent's move (unless that was a pass), and some change at all.
         recaptured = len(self.history) > 1 and not self.passes and board == self.history[-2][0]
         return board != self.board and not recaptured
 
@@ -86,7 +87,7 @@ def board_of(state, size):
 
 
 def play_and_compare(size, suicide, superko, rng, moves, pass_rate=0.05):
-    """One random game, preferring captures in half of the moves; every position is compared. Returns the last state."""
+    """One random game, with a taste for captures; every position is compared. Returns the last state."""
     rules = go_rules(size, 0.5, suicide=suicide, superko=superko, max_moves=moves)
     state, referee = rules.new_state(), Referee(size, suicide, superko)
     mask = np.zeros(rules.num_actions, bool)

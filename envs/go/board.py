@@ -1,16 +1,16 @@
 """The Go board inside a flat int64 array: groups, liberties, captures, superko, all incremental.
 
-Everything about a game is one array `state` (see `envs.rules`): a header, then eight numbers per point, then the
-list of empty points, the hashes of all earlier positions and a bit filter over them. The size, komi and rule
-options stand in the header, so that one compilation serves every board.
+Everything about a game is one array `state` (see `envs.rules`): a header, then eight numbers per point, then
+the list of empty points, the hashes of all earlier positions and a bit filter over them. The size, komi and
+rule options stand in the header, so that one compilation serves every board.
 
 A *point* is the address of its cell in `state`: neighbours are `point ± CELL` and `point ± state[STEP]`, and
 `state[point]` is its colour. The board has a border: one column shared by both sides, a row above and below.
 
-Liberties are pseudo-liberties (a liberty counts once for each stone that touches it), kept for each group as three
-sums packed in one number: how many, the sum of their points, the sum of the squared points. The sums of a list of
-equal numbers satisfy count * squares == sum ** 2, and of no other list, so a group in atari is known at once,
-and where (the trick of Leela and of Fuego's playouts).
+Liberties are pseudo-liberties (a liberty counts once for each stone that touches it), kept for each group as
+three sums packed in one number: how many, the sum of their points, the sum of the squared points. The sums of
+a list of equal numbers satisfy count * squares == sum ** 2, and of no other list, so a group in atari is
+known at once, and where (the trick of Leela and of Fuego's playouts).
 """
 
 import numpy as np
@@ -19,7 +19,7 @@ from numba import njit
 # The header. The first five are settings, written before `reset` and kept by it.
 SIZE, KOMI, SUICIDE, SUPERKO, MAX_MOVES = 0, 1, 2, 3, 4  # KOMI holds the bits of a float64
 TURN, KO, PASSES, MOVES, HASH, PAST = 5, 6, 7, 8, 9, 10  # KO: a point or 0; PASSES: in a row
-TAKEN = 11  # stones captured by Black, by White (of the other colour), two numbers; own suicides go to the opponent
+TAKEN = 11  # two numbers: stones that Black, that White has captured; a suicide is a gift to the opponent
 LAST, LASTS = 13, 5  # the last five actions, newest first, -1 where there was none
 STEP, EMPTIES, LIST, HISTORY, RECORDED, FILTER, BITS = 18, 19, 20, 21, 22, 23, 24
 HEADER = 25
@@ -29,8 +29,8 @@ SIMPLE, POSITIONAL, SITUATIONAL = 0, 1, 2  # values of SUPERKO
 EMPTY, BLACK, WHITE, BORDER = 0, 1, 2, 3
 # One cell, from its address on: colour, then
 GROUP, NEXT, LIBERTIES, STONES, GROUP_HASH, SLOT, ACTION = 1, 2, 3, 4, 5, 6, 7
-# GROUP: the group's first point; NEXT: ring of its stones; LIBERTIES, STONES, GROUP_HASH: valid at the first point
-# only; SLOT: place in the list of empty points; ACTION: row * size + column, row 0 at the top.
+# GROUP: the group's first point; NEXT: ring of its stones; LIBERTIES, STONES, GROUP_HASH: valid at the first
+# point only; SLOT: place in the list of empty points; ACTION: row * size + column, row 0 at the top.
 CELL = 8
 
 MAX_SIZE = 19
@@ -150,8 +150,8 @@ def remove_group(state, group):
 
 @njit("int64(int64[::1], int64, int64)", cache=True)
 def place(state, point, colour):
-    """Puts a stone on an empty point, takes what dies (the own group last) and returns the point that simple ko
-    forbids now, or 0. Touches neither the turn nor the history."""
+    """Puts a stone on an empty point, takes what dies (the own group last) and returns the point that simple
+    ko forbids now, or 0. Touches neither the turn nor the history."""
     step = state[STEP]
     around = (point - CELL, point + CELL, point - step, point + step)
     cell = (point - HEADER) >> 3
@@ -288,7 +288,7 @@ def is_suicide(state, point, colour):
 
 @njit("int64(int64[::1], int64, int64[::1])", cache=True)
 def liberties(state, group, found):
-    """Different liberties of the group with this first point, at most as many as `found` takes; fills `found`."""
+    """Fills `found` with different liberties of the group with this first point; returns how many."""
     step, count, point = state[STEP], 0, group
     while True:
         for neighbour in (point - CELL, point + CELL, point - step, point + step):

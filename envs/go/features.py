@@ -8,8 +8,8 @@
     5  empty points where a move is     15  own pass-alive stones and surroundings (`scoring.pass_alive`)
        illegal (ko, superko, suicide)   16  the opponent's
 
-The choice follows KataGo (Wu, "Accelerating self-play learning in Go", 2019), where leaving out liberties, ladders
-and pass-alive areas cost a factor of 1.55 in compute.
+The choice follows KataGo (Wu, "Accelerating self-play learning in Go", 2019), where leaving out liberties,
+ladders and pass-alive areas cost a factor of 1.55 in compute.
 """
 
 import numpy as np

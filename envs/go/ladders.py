@@ -1,8 +1,8 @@
 """Ladders read out: can a group with one or two liberties be captured by nothing but ataris?
 
-The reading is exact within its rules: the attacker may play the liberties of the group only, the defender its last
-liberty or the capture of an attacker's group in atari that touches it; a group that reaches three liberties, or is
-to move with two, is free. Simple ko is obeyed, superko is not looked at.
+The reading is exact within its rules: the attacker may play the liberties of the group only, the defender its
+last liberty or the capture of an attacker's group in atari that touches it; a group that reaches three
+liberties, or is to move with two, is free. Simple ko is obeyed, superko is not looked at.
 """
 
 import numpy as np
@@ -34,7 +34,7 @@ WIDTH = 16  # moves tried in one position
 
 @njit("int64(int64[::1], int64, int64, int64, int64[::1])", cache=True)
 def defences(state, target, colour, ko, moves):
-    """The moves by which a group in atari may get away: captures next to it, then its liberty. Fills `moves`."""
+    """Moves that may save a group in atari: captures next to it, then its liberty. Fills `moves`."""
     step, count, group = state[STEP], 0, state[target + GROUP]
     point = group
     while True:
@@ -118,8 +118,8 @@ def read_ladder(state, target, attack, nodes):
 
 @njit("boolean(int64[::1], int64)", cache=True)
 def in_ladder(state, group):
-    """Whether the group with this first point is lost to a ladder: with one liberty and its own side to move, or with
-    two and the opponent to move. False for a group with more."""
+    """Whether the group with this first point is lost to a ladder: with one liberty and its own side to move,
+    or with two and the opponent to move. False for a group with more."""
     free = np.empty(3, np.int64)
     count = liberties(state, group, free)
     if count == 1:
@@ -128,8 +128,8 @@ def in_ladder(state, group):
 
 
 def ladder_capture(state: np.ndarray, action: int) -> int:
-    """The action by which the opponent of the group at `action` captures it in a ladder, or -1. The group has one or
-    two liberties, else the answer is -1. Raises ValueError where there is no stone."""
+    """The action by which the opponent of the group at `action` captures it in a ladder, or -1. The group has
+    one or two liberties, else the answer is -1. Raises ValueError where there is no stone."""
     point = _stone(state, action)
     if liberties(state, state[point + GROUP], np.empty(3, np.int64)) > 2:
         return -1
@@ -138,8 +138,8 @@ def ladder_capture(state: np.ndarray, action: int) -> int:
 
 
 def ladder_escape(state: np.ndarray, action: int) -> int:
-    """The action by which the group at `action`, in atari, gets out of the ladder, or -1 if it does not (or is not in
-    atari). Raises ValueError where there is no stone."""
+    """The action by which the group at `action`, in atari, gets out of the ladder, or -1 if it does not (or
+    is not in atari). Raises ValueError where there is no stone."""
     point = _stone(state, action)
     if not in_atari(state[state[point + GROUP] + LIBERTIES]):
         return -1

@@ -1,7 +1,8 @@
-"""The rules of Go as compiled functions (the contract is in `envs.rules`; the board itself in `envs.go.board`).
+"""The rules of Go as compiled functions (contract: `envs.rules`; the board itself: `envs.go.board`).
 
-Actions are row * size + column, row 0 at the top of the picture, and size * size for the pass. Two passes in a row
-end the game, and so does the move limit; the position is then scored as it stands by area (Tromp-Taylor).
+Actions are row * size + column, row 0 at the top of the picture, and size * size for the pass. Two passes in
+a row end the game, and so does the move limit; the position is then scored as it stands by area
+(Tromp-Taylor).
 """
 
 import math
@@ -96,11 +97,11 @@ def to_move(state):
 
 @njit(KEY, cache=True)
 def key(state):
-    """Stones, side to move, ko, passes, move number and, under superko, the positions since the first capture.
+    """Stones, side to move, ko, passes, move number; under superko the positions since the first capture.
 
-    Until something is captured two orders of the same moves give the same key. Their histories differ in smaller
-    positions, which only long cycles of captures could bring back: that is not looked at. The planes of `features`
-    also show the last five moves, which decide nothing and are not part of the key.
+    Until something is captured two orders of the same moves give the same key. Their histories differ in
+    smaller positions, which only long cycles of captures could bring back: that is not looked at. The planes
+    of `features` also show the last five moves, which decide nothing and are not part of the key.
     """
     value = state[HASH] ^ ZOBRIST[0, (state[KO] - HEADER) >> 3 if state[KO] > 0 else 511] ^ state[MOVES] * MIX
     if state[TURN] == 1:
@@ -120,11 +121,11 @@ def go_rules(
 ) -> Rules:
     """The rules of Go on size x size points (2 to 19).
 
-    komi: points added to White's. suicide: whether a move may take off its own group. superko: "positional" forbids
-    every earlier whole-board position, "situational" every earlier one with the same side to move, "simple" only
-    the immediate recapture of one stone (and the suicide of one stone). max_moves: actions, passes included, after
-    which the game is scored as it stands; 3 * size * size, and at least 40, unless given.
-    Raises ValueError for anything outside these ranges.
+    komi: points added to White's. suicide: whether a move may take off its own group. superko: "positional"
+    forbids every earlier whole-board position, "situational" every earlier one with the same side to move,
+    "simple" only the immediate recapture of one stone (and the suicide of one stone). max_moves: actions,
+    passes included, after which the game is scored as it stands; 3 * size * size, and at least 40, unless
+    given. Raises ValueError for anything outside these ranges.
     """
     if not 2 <= size <= MAX_SIZE:
         raise ValueError(f"size is {size}, but a board has 2 to {MAX_SIZE} lines")
@@ -138,6 +139,6 @@ def go_rules(
         raise ValueError(f"max_moves is {max_moves}, but it must be from 1 to 100000")
     bits = int(np.float64(komi).view(np.int64))
     return Rules(
-        f"go{size}", size * size + 1, state_size(size, max_moves), (PLANES, size, size), reset, legal, play, outcome,
-        to_move, features, key, max_moves, (size, bits, int(suicide), SUPERKOS[superko], max_moves),
+        f"go{size}", size * size + 1, state_size(size, max_moves), (PLANES, size, size), reset, legal, play,
+        outcome, to_move, features, key, max_moves, (size, bits, int(suicide), SUPERKOS[superko], max_moves),
     )  # fmt: skip

@@ -1,7 +1,7 @@
 """Who owns what: area (Tromp-Taylor, Chinese), territory (Japanese style) and Benson's unconditional life.
 
-Ownership arrays are int8 [size * size] by action: +1 Black, -1 White, 0 nobody. Scores are Black's points less
-White's points less komi, so positive is good for Black, whoever is to move.
+Ownership arrays are int8 [size * size] by action: +1 Black, -1 White, 0 nobody. Scores are Black's points
+less White's points less komi, so positive is good for Black, whoever is to move.
 """
 
 from collections.abc import Iterable
@@ -44,7 +44,7 @@ def area(state, owner):
     for cell in range(cells):
         point = HEADER + CELL * cell
         colour = state[point]
-        if colour == BLACK or colour == WHITE:
+        if colour in (BLACK, WHITE):
             owner[state[point + ACTION]] = 3 - 2 * colour
             difference += 3 - 2 * colour
         elif colour == EMPTY and not known[cell]:
@@ -80,14 +80,14 @@ def score(state):
 
 @njit("void(int64[::1], int64, int8[::1])", cache=True)
 def benson(state, colour, owner):
-    """Marks in `owner` the chains of `colour` that live even if their side always passes, and what they surround.
+    """Marks in `owner` the chains of `colour` that live though their side always passes, and their eyes.
 
-    D. B. Benson, "Life in the game of Go" (1976): of the chains and the regions between them remove each chain
-    with fewer than two vital regions and each region with a removed chain on its edge, until nothing changes. A
-    region is vital to a chain if all its empty points are liberties of the chain. Where suicide is allowed the
-    points under enemy stones count too, since those stones may be taken off by their own side. A region between
-    living chains alone is marked as well if at most one of its points does not touch them: nobody makes two eyes
-    there. Entries of other points are left as they are.
+    D. B. Benson, "Life in the game of Go" (1976): of the chains and the regions between them remove each
+    chain with fewer than two vital regions and each region with a removed chain on its edge, until nothing
+    changes. A region is vital to a chain if all its empty points are liberties of the chain. Where suicide is
+    allowed the points under enemy stones count too, since those stones may be taken off by their own side. A
+    region between living chains alone is marked as well if at most one of its points does not touch them:
+    nobody makes two eyes there. Entries of other points are left as they are.
     """
     step, size = state[STEP], state[SIZE]
     cells = (size + 2) * (size + 1)
@@ -148,7 +148,8 @@ def benson(state, colour, owner):
             if alive[chain]:
                 vital = 0
                 for region in range(regions):
-                    vital += sound[region] and edge[region, chain] and reached[region, chain] == matter[region]
+                    all_reached = reached[region, chain] == matter[region]
+                    vital += sound[region] and edge[region, chain] and all_reached
                 if vital < 2:
                     alive[chain] = False
                     changed = True
@@ -185,8 +186,8 @@ def bounds(state: np.ndarray) -> tuple[float, float]:
 
 
 def without_dead(state: np.ndarray, dead: Iterable[int]) -> tuple[np.ndarray, list[int]]:
-    """A copy of the state without the groups that have a stone in `dead` (actions), and how many black and white
-    stones that took off. Raises ValueError for a point that holds no stone."""
+    """A copy of the state without the groups that have a stone in `dead` (actions), and how many black and
+    white stones that took off. Raises ValueError for a point that holds no stone."""
     left, removed = state.copy(), [0, 0]
     for action in dead:
         if not 0 <= action < state[SIZE] ** 2 or state[point_of(state, action)] == EMPTY:
@@ -208,7 +209,8 @@ def territory_score(state: np.ndarray, dead: Iterable[int] = (), seki: Iterable[
     """Japanese-style score: surrounded empty points and prisoners, Black's view, less komi.
 
     `dead` and `seki` hold actions, one or more stones of each group. Dead stones are removed and count as
-    prisoners; an empty region that touches a group in seki is nobody's. Life and death are the caller's judgement.
+    prisoners; an empty region that touches a group in seki is nobody's. Life and death are the caller's
+    judgement.
     """
     left, removed = without_dead(state, dead)
     size, step = int(state[SIZE]), int(state[STEP])

@@ -1,7 +1,7 @@
 """Tic-tac-toe and Connect Four as compiled rules: solved games against which search can be held.
 
-Both keep one bitboard per side: `state = [stones of the first player, stones of the second, number of moves]`.
-At a terminal state every action counts as legal (there is no row without a True).
+Both keep one bitboard per side: `state = [stones of the first player, stones of the second, number of
+moves]`. At a terminal state every action counts as legal (there is no row without a True).
 """
 
 import numpy as np
@@ -10,8 +10,8 @@ from numba import njit
 from envs.rules import FEATURES, KEY, LEGAL, OUTCOME, PLAY, RESET, TO_MOVE, Rules
 
 ROWS, COLUMNS = 6, 7
-# Connect Four: bit column * 7 + height, height 0 at the bottom; the seventh bit of a column stays empty, so that
-# four in a row never wraps into the next column (J. Tromp's and F. Rhind's layout).
+# Connect Four: bit column * 7 + height, height 0 at the bottom; the seventh bit of a column stays empty, so
+# that four in a row never wraps into the next column (J. Tromp's and F. Rhind's layout).
 LINES = np.array(  # tic-tac-toe: bit row * 3 + column
     [0b000000111, 0b000111000, 0b111000000, 0b001001001, 0b010010010, 0b100100100, 0b100010001, 0b001010100],
     np.int64,
@@ -111,14 +111,34 @@ def connect_four_key(state):
 def tictactoe_rules() -> Rules:
     """Tic-tac-toe: action row * 3 + column; planes own stones, the opponent's."""
     return Rules(
-        "tictactoe", 9, 3, (2, 3, 3), reset, tictactoe_legal, tictactoe_play, tictactoe_outcome, to_move,
-        tictactoe_features, tictactoe_key, 9,
+        "tictactoe",
+        9,
+        3,
+        (2, 3, 3),
+        reset,
+        tictactoe_legal,
+        tictactoe_play,
+        tictactoe_outcome,
+        to_move,
+        tictactoe_features,
+        tictactoe_key,
+        9,
     )
 
 
 def connect_four_rules() -> Rules:
     """Connect Four on 7 columns and 6 rows: the action is the column; planes own stones, the opponent's."""
     return Rules(
-        "connect_four", COLUMNS, 3, (2, ROWS, COLUMNS), reset, connect_four_legal, connect_four_play,
-        connect_four_outcome, to_move, connect_four_features, connect_four_key, ROWS * COLUMNS,
+        "connect_four",
+        COLUMNS,
+        3,
+        (2, ROWS, COLUMNS),
+        reset,
+        connect_four_legal,
+        connect_four_play,
+        connect_four_outcome,
+        to_move,
+        connect_four_features,
+        connect_four_key,
+        ROWS * COLUMNS,
     )
