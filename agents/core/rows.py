@@ -72,11 +72,18 @@ class Batch(NamedTuple):
     index: Array  # int64 [B]: where row 0 lies in the ring, for update_priorities
 
 
+class Priority(NamedTuple):
+    """New priorities of windows: their `Batch.index` and, for instance, |TD error|."""
+
+    index: Array  # int64 [B]
+    value: Array  # float32 [B]
+
+
 class Learned(NamedTuple):
     """The outcome of one optimizer step. Tensors stay on the device until a report is due."""
 
-    metrics: dict[str, Array]
-    priority: Array | None = None  # [B], for the windows of the batch
+    metrics: dict[str, Array]  # scalars
+    priority: Priority | None = None
 
 
 class Needs(NamedTuple):

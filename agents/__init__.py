@@ -1,0 +1,11 @@
+"""The registry of agents: name -> module. Each module offers Config, PRESETS and build; nothing heavy is imported here."""
+
+from __future__ import annotations
+
+AGENTS: dict[str, str] = {
+    "ppo": "agents.policy_gradient",
+    "a2c": "agents.policy_gradient",
+    "reinforce": "agents.policy_gradient",
+    "dqn": "agents.dqn",
+    "random": "agents.scripted",
+}

@@ -1,0 +1,98 @@
+"""Devices, precision, threads and seeds: what a machine can do, asked at run time."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import Any
+
+import numpy as np
+import torch
+
+
+def choose(name: str) -> torch.device:
+    """"auto", "cpu", "cuda", "cuda:1" or "mps" -> device. Raises ValueError where it is not there."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    kind, _, number = name.partition(":")
+    if kind == "cpu" and not number:
+        return torch.device("cpu")
+    if kind == "cuda":
+        if not torch.cuda.is_available():
+            raise ValueError("--device cuda: no CUDA device is there; use --device cpu")
+        if number and (not number.isdigit() or int(number) >= torch.cuda.device_count()):
+            raise ValueError(f"--device {name}: this machine has cuda:0 to cuda:{torch.cuda.device_count() - 1}")
+        return torch.device(name)
+    if kind == "mps" and not number:
+        if not torch.backends.mps.is_available():
+            raise ValueError("--device mps: no Metal device is there; use --device cpu")
+        return torch.device("mps")
+    raise ValueError(f"--device {name}: choose auto, cpu, cuda, cuda:N or mps")
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Does the device multiply bfloat16 natively (faster than float32)?"""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and "avx512_bf16" in cpu_flags()
+
+
+def cpu_flags() -> set[str]:
+    """The instruction sets of the processor, as Linux names them; empty where they cannot be asked."""
+    try:
+        with open("/proc/cpuinfo") as file:
+            return next((set(line.split(":")[1].split()) for line in file if line.startswith("flags")), set())
+    except OSError:
+        return set()
+
+
+def compute_dtype(device: torch.device, precision: str) -> torch.dtype:
+    """"auto", "bf16" or "fp32" -> the type that convolutions and large products are computed in."""
+    if precision == "fp32" or (precision == "auto" and not has_bf16(device)):
+        return torch.float32
+    if precision in ("bf16", "auto"):
+        return torch.bfloat16
+    raise ValueError(f"--precision {precision}: choose auto, bf16 or fp32")
+
+
+def mixed(device: torch.device, dtype: torch.dtype) -> contextlib.AbstractContextManager[Any]:
+    """Computes in `dtype` with float32 weights; nothing at all where `dtype` is float32."""
+    return torch.autocast(device.type, dtype) if dtype != torch.float32 else contextlib.nullcontext()
+
+
+def cores() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def plan_threads(device: torch.device) -> tuple[int, int]:
+    """(torch threads, environment threads): together they never exceed the processors.
+
+    On two cores one of each beats two torch threads that wait on each other; on a GPU the environments get all
+    but two.
+    """
+    n = cores()
+    if device.type != "cpu":
+        return 1, max(1, n - 2)
+    return max(1, n // 2), max(1, n - n // 2)
+
+
+def seed_array(n: int, *key: int) -> np.ndarray:
+    """`n` seeds in 0..2^31-1 from a key such as (run seed, barrier): different keys share no stream."""
+    return (np.random.SeedSequence(key).generate_state(n) & 0x7FFFFFFF).astype(np.int64)
+
+
+def generator(device: torch.device, *key: int) -> torch.Generator:
+    """A random generator on `device`, seeded by a key."""
+    return torch.Generator(device).manual_seed(int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> 1))
+
+
+def describe(device: torch.device) -> str:
+    """The machine in words, for run folders and tables."""
+    model = "unknown processor"
+    with contextlib.suppress(OSError), open("/proc/cpuinfo") as file:
+        model = next((line.split(":")[1].strip() for line in file if line.startswith("model name")), model)
+    text = f"{cores()} cores, {model}"
+    if device.type == "cuda":
+        text += f", {torch.cuda.get_device_name(device)}"
+    return text

@@ -1,0 +1,239 @@
+"""The one training loop: send -> learn -> receive. It knows no algorithm and no game.
+
+The environments step while the learner works, in one Python thread, so runs stay deterministic.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import torch
+
+from agents.core.replay import ReplayBuffer
+from agents.core.rows import Act, Agent, Learned
+from agents.core.stream import Episode, Stream
+
+
+class Clock:
+    """The three counters, under the names that they have everywhere, and how far the budget is spent."""
+
+    def __init__(self, budget: int | None = None, frame_skip: int = 1):
+        self.steps = 0  # agent decisions, over all environments
+        self.updates = 0  # optimizer steps
+        self.frame_skip = frame_skip
+        self.budget = budget  # steps; None until `--minutes` has been turned into steps
+        self.seconds = 0.0  # of training, over all resumes
+
+    @property
+    def frames(self) -> int:
+        """Emulator frames."""
+        return self.steps * self.frame_skip
+
+    @property
+    def progress(self) -> float:
+        """0..1, for schedules."""
+        return min(1.0, self.steps / self.budget) if self.budget else 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"steps": self.steps, "updates": self.updates, "budget": self.budget, "seconds": self.seconds}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.steps, self.updates, self.seconds = state["steps"], state["updates"], state["seconds"]
+        self.budget = state["budget"] if self.budget is None else self.budget
+
+
+class Ratio:
+    """Off-policy pace: `samples` trained rows per new row, in batches, once `start` rows have been seen.
+
+    What is owed is counted in whole samples and is part of the state: a resume never bursts.
+    """
+
+    def __init__(self, samples: float, batch: int, start: int):
+        self.samples, self.batch, self.start = samples, batch, start
+        self.seen, self.credit = 0, 0.0
+
+    def due(self, slots: int, num_envs: int) -> int:
+        """How many draws are due, with `slots` time slots of `num_envs` rows added so far."""
+        rows = slots * num_envs
+        self.credit += self.samples * max(0, rows - max(self.seen, self.start))
+        self.seen = rows
+        draws = int(self.credit // self.batch)
+        self.credit -= draws * self.batch
+        return draws
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"seen": self.seen, "credit": self.credit}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.seen, self.credit = state["seen"], state["credit"]
+
+
+class Every:
+    """On-policy pace: one draw per `slots` rows of each column, spread in `chunks` optimizer steps over the next."""
+
+    def __init__(self, slots: int, chunks: int):
+        self.slots, self.chunks = slots, chunks
+        self.mark = 1  # a window of T transitions has T + 1 rows
+
+    def due(self, slots: int, num_envs: int) -> int:
+        if slots - self.mark < self.slots:
+            return 0
+        self.mark += self.slots
+        return 1
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"mark": self.mark}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.mark = state["mark"]
+
+
+class Moment(NamedTuple):
+    """What hooks are told after each vector step."""
+
+    clock: Clock
+    episodes: list[Episode]  # finished in this step
+    learned: list[Learned]  # optimizer steps done in this step
+    agent: Agent
+
+
+class Diverged(Exception):
+    """A loss is not finite; the message says which tensor, at which update."""
+
+
+class Loop:
+    """Agent, environments and memory, and what is under way between them."""
+
+    def __init__(self, agent: Agent, stream: Stream, replay: ReplayBuffer, clock: Clock, *, seed: int):
+        self.agent, self.stream, self.replay, self.clock, self.seed = agent, stream, replay, clock, seed
+        self.pace = agent.needs.pace
+        self.memory: Any = None  # recurrent state of the actor
+        self._learning: Iterator[Learned] | None = None  # a `learn` that is spread over vector steps
+        self._quota = 0.0  # optimizer steps that it owes by now
+        self._learned: list[Learned] = []  # since the last vector step
+        self._unchecked: list[tuple[int, Learned]] = []
+
+    def train(
+        self,
+        *,
+        hooks: Sequence[Callable[[Moment], None]] = (),
+        barrier: int = 0,
+        save: Callable[[], None] = lambda: None,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> bool:
+        """Trains until the budget is spent (True) or `stop` says so (False). Both end in a barrier and a `save`.
+
+        barrier: steps between barriers, 0 for none but the last.
+        """
+        clock, stream = self.clock, self.stream
+        if stream.step is None:
+            stream.reset(self.seed, clock.steps)
+        started, before = time.perf_counter(), clock.seconds
+        while clock.budget is None or clock.steps < clock.budget:
+            self.advance()
+            clock.seconds = before + time.perf_counter() - started
+            moment = Moment(clock, stream.take_episodes(), self._learned, self.agent)
+            self._learned = []
+            for hook in hooks:
+                hook(moment)
+            if stop():
+                self.barrier()
+                save()
+                return False
+            due = barrier and clock.steps // barrier > (clock.steps - stream.num_envs) // barrier
+            if due and (clock.budget is None or clock.steps < clock.budget):
+                self.barrier()
+                save()
+        self.barrier()
+        save()
+        return True
+
+    def advance(self) -> None:
+        """One vector step: act, remember, send, learn beside it, receive."""
+        act, draws = self._record()
+        self.stream.send(act)
+        self.clock.steps += self.stream.num_envs
+        for _ in range(draws):
+            self._begin()
+            self._drain()
+        if self._learning is not None:
+            self._quota += self.pace.chunks / self.pace.slots
+            while self._quota >= 1 and self._learning is not None:
+                self._quota -= 1
+                self._absorb(next(self._learning, None))
+        self._check(patience=0 if self.replay.device.type == "cpu" else 256)
+        self.stream.receive()
+
+    def barrier(self) -> None:
+        """Drains a running `learn`; resets environments that cannot be saved, and seals their columns.
+
+        It happens in every run, so that a killed and resumed run equals one that was not.
+        """
+        self._drain()
+        if not self.stream.exact:
+            _, draws = self._record()
+            for _ in range(draws):
+                self._begin()
+                self._drain()
+            self._drain()
+            self.replay.seal()
+            self.stream.reset(self.seed, self.clock.steps)
+            self.memory = None
+        self._check(patience=0)
+
+    def _record(self) -> tuple[Act, int]:
+        """Acts on the newest row and stores both. Returns the act and the draws that are to be learned at once."""
+        step = self.stream.step
+        act = self.agent.act(step, self.memory)
+        self.replay.add(step, act)
+        draws = self.pace.due(self.replay.added, self.stream.num_envs)
+        if draws and isinstance(self.pace, Every):
+            self._drain()
+            self._begin()
+            draws = 0
+            if not self.agent.needs.overlap:  # learn before acting on: the new policy's first row is its own
+                self._drain()
+                act = self.agent.act(step, self.memory)
+                self.replay.amend(act)
+        self.memory = act.memory
+        return act, draws
+
+    def _begin(self) -> None:
+        self._learning, self._quota = self.agent.learn(self.replay.sample(self.agent.needs.batch)), 0.0
+
+    def _drain(self) -> None:
+        while self._learning is not None:
+            self._absorb(next(self._learning, None))
+
+    def _absorb(self, learned: Learned | None) -> None:
+        """Counts one optimizer step and hands its priorities to the memory; None: `learn` has come to its end."""
+        if learned is None:
+            self._learning = None
+            return
+        self.clock.updates += 1
+        if learned.priority is not None:
+            self.replay.update_priorities(learned.priority.index, learned.priority.value)
+        self._learned.append(learned)
+        self._unchecked.append((self.clock.updates, learned))
+
+    def _check(self, patience: int) -> None:
+        """Raises Diverged where a metric is not finite. On a GPU it waits for `patience` updates, to sync rarely."""
+        if len(self._unchecked) <= patience:
+            return
+        for update, learned in self._unchecked:
+            names = list(learned.metrics)
+            finite = torch.isfinite(torch.stack([learned.metrics[k].detach().float() for k in names]))
+            if not finite.all():
+                bad = ", ".join(k for k, good in zip(names, finite.tolist(), strict=True) if not good)
+                raise Diverged(f"{bad} is not finite at update {update} (step {self.clock.steps})")
+        self._unchecked.clear()
+
+    def state_dict(self) -> dict[str, Any]:
+        """At a barrier only: no `learn` is under way."""
+        return {"pace": self.pace.state_dict(), "memory": self.memory}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.pace.load_state_dict(state["pace"])
+        self.memory = state["memory"]

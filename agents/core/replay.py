@@ -1,0 +1,246 @@
+"""The one memory: a ring of rows on the learner's device, each frame stored once.
+
+Stacks and windows are rebuilt by index when they are read. A window of L rows with stack S needs L + S - 1 frames;
+they are gathered in one read, and the stacks are overlapping views of them, copied only where an episode begins
+inside. One million Atari transitions take 7.06 GB of frames and about 20 bytes a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from agents.core.checkpoint import Segments
+from agents.core.rows import Act, Batch, Spec, TimeStep
+from agents.core.samplers import Starts
+
+SEGMENT_BYTES = 256 * 2**20  # a checkpoint rewrites only segments that have changed
+SCALARS = {"reward": torch.float32, "discount": torch.float32, "first": torch.bool, "last": torch.bool}
+
+
+class ReplayBuffer:
+    """Rows of N environments, written in blocks of columns, read as windows.
+
+    length: time slots per column. window: rows that a sample holds. on_episode_end(rows): called with the rows of
+    each game that came to its end by the rules, a dict of [L, ...] tensors; the extras that it returns are written
+    back, and only rows of such games are ever drawn.
+    """
+
+    def __init__(
+        self,
+        length: int,
+        num_envs: int,
+        spec: Spec,
+        sampler: Any,
+        *,
+        window: int = 1,
+        on_episode_end: Callable[[dict[str, Tensor]], dict[str, Tensor]] | None = None,
+        device: torch.device | str = "cpu",
+        seed: int = 0,
+    ):
+        if length < window + spec.stack:
+            raise ValueError(f"a ring of {length} rows is too short for windows of {window} and stacks of {spec.stack}")
+        self.length, self.num_envs, self.spec, self.window = length, num_envs, spec, window
+        self.sampler, self.on_episode_end = sampler, on_episode_end
+        self.device = torch.device(device)
+        self.generator = torch.Generator(self.device).manual_seed(seed)
+        self.cursor = np.zeros(num_envs, np.int64)  # next time slot to write, per column
+        self.count = np.zeros(num_envs, np.int64)  # rows held, per column
+        self.running = np.zeros(num_envs, np.int64)  # rows of the running episode that the ring holds
+        self.added = 0  # time slots ever added, over all blocks
+        self.data: dict[str, Tensor] = {}  # name -> [length, N, ...]
+        self._column("obs", spec.obs_shape, getattr(torch, spec.obs_dtype))
+        self._column("action", spec.action_shape, torch.float32 if spec.action_dim else torch.int32)
+        for name, dtype in SCALARS.items():
+            self._column(name, (), dtype)
+        self.segment = max(1, SEGMENT_BYTES // (self.nbytes // length))  # time slots
+        self.versions = np.zeros(-(-length // self.segment), np.int64)  # writes to each segment
+        self._offsets = torch.arange(1 - spec.stack, window, device=self.device) * num_envs  # [S-1+L]
+        sampler.bind(length * num_envs, self.device, on_episode_end is not None)
+
+    def __len__(self) -> int:
+        return int(self.count.sum())
+
+    @property
+    def nbytes(self) -> int:
+        return sum(x.numel() * x.element_size() for x in self.data.values())
+
+    def _column(self, name: str, shape: Sequence[int], dtype: torch.dtype) -> None:
+        full = (self.length, self.num_envs, *shape)
+        if self.device.type == "cpu":  # numpy asks the system for huge pages; the memory is taken when touched
+            self.data[name] = torch.from_numpy(np.zeros(full, str(dtype).removeprefix("torch.")))
+        else:
+            self.data[name] = torch.zeros(full, dtype=dtype, device=self.device)
+
+    # -- writing ---------------------------------------------------------------------------------------------------
+
+    def add(self, step: TimeStep, act: Act, columns: np.ndarray | None = None) -> None:
+        """Appends one row to each of `columns` (all of them where None): what was seen and what was done there."""
+        every = columns is None
+        columns = np.arange(self.num_envs) if every else np.asarray(columns)
+        time = self.cursor[columns]  # [n]
+        rows = {"obs": step.obs[:, -1], "action": act.action, "reward": step.reward, "discount": step.discount}
+        rows |= {"first": step.first, "last": step.last, **act.extras}
+        if step.legal is not None:
+            rows["legal"] = step.legal
+        for name in rows.keys() - self.data.keys():
+            self._column(name, rows[name].shape[1:], rows[name].dtype)
+        at: Any = int(time[0]) if every and (time == time[0]).all() else (self._host(time), self._host(columns))
+        for name, value in rows.items():
+            self.data[name][at] = value.to(self.data[name].dtype)
+        self.versions[np.unique(time // self.segment)] += 1
+        self.cursor[columns] = (time + 1) % self.length
+        self.count[columns] = np.minimum(self.count[columns] + 1, self.length)
+        self.added += 1
+        self._reopen(columns, time)
+        if self.on_episode_end is not None:
+            self._finish(columns, time)
+
+    def _reopen(self, columns: np.ndarray, time: np.ndarray) -> None:
+        """Tells the sampler which starts the new rows at `time` open and close."""
+        full = self.count[columns] == self.length
+        for k in range(1, self.spec.stack):  # the oldest rows of a full ring have lost frames of their stacks
+            self.sampler.closed(self._slots(time[full] + k, columns[full]))
+        if self.window > 1:
+            self.sampler.closed(self._slots(time, columns))
+        if self.on_episode_end is None:
+            ready = self.count[columns] >= self.window
+            self.sampler.opened(self._slots(time[ready] - self.window + 1, columns[ready]))
+
+    def _finish(self, columns: np.ndarray, time: np.ndarray) -> None:
+        """Hands finished games to `on_episode_end` and opens their rows."""
+        self.running[columns] = np.where(self.first_at(time, columns), 1, self.running[columns] + 1)
+        self.running[columns] = np.minimum(self.running[columns], self.length - self.spec.stack + 1)
+        at = (self._host(time), self._host(columns))
+        over = (self.data["last"][at] & (self.data["discount"][at] == 0)).cpu().numpy()
+        for n, t in zip(columns[over], time[over], strict=True):
+            times = (np.arange(t - self.running[n] + 1, t + 1)) % self.length  # [L]
+            at = (self._host(times), int(n))
+            for name, value in self.on_episode_end({k: v[at] for k, v in self.data.items()}).items():
+                if name not in self.data:
+                    self._column(name, value.shape[1:], value.dtype)
+                self.data[name][at] = value
+            self.versions[np.unique(times // self.segment)] += 1
+            starts = times[: len(times) - self.window + 1]
+            self.sampler.opened(self._slots(starts, np.full(len(starts), n)))
+
+    def first_at(self, time: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        return self.data["first"][self._host(time), self._host(columns)].cpu().numpy()
+
+    def seal(self, columns: np.ndarray | None = None) -> None:
+        """The newest row becomes `last` and keeps its discount: a time limit, nothing else. The caller resets."""
+        columns = np.arange(self.num_envs) if columns is None else np.asarray(columns)
+        columns = columns[self.count[columns] > 0]
+        time = (self.cursor[columns] - 1) % self.length
+        self.data["last"][self._host(time), self._host(columns)] = True
+        self.versions[np.unique(time // self.segment)] += 1
+
+    def amend(self, act: Act) -> None:
+        """Replaces what was done at the newest row of every column."""
+        time, every = self._host((self.cursor - 1) % self.length), self._host(np.arange(self.num_envs))
+        for name, value in {"action": act.action, **act.extras}.items():
+            self.data[name][time, every] = value.to(self.data[name].dtype)
+
+    def update_priorities(self, index: Tensor, priority: Tensor) -> None:
+        self.sampler.update(index, priority)
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    def starts(self) -> Starts:
+        """The windows that the ring holds, per column."""
+        lost = np.where(self.count == self.length, self.spec.stack - 1, 0)
+        oldest = (self.cursor - self.count + lost) % self.length
+        return Starts(oldest, np.maximum(self.count - lost - self.window + 1, 0), self.length)
+
+    def sample(self, size: int) -> Batch:
+        """`size` windows drawn by the sampler (Recent: the newest window of every column)."""
+        starts = self.starts()
+        if not starts.count.any():
+            raise ValueError(f"the ring holds no window of {self.window} rows yet")
+        index, importance = self.sampler.draw(size, starts, self.generator)
+        return self.windows(index, importance)
+
+    def windows(self, index: Tensor, importance: Tensor | None = None) -> Batch:
+        """The windows that start at the flat slots `index` (time * num_envs + column), int64 [B]."""
+        stack, length = self.spec.stack, self.window
+        flat = (index[:, None] + self._offsets).remainder_(self.length * self.num_envs)  # [B, S-1+L]
+        rows = flat[:, stack - 1 :]  # [B, L]
+        read = {k: self._read(k, rows) for k in self.data if k not in ("obs", "memory")}
+        last = read.pop("last")
+        keep = ~(last[:, :-1] if length > 1 else last)  # [B, L-1]
+        if "skip" in read:
+            keep = keep & ~(read["skip"][:, :-1] if length > 1 else read["skip"])
+        weight = keep.to(torch.float32)
+        if importance is not None:
+            weight = weight * importance[:, None]
+        return Batch(
+            obs=self._stacks(flat),
+            action=read.pop("action") if self.spec.action_dim else read.pop("action").long(),
+            reward=read.pop("reward"),
+            discount=read.pop("discount"),
+            first=read.pop("first"),
+            last=last,
+            legal=read.pop("legal", None),
+            extras=read,
+            memory=self._read("memory", rows[:, :1]).squeeze(1) if "memory" in self.data else None,
+            weight=weight,
+            index=index,
+        )
+
+    def _read(self, name: str, flat: Tensor) -> Tensor:
+        source = self.data[name].flatten(0, 1)  # [length * N, ...], a view
+        return source.index_select(0, flat.reshape(-1)).view(*flat.shape, *source.shape[1:])
+
+    def _stacks(self, flat: Tensor) -> Tensor:
+        """[B, S-1+L] slots -> [B, L, S, *obs_shape], frames from before `first` as zeros."""
+        stack = self.spec.stack
+        frames = self._read("obs", flat)  # [B, S-1+L, *obs_shape]
+        if stack == 1:
+            return frames.unsqueeze(2)
+        size, step = frames.stride(0), frames.stride(1)
+        shape = (len(frames), self.window, stack, *self.spec.obs_shape)
+        views = frames.as_strided(shape, (size, step, step, *frames.stride()[2:]))  # row (b, l): frames l..l+S-1
+        first = self._read("first", flat[:, 1:])  # [B, S-2+L]
+        if not first.is_cuda and not first.any():
+            return views
+        begun = torch.cat([first[:, :1].new_zeros(len(first), 1), first], 1).cumsum(1)  # [B, S-1+L] starts so far
+        begun = begun.unfold(1, stack, 1)  # [B, L, S]
+        same = begun == begun[..., -1:]  # no episode began between this frame and the newest
+        return torch.where(same.view(*same.shape, *(1,) * len(self.spec.obs_shape)), views, 0)
+
+    def _host(self, array: np.ndarray) -> Tensor:
+        return torch.from_numpy(array).to(self.device)
+
+    def _slots(self, time: np.ndarray, columns: np.ndarray) -> Tensor:
+        return self._host(time % self.length * self.num_envs + columns)
+
+    # -- state -----------------------------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "cursor": self.cursor.copy(),
+            "count": self.count.copy(),
+            "running": self.running.copy(),
+            "added": self.added,
+            "generator": self.generator.get_state(),
+            "sampler": self.sampler.state_dict(),
+            "rows": Segments(self.data, self.segment, self.versions.copy()),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        rows: Segments = state["rows"]
+        for name, (shape, dtype) in rows.columns().items():
+            if name not in self.data:
+                self._column(name, shape[2:], dtype)
+            if tuple(self.data[name].shape) != tuple(shape):
+                raise ValueError(f"the saved ring holds {name} of {tuple(shape)}, not {tuple(self.data[name].shape)}")
+        rows.copy_to(self.data)
+        self.versions = rows.versions.copy()
+        self.cursor, self.count = state["cursor"].copy(), state["count"].copy()
+        self.running, self.added = state["running"].copy(), state["added"]
+        self.generator.set_state(state["generator"])
+        self.sampler.load_state_dict(state["sampler"])

@@ -1,0 +1,187 @@
+"""Which windows a ring yields: Uniform, Prioritized, Recent.
+
+The ring tells a sampler which window starts have become drawable (`opened`) and which no longer are (`closed`);
+the sampler answers `draw` with flat slots ``time * num_envs + column`` and importance weights.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class Starts(NamedTuple):
+    """The window starts that a ring holds, per column (host side)."""
+
+    oldest: np.ndarray  # int64 [N] time slot of the oldest drawable start
+    count: np.ndarray  # int64 [N] how many follow one another from there
+    length: int  # time slots of the ring
+
+
+class PrefixSums:
+    """Non-negative weights over slots with draws proportional to them, on any device.
+
+    Two levels: sums of blocks of `block` leaves, recomputed (never incremented, so rounding cannot pile up) for each
+    block that is touched. A draw costs one cumulative sum over the blocks and one within a block.
+    """
+
+    def __init__(self, size: int, device: torch.device | str, block: int = 512):
+        self.block = block
+        blocks = -(-size // block)
+        self.leaves = torch.zeros(blocks, block, dtype=torch.float32, device=device)
+        self.sums = torch.zeros(blocks, dtype=torch.float64, device=device)
+
+    def get(self, index: Tensor) -> Tensor:
+        return self.leaves.view(-1)[index]
+
+    def set(self, index: Tensor, value: Tensor | float) -> None:
+        """index: int64 [B], value: [B] or a number >= 0."""
+        if isinstance(value, Tensor):
+            self.leaves.view(-1)[index] = value
+        else:
+            self.leaves.view(-1).index_fill_(0, index, value)
+        touched = index // self.block
+        if not touched.is_cuda:  # many neighbours share a block; on a GPU recomputing is cheaper than a sync
+            touched = torch.unique_consecutive(touched)
+        self.sums[touched] = self.leaves.index_select(0, touched).sum(1, dtype=torch.float64)
+
+    @property
+    def total(self) -> Tensor:
+        return self.sums.sum()
+
+    def find(self, target: Tensor) -> Tensor:
+        """The slot at which the running sum passes `target` (float64 [B], in 0..total). Never a slot of weight 0."""
+        ends = self.sums.cumsum(0)
+        below = 1 - 1e-12  # keeps the target strictly inside, whatever the rounding
+        target = torch.minimum(target, ends[-1] * below)
+        at = torch.searchsorted(ends, target, right=True).clamp_(max=len(ends) - 1)  # [B]
+        inner = self.leaves.index_select(0, at).to(torch.float64).cumsum_(1)  # [B, block]
+        rest = target - (ends[at] - self.sums[at])
+        rest = torch.minimum(rest, inner[:, -1] * below).clamp_(min=0)
+        leaf = torch.searchsorted(inner, rest[:, None], right=True).squeeze(1).clamp_(max=self.block - 1)
+        return at * self.block + leaf
+
+    def draw(self, size: int, generator: torch.Generator) -> Tensor:
+        """`size` slots by stratified draws (Schaul et al. 2016, appendix B.2.1)."""
+        u = torch.rand(size, dtype=torch.float64, device=self.leaves.device, generator=generator)
+        strata = torch.arange(size, dtype=torch.float64, device=self.leaves.device)
+        return self.find((strata + u) / size * self.total)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"leaves": self.leaves}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.leaves.copy_(state["leaves"])
+        self.sums.copy_(self.leaves.sum(1, dtype=torch.float64))
+
+
+class Uniform:
+    """Every drawable start with equal probability.
+
+    In a ring with `on_episode_end` only rows of finished episodes are drawable; then the starts are kept in
+    `PrefixSums`, otherwise arithmetic on the cursors is enough.
+    """
+
+    def bind(self, size: int, device: torch.device, finished_only: bool) -> None:
+        self.drawable = PrefixSums(size, device) if finished_only else None
+
+    def opened(self, index: Tensor) -> None:
+        if self.drawable is not None:
+            self.drawable.set(index, 1.0)
+
+    def closed(self, index: Tensor) -> None:
+        if self.drawable is not None:
+            self.drawable.set(index, 0.0)
+
+    def draw(self, size: int, starts: Starts, generator: torch.Generator) -> tuple[Tensor, Tensor | None]:
+        if self.drawable is not None:
+            return self.drawable.draw(size, generator), None
+        n = len(starts.count)
+        device = generator.device
+        if (starts.count == starts.count[0]).all() and (starts.oldest == starts.oldest[0]).all():
+            flat = torch.randint(n * int(starts.count[0]), (size,), device=device, generator=generator)
+            if starts.oldest[0] == 0:
+                return flat, None
+            return flat.add_(int(starts.oldest[0]) * n).remainder_(starts.length * n), None
+        ends = torch.as_tensor(starts.count.cumsum(), device=device)
+        flat = torch.randint(int(starts.count.sum()), (size,), device=device, generator=generator)
+        column = torch.searchsorted(ends, flat, right=True)  # [B]
+        begin = ends - torch.as_tensor(starts.count, device=device)
+        time = torch.as_tensor(starts.oldest, device=device)[column] + flat - begin[column]
+        return time.remainder_(starts.length) * n + column, None
+
+    def state_dict(self) -> dict[str, Any]:
+        return {} if self.drawable is None else self.drawable.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        if self.drawable is not None:
+            self.drawable.load_state_dict(state)
+
+
+class Prioritized:
+    """Proportional prioritization (Schaul et al. 2016): P(i) ~ p_i^alpha, weight (n P(i))^-beta / max of the batch.
+
+    New rows enter with the largest priority ever given. `beta` may be moved by the agent that owns the sampler.
+    """
+
+    def __init__(self, alpha: float = 0.6, beta: float = 0.4, epsilon: float = 1e-6):
+        self.alpha = alpha
+        self.beta = beta
+        self.epsilon = epsilon  # added to |priority|, so that nothing is never drawn again
+
+    def bind(self, size: int, device: torch.device, finished_only: bool) -> None:
+        self.tree = PrefixSums(size, device)
+        self.largest = torch.ones((), device=device)  # largest p^alpha so far
+
+    def opened(self, index: Tensor) -> None:
+        self.tree.set(index, self.largest.expand(len(index)))
+
+    def closed(self, index: Tensor) -> None:
+        self.tree.set(index, 0.0)
+
+    def draw(self, size: int, starts: Starts, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        index = self.tree.draw(size, generator)
+        share = self.tree.get(index) / self.tree.total.float()  # [B] probability
+        weight = (share * int(starts.count.sum())).pow(-self.beta)
+        return index, weight / weight.max()
+
+    def update(self, index: Tensor, priority: Tensor) -> None:
+        """priority: [B], for instance |TD error|. Slots that have been closed since the draw stay closed."""
+        value = (priority.abs().float() + self.epsilon).pow(self.alpha)
+        self.largest = torch.maximum(self.largest, value.max())
+        self.tree.set(index, torch.where(self.tree.get(index) > 0, value, 0.0))
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"tree": self.tree.state_dict(), "largest": self.largest, "beta": self.beta}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.tree.load_state_dict(state["tree"])
+        self.largest = state["largest"].to(self.largest.device)
+        self.beta = state["beta"]
+
+
+class Recent:
+    """The newest window of every column, in column order: the rollout of on-policy agents."""
+
+    def bind(self, size: int, device: torch.device, finished_only: bool) -> None:
+        self.device = device
+
+    def opened(self, index: Tensor) -> None:
+        pass
+
+    def closed(self, index: Tensor) -> None:
+        pass
+
+    def draw(self, size: int, starts: Starts, generator: torch.Generator) -> tuple[Tensor, None]:
+        n = len(starts.count)
+        newest = (starts.oldest + starts.count - 1) % starts.length  # [N]
+        return torch.as_tensor(newest * n + np.arange(n), device=self.device), None
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        pass

@@ -1,0 +1,171 @@
+"""Gymnasium VectorEnv -> rows: the only place that knows autoreset, frame stacks and scores.
+
+The environments reset themselves on the step after the last (Gymnasium's NEXT_STEP), so that the last observation of
+an episode is a row of its own. `info` may hold arrays that decide more than Gymnasium can say: `discount` [N],
+`legal` [N, A], `state`, and at the last row `score` [N]. Without them discount is 0 where terminated, else 1, and the
+score is the sum of the raw rewards from `first` to `last`.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from gymnasium.vector import AutoresetMode, VectorEnv
+
+from agents.core.device import seed_array
+from agents.core.rows import Act, Spec, TimeStep
+
+
+class Episode(NamedTuple):
+    """A finished episode: ended by the rules or by a time limit, never by a barrier."""
+
+    column: int
+    score: float  # as the environment tells, else the raw undiscounted return
+    length: int  # agent decisions
+    info: dict[str, float]  # further figures that the environment tells at the end, by name
+
+
+def spec_of(envs: VectorEnv) -> Spec:
+    """What a learner must know of the environments. Raises ValueError, naming a space that is not supported."""
+    obs, action = envs.single_observation_space, envs.single_action_space
+    if not isinstance(obs, spaces.Box) or obs.dtype not in (np.uint8, np.float32):
+        raise ValueError(f"observations must be a Box of uint8 or float32, not {obs}")
+    stack = int(envs.metadata.get("frame_stack", 1))
+    if isinstance(action, spaces.Discrete):
+        if action.start != 0:
+            raise ValueError(f"discrete actions must start at 0, not {action.start}")
+        return Spec(obs.shape, str(obs.dtype), stack, num_actions=int(action.n))
+    if isinstance(action, spaces.Box) and len(action.shape) == 1 and np.isfinite([action.low, action.high]).all():
+        return Spec(obs.shape, str(obs.dtype), stack, action_dim=action.shape[0])
+    raise ValueError(f"actions must be Discrete or a bounded Box with one axis, not {action}")
+
+
+class Stream:
+    """N environments as a stream of rows on the learner's device: ``reset``, then ``send`` and ``receive`` in turn."""
+
+    def __init__(self, envs: VectorEnv, device: torch.device | str = "cpu"):
+        if envs.metadata.get("autoreset_mode") != AutoresetMode.NEXT_STEP:
+            raise ValueError("the environments must reset themselves in mode NEXT_STEP")
+        self.envs, self.device, self.num_envs = envs, torch.device(device), envs.num_envs
+        self.spec = spec_of(envs)
+        self.episodes: list[Episode] = []  # finished since they were last taken
+        self.exact = hasattr(envs, "state_dict")  # can the environments be saved?
+        self.split = hasattr(envs, "send") and hasattr(envs, "recv")
+        self._pool = ThreadPoolExecutor(1) if envs.metadata.get("releases_gil") and not self.split else None
+        self._sent: Future | np.ndarray | None = None
+        self._box = None
+        if self.spec.action_dim:
+            space = envs.single_action_space
+            self._box = ((space.high + space.low) / 2, (space.high - space.low) / 2)
+        self._stack = torch.zeros((self.num_envs, self.spec.stack, *self.spec.obs_shape), device=self.device)
+        self._stack = self._stack.to(getattr(torch, self.spec.obs_dtype))
+        self._last = np.zeros(self.num_envs, bool)
+        self._score = np.zeros(self.num_envs)
+        self._length = np.zeros(self.num_envs, np.int64)
+        self.step: TimeStep | None = None  # the newest
+
+    def reset(self, *key: int) -> TimeStep:
+        """Starts every environment anew, with seeds from `key` (the run's seed and the barrier's number)."""
+        obs, info = self.envs.reset(seed=[int(s) for s in seed_array(self.num_envs, *key)])
+        self._score[:], self._length[:] = 0, 0
+        zeros = np.zeros(self.num_envs, np.float32)
+        return self._row(obs, zeros, zeros + 1, np.ones(self.num_envs, bool), np.zeros(self.num_envs, bool), info)
+
+    def send(self, act: Act) -> None:
+        """Hands over the actions; the environments may step while the caller goes on."""
+        action = self._checked(act.action)
+        if self.split:
+            self.envs.send(action)
+            self._sent = action
+        else:
+            self._sent = self._pool.submit(self.envs.step, action) if self._pool else action
+
+    def receive(self) -> TimeStep:
+        """The next row of every environment."""
+        if self._sent is None:
+            raise RuntimeError("receive() before send()")
+        if self.split:
+            result = self.envs.recv()
+        else:
+            result = self._sent.result() if isinstance(self._sent, Future) else self.envs.step(self._sent)
+        self._sent = None
+        obs, reward, terminated, truncated, info = result
+        first, last = self._last, terminated | truncated
+        discount = info.get("discount")
+        if discount is None:
+            discount = 1.0 - terminated
+        self._score = np.where(first, 0.0, self._score + reward)
+        self._length = np.where(first, 0, self._length + 1)
+        if last.any():
+            told = info.get("score", self._score)
+            figures = info.get("episode", {})
+            for i in np.flatnonzero(last):
+                more = {k: float(v[i]) for k, v in figures.items()}
+                self.episodes.append(Episode(int(i), float(told[i]), int(self._length[i]), more))
+        return self._row(obs, np.asarray(reward, np.float32), discount, first, last, info)
+
+    def take_episodes(self) -> list[Episode]:
+        """The episodes that finished since the last call."""
+        taken, self.episodes = self.episodes, []
+        return taken
+
+    def close(self) -> None:
+        if self._pool:
+            self._pool.shutdown()
+        self.envs.close()
+
+    def _row(self, obs: Any, reward: Any, discount: Any, first: Any, last: Any, info: dict[str, Any]) -> TimeStep:
+        frame = torch.as_tensor(np.asarray(obs)).to(self.device)  # [N, *obs_shape]
+        begins = torch.as_tensor(first.copy(), device=self.device)
+        if self.spec.stack == 1:
+            self._stack = frame.unsqueeze(1).clone()
+        else:
+            stack = torch.empty_like(self._stack)  # a new one: rows handed out earlier stay as they are
+            stack[:, :-1], stack[:, -1] = self._stack[:, 1:], frame
+            if first.any():
+                stack[begins, :-1] = 0
+            self._stack = stack
+        self._last = np.asarray(last, bool).copy()
+        legal = info.get("legal")
+        self.step = TimeStep(
+            obs=self._stack,
+            reward=torch.as_tensor(reward).to(self.device),
+            discount=torch.as_tensor(np.asarray(discount, np.float32)).to(self.device),
+            first=begins,
+            last=torch.as_tensor(self._last, device=self.device),
+            legal=None if legal is None else torch.as_tensor(legal).to(self.device),
+            state=info.get("state"),
+        )
+        return self.step
+
+    def _checked(self, action: torch.Tensor) -> np.ndarray:
+        """Actions for the environments. Refuses one outside the space: some environments would hang on it for ever."""
+        array = action.detach().cpu().numpy()
+        if self._box is None:
+            if array.shape != (self.num_envs,) or array.min() < 0 or array.max() >= self.spec.num_actions:
+                raise ValueError(f"actions must be {self.num_envs} numbers in 0..{self.spec.num_actions - 1}: {array}")
+            return array
+        if array.shape != (self.num_envs, self.spec.action_dim) or not np.isfinite(array).all():
+            raise ValueError(f"actions must be finite, of shape {(self.num_envs, self.spec.action_dim)}: {array}")
+        middle, half = self._box
+        return (middle + half * np.clip(array, -1, 1)).astype(self.envs.single_action_space.dtype)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything where the environments can be saved (`exact`); otherwise nothing, the barrier resets them."""
+        if not self.exact:
+            return {}
+        row = {k: v for k, v in self.step._asdict().items() if k != "state" and v is not None}
+        mine = {"score": self._score.copy(), "length": self._length.copy(), "row": row}
+        return {**mine, "envs": self.envs.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        if not self.exact:
+            return
+        self.envs.load_state_dict(state["envs"])
+        self._score, self._length = state["score"].copy(), state["length"].copy()
+        self.step = TimeStep(**{k: v.to(self.device) for k, v in state["row"].items()})
+        self._stack, self._last = self.step.obs, self.step.last.cpu().numpy().copy()

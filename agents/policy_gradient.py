@@ -1,0 +1,225 @@
+"""Policy gradients: PPO; A2C and REINFORCE are presets of the same few lines.
+
+PPO: Schulman et al. (2017). A2C: Mnih et al. (2016), synchronous. REINFORCE: Williams (1992), with a learned
+baseline; its returns are Monte Carlo within the window, bootstrapped by the baseline at the window's edge.
+
+A rollout of T transitions is learned from while the next one is collected by a copy of the weights taken when it
+began: the data is exactly one policy behind, and PPO's ratio accounts for that. Without the ratio (A2C, REINFORCE)
+collecting waits for learning.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from agents import losses
+from agents.core import device as devices
+from agents.core.loop import Every
+from agents.core.returns import lambda_returns
+from agents.core.rows import Act, Batch, Learned, Needs, Spec, TimeStep
+from agents.core.samplers import Recent
+from agents.heads import Categorical, Gaussian, Value
+from agents.perception import encoders
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """PPO with the settings that are usual for Atari."""
+
+    rollout: int = 128  # transitions per environment between updates
+    epochs: int = 4  # passes over a rollout
+    minibatch: int = 256  # transitions per optimizer step; 0: the whole rollout
+    lr: float = 2.5e-4  # learning rate at the start
+    lr_end: float = 0.0  # share of the learning rate that is left at the end of the budget
+    optimizer: str = "adam"  # adam or rmsprop
+    gamma: float = 0.99  # discount per step
+    lam: float = 0.95  # lambda of the returns (GAE)
+    ratio: bool = True  # PPO's clipped importance ratio; without it the plain policy gradient
+    clip: float = 0.1  # bound of the importance ratio
+    value_coef: float = 0.5  # weight of the value loss
+    value_clip: float = 0.0  # bound of the value's move per rollout, 0: none
+    entropy_coef: float = 0.01  # weight of the entropy bonus
+    entropy_end: float = 1.0  # share of the entropy bonus that is left at the end of the budget
+    max_grad_norm: float = 0.5  # gradients are scaled down to this norm
+    normalize: bool = True  # advantages to mean 0, deviation 1 in each minibatch
+    reward_clip: float = 1.0  # learns from rewards cut to +-this, 0: as they are
+    encoder: str = "auto"  # nature, nips, small, tiny or auto (by the size of the picture)
+    hidden: int = 512  # features
+    precision: str = "auto"  # bf16 where the machine has it, or fp32
+    overlap: bool = True  # learn while the next rollout is collected (only with the ratio)
+
+    def __post_init__(self) -> None:
+        if self.rollout < 1 or self.epochs < 1 or self.minibatch < 0:
+            raise ValueError("--rollout and --epochs must be at least 1, --minibatch at least 0")
+        if self.optimizer not in ("adam", "rmsprop"):
+            raise ValueError(f"--optimizer {self.optimizer}: choose adam or rmsprop")
+        if not 0 <= self.gamma <= 1 or not 0 <= self.lam <= 1:
+            raise ValueError("--gamma and --lam must lie in 0..1")
+        if not self.ratio and self.epochs > 1:
+            raise ValueError("--epochs above 1 needs the importance ratio (--ratio)")
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "ppo": {},
+    "a2c": dict(rollout=5, epochs=1, minibatch=0, lr=7e-4, optimizer="rmsprop", lam=1.0, ratio=False, normalize=False),
+    "reinforce": dict(rollout=128, epochs=1, minibatch=0, lr=5e-4, lam=1.0, ratio=False, entropy_coef=0.0),
+}
+
+
+class Network(nn.Module):
+    """One encoder with a policy head and a value head."""
+
+    def __init__(self, config: Config, spec: Spec):
+        super().__init__()
+        self.encoder = encoders.build(spec.obs_shape, spec.stack, config.encoder, config.hidden)
+        features = self.encoder.features
+        self.policy = (
+            Gaussian(features, spec.action_dim) if spec.action_dim else Categorical(features, spec.num_actions)
+        )
+        self.value = Value(features)
+
+    def forward(self, obs: Tensor, legal: Tensor | None) -> tuple[Tensor, Tensor]:
+        """[B, stack, ...] -> (parameters of the policy [B, ...], value [B])."""
+        x = self.encoder(obs)
+        return self.policy(x, legal), self.value(x)
+
+
+class PolicyGradient:
+    """See the module. Columns of the ring: logp and value of the acting policy."""
+
+    evaluation = "sampled"
+
+    def __init__(self, config: Config, spec: Spec, clock: Any, device: torch.device, seed: int, num_envs: int):
+        self.config, self.clock, self.device = config, clock, device
+        self.dtype = devices.compute_dtype(device, config.precision)
+        with torch.random.fork_rng(devices=[]):  # weights come from the seed, whatever else draws numbers
+            torch.manual_seed(seed)
+            self.network = Network(config, spec).to(device)
+        self.actor = copy.deepcopy(self.network).requires_grad_(False)
+        self.actor.encoder.to(self.dtype)
+        self.act_generator = devices.generator(device, seed, 1)
+        self.learn_generator = devices.generator(device, seed, 2)
+        kind = {"adam": torch.optim.Adam, "rmsprop": torch.optim.RMSprop}[config.optimizer]
+        more = {"fused": True} if config.optimizer == "adam" else {"alpha": 0.99}
+        self.optimizer = kind(self.network.parameters(), lr=config.lr, eps=1e-5, **more)
+        rows = config.rollout * num_envs
+        self.minibatch = min(config.minibatch or rows, rows)
+        self.needs = Needs(
+            window=config.rollout + 1,
+            sampler=Recent(),
+            length=(2 * config.rollout + 1 + spec.stack) * num_envs,
+            batch=num_envs,
+            pace=Every(config.rollout, config.epochs * -(-rows // self.minibatch)),
+            extras=("logp", "value"),
+            overlap=config.overlap and config.ratio,
+        )
+
+    @torch.no_grad()
+    def act(self, step: TimeStep, memory: Any = None, *, explore: bool = True) -> Act:
+        params, value = self.actor(step.obs, step.legal)
+        if not explore:
+            return Act(self.actor.policy.mode(params))
+        action, logp = self.actor.policy.sample(params, self.act_generator)
+        return Act(action, {"logp": logp, "value": value})
+
+    def learn(self, batch: Batch) -> Iterator[Learned]:
+        """Epochs of minibatches over one rollout: windows of T+1 rows, one per environment."""
+        c = self.config
+        self._sync()  # the next rollout is collected by the weights that it begins with
+        reward = batch.reward.clamp(-c.reward_clip, c.reward_clip) if c.reward_clip else batch.reward
+        value = batch.extras["value"]  # [B, T+1]
+        target = lambda_returns(reward, batch.discount, batch.last, value, c.gamma, c.lam)  # [B, T]
+        envs, length = target.shape
+        old_value, old_logp = value[:, :-1].reshape(-1), batch.extras["logp"][:, :-1].reshape(-1)
+        target, weight = target.reshape(-1), batch.weight.reshape(-1)  # [B*T]
+        advantage = target - old_value
+        action = batch.action[:, :-1].flatten(0, 1)
+        for _ in range(c.epochs):
+            order = torch.randperm(envs * length, generator=self.learn_generator, device=self.device)
+            for rows in order.split(self.minibatch):
+                at = (rows // length, rows % length)
+                legal = None if batch.legal is None else batch.legal[at]
+                yield self._update(
+                    batch.obs[at], legal, action[rows], old_logp[rows], old_value[rows], advantage[rows],
+                    target[rows], weight[rows],
+                )  # fmt: skip
+        if not self.needs.overlap:
+            self._sync()
+
+    def _update(
+        self, obs: Tensor, legal: Tensor | None, action: Tensor, old_logp: Tensor, old_value: Tensor,
+        advantage: Tensor, target: Tensor, weight: Tensor,
+    ) -> Learned:  # fmt: skip
+        """One optimizer step on M transitions; every argument is [M, ...]."""
+        c = self.config
+        with devices.mixed(self.device, self.dtype):
+            features = self.network.encoder(obs)
+        params, value = self.network.policy(features, legal), self.network.value(features)
+        logp = self.network.policy.logp(params, action)
+        if c.normalize:
+            centre = losses.mean(advantage, weight)
+            spread = losses.mean((advantage - centre).square(), weight).sqrt()
+            advantage = (advantage - centre) / (spread + 1e-8)
+        if c.ratio:
+            policy_loss = losses.mean(losses.clipped_surrogate(logp, old_logp, advantage, c.clip), weight)
+        else:
+            policy_loss = losses.mean(losses.policy_gradient(logp, advantage), weight)
+        value_loss = 0.5 * (value - target).square()
+        if c.value_clip:
+            near = old_value + (value - old_value).clamp(-c.value_clip, c.value_clip)
+            value_loss = torch.maximum(value_loss, 0.5 * (near - target).square())
+        value_loss = losses.mean(value_loss, weight)
+        entropy = losses.mean(self.network.policy.entropy(params), weight)
+        left = 1 - self.clock.progress
+        bonus = c.entropy_coef * (c.entropy_end + (1 - c.entropy_end) * left)
+        loss = policy_loss + c.value_coef * value_loss - bonus * entropy
+        for group in self.optimizer.param_groups:
+            group["lr"] = c.lr * (c.lr_end + (1 - c.lr_end) * left)
+        self.optimizer.zero_grad()
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), c.max_grad_norm, foreach=True)
+        self.optimizer.step()
+        with torch.no_grad():
+            log_ratio = logp - old_logp
+            metrics = {
+                "loss": loss, "policy_loss": policy_loss, "value_loss": value_loss, "entropy": entropy,
+                "grad_norm": norm, "kl": losses.mean(log_ratio.exp() - 1 - log_ratio, weight),
+                "value": losses.mean(value, weight),
+            }  # fmt: skip
+        return Learned({k: v.detach() for k, v in metrics.items()})
+
+    def _sync(self) -> None:
+        """The actor takes the learner's weights."""
+        with torch.no_grad():
+            for mine, theirs in zip(self.actor.parameters(), self.network.parameters(), strict=True):
+                mine.copy_(theirs)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "network": self.network.state_dict(),
+            "actor": self.actor.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "act_generator": self.act_generator.get_state(),
+            "learn_generator": self.learn_generator.get_state(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.network.load_state_dict(state["network"])
+        self.actor.load_state_dict(state["actor"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.act_generator.set_state(state["act_generator"])
+        self.learn_generator.set_state(state["learn_generator"])
+
+    def load_weights(self, state: dict[str, Any]) -> None:
+        """Another run's weights only: optimizer, schedules and generators start anew."""
+        self.network.load_state_dict(state["network"])
+        self._sync()
+
+
+build = PolicyGradient

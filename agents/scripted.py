@@ -1,0 +1,57 @@
+"""Players that do not learn: baselines and test opponents."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from agents.core import device as devices
+from agents.core.loop import Ratio
+from agents.core.rows import Act, Batch, Learned, Needs, Spec, TimeStep
+from agents.core.samplers import Uniform
+from agents.heads import masked
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """The random player has nothing to configure but its memory."""
+
+    replay: int = 100_000  # transitions that the ring holds
+
+
+PRESETS: dict[str, dict[str, Any]] = {"random": {}}
+
+
+class Random:
+    """Uniform over the legal actions, or over [-1, 1]^D."""
+
+    evaluation = "sampled"
+
+    def __init__(self, config: Config, spec: Spec, clock: Any, device: torch.device, seed: int, num_envs: int):
+        self.spec, self.device = spec, device
+        self.generator = devices.generator(device, seed, 1)
+        self.needs = Needs(1, Uniform(), config.replay, 1, Ratio(0.0, 1, 0))
+
+    def act(self, step: TimeStep, memory: Any = None, *, explore: bool = True) -> Act:
+        n = len(step.first)
+        draw = torch.rand((n, self.spec.num_actions or self.spec.action_dim), generator=self.generator)
+        draw = draw.to(self.device)
+        return Act(masked(draw, step.legal).argmax(1) if self.spec.num_actions else draw * 2 - 1)
+
+    def learn(self, batch: Batch) -> Iterator[Learned]:
+        return iter(())
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"generator": self.generator.get_state()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.generator.set_state(state["generator"])
+
+    def load_weights(self, state: dict[str, Any]) -> None:
+        """There are none."""
+
+
+build = Random

@@ -1,0 +1,108 @@
+"""What a leaf is worth: a uniform guess, random playouts, a network, or a mix of the last two.
+
+Views: a network speaks for the side to move in the features that it is given; a playout function returns the result
+of the game that it played in the view of the side to move at the state that it was given. All values in [-1, 1].
+
+A network is any callable `(features [n, C, H, W] float32) -> (logits [n, A], values [n])`, numpy in, numpy out. Its
+input is reused by the next call. Logits of illegal actions are ignored; the others must be finite.
+
+A playout of the game's own is a compiled first-class function `float64(int64[::1] state, uint64[::1] rng)`: it plays
+the state to an end (and may overwrite it), advances the one-element generator `rng` (see `rng.py`) and returns the
+result. Without one, legal actions are drawn uniformly.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from agents.search.game import no_playout
+from agents.search.rng import below
+
+
+class Evaluator(NamedTuple):
+    """How leaves are judged. Made by the functions below."""
+
+    network: Callable | None  # features -> (logits, values); None: logits 0, all legal actions alike
+    playouts: int  # playouts per leaf; 0 for none
+    weight: float  # share lambda of the playouts in the value: (1 - weight) * network + weight * playouts
+    playout: Callable  # the game's own playout function
+    own_playout: bool  # whether `playout` is one
+
+
+def uniform() -> Evaluator:
+    """Value 0 and the same probability for every legal action: what the search finds comes from ended games alone."""
+    return Evaluator(None, 0, 0.0, no_playout, False)
+
+
+def rollouts(count: int = 1, playout: Callable | None = None) -> Evaluator:
+    """The mean result of `count` playouts, uniform priors. Playouts draw from the game's generator: they vary."""
+    if count < 1:
+        raise ValueError(f"count is {count}; it must be 1 or more playouts per leaf")
+    return Evaluator(None, count, 1.0, playout or no_playout, playout is not None)
+
+
+def network(function: Callable) -> Evaluator:
+    """The network's value and policy."""
+    return Evaluator(function, 0, 0.0, no_playout, False)
+
+
+def mix(function: Callable, weight: float = 0.5, count: int = 1, playout: Callable | None = None) -> Evaluator:
+    """AlphaGo's mix (Silver et al. 2016): network policy, value (1 - weight) * network + weight * playouts."""
+    if not 0 <= weight <= 1:
+        raise ValueError(f"weight is {weight}; it must lie in 0..1")
+    return rollouts(count, playout)._replace(network=function, weight=float(weight))
+
+
+def symmetric(function: Callable, points: np.ndarray, actions: np.ndarray) -> Callable:
+    """A network averaged over symmetries: mean logits (the policies' geometric mean) and mean value, in one call.
+
+    points [G, H * W]: plane p of the g-th picture is `p.ravel()[points[g]]`; actions [G, A]: in that picture action i
+    is the game's action `actions[g, i]`. Costs G evaluations per leaf and makes play alike in all orientations.
+    """
+    count, num_actions = actions.shape
+    back = np.argsort(actions, axis=1)  # the game's action -> its place in the picture
+
+    def averaged(features: np.ndarray):
+        n, planes, height, width = features.shape
+        flat = features.reshape(n, planes, -1)
+        pictures = np.stack([flat[:, :, order] for order in points])  # [G, n, C, H * W]
+        logits, values = function(pictures.reshape(count * n, planes, height, width))
+        logits = np.reshape(logits, (count, n, num_actions))
+        logits = np.take_along_axis(logits, back[:, None, :], axis=2).mean(axis=0)  # [n, A]
+        return logits, np.reshape(values, (count, n)).mean(axis=0)
+
+    return averaged
+
+
+@njit
+def random_playout(game, state, legal, rng):
+    """Plays uniformly drawn legal actions to the end; the result in the view of the side to move at `state`."""
+    side = game.to_move(state)
+    for _ in range(game.max_moves + 1):
+        result = game.outcome(state)
+        if not np.isnan(result):
+            return result if game.to_move(state) == side else -result
+        game.legal(state, legal)
+        count = 0
+        for a in range(len(legal)):
+            count += legal[a]
+        chosen = below(rng, count)
+        for a in range(len(legal)):
+            if legal[a]:
+                if chosen == 0:
+                    game.play(state, a)
+                    break
+                chosen -= 1
+    return 0.0  # the rules promise an end within max_moves
+
+
+@njit
+def playout_value(game, own, count, state, scratch, legal, rng):
+    """The mean result of playouts from `state`, in the view of the side to move there. scratch [S], legal [A]."""
+    total = 0.0
+    for _ in range(count):
+        scratch[:] = state
+        total += game.playout(scratch, rng) if own else random_playout(game, scratch, legal, rng)
+    return total / count

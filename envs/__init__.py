@@ -1,0 +1,94 @@
+"""The registry of games: name -> module. Everything of our own is also a Gymnasium id, ``joypad/...``.
+
+A module offers ``Options`` (a frozen dataclass), ``make_vec(num_envs, **options)`` and ``make(render_mode, **options)``;
+for a family of games (Atari, Gymnasium) `name` says which one. Nothing heavy is imported here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import importlib
+import importlib.util
+from collections.abc import Iterator
+from typing import Any
+
+GAMES: dict[str, str] = {}  # our own games: name -> module
+IDS: dict[str, tuple[str, str, dict[str, Any]]] = {}  # Gymnasium id -> (single class, vector class, options)
+
+
+class UnknownGame(ValueError):
+    """No game of that name; the message suggests the nearest."""
+
+
+def atari_games() -> list[str]:
+    """Every ALE game that one player can play, by ROM id."""
+    return [*atari_roms()]
+
+
+def atari_roms() -> Iterator[str]:
+    """ROM ids, read from the names of the files in ale-py's wheel, without importing it."""
+    spec = importlib.util.find_spec("ale_py")
+    if spec is None or spec.submodule_search_locations is None:
+        return
+    from pathlib import Path
+
+    folder = Path(next(iter(spec.submodule_search_locations))) / "roms"
+    yield from sorted(p.stem for p in folder.glob("*.bin"))
+
+
+def games() -> list[str]:
+    """Every name that `find` knows, without the open family ``gym:ID``."""
+    return [*GAMES, *(name.replace("_", "-") for name in atari_roms())]
+
+
+def find(name: str) -> tuple[str, dict[str, Any]]:
+    """Name of a game -> (module, what the module needs to know which game is meant). Raises UnknownGame."""
+    if name in GAMES:
+        return GAMES[name], {}
+    if name.startswith("gym:"):
+        return "envs.gym", {"id": name.removeprefix("gym:")}
+    rom = name.replace("-", "_").lower()
+    if rom in atari_games():
+        return "envs.atari", {"game": rom}
+    near = difflib.get_close_matches(name, games(), n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else "try breakout, pong, or gym:CartPole-v1"
+    raise UnknownGame(f"there is no game {name!r}; {hint}")
+
+
+def canonical(name: str) -> str:
+    """The one spelling of a game's name: ``space_invaders`` -> ``space-invaders``."""
+    module, which = find(name)
+    return which["game"].replace("_", "-") if module == "envs.atari" else name
+
+
+def options(name: str, **values: Any) -> Any:
+    """The game's Options with `values`. Raises ValueError for a value that is not allowed, TypeError for a name."""
+    module, _ = find(name)
+    return importlib.import_module(module).Options(**values)
+
+
+def make_vec(name: str, num_envs: int, **values: Any) -> Any:
+    """A gymnasium.vector.VectorEnv of `num_envs` games, autoreset NEXT_STEP; `values`: fields of the game's Options."""
+    module, which = find(name)
+    return importlib.import_module(module).make_vec(num_envs, **which, **values)
+
+
+def make(name: str, render_mode: str | None = None, **values: Any) -> Any:
+    """One game as a gymnasium.Env, to be watched or played."""
+    module, which = find(name)
+    return importlib.import_module(module).make(render_mode, **which, **values)
+
+
+def defaults(name: str) -> dict[str, Any]:
+    """The fields of the game's Options with their default values."""
+    return dataclasses.asdict(options(name))
+
+
+def register() -> None:
+    """Registers our own games with Gymnasium (called by its plug-in mechanism)."""
+    import gymnasium
+
+    for short, (single, vector, values) in IDS.items():
+        if f"joypad/{short}" not in gymnasium.registry:
+            gymnasium.register(f"joypad/{short}", entry_point=single, vector_entry_point=vector, kwargs=values)
