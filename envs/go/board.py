@@ -108,11 +108,20 @@ def record(state):
 
 
 @njit("void(int64[::1])", cache=True)
+def restart(state):
+    """Forgets how the position came about: its history holds this position only."""
+    state[MOVES] = state[PASSES] = state[KO] = state[PAST] = state[TAKEN] = state[TAKEN + 1] = 0
+    state[LAST : LAST + LASTS] = -1
+    state[RECORDED] = 0
+    state[state[HISTORY] :] = 0
+    record(state)
+
+
+@njit("void(int64[::1])", cache=True)
 def clear(state):
     """An empty board, Black to move; keeps the settings."""
     size, max_moves = state[SIZE], state[MAX_MOVES]
     state[TURN:] = 0
-    state[LAST : LAST + LASTS] = -1
     state[STEP] = CELL * (size + 1)
     cells = (size + 2) * (size + 1) + 1
     state[LIST] = HEADER + CELL * cells
@@ -128,7 +137,7 @@ def clear(state):
             add_empty(state, point)
         else:
             state[point] = BORDER
-    record(state)
+    restart(state)
 
 
 @njit("void(int64[::1], int64)", cache=True)
