@@ -1,0 +1,1 @@
+"""Shared by every agent; knows no game and no algorithm."""

@@ -138,6 +138,13 @@ def steps(folder: Path) -> list[int]:
     return sorted(int(p.name) for p in folder.iterdir() if p.is_dir() and re.fullmatch(r"\d{12}", p.name))
 
 
+def discard_after(folder: Path, step: int) -> None:
+    """Deletes checkpoints newer than `step`: a run that goes on from there makes them anew."""
+    for number in steps(folder):
+        if number > step:
+            shutil.rmtree(folder / f"{number:012d}")
+
+
 def manifest(folder: Path, step: int) -> dict[str, Any]:
     """The verified manifest of a checkpoint. Raises ValueError, OSError or KeyError where it is damaged."""
     seal = json.loads((folder / f"{step:012d}" / "manifest.json").read_text())

@@ -54,6 +54,10 @@ class Ratio:
         self.samples, self.batch, self.start = samples, batch, start
         self.seen, self.credit = 0, 0.0
 
+    def refill(self) -> None:
+        """The ring was lost: counts anew, and learns when `start` rows have come again."""
+        self.seen, self.credit = 0, 0.0
+
     def due(self, slots: int, num_envs: int) -> int:
         """How many draws are due, with `slots` time slots of `num_envs` rows added so far."""
         rows = slots * num_envs
@@ -76,6 +80,10 @@ class Every:
     def __init__(self, slots: int, chunks: int):
         self.slots, self.chunks = slots, chunks
         self.mark = 1  # a window of T transitions has T + 1 rows
+
+    def refill(self) -> None:
+        """The ring was lost: the next rollout begins with the next row."""
+        self.mark = 1
 
     def due(self, slots: int, num_envs: int) -> int:
         if slots - self.mark < self.slots:
@@ -229,6 +237,10 @@ class Loop:
                 bad = ", ".join(k for k, good in zip(names, finite.tolist(), strict=True) if not good)
                 raise Diverged(f"{bad} is not finite at update {update} (step {self.clock.steps})")
         self._unchecked.clear()
+
+    def refill(self) -> None:
+        """After a resume without the ring."""
+        self.pace.refill()
 
     def state_dict(self) -> dict[str, Any]:
         """At a barrier only: no `learn` is under way."""

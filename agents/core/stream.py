@@ -113,6 +113,11 @@ class Stream:
         taken, self.episodes = self.episodes, []
         return taken
 
+    @property
+    def running_score(self) -> np.ndarray:
+        """The raw return so far, [N]."""
+        return self._score
+
     def close(self) -> None:
         if self._pool:
             self._pool.shutdown()

@@ -1,0 +1,1 @@
+"""Pixels -> features, the same code for the games and for the car."""

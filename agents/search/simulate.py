@@ -12,7 +12,19 @@ from agents.search.game import GAME
 from agents.search.rng import gumbel as gumbel_draw
 from agents.search.rng import log_gamma_draw
 from agents.search.tree import (
-    IN_FLIGHT, NEW, OPEN, TERMINAL, TREE, back_up, close_node, find, make_node, open_node, prove, remember, take_back,
+    IN_FLIGHT,
+    NEW,
+    OPEN,
+    TERMINAL,
+    TREE,
+    back_up,
+    close_node,
+    find,
+    make_node,
+    open_node,
+    prove,
+    remember,
+    take_back,
 )  # fmt: skip
 
 

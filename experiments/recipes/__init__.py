@@ -1,0 +1,34 @@
+"""Tuned configurations that `train` starts from: one file per game, RECIPES: name -> Recipe."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import importlib.util
+from collections.abc import Mapping
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """An agent, its budget and everything that differs from the agent's and the game's defaults."""
+
+    agent: str
+    note: str  # one line for people
+    steps: int = 1_000_000  # the budget where the user names none
+    num_envs: int = 8
+    checkpoint_every: int = 500_000  # steps between barriers
+    config: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # fields of the agent's Config
+    env: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # fields of the game's Options
+
+
+def recipes(game: str, module: str) -> dict[str, Recipe]:
+    """The recipes of a game, by name; those of its family (atari, gym) where it has no file of its own."""
+    family = module.removeprefix("envs.").split(".")[0]
+    for name in (game.replace("-", "_"), family):
+        if name.isidentifier() and importlib.util.find_spec(f"experiments.recipes.{name}"):
+            found = importlib.import_module(f"experiments.recipes.{name}").RECIPES
+            if name != family:
+                return {**recipes(family, module), **found}
+            return dict(found)
+    return {}

@@ -1,0 +1,88 @@
+"""Scores: full games of a frozen agent, with episodes assigned to environments and seeds beforehand.
+
+Taking the first n episodes to finish would favour short ones; here environment i plays the episodes i, i + N,
+i + 2N, ..., and the rest waits for the last of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from agents.core.device import generator
+from agents.core.rows import Agent, TimeStep
+from agents.core.stream import Episode, Stream
+from agents.heads import masked
+
+
+class Policy:
+    """How an agent is evaluated: "greedy", "sampled" (its own exploration) or "epsilon E" over greedy."""
+
+    def __init__(self, agent: Agent, name: str, seed: int):
+        kind, _, number = name.partition(" ")
+        if kind not in ("greedy", "sampled", "epsilon") or (kind == "epsilon") != bool(number):
+            raise ValueError(f"the evaluation policy must be greedy, sampled or 'epsilon E', not {name!r}")
+        self.agent, self.sampled = agent, kind == "sampled"
+        self.epsilon = float(number) if number else 0.0
+        if not 0 <= self.epsilon <= 1:
+            raise ValueError(f"epsilon must lie in 0..1, not {self.epsilon}")
+        self.seed, self.generator = seed, None
+
+    def act(self, step: TimeStep, memory: Any, spec: Any) -> Any:
+        act = self.agent.act(step, memory, explore=self.sampled)
+        if not self.epsilon or not spec.num_actions:
+            return act
+        device = act.action.device
+        if self.generator is None:
+            self.generator = generator(device, self.seed, 3)
+        draw = torch.rand((2, len(act.action), spec.num_actions), generator=self.generator, device=device)
+        anything = masked(draw[0], step.legal).argmax(1)
+        return act._replace(action=torch.where(draw[1, :, 0] < self.epsilon, anything, act.action))
+
+
+def play(
+    policy: Policy,
+    stream: Stream,
+    episodes: int,
+    seed: int,
+    on_step: Callable[[int, int], None] = lambda done, steps: None,
+) -> list[Episode]:
+    """Plays `episodes` full games, in the order of their assignment. on_step(episodes done, steps) follows along."""
+    quota = [len(range(i, episodes, stream.num_envs)) for i in range(stream.num_envs)]
+    played: list[list[Episode]] = [[] for _ in quota]
+    step, memory, steps = stream.reset(seed, 1), None, 0
+    stream.take_episodes()
+    while any(len(p) < q for p, q in zip(played, quota, strict=True)):
+        act = policy.act(step, memory, stream.spec)
+        memory = act.memory
+        stream.send(act)
+        step = stream.receive()
+        steps += stream.num_envs
+        for episode in stream.take_episodes():
+            if len(played[episode.column]) < quota[episode.column]:
+                played[episode.column].append(episode)
+        on_step(sum(map(len, played)), steps)
+    return [played[k % stream.num_envs][k // stream.num_envs] for k in range(episodes)]
+
+
+def summary(episodes: list[Episode], protocol: str, policy: str, frame_skip: int) -> dict[str, Any]:
+    """The figures of an evaluation: mean, median, standard error of the mean, every score, frames played."""
+    scores = np.array([e.score for e in episodes])
+    sem = float(scores.std(ddof=1) / np.sqrt(len(scores))) if len(scores) > 1 else None
+    result = {
+        "protocol": protocol,
+        "policy": policy,
+        "episodes": len(scores),
+        "mean": float(scores.mean()),
+        "median": float(np.median(scores)),
+        "sem": sem,
+        "scores": [float(s) for s in scores],
+        "frames": int(sum(e.length for e in episodes) * frame_skip),
+        "human_normalised": None,
+    }
+    for name in episodes[0].info if episodes else ():
+        result[name] = float(np.mean([e.info[name] for e in episodes if name in e.info]))
+    return result

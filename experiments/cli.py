@@ -1,0 +1,44 @@
+"""What every program shares at its edge: one sentence and exit code 2 for a user's mistake, never a traceback."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import sys
+from collections.abc import Iterator
+
+from agents.core.checkpoint import CheckpointError
+from agents.core.run import RunError
+from envs import UnknownGame
+
+
+class UserError(Exception):
+    """Something that the person at the keyboard can mend; the message says how."""
+
+
+@contextlib.contextmanager
+def refusing() -> Iterator[None]:
+    """Within: a ValueError is a user's mistake (a bad option), not ours."""
+    try:
+        yield
+    except ValueError as fault:
+        raise UserError(str(fault)) from fault
+
+
+@contextlib.contextmanager
+def edge() -> Iterator[None]:
+    """Around a whole program."""
+    try:
+        yield
+    except (UserError, RunError, UnknownGame, CheckpointError) as fault:
+        fail(str(fault))
+    except OSError as fault:
+        if fault.errno not in (errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT):
+            raise
+        fail(f"{fault.strerror}: {fault.filename or 'while writing'}")
+
+
+def fail(message: str) -> None:
+    """One clear sentence on standard error, exit code 2."""
+    print(f"joypad: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(2)

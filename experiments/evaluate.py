@@ -1,0 +1,140 @@
+"""Score a run over full games: ``python -m experiments.evaluate RUN --episodes 30 --json``.
+
+Episodes are assigned to environments and seeds beforehand. The protocol is the run's; a run trained under
+`baselines` may also be scored under `nature` (30 no-ops, epsilon 0.05, games of at most 5 minutes).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+import envs
+from agents.core import device as devices
+from agents.core.checkpoint import write_json
+from agents.core.evaluate import Policy, play, summary
+from agents.core.run import Run, duration
+from agents.core.stream import Stream
+from experiments import cli, lab
+
+MAX_ENVS = 32  # played side by side
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """What to score."""
+
+    run: tyro.conf.Positional[str]  # a run's folder, or a game: its newest run
+    episodes: int = 30  # full games
+    policy: str | None = None  # greedy, sampled or "epsilon E"; without it the agent's and the protocol's
+    protocol: str | None = None  # another protocol that the run may be scored under
+    seed: int = 1  # of the games
+    checkpoint: int | None = None  # step of the checkpoint; without it the newest
+    device: str = "auto"  # auto, cpu, cuda, cuda:N or mps
+    json: bool = False  # print one JSON object and nothing else
+    runs: Path = Path("runs")  # where run folders are
+
+    def __post_init__(self) -> None:
+        if self.episodes < 1:
+            raise ValueError(f"--episodes {self.episodes}: must be at least 1")
+
+
+def evaluate(
+    run: Run,
+    *,
+    episodes: int,
+    seed: int = 1,
+    policy: str | None = None,
+    protocol: str | None = None,
+    step: int | None = None,
+    device: str = "auto",
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """Plays full games with the run's agent and writes the figures to eval.json as well."""
+    where = devices.choose(device)
+    env = dict(run.config["env"])
+    if protocol is not None and protocol != run.config["protocol"]:
+        if (run.config["protocol"], protocol) != ("baselines", "nature"):
+            raise ValueError(
+                f"--protocol {protocol}: {run.path} was trained under {run.config['protocol']};"
+                " scores of different protocols are never mixed"
+            )
+        env["protocol"] = protocol
+    num_envs = min(episodes, MAX_ENVS)
+    if env.get("env_threads") == 0:
+        env["env_threads"] = devices.cores()
+    stream = Stream(envs.make_vec(run.config["game"], num_envs, **env), where)
+    agent, at = lab.load_player(run, stream.spec, where, step)
+    name = policy or ("epsilon 0.05" if protocol == "nature" else agent.evaluation)
+    follow = _follow(episodes, quiet)
+    played = play(Policy(agent, name, seed), stream, episodes, seed, follow)
+    metadata = stream.envs.metadata
+    stream.close()
+    result = summary(played, metadata.get("protocol", ""), name, int(metadata.get("frame_skip", 1)))
+    result |= {"game": run.config["game"], "run": str(run.path), "step": at, "seed": seed}
+    result["human_normalised"] = _human_normalised(run.config["game"], result["mean"])
+    write_json(run.path / "eval.json", result)
+    return result
+
+
+def _human_normalised(game: str, mean: float) -> float | None:
+    """100 = a professional tester, 0 = random play, for the 49 games of Mnih et al. (2015); elsewhere None."""
+    from envs.atari_scores import NATURE
+
+    row = NATURE.get(game.replace("-", "_"))
+    return None if row is None else 100 * (mean - row.random) / (row.human - row.random)
+
+
+def _follow(episodes: int, quiet: bool) -> Any:
+    started, shown = time.perf_counter(), time.perf_counter()
+
+    def follow(done: int, steps: int) -> None:
+        nonlocal shown
+        now = time.perf_counter()
+        if quiet or now - shown < 5:
+            return
+        shown = now
+        left = duration((now - started) / done * (episodes - done)) if done else "?"
+        print(f"evaluating: {done} of {episodes} games, {steps:,} steps, {left} left", file=sys.stderr)
+
+    return follow
+
+
+def sentence(result: dict[str, Any]) -> str:
+    """The figures in one line."""
+    spread = f" +- {result['sem']:.1f}" if result["sem"] is not None else ""
+    human = result["human_normalised"]
+    return (
+        f"score: mean {result['mean']:.1f}{spread}, median {result['median']:.1f} over {result['episodes']} games"
+        f" (protocol {result['protocol']}, policy {result['policy']})"
+        + (f", {human:.0f} % of human" if human is not None else "")
+    )
+
+
+def main() -> None:
+    with cli.edge():
+        with cli.refusing():
+            command = tyro.cli(Command, description=__doc__, prog="evaluate")
+        run = Run.find(command.runs, command.run)
+        with cli.refusing():
+            result = evaluate(
+                run,
+                episodes=command.episodes,
+                seed=command.seed,
+                policy=command.policy,
+                protocol=command.protocol,
+                step=command.checkpoint,
+                device=command.device,
+                quiet=command.json,
+            )
+        print(json.dumps(result) if command.json else sentence(result))
+
+
+if __name__ == "__main__":
+    main()

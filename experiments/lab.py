@@ -1,0 +1,145 @@
+"""Puts the parts of a run together from its configuration: the same for training, evaluation, watching and tests."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import json
+import math
+import platform
+import subprocess
+import warnings
+from importlib import metadata
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+import envs
+from agents import AGENTS
+from agents.core import checkpoint
+from agents.core import device as devices
+from agents.core.loop import Clock, Loop
+from agents.core.replay import ReplayBuffer
+from agents.core.rows import Agent, Spec
+from agents.core.run import Run, RunError
+from agents.core.stream import Stream
+
+
+class Lab(NamedTuple):
+    """Everything that trains."""
+
+    agent: Agent
+    stream: Stream
+    replay: ReplayBuffer
+    clock: Clock
+    loop: Loop
+
+    def parts(self, with_ring: bool = True) -> dict[str, dict[str, Any]]:
+        """The state of a run, part by part, for a checkpoint."""
+        parts = {k: getattr(self, k).state_dict() for k in ("agent", "stream", "clock", "loop")}
+        return parts | ({"replay": self.replay.state_dict()} if with_ring else {})
+
+    def restore(self, parts: dict[str, dict[str, Any]]) -> None:
+        for name, state in parts.items():
+            getattr(self, name).load_state_dict(state)
+
+
+def module(agent: str) -> Any:
+    """The module of a registered agent."""
+    return importlib.import_module(AGENTS[agent])
+
+
+def assemble(config: dict[str, Any], device: torch.device) -> Lab:
+    """Builds what `config` (the content of a run's config.json) describes. Raises ValueError for what cannot be."""
+    torch_threads, env_threads = devices.plan_threads(device)
+    torch.set_num_threads(torch_threads)
+    env = dict(config["env"])
+    if env.get("env_threads") == 0:
+        env["env_threads"] = env_threads
+    stream = Stream(envs.make_vec(config["game"], config["num_envs"], **env), device)
+    clock = Clock(config["steps"], int(stream.envs.metadata.get("frame_skip", 1)))
+    agent = build_agent(config, stream.spec, clock, device)
+    needs = agent.needs
+    replay = ReplayBuffer(
+        max(math.ceil(needs.length / stream.num_envs), needs.window + stream.spec.stack),
+        stream.num_envs,
+        stream.spec,
+        needs.sampler,
+        window=needs.window,
+        device=device,
+        seed=config["seed"],
+    )
+    return Lab(agent, stream, replay, clock, Loop(agent, stream, replay, clock, seed=config["seed"]))
+
+
+def build_agent(config: dict[str, Any], spec: Spec, clock: Clock, device: torch.device) -> Agent:
+    """The agent of a configuration, untrained."""
+    if config["agent"] not in AGENTS:
+        raise ValueError(f"there is no agent {config['agent']!r}; choose {', '.join(AGENTS)}")
+    code = module(config["agent"])
+    return code.build(code.Config(**config["agent_config"]), spec, clock, device, config["seed"], config["num_envs"])
+
+
+def load_player(run: Run, spec: Spec, device: torch.device, step: int | None = None) -> tuple[Agent, int]:
+    """The agent of a run with the weights of a checkpoint (the newest), and that checkpoint's step."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        parts, meta = checkpoint.load(run.checkpoints, step, {"agent"})
+    for warning in caught:
+        print(f"joypad: {warning.message}")
+    saved = tuple(meta["spec"]["obs_shape"]), meta["spec"]["num_actions"], meta["spec"]["action_dim"]
+    if saved != (spec.obs_shape, spec.num_actions, spec.action_dim):
+        raise RunError(f"{run.path} was trained on other observations or actions than this game has")
+    agent = build_agent(run.config, spec, Clock(1), device)
+    agent.load_weights(parts["agent"])
+    return agent, meta["step"]
+
+
+def save(run: Run, lab: Lab, with_ring: bool) -> Path:
+    """Writes a checkpoint of the whole run."""
+    meta = {"game": run.config["game"], "agent": run.config["agent"], "spec": _plain(lab.stream.spec)}
+    return checkpoint.save(
+        run.checkpoints, lab.clock.steps, lab.parts(with_ring), {**meta, "step": lab.clock.steps, "ring": with_ring}
+    )
+
+
+def _plain(spec: Spec) -> dict[str, Any]:
+    return {k: v for k, v in spec._asdict().items() if k != "rules"}
+
+
+def surroundings(device: torch.device) -> dict[str, Any]:
+    """What a result depends on beside the configuration: machine, versions, commit."""
+    versions = {k: metadata.version(k) for k in ("torch", "numpy", "gymnasium", "ale-py")}
+    versions["python"] = platform.python_version()
+    return {"machine": devices.describe(device), "device": str(device), "versions": versions, "commit": commit()}
+
+
+def commit() -> str | None:
+    """The commit of the source tree, with '+' where it is changed; None outside a checkout."""
+    here = Path(__file__).resolve().parent
+    try:
+        ask = dict(cwd=here, capture_output=True, text=True, check=True, timeout=10)
+        head = subprocess.run(["git", "rev-parse", "--short", "HEAD"], **ask).stdout.strip()
+        changed = subprocess.run(["git", "status", "--porcelain", "-uno"], **ask).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return head + ("+" if changed else "")
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """A configuration file: the config.json of a run, or a recipe written by `sweep`. Raises ValueError."""
+    try:
+        content = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise ValueError(f"--config {path}: there is no such file") from None
+    except (OSError, ValueError) as fault:
+        raise ValueError(f"--config {path}: {fault}") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"--config {path}: must hold one JSON object")
+    return content
+
+
+def fields(kind: type) -> set[str]:
+    """The names of a dataclass's fields."""
+    return {f.name for f in dataclasses.fields(kind)}
