@@ -7,6 +7,9 @@ policy softmax(logits + sigma(q)). The root's pi' is the training target.
 sigma(q) = (c_visit + max n) * c_scale * q, with q completed and rescaled: an action never tried gets the mixed value
 (the node's own evaluation and the tried actions' mean, weighted as in the paper's appendix D), and the whole row is
 mapped linearly onto [0, 1]. As in mctx an illegal action takes part in the row as one never tried.
+
+With `prove` (not in mctx) a solved child's exact value is its q, and below the root an action that provably cannot
+beat another one's proven value is not descended into.
 """
 
 import functools
@@ -16,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit, types
 
-from agents.search.tree import TREE
+from agents.search.tree import TREE, child_bounds
 
 LOW_LOGIT = -1e9  # keeps an action of negligible logit above one that is not considered
 
@@ -88,6 +91,9 @@ def scaled_q(tree, b, node, c_visit, c_scale, out):
     low, high = np.inf, -np.inf
     for a in range(len(out)):
         out[a] = edge_value[a] / edge_visits[a] if edge_visits[a] > 0 else mixed
+        if tree.bounded[b, node]:
+            lower, upper = child_bounds(tree, b, tree.children[b, node, a], tree.to_move[b, node])
+            out[a] = lower if lower == upper else out[a]
         low, high = min(low, out[a]), max(high, out[a])
     scale = (c_visit + most) * c_scale / max(high - low, 1e-8)
     for a in range(len(out)):
@@ -113,12 +119,19 @@ def select(tree, b, node, c_visit, c_scale, scaled, policy):
     scaled_q(tree, b, node, c_visit, c_scale, scaled)
     logits, edge_visits = tree.logits[b, node], tree.edge_visits[b, node]
     improve(logits, scaled, policy)
-    best, best_score = -1, -np.inf
+    best, best_score, any_legal = -1, -np.inf, -1
     for a in range(len(policy)):
+        if logits[a] == -np.inf:
+            continue
+        any_legal = a
+        if tree.bounded[b, node]:
+            upper = child_bounds(tree, b, tree.children[b, node, a], tree.to_move[b, node])[1]
+            if upper <= tree.lower[b, node]:
+                continue
         score = policy[a] - edge_visits[a] / tree.visits[b, node]  # visits = 1 + sum(edge_visits)
-        if logits[a] > -np.inf and score > best_score:
+        if score > best_score:
             best, best_score = a, score
-    return best
+    return best if best >= 0 else any_legal  # none: a transposition has solved this node by another way
 
 
 @njit

@@ -74,11 +74,8 @@ def select(tree, b, node, prior, c_init, c_base, fpu_reduction):
         score = q + explore * prior[a] / (1 + n)
         if score > best_score:
             best, best_score = a, score
-    if best < 0:  # only with transpositions: a child solved by another way has just solved this node, too
-        for a in range(len(prior)):
-            low, high = child_bounds(tree, b, tree.children[b, node, a], side)
-            if prior[a] >= 0.0 and high > best_score:
-                best, best_score = a, high
+    if best < 0:  # a transposition has solved this node by another way: any end of it will tell
+        best = np.argmax(prior)
     return best
 
 
