@@ -1,0 +1,297 @@
+"""Go as Gymnasium environments: a compiled batch for self-play, and a board for people.
+
+Observations are the planes of `envs.go.features`, float32 [C, size, size], as seen by the side to move.
+Actions are row * size + column (row 0 at the top) and size * size for the pass. The two sides alternate, so
+the reward +1, 0, -1 at the end belongs to the side that has just moved, and `info["discount"]` is -1 while
+the game goes on: the next value is in the opponent's view. It is 0 at the end, +1 at the first observation of
+a game.
+
+`info` also holds `legal` bool [N, A], `score` float64 [N] (at the end Black's area less White's and komi,
+else 0), `to_move` int64 [N] (0 Black) and `state` int64 [N, S], copies of the games (`envs.rules`) for a
+search.
+"""
+
+from dataclasses import dataclass, fields
+
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Box, Discrete, MultiDiscrete
+from gymnasium.vector import AutoresetMode
+from numba import njit
+
+from envs.go import picture
+from envs.go.board import ACTION, KO, LAST, SIZE, TAKEN, TURN, is_legal, point_of
+from envs.go.features import features
+from envs.go.rules import go_rules, legal, outcome, play, reset
+from envs.go.scoring import score
+
+FPS = 2  # moves per second in a video
+MAX_PLANE = 50.0  # the largest value in an observation: komi / 20
+
+
+@dataclass(frozen=True)
+class Options:
+    """The rules of the games. A bad value is refused by name with a ValueError."""
+
+    size: int = 9  # lines of the board, 2 to 19
+    komi: float = 7.5  # points added to White's
+    suicide: bool = False  # whether a move may take off its own group
+    superko: str = "positional"  # positional, situational or simple
+    max_moves: int = 0  # actions after which the game is scored as it stands; 0: 3 * size * size, at least 40
+
+    def __post_init__(self):
+        for field in fields(self):
+            value, wanted = getattr(self, field.name), (int, float) if field.type is float else field.type
+            if not isinstance(value, wanted) or (isinstance(value, bool) and field.type is not bool):
+                raise ValueError(f"{field.name} must be {field.type.__name__}, not {value!r}")
+        self.rules  # noqa: B018 (refuses what is out of range)
+
+    @property
+    def rules(self):
+        """The compiled rules (`envs.rules.Rules`)."""
+        return go_rules(
+            self.size, self.komi, suicide=self.suicide, superko=self.superko, max_moves=self.max_moves or None
+        )
+
+    @property
+    def protocol(self) -> str:
+        """Label of scores: everything that changes them."""
+        suicide = "suicide" if self.suicide else "no-suicide"
+        return f"go{self.size} komi={self.komi:g} area {self.superko} {suicide} max_moves={self.rules.max_moves}"
+
+
+@njit("int64(int64[:, ::1], int64[::1], boolean[::1])", cache=True, nogil=True)
+def first_illegal(states, actions, over):
+    """The first game in which the action is not a legal one, or -1; ended games take any action of the
+    space.
+    """
+    for i in range(len(states)):
+        state, points = states[i], states[i, SIZE] * states[i, SIZE]
+        if actions[i] < 0 or actions[i] > points:
+            return i
+        if not over[i] and actions[i] < points:
+            point = point_of(state, actions[i])
+            if state[point] != 0 or not is_legal(state, point):
+                return i
+    return -1
+
+
+@njit("void(int64[:, ::1], int64[::1], boolean[::1], float64[::1], float32[::1], float64[::1])", cache=True, nogil=True)
+def step_all(states, actions, over, rewards, discounts, scores):
+    """One action per game; games that are over begin anew instead. Fills the last three arrays [N], updates
+    `over`.
+    """
+    for i in range(len(states)):
+        rewards[i], discounts[i], scores[i] = 0.0, 1.0, 0.0
+        if over[i]:
+            reset(states[i])
+            over[i] = False
+            continue
+        play(states[i], actions[i])
+        value = outcome(states[i])
+        over[i] = not np.isnan(value)
+        discounts[i] = 0.0 if over[i] else -1.0
+        if over[i]:
+            rewards[i] = -value  # the outcome is in the view of the side to move, the reward in that of the mover
+            scores[i] = score(states[i])
+
+
+@njit("void(int64[:, ::1], float32[:, ::1], boolean[:, ::1])", cache=True, nogil=True)
+def observe_all(states, planes, mask):
+    """Fills planes [N, C * size * size] and mask [N, A]."""
+    for i in range(len(states)):
+        features(states[i], planes[i])
+        legal(states[i], mask[i])
+
+
+class GoVectorEnv(gymnasium.vector.VectorEnv):
+    """N games in compiled code on one core, without the GIL; autoreset NEXT_STEP; every array returned is
+    fresh.
+
+    The game has no chance, so `reset(seed=...)` checks its seed and has no other use for it.
+    """
+
+    def __init__(self, num_envs: int, options: Options, render_mode: str | None = None):
+        if not isinstance(num_envs, int) or num_envs < 1:
+            raise ValueError(f"num_envs must be a whole number from 1, not {num_envs!r}")
+        if render_mode not in (None, "rgb_array"):
+            raise ValueError(f"render_mode of a vector must be None or rgb_array, not {render_mode!r}")
+        self.num_envs, self.options, self.render_mode = num_envs, options, render_mode
+        self.rules = options.rules
+        self.metadata = {
+            "render_modes": ["rgb_array"],
+            "render_fps": FPS,
+            "autoreset_mode": AutoresetMode.NEXT_STEP,
+            "frame_stack": 1,
+            "frame_skip": 1,
+            "protocol": options.protocol,
+            "releases_gil": True,
+        }
+        self.single_observation_space = Box(-MAX_PLANE, MAX_PLANE, self.rules.planes, np.float32)
+        self.observation_space = Box(-MAX_PLANE, MAX_PLANE, (num_envs, *self.rules.planes), np.float32)
+        self.single_action_space = Discrete(self.rules.num_actions)
+        self.action_space = MultiDiscrete([self.rules.num_actions] * num_envs)
+        self._first = self.rules.new_state()
+        self._states = np.tile(self._first, (num_envs, 1))
+        self._over = np.zeros(num_envs, np.bool_)
+
+    @property
+    def over(self) -> np.ndarray:
+        """bool [N], games that the next step begins anew."""
+        return self._over.copy()
+
+    def _results(self, discounts: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, dict]:
+        planes = np.empty((self.num_envs, *self.rules.planes), np.float32)
+        mask = np.empty((self.num_envs, self.rules.num_actions), np.bool_)
+        observe_all(self._states, planes.reshape(self.num_envs, -1), mask)
+        turn = self._states[:, TURN].copy()
+        info = {"discount": discounts, "legal": mask, "score": scores, "to_move": turn, "state": self._states.copy()}
+        return planes, info
+
+    def reset(self, *, seed=None, options=None):
+        """Begins a game everywhere; `seed`: None, a whole number from 0, or a sequence of N of them."""
+        if seed is not None:
+            seeds = [seed] if np.ndim(seed) == 0 else list(seed)
+            if np.ndim(seed) and len(seeds) != self.num_envs:
+                raise ValueError(f"seed must be one integer or {self.num_envs} of them, not {len(seeds)}")
+            if not all(isinstance(s, int | np.integer) and s >= 0 for s in seeds):
+                raise ValueError(f"seed must consist of whole numbers from 0, not {seed!r}")
+        self._states[:] = self._first
+        self._over[:] = False
+        return self._results(np.ones(self.num_envs, np.float32), np.zeros(self.num_envs))
+
+    def step(self, actions):
+        """One legal action per game, int [N]. Anything else is a ValueError, and nothing has moved."""
+        actions, n = np.asarray(actions), self.num_envs
+        if actions.shape != (n,) or actions.dtype.kind not in "iu":
+            raise ValueError(f"actions must be {n} integers, not {actions.dtype} of shape {actions.shape}")
+        actions = actions.astype(np.int64)
+        wrong = first_illegal(self._states, actions, self._over)
+        if wrong >= 0:
+            highest = self.rules.num_actions - 1
+            raise ValueError(
+                f"action {actions[wrong]} of game {wrong} is not legal there: it must be True in "
+                f"info['legal'] (points 0 to {highest - 1}, {highest} the pass)"
+            )
+        rewards, discounts, scores = np.empty(n), np.empty(n, np.float32), np.empty(n)
+        step_all(self._states, actions, self._over, rewards, discounts, scores)
+        planes, info = self._results(discounts, scores)
+        return planes, rewards, self._over.copy(), np.zeros(n, np.bool_), info
+
+    def board(self, index: int) -> np.ndarray:
+        """int8 [size, size] of one game: 0 empty, 1 Black, 2 White."""
+        size, state = self.options.size, self._states[index]
+        points = [point_of(state, action) for action in range(size * size)]
+        return state[points].astype(np.int8).reshape(size, size)
+
+    def _picture(self, index: int) -> np.ndarray:
+        state = self._states[index]
+        foot = f"{('Black', 'White')[state[TURN]]} to move"
+        if self._over[index]:
+            lead = score(state)
+            foot = "draw" if lead == 0 else f"{'Black' if lead > 0 else 'White'} wins by {abs(lead):g}"
+        note = f"captured {state[TAKEN]} : {state[TAKEN + 1]}    komi {self.options.komi:g}"
+        banned = int(state[state[KO] + ACTION]) if state[KO] else -1
+        return picture.draw(self.board(index), last=int(state[LAST]), banned=banned, foot=foot, note=note)
+
+    def render(self) -> tuple[np.ndarray, ...]:
+        """A picture of each board, RGB uint8."""
+        return tuple(self._picture(i) for i in range(self.num_envs))
+
+    def state_dict(self) -> dict:
+        """Everything that decides the future."""
+        return {"states": self._states.copy(), "over": self._over.copy()}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Continues exactly where `state_dict` was taken; raises ValueError for games of other rules or
+        number.
+        """
+        for name, own in (("states", self._states), ("over", self._over)):
+            if np.shape(state.get(name)) != own.shape:
+                raise ValueError(f"state of {self.num_envs} games: {name} must have shape {own.shape}")
+        header = len(self.rules.header)
+        if (np.asarray(state["states"])[:, :header] != self._first[:header]).any():
+            raise ValueError(f"the state comes from games of other rules than {self.options.protocol}")
+        self._states[:], self._over[:] = state["states"], state["over"]
+
+
+class GoEnv(gymnasium.Env):
+    """One game with the kernels of the batch: both sides are played through `step`, which alternates.
+
+    `render_mode` rgb_array gives a picture, human shows it in a window, ansi gives text.
+    """
+
+    metadata = {"render_modes": ["human", "rgb_array", "ansi"], "render_fps": FPS}
+
+    def __init__(self, options: Options, render_mode: str | None = None):
+        if render_mode not in (None, *self.metadata["render_modes"]):
+            raise ValueError(f"render_mode must be None, human, rgb_array or ansi, not {render_mode!r}")
+        self.options, self.render_mode = options, render_mode
+        self._batch = GoVectorEnv(1, options)
+        self.rules = self._batch.rules
+        kept = ("frame_stack", "frame_skip", "protocol")
+        self.metadata = {**type(self).metadata, **{name: self._batch.metadata[name] for name in kept}}
+        self.observation_space = self._batch.single_observation_space
+        self.action_space = self._batch.single_action_space
+        self._window = None
+
+    def _one(self, planes: np.ndarray, info: dict) -> tuple[np.ndarray, dict]:
+        if self.render_mode == "human":
+            self._window = self._window or picture.Window()
+            self._window.show(self._batch.render()[0])
+        one = {name: info[name][0] for name in ("legal", "state")}
+        one |= {"discount": float(info["discount"][0]), "score": float(info["score"][0])}
+        return planes[0], one | {"to_move": int(info["to_move"][0])}
+
+    def reset(self, *, seed: int | None = None, options=None):
+        """Begins a game."""
+        super().reset(seed=seed)
+        return self._one(*self._batch.reset(seed=seed))
+
+    def step(self, action):
+        """One legal action of the side to move; after the end only `reset` goes on."""
+        if self._batch.over[0]:
+            raise gymnasium.error.ResetNeeded("the game is over: call reset before step")
+        planes, rewards, terminated, truncated, info = self._batch.step([action])
+        planes, info = self._one(planes, info)
+        return planes, float(rewards[0]), bool(terminated[0]), bool(truncated[0]), info
+
+    def render(self) -> np.ndarray | str | None:
+        """RGB uint8 in mode rgb_array, text in mode ansi, None otherwise (the window shows each step by
+        itself).
+        """
+        if self.render_mode == "ansi":
+            return "\n".join(" ".join(".XO"[colour] for colour in row) for row in self._batch.board(0))
+        return self._batch.render()[0] if self.render_mode == "rgb_array" else None
+
+    def state_dict(self) -> dict:
+        """As `GoVectorEnv.state_dict`, of one game."""
+        return self._batch.state_dict()
+
+    def load_state_dict(self, state: dict) -> None:
+        """As `GoVectorEnv.load_state_dict`, of one game."""
+        self._batch.load_state_dict(state)
+
+    def close(self) -> None:
+        """Closes the window, if there is one."""
+        if self._window is not None:
+            self._window.close()
+            self._window = None
+
+
+def _read(options: dict) -> Options:
+    names = [field.name for field in fields(Options)]
+    for name in options:
+        if name not in names:
+            raise ValueError(f"go has no option {name!r}; it has {', '.join(names)}")
+    return Options(**options)
+
+
+def make_vec(num_envs: int, **options) -> GoVectorEnv:
+    """A batch of games; `options` are the fields of `Options`."""
+    return GoVectorEnv(num_envs, _read(options), render_mode="rgb_array")
+
+
+def make(render_mode: str | None = None, **options) -> GoEnv:
+    """One game; `options` are the fields of `Options`."""
+    return GoEnv(_read(options), render_mode)
