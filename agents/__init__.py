@@ -1,4 +1,4 @@
-"""The registry of agents: name -> module. Each module offers Config, PRESETS and build; nothing heavy is imported here."""
+"""The registry of agents: name -> module, which offers Config, PRESETS and build. Nothing heavy is imported here."""
 
 from __future__ import annotations
 

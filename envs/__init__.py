@@ -1,7 +1,8 @@
 """The registry of games: name -> module. Everything of our own is also a Gymnasium id, ``joypad/...``.
 
-A module offers ``Options`` (a frozen dataclass), ``make_vec(num_envs, **options)`` and ``make(render_mode, **options)``;
-for a family of games (Atari, Gymnasium) `name` says which one. Nothing heavy is imported here.
+A module offers ``Options`` (a frozen dataclass), ``make_vec(num_envs, **options)`` and
+``make(render_mode, **options)``; a family of games (Atari, Gymnasium) takes one more argument that says which.
+Nothing heavy is imported here.
 """
 
 from __future__ import annotations

@@ -58,8 +58,8 @@ class Presented(gymnasium.ObservationWrapper):
                 f"{name} observes {space}; supported are Box pictures of uint8 or bool, Box vectors and Discrete"
             )
         action = env.action_space
-        boxed = isinstance(action, spaces.Box) and len(action.shape) == 1 and np.isfinite([action.low, action.high]).all()
-        if not isinstance(action, spaces.Discrete) and not boxed:
+        boxed = isinstance(action, spaces.Box) and len(action.shape) == 1
+        if not isinstance(action, spaces.Discrete) and not (boxed and np.isfinite([action.low, action.high]).all()):
             raise ValueError(f"{name} acts in {action}; supported are Discrete and bounded Box with one axis")
         self._start = int(action.start) if isinstance(action, spaces.Discrete) else 0
         if self._start:

@@ -1,1 +1,1 @@
-"""Programs: train, watch, play, evaluate, compare, bench, ... Each is ``python -m experiments.NAME`` and ``joypad NAME``."""
+"""Programs: train, watch, play, evaluate, compare, bench, ...; ``python -m experiments.NAME`` or ``joypad NAME``."""

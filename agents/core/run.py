@@ -183,7 +183,7 @@ class Progress:
 
     def __call__(self, moment: Moment) -> None:
         now = time.perf_counter()
-        if now - self._shown < (0.5 if self.live else 30.0):
+        if now - self._shown < (0.5 if self.live else 30.0) or not self.log.rate:
             return
         self._shown = now
         text = self.line(moment.clock)

@@ -9,7 +9,9 @@ RECIPES = {
         steps=200_000,
         num_envs=8,
         checkpoint_every=100_000,
-        config=dict(rollout=128, epochs=4, minibatch=256, lr=7e-4, hidden=64, clip=0.2, entropy_coef=0.0, reward_clip=0.0),
+        config=dict(
+            rollout=128, epochs=4, minibatch=256, lr=7e-4, hidden=64, clip=0.2, entropy_coef=0.0, reward_clip=0.0
+        ),
     ),
     "dqn": Recipe(
         agent="dqn",
