@@ -1,0 +1,98 @@
+"""Legal moves against GNU Go 3.8: `all_legal` under positional and situational superko, without suicide.
+
+The whole comparison, 100,000 positions: python -m pytest -m slow tests/test_go_gnugo.py
+(With suicide allowed GNU Go's answers are wrong; the referee of test_go_rules.py covers that.)
+"""
+
+import os
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+
+from envs.go.board import SIMPLE, SUPERKO, TAKEN
+from envs.go.game import to_vertex
+from envs.go.rules import go_rules
+
+
+@pytest.fixture(scope="module")
+def gnugo():
+    """The path of GNU Go. On the machine of continuous integration it must be there."""
+    path = shutil.which("gnugo") or shutil.which("/usr/games/gnugo")
+    if path is None and os.environ.get("CI"):
+        pytest.fail("gnugo is not installed (apt-get install gnugo)")
+    if path is None:
+        pytest.skip("gnugo is not installed (apt-get install gnugo)")
+    return path
+
+
+def random_game(rules, rng, moves):
+    """GTP commands and the expected legal vertices of a game that likes captures, recaptures and small
+    shapes.
+    """
+    size = rules.planes[1]
+    state, mask, commands = rules.new_state(), np.zeros(rules.num_actions, bool), []
+    scratch, simple, bans = state.copy(), mask.copy(), 0
+    for _ in range(moves):
+        rules.legal(state, mask)
+        colour = "BW"[rules.to_move(state)]
+        options = np.flatnonzero(mask[:-1])
+        commands.append((f"all_legal {colour}", {to_vertex(int(action), size) for action in options}))
+        scratch[:] = state
+        scratch[SUPERKO] = SIMPLE
+        rules.legal(scratch, simple)
+        bans += bool((simple & ~mask).any())
+        captures = []
+        for action in options:
+            scratch[:] = state
+            rules.play(scratch, action)
+            if scratch[TAKEN : TAKEN + 2].sum() > state[TAKEN : TAKEN + 2].sum():
+                captures.append(action)
+        if not len(options) or rng.random() < 0.02:
+            action = size * size
+        else:
+            action = int(rng.choice(captures if captures and rng.random() < 0.75 else options))
+        rules.play(state, action)
+        commands.append((f"play {colour} {to_vertex(action, size)}", set()))
+    return commands, bans
+
+
+def disagreements(path, superko, positions, seed):
+    """Plays games of `positions` positions in all and asks GNU Go about each; returns where it disagrees."""
+    rng, sessions, left, bans = np.random.default_rng(seed), [], positions, 0
+    while left > 0:
+        size = int(rng.choice([4, 4, 5, 5, 6, 7, 9]))
+        moves = min(left, int(rng.integers(2, 5)) * size * size)
+        left -= moves
+        game, banned = random_game(go_rules(size, superko=superko, max_moves=moves + 1), rng, moves)
+        bans += banned
+        sessions += [(f"boardsize {size}", set()), ("clear_board", set()), *game]
+    script = "\n".join(command for command, _ in sessions) + "\nquit\n"
+    answer = subprocess.run(
+        [path, "--mode", "gtp", f"--{superko}-superko", "--forbid-suicide"],
+        input=script, capture_output=True, text=True, timeout=1200, check=True,
+    )  # fmt: skip
+    answers = answer.stdout.split("\n\n")
+    wrong, compared = [], 0
+    for (command, expected), text in zip(sessions, answers, strict=False):
+        assert text.startswith("="), (command, text)
+        if command.startswith("all_legal"):
+            compared += 1
+            if set(text[1:].split()) != expected:
+                wrong.append((command, set(text[1:].split()) ^ expected))
+    assert compared == positions
+    assert bans >= positions / 1000  # else the comparison says little about superko
+    return wrong
+
+
+@pytest.mark.parametrize("superko", ["positional", "situational"])
+def test_legal_moves_equal_gnugo(gnugo, superko):
+    assert disagreements(gnugo, superko, 3000, 1) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("superko", ["positional", "situational"])
+def test_legal_moves_equal_gnugo_in_full(gnugo, superko):
+    for seed in range(5):
+        assert disagreements(gnugo, superko, 10_000, 100 + seed) == []
