@@ -32,6 +32,9 @@ def edge() -> Iterator[None]:
         yield
     except (UserError, RunError, UnknownGame, CheckpointError) as fault:
         fail(str(fault))
+    except BrokenPipeError:  # the reader has gone, as with `| head`
+        sys.stdout = None
+        sys.exit(0)
     except OSError as fault:
         if fault.errno not in (errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT):
             raise

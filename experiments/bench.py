@@ -1,0 +1,72 @@
+"""Measure speed beside the peers, alternately in one run: ``python -m experiments.bench atari``.
+
+    python -m experiments.bench atari          emulators, our loop, PPO and DQN, stable-baselines3
+    python -m experiments.bench atari --race   wall clock to a score of 30 on Breakout: our recipe, SB3's PPO
+    python -m experiments.bench replay         memory and sampling of a ring of one million Atari transitions
+
+Figures are medians over rounds; ratios compare figures of the same run. A quiet machine is wanted.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import json
+import pkgutil
+from pathlib import Path
+from typing import Any
+
+import torch
+import tyro
+
+from agents.core import device as devices
+from experiments import benchmarks, cli, lab
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """What to measure."""
+
+    what: tyro.conf.Positional[str]  # atari, replay, or a game with a benchmark of its own
+    device: str = "auto"  # auto, cpu, cuda, cuda:N or mps
+    seconds: float = 15.0  # per contender and round
+    rounds: int = 3  # each contender is measured so often, in turn
+    race: bool = False  # atari: also train to a score of 30 against SB3's PPO (up to an hour)
+    json: Path | None = None  # write the figures here as well
+
+    def __post_init__(self) -> None:
+        if self.seconds <= 0 or self.rounds < 1:
+            raise ValueError("--seconds must be above 0 and --rounds at least 1")
+
+
+def table(rows: dict[str, Any]) -> str:
+    """Figures as aligned lines."""
+    width = max(map(len, rows))
+    return "\n".join(f"{name:{width}}  {_shown(value)}" for name, value in rows.items())
+
+
+def _shown(value: Any) -> str:
+    return f"{value:,.4g}" if isinstance(value, float) and abs(value) < 100 else (
+        f"{value:,.0f}" if isinstance(value, float) else str(value)
+    )  # fmt: skip
+
+
+def main() -> None:
+    with cli.edge():
+        known = sorted(m.name for m in pkgutil.iter_modules(benchmarks.__path__))
+        with cli.refusing():
+            command = tyro.cli(Command, description=__doc__, prog="bench")
+            if command.what not in known:
+                raise ValueError(f"there is no benchmark {command.what!r}; choose {', '.join(known)}")
+            device = devices.choose(command.device)
+        code = importlib.import_module(f"experiments.benchmarks.{command.what}")
+        rows = code.run(device, command.seconds, command.rounds, command.race)
+        print(table(rows))
+        if command.json is not None:
+            result = {"figures": rows, "what": command.what, "rounds": command.rounds, "seconds": command.seconds}
+            result |= lab.surroundings(device) | {"torch_threads": torch.get_num_threads()}
+            command.json.write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
