@@ -81,7 +81,7 @@ def select(tree, b, node, prior, c_init, c_base, fpu_reduction):
 
 @njit(types.int64(TREE, types.int64), cache=True)
 def decide(tree, b):
-    """The root action to play: most visits among those not proven worse, then the higher mean, then the smaller action."""
+    """The root action to play: most visits among those not proven worse; ties: higher mean, smaller action."""
     side, floor = tree.to_move[b, 0], tree.lower[b, 0]
     solved = floor == tree.upper[b, 0]
     best, best_visits, best_mean = -1, -1, -np.inf

@@ -248,8 +248,11 @@ class Search:
         if isinstance(self.config, Gumbel):
             raise ValueError("Gumbel search cannot ponder: sequential halving needs the number of visits beforehand")
         self._stop.clear()
-        full = lambda: self._stop.is_set() or bool((self._tree.size >= self.capacity).any())  # noqa: E731
-        self._thread = threading.Thread(target=self._run, args=(None, np.inf, full), daemon=True)
+
+        def enough() -> bool:
+            return self._stop.is_set() or bool((self._tree.size >= self.capacity).any())
+
+        self._thread = threading.Thread(target=self._run, args=(None, np.inf, enough), daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
