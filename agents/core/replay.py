@@ -57,8 +57,7 @@ class ReplayBuffer:
         self._column("action", spec.action_shape, torch.float32 if spec.action_dim else torch.int32)
         for name, dtype in SCALARS.items():
             self._column(name, (), dtype)
-        self.segment = max(1, SEGMENT_BYTES // (self.nbytes // length))  # time slots
-        self.versions = np.zeros(-(-length // self.segment), np.int64)  # writes to each segment
+        self._cut()
         self._offsets = torch.arange(1 - spec.stack, window, device=self.device) * num_envs  # [S-1+L]
         sampler.bind(length * num_envs, self.device, on_episode_end is not None)
 
@@ -76,6 +75,11 @@ class ReplayBuffer:
         else:
             self.data[name] = torch.zeros(full, dtype=dtype, device=self.device)
 
+    def _cut(self) -> None:
+        """Plans the segments that a checkpoint writes; once, with the columns of the first row."""
+        self.segment = max(1, SEGMENT_BYTES // (self.nbytes // self.length))  # time slots
+        self.versions = np.zeros(-(-self.length // self.segment), np.int64)  # writes to each segment
+
     # -- writing ---------------------------------------------------------------------------------------------------
 
     def add(self, step: TimeStep, act: Act, columns: np.ndarray | None = None) -> None:
@@ -89,6 +93,8 @@ class ReplayBuffer:
             rows["legal"] = step.legal
         for name in rows.keys() - self.data.keys():
             self._column(name, rows[name].shape[1:], rows[name].dtype)
+        if not self.added:
+            self._cut()
         at: Any = int(time[0]) if every and (time == time[0]).all() else (self._host(time), self._host(columns))
         for name, value in rows.items():
             self.data[name][at] = value.to(self.data[name].dtype)
@@ -105,7 +111,7 @@ class ReplayBuffer:
         full = self.count[columns] == self.length
         for k in range(1, self.spec.stack):  # the oldest rows of a full ring have lost frames of their stacks
             self.sampler.closed(self._slots(time[full] + k, columns[full]))
-        if self.window > 1:
+        if self.window > 1 or self.on_episode_end is not None:
             self.sampler.closed(self._slots(time, columns))
         if self.on_episode_end is None:
             ready = self.count[columns] >= self.window
@@ -125,7 +131,7 @@ class ReplayBuffer:
                     self._column(name, value.shape[1:], value.dtype)
                 self.data[name][at] = value
             self.versions[np.unique(times // self.segment)] += 1
-            starts = times[: len(times) - self.window + 1]
+            starts = times[: max(0, len(times) - self.window + 1)]
             self.sampler.opened(self._slots(starts, np.full(len(starts), n)))
 
     def first_at(self, time: np.ndarray, columns: np.ndarray) -> np.ndarray:
@@ -141,9 +147,11 @@ class ReplayBuffer:
 
     def amend(self, act: Act) -> None:
         """Replaces what was done at the newest row of every column."""
-        time, every = self._host((self.cursor - 1) % self.length), self._host(np.arange(self.num_envs))
+        time = (self.cursor - 1) % self.length
+        at = (self._host(time), self._host(np.arange(self.num_envs)))
         for name, value in {"action": act.action, **act.extras}.items():
-            self.data[name][time, every] = value.to(self.data[name].dtype)
+            self.data[name][at] = value.to(self.data[name].dtype)
+        self.versions[np.unique(time // self.segment)] += 1
 
     def update_priorities(self, index: Tensor, priority: Tensor) -> None:
         self.sampler.update(index, priority)
@@ -157,7 +165,10 @@ class ReplayBuffer:
         return Starts(oldest, np.maximum(self.count - lost - self.window + 1, 0), self.length)
 
     def sample(self, size: int) -> Batch:
-        """`size` windows drawn by the sampler (Recent: the newest window of every column)."""
+        """`size` windows drawn by the sampler (Recent: the newest window of every column).
+
+        Raises ValueError where the ring holds nothing that may be drawn yet.
+        """
         starts = self.starts()
         if not starts.count.any():
             raise ValueError(f"the ring holds no window of {self.window} rows yet")
@@ -239,7 +250,7 @@ class ReplayBuffer:
             if tuple(self.data[name].shape) != tuple(shape):
                 raise ValueError(f"the saved ring holds {name} of {tuple(shape)}, not {tuple(self.data[name].shape)}")
         rows.copy_to(self.data)
-        self.versions = rows.versions.copy()
+        self.segment, self.versions = rows.length, rows.versions.copy()
         self.cursor, self.count = state["cursor"].copy(), state["count"].copy()
         self.running, self.added = state["running"].copy(), state["added"]
         self.generator.set_state(state["generator"])

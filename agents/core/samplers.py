@@ -64,6 +64,11 @@ class PrefixSums:
         leaf = torch.searchsorted(inner, rest[:, None], right=True).squeeze(1).clamp_(max=self.block - 1)
         return at * self.block + leaf
 
+    def require_any(self) -> None:
+        """Raises ValueError where every weight is 0. Waits for the device."""
+        if not self.total > 0:
+            raise ValueError("the ring holds no window of a finished game yet")
+
     def draw(self, size: int, generator: torch.Generator) -> Tensor:
         """`size` slots by stratified draws (Schaul et al. 2016, appendix B.2.1)."""
         u = torch.rand(size, dtype=torch.float64, device=self.leaves.device, generator=generator)
@@ -98,6 +103,7 @@ class Uniform:
 
     def draw(self, size: int, starts: Starts, generator: torch.Generator) -> tuple[Tensor, Tensor | None]:
         if self.drawable is not None:
+            self.drawable.require_any()
             return self.drawable.draw(size, generator), None
         n = len(starts.count)
         device = generator.device
@@ -135,6 +141,7 @@ class Prioritized:
     def bind(self, size: int, device: torch.device, finished_only: bool) -> None:
         self.tree = PrefixSums(size, device)
         self.largest = torch.ones((), device=device)  # largest p^alpha so far
+        self.finished_only = finished_only
 
     def opened(self, index: Tensor) -> None:
         self.tree.set(index, self.largest.expand(len(index)))
@@ -143,6 +150,8 @@ class Prioritized:
         self.tree.set(index, 0.0)
 
     def draw(self, size: int, starts: Starts, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        if self.finished_only:
+            self.tree.require_any()
         index = self.tree.draw(size, generator)
         share = self.tree.get(index) / self.tree.total.float()  # [B] probability
         weight = (share * int(starts.count.sum())).pow(-self.beta)
@@ -177,6 +186,8 @@ class Recent:
 
     def draw(self, size: int, starts: Starts, generator: torch.Generator) -> tuple[Tensor, None]:
         n = len(starts.count)
+        if not starts.count.all():
+            raise ValueError(f"columns {np.flatnonzero(starts.count == 0).tolist()} hold no window yet")
         newest = (starts.oldest + starts.count - 1) % starts.length  # [N]
         return torch.as_tensor(newest * n + np.arange(n), device=self.device), None
 
