@@ -34,8 +34,9 @@ _SPACE = re.compile(r"\s*")
 _NAME = re.compile(r"[A-Za-z]+")
 _STOP = re.compile(r"[\\\]]")
 _CHARSET = re.compile(rb"(?<![A-Za-z])CA\s*\[\s*([\w.:+-]{1,40})\s*\]")
-_BREAK = re.compile(r"\r\n|\n\r|\n|\r")
-_SOFT_BREAK = re.compile(r"\\(?:\r\n|\n\r|\n|\r)")
+# In a raw value: an escaped line break (nothing), an escaped character (itself), a line break, other white
+# space.
+_SPECIAL = re.compile(r"\\(\r\n|\n\r|[\r\n])|\\(.)|(\r\n|\n\r|[\r\n])|[\t\v\f]", re.DOTALL)
 
 
 class SGFError(ValueError):
@@ -56,7 +57,7 @@ class Node:
     def get(self, name: str, default: str | None = None) -> str | None:
         """The first value of a property as simple text: without escapes, line breaks as spaces."""
         values = self.properties.get(name)
-        return default if values is None else _BREAK.sub(" ", unescape(values[0])).strip()
+        return default if values is None else unescape(values[0]).replace("\n", " ").strip()
 
     def text(self, name: str = "C") -> str:
         """The first value of a property of type Text (by default the comment), "" if there is none."""
@@ -88,8 +89,7 @@ def unescape(value: str) -> str:
     """The text of a raw value: soft line breaks vanish, hard ones become newlines, other white space
     spaces.
     """
-    value = _BREAK.sub("\n", _SOFT_BREAK.sub("", value)).replace("\t", " ").replace("\v", " ")
-    return re.sub(r"\\(.)", r"\1", value, flags=re.DOTALL) if "\\" in value else value
+    return _SPECIAL.sub(lambda m: "" if m[1] else m[2] if m[2] else "\n" if m[3] else " ", value)
 
 
 def decode(data: bytes) -> str:
