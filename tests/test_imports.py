@@ -162,12 +162,36 @@ def loaded(modules: list[str], watched: set[str]) -> list[str]:
     return json.loads(run(code).splitlines()[-1])
 
 
+def torch_free() -> set[str]:
+    """Modules that must work where torch is not even installed."""
+    names = {dotted(p) for p in files()}
+    roots = ["envs", "agents.search", "agents.perception.preprocess", *(f"experiments.{p}" for p in sorted(TORCH_FREE))]
+    return {n for n in names if any(n == root or n.startswith(f"{root}.") for root in roots)}
+
+
+def test_torch_free_parts_reach_no_torch_through_others() -> None:
+    """Follows the imports at the top of each file, packages on the way included."""
+    names = {dotted(p) for p in files()}
+    reached = {n: n for n in torch_free()}  # module -> the part that leads there
+    assert {"envs.atari", "envs.gym", "agents.search.puct"} <= set(reached)
+    waiting, wrong = list(reached), []
+    while waiting:
+        module = waiting.pop()
+        for i in ALL:
+            if i.module != module or not i.top:
+                continue
+            if i.within("torch"):
+                wrong.append(f"{reached[module]} -> {i}")
+            parts = i.name.split(".")
+            for n in (".".join(parts[:k]) for k in range(1, len(parts) + 1)):
+                if n in names and n not in reached:
+                    reached[n] = reached[module]
+                    waiting.append(n)
+    assert not wrong, "\n".join(wrong)
+
+
 def test_torch_free_parts_really_load_no_torch() -> None:
-    parts = [dotted(p) for p in files() if p.relative_to(ROOT).parts[0] == "envs"]
-    parts += [dotted(p) for p in (ROOT / "agents/search").rglob("*.py")] + ["agents.perception.preprocess"]
-    programs = {p for p in map(dotted, files()) if p.split(".")[0] == "experiments" and len(p.split(".")) > 1}
-    parts += sorted(p for p in programs if p.split(".")[1] in TORCH_FREE)
-    assert {"envs.atari", "envs.gym", "agents.search.puct"} <= set(parts)
+    parts = ["envs", "envs.atari", "envs.gym", "agents.search", "agents.perception.preprocess"]
     assert loaded(parts, {"torch", "ale_py", "pygame"}) == []
 
 
