@@ -1,0 +1,1 @@
+"""Flappy Bird from pixels: `rules` (physics), `art` (the drawings), `draw` (pictures), `env` (Gymnasium)."""

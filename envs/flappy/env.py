@@ -1,0 +1,302 @@
+"""Flappy Bird as Gymnasium environments: a compiled batch, and a single game for people and other libraries.
+
+Actions: 0 nothing, 1 flap. Observations (option `obs`): `pixels` uint8 [84, 84] grey; `rgb` uint8 [512, 288,
+3]; `state` float32 [9] (see `draw.write_numbers`); `seed` uint8 [80, 80], the black and white view of the
+seed project. `info["score"]` is the number of pipes passed, whatever the reward.
+"""
+
+from dataclasses import dataclass, fields
+
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Box, Discrete, MultiDiscrete
+from gymnasium.vector import AutoresetMode
+
+from envs.flappy import batch, picture
+from envs.flappy.art import COLOURS, GREY_SIZE, VARIANTS, build_look
+from envs.flappy.draw import SEED_SIZE, STATE_SIZE
+from envs.flappy.rules import FPS, HARDEST_SPEED, HEIGHT, REWARDS, WIDTH, Rules, game_type
+
+VIEWS = {  # name -> (kind, shape of a frame)
+    "pixels": (batch.PIXELS, (GREY_SIZE, GREY_SIZE)),
+    "rgb": (batch.RGB, (HEIGHT, WIDTH, 3)),
+    "state": (batch.NUMBERS, (STATE_SIZE,)),
+    "seed": (batch.SEED, (SEED_SIZE, SEED_SIZE)),
+}
+LIGHTS = ("day", "night", "random")
+CHOICES = {"obs": tuple(VIEWS), "light": LIGHTS, "reward": REWARDS}
+RANGES = {  # smallest, largest
+    "gap": (50, 280),
+    "speed": (0.5, 8.0),
+    "speed_spread": (0.0, 0.5),
+    "spacing": (100, 400),
+    "flap": (2.0, 20.0),
+    "gravity": (0.1, 4.0),
+    "ramp": (0, 100_000),
+    "cap": (0, 1_000_000_000),
+    "frame_skip": (1, 8),
+}
+MAX_SPEED = 10.0  # px per frame: a faster pipe would appear inside the picture
+
+
+@dataclass(frozen=True)
+class Options:
+    """The game's settings; the defaults are the original's. A bad value is refused by name: ValueError."""
+
+    obs: str = "pixels"  # pixels (84x84 grey), rgb (512x288x3), state (9 numbers), seed (80x80, two-valued)
+    gap: int = 100  # px between upper and lower pipe
+    speed: float = 4.0  # px per frame that the pipes move
+    speed_spread: float = 0.0  # each episode's speed is uniform in speed * [1 - this, 1 + this]
+    spacing: int = 0  # px from pipe to pipe; 0: the original's rule, 144 to 152
+    flap: float = 9.0  # px per frame upwards after a flap
+    gravity: float = 1.0  # px per frame and frame
+    ramp: int = 0  # pipes over which the gap shrinks to 80 % and the speed grows to 125 %; 0: no ramp
+    light: str = "day"  # day, night or random per episode
+    random_colours: bool = False  # a new palette for every episode
+    random_background: bool = False  # one of four landscapes for every episode
+    reward: str = "seed"  # seed (+0.1 a frame, +1 a pipe, -1 a crash), score (+1), score_crash (+1, -1)
+    cap: int = 1000  # pipes after which an episode is truncated, which is not death; 0: never
+    frame_skip: int = 1  # frames per action, a flap acts in the first; 1 as in the original: all are choices
+
+    def __post_init__(self):
+        for field in fields(self):
+            name, value = field.name, getattr(self, field.name)
+            wanted = (int, float) if field.type is float else field.type
+            if not isinstance(value, wanted) or (isinstance(value, bool) and field.type is not bool):
+                raise ValueError(f"{name} must be {field.type.__name__}, not {value!r}")
+            if name in CHOICES and value not in CHOICES[name]:
+                raise ValueError(f"{name} must be one of {', '.join(CHOICES[name])}, not {value!r}")
+            if name in RANGES and not (name == "spacing" and value == 0):
+                low, high = RANGES[name]
+                if not low <= value <= high:
+                    also = " (or 0, the original's rule)" if name == "spacing" else ""
+                    raise ValueError(f"{name} must be from {low} to {high}{also}, not {value}")
+        fastest = self.speed * (1 + self.speed_spread) * (HARDEST_SPEED if self.ramp else 1)
+        if fastest > MAX_SPEED:
+            raise ValueError(
+                f"speed {self.speed} with speed_spread {self.speed_spread} and ramp {self.ramp} reaches "
+                f"{fastest:g} px per frame; at most {MAX_SPEED:g} is allowed"
+            )
+
+    @property
+    def rules(self) -> Rules:
+        """The numbers that the kernels need, in the kernels' types."""
+        return Rules(
+            gap=self.gap, speed=float(self.speed), speed_spread=float(self.speed_spread),
+            spacing=float(self.spacing), flap=float(self.flap), gravity=float(self.gravity), ramp=self.ramp,
+            cap=self.cap, frame_skip=self.frame_skip, reward=REWARDS.index(self.reward),
+            light=LIGHTS.index(self.light),
+            random_colours=self.random_colours, random_background=self.random_background,
+        )  # fmt: skip
+
+    @property
+    def protocol(self) -> str:
+        """Label of scores: everything that changes them, and for the rest the original's rules."""
+        standard = Options()
+        shown = ("gap", "speed", "cap", "frame_skip")
+        silent = ("obs", "reward")
+        parts = [
+            f"{field.name}={getattr(self, field.name)}"
+            for field in fields(self)
+            if field.name in shown
+            or (field.name not in silent and getattr(self, field.name) != getattr(standard, field.name))
+        ]
+        return "flappy " + " ".join([*parts, "collision=pixels ceiling=stops"])
+
+
+def environment_seeds(seed: int | None, num_envs: int) -> list[int]:
+    """Seeds of the environments of a batch reset with one integer; different integers share none."""
+    return [int(s) for s in np.random.SeedSequence(seed).generate_state(num_envs, np.uint64)]
+
+
+class FlappyVectorEnv(gymnasium.vector.VectorEnv):
+    """N games in one compiled step on one core without the GIL; autoreset NEXT_STEP; returned arrays are fresh.
+
+    `info["score"]`: float64 [N], pipes passed so far in the episode (`_score` is Gymnasium's mask of it).
+    `reset(seed=...)` takes an integer, from which `environment_seeds` derives one seed per environment, or
+    N of them; without a seed the generators go on.
+    """
+
+    def __init__(self, num_envs: int, options: Options, render_mode: str | None = None):
+        if not isinstance(num_envs, int) or num_envs < 1:
+            raise ValueError(f"num_envs must be a whole number from 1, not {num_envs!r}")
+        if render_mode not in (None, "rgb_array"):
+            raise ValueError(f"render_mode of a vector must be None or rgb_array, not {render_mode!r}")
+        self.num_envs, self.options, self.render_mode = num_envs, options, render_mode
+        self.metadata = {
+            "render_modes": ["rgb_array"],
+            "render_fps": FPS / options.frame_skip,
+            "autoreset_mode": AutoresetMode.NEXT_STEP,
+            "frame_stack": 1 if options.obs == "state" else 4,
+            "frame_skip": options.frame_skip,
+            "protocol": options.protocol,
+        }
+        self._view, self._shape = VIEWS[options.obs]
+        if options.obs == "state":
+            self.single_observation_space = Box(-8.0, 8.0, self._shape, np.float32)
+            self.observation_space = Box(-8.0, 8.0, (num_envs, *self._shape), np.float32)
+        else:
+            self.single_observation_space = Box(0, 255, self._shape, np.uint8)
+            self.observation_space = Box(0, 255, (num_envs, *self._shape), np.uint8)
+        self.single_action_space = Discrete(2)
+        self.action_space = MultiDiscrete([2] * num_envs)
+        self._rules = options.rules
+        self._look = build_look(VARIANTS if options.random_background else 1)
+        self._games = np.zeros(num_envs, game_type(len(COLOURS)))
+        self._scenes = batch.new_scenes(num_envs, self._view)
+        self._unused = np.empty((0, 0), np.uint8 if options.obs == "state" else np.float32)
+        self._seed(environment_seeds(None, num_envs))
+        self.reset()
+
+    def _seed(self, seeds) -> None:
+        for i, seed in enumerate(seeds):
+            self._games["streams"][i] = np.random.SeedSequence(int(seed)).generate_state(2, np.uint64)
+
+    def _new_frames(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(observations, images, numbers): kernels write one of the last two, which is the observations."""
+        if self._view == batch.NUMBERS:
+            numbers = np.empty((self.num_envs, *self._shape), np.float32)
+            return numbers, self._unused, numbers
+        images = np.empty((self.num_envs, *self._shape), np.uint8)
+        return images, images.reshape(self.num_envs, -1), self._unused
+
+    def observe(self) -> np.ndarray:
+        """The games as they stand, [N, *frame]: what `reset` or `step` returned last."""
+        frames, images, numbers = self._new_frames()
+        batch.observe_all(self._games, self._rules, self._look, self._scenes, self._view, images, numbers)
+        return frames
+
+    def reset(self, *, seed=None, options=None):
+        """Begins an episode everywhere; `seed`: int, N ints, or None to go on with the generators."""
+        if seed is not None:
+            seeds = environment_seeds(seed, self.num_envs) if np.ndim(seed) == 0 else list(seed)
+            if len(seeds) != self.num_envs:
+                raise ValueError(f"seed must be one integer or {self.num_envs} of them, not {len(seeds)}")
+            if not all(isinstance(s, int | np.integer) and s >= 0 for s in seeds):
+                raise ValueError(f"seed must consist of whole numbers from 0, not {seed!r}")
+            self._seed(seeds)
+        batch.begin_all(self._games, self._rules)
+        return self.observe(), self._info()
+
+    def step(self, actions):
+        """One action per game, int [N] of 0 and 1; anything else is a ValueError, and nothing has moved."""
+        actions = np.asarray(actions)
+        n = self.num_envs
+        if actions.shape != (n,) or actions.dtype.kind not in "iu":
+            raise ValueError(f"actions must be {n} integers, not {actions.dtype} of shape {actions.shape}")
+        frames, images, numbers = self._new_frames()
+        rewards, terminated, truncated = np.empty(n), np.empty(n, np.bool_), np.empty(n, np.bool_)
+        wrong = batch.step_all(
+            self._games, self._rules, self._look, self._scenes, self._view, actions.astype(np.int64),
+            images, numbers, rewards, terminated, truncated,
+        )  # fmt: skip
+        if wrong >= 0:
+            raise ValueError(f"action {actions[wrong]} of game {wrong} must be 0 (nothing) or 1 (flap)")
+        return frames, rewards, terminated, truncated, self._info()
+
+    def _info(self) -> dict:
+        return {"score": self._games["score"].astype(np.float64), "_score": np.ones(self.num_envs, np.bool_)}
+
+    @property
+    def over(self) -> np.ndarray:
+        """bool [N], games that the next step begins anew."""
+        return self._games["over"] == 1
+
+    def render(self) -> tuple[np.ndarray, ...]:
+        """A picture with the score for each game, RGB uint8 [512, 288, 3], whatever is observed."""
+        return tuple(picture.with_score(game, self._look) for game in self._games)
+
+    def state_dict(self) -> dict:
+        """Every number that decides the future; the observation options may differ where it is loaded."""
+        return {name: self._games[name].copy() for name in self._games.dtype.names}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Continues exactly where `state_dict` was taken; `observe()` gives that moment's observation."""
+        own = {name: self._games[name] for name in self._games.dtype.names}
+        for name, array in own.items():
+            if name not in state or np.shape(state[name]) != array.shape:
+                got = np.shape(state[name]) if name in state else "nothing"
+                raise ValueError(f"state: {name} must have shape {array.shape}, not {got}")
+        if np.max(state["backdrop"]) >= len(self._look.backdrop):
+            raise ValueError("state comes from games with random_background=True, which these do not have")
+        for name, array in own.items():
+            array[...] = state[name]
+        self.observe()
+
+
+class FlappyEnv(gymnasium.Env):
+    """One game with the batch's kernels; with the same seed it equals `FlappyVectorEnv` reset with `[seed]`.
+
+    `render_mode` rgb_array gives pictures of 512x288 with the score; human shows them in a window, 30 a
+    second.
+    """
+
+    metadata = {"render_modes": ["human", "rgb_array"], "render_fps": FPS}
+
+    def __init__(self, options: Options, render_mode: str | None = None):
+        if render_mode not in (None, *self.metadata["render_modes"]):
+            raise ValueError(f"render_mode must be None, human or rgb_array, not {render_mode!r}")
+        self.options, self.render_mode = options, render_mode
+        self._batch = FlappyVectorEnv(1, options)
+        kept = ("render_fps", "frame_stack", "frame_skip", "protocol")
+        self.metadata = {**type(self).metadata, **{name: self._batch.metadata[name] for name in kept}}
+        self.observation_space = self._batch.single_observation_space
+        self.action_space = self._batch.single_action_space
+        self._window = None
+
+    def reset(self, *, seed: int | None = None, options=None):
+        """Begins an episode; without a seed the generator goes on."""
+        super().reset(seed=seed)
+        frames, info = self._batch.reset(seed=None if seed is None else [seed])
+        self._show()
+        return frames[0], {"score": float(info["score"][0])}
+
+    def step(self, action):
+        """One action, 0 or 1; after an episode's end only `reset` goes on."""
+        if self._batch.over[0]:
+            raise gymnasium.error.ResetNeeded("the episode is over: call reset before step")
+        frames, rewards, terminated, truncated, info = self._batch.step([action])
+        self._show()
+        score = {"score": float(info["score"][0])}
+        return frames[0], float(rewards[0]), bool(terminated[0]), bool(truncated[0]), score
+
+    def _show(self) -> None:
+        if self.render_mode == "human":
+            self._window = self._window or picture.Window()
+            self._window.show(self._batch.render()[0], self.metadata["render_fps"])
+
+    def render(self) -> np.ndarray | None:
+        """RGB uint8 [512, 288, 3] in mode rgb_array; else None (the window shows each step by itself)."""
+        return self._batch.render()[0] if self.render_mode == "rgb_array" else None
+
+    def state_dict(self) -> dict:
+        """As `FlappyVectorEnv.state_dict`, of one game."""
+        return self._batch.state_dict()
+
+    def load_state_dict(self, state: dict) -> None:
+        """As `FlappyVectorEnv.load_state_dict`, of one game."""
+        self._batch.load_state_dict(state)
+
+    def close(self) -> None:
+        """Closes the window, if there is one."""
+        if self._window is not None:
+            self._window.close()
+            self._window = None
+
+
+def _read(options: dict) -> Options:
+    names = [field.name for field in fields(Options)]
+    for name in options:
+        if name not in names:
+            raise ValueError(f"flappy has no option {name!r}; it has {', '.join(names)}")
+    return Options(**options)
+
+
+def make_vec(num_envs: int, **options) -> FlappyVectorEnv:
+    """A batch of games; `options` are the fields of `Options`."""
+    return FlappyVectorEnv(num_envs, _read(options), render_mode="rgb_array")
+
+
+def make(render_mode: str | None = None, **options) -> FlappyEnv:
+    """One game; `options` are the fields of `Options`."""
+    return FlappyEnv(_read(options), render_mode)

@@ -1,0 +1,110 @@
+"""Flappy Bird: agent steps per second on one core, beside flappy-bird-gymnasium in the same process."""
+
+import importlib.metadata
+import os
+import statistics
+import time
+from typing import Any
+
+import numpy as np
+import torch
+
+from envs.flappy.env import make_vec
+
+NUM_ENVS = 64
+FLAP_RATE = 0.07  # of the random player: it flies for some time instead of sticking to the ceiling
+CHUNK = 2048  # agent steps between two looks at the clock
+
+
+def _ours(obs: str):
+    """A function that takes CHUNK random agent steps in our batch."""
+    env = make_vec(NUM_ENVS, obs=obs)
+    env.reset(seed=0)
+    rounds = CHUNK // NUM_ENVS
+    actions = (np.random.default_rng(0).random((64 * rounds, NUM_ENVS)) < FLAP_RATE).astype(np.int64)
+    turn = 0
+
+    def play():
+        nonlocal turn
+        for action in actions[turn * rounds : (turn + 1) * rounds]:
+            env.step(action)
+        turn = (turn + 1) % 64
+
+    return play
+
+
+def _theirs(render: bool):
+    """A function that takes CHUNK / 16 random agent steps in theirs: 12 numbers, or the picture of each step."""
+    import flappy_bird_gymnasium  # noqa: F401  registers the id
+    import gymnasium
+
+    mode = "rgb_array" if render else None
+    env = gymnasium.make("FlappyBird-v0", use_lidar=False, render_mode=mode, disable_env_checker=True)
+    env.reset(seed=0)
+    actions = (np.random.default_rng(0).random(CHUNK) < FLAP_RATE).astype(np.int64)
+    turn = 0
+
+    def play():
+        nonlocal turn
+        for action in actions[turn * CHUNK // 16 : (turn + 1) * CHUNK // 16]:
+            _, _, terminated, truncated, _ = env.step(int(action))
+            if render:
+                env.render()
+            if terminated or truncated:
+                env.reset()
+        turn = (turn + 1) % 16
+
+    return play
+
+
+def _rate(play, steps: int, seconds: float) -> float:
+    """Agent steps per second of this process's CPU time, over at least `seconds` of it."""
+    start, done = time.process_time(), 0
+    while (spent := time.process_time() - start) < seconds:
+        play()
+        done += steps
+    return done / spent
+
+
+def run(device: torch.device, seconds: float, rounds: int, race: bool) -> dict[str, Any]:
+    """What `python -m experiments.bench flappy` prints; games run on the processor whatever the device."""
+    return flappy(seconds, rounds)
+
+
+def flappy(seconds: float = 2.0, rounds: int = 5) -> dict[str, Any]:
+    """Times our pixels (84x84) and state at 64 games and flappy-bird-gymnasium, in turn, pinned to one core.
+
+    Each figure is the median of `rounds` times `seconds` of CPU time, in agent steps per second; a ratio is the
+    median of the rounds' own ratios. Their picture is 288x512 RGB and is not shrunk to an observation here, which
+    would cost more. Without the package, `flappy-bird-gymnasium` says how to install it and there are no ratios.
+    """
+    runs = {"pixels": (_ours("pixels"), CHUNK), "state": (_ours("state"), CHUNK)}
+    result: dict[str, Any] = {"games in our batch": NUM_ENVS}
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+    os.environ.setdefault("SDL_AUDIODRIVER", "dummy")
+    try:
+        runs["their picture"] = (_theirs(render=True), CHUNK // 16)
+        runs["their state"] = (_theirs(render=False), CHUNK // 16)
+        result["flappy-bird-gymnasium"] = importlib.metadata.version("flappy-bird-gymnasium")
+    except ModuleNotFoundError as error:
+        result["flappy-bird-gymnasium"] = f"not installed ({error}): pip install flappy-bird-gymnasium"
+    cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
+    rates: dict[str, list[float]] = {name: [] for name in runs}
+    try:
+        if cores:
+            os.sched_setaffinity(0, {max(cores)})
+        for play, _ in runs.values():
+            play()  # compiles, fills caches
+        for _ in range(rounds):
+            for name, (play, steps) in runs.items():
+                rates[name].append(_rate(play, steps, seconds))
+    finally:
+        if cores:
+            os.sched_setaffinity(0, cores)
+    for name, values in rates.items():
+        result[f"{name}, steps/s"] = float(statistics.median(values))
+    for ours, theirs in (("pixels", "their picture"), ("state", "their state"), ("pixels", "their state")):
+        if theirs in rates:
+            ratios = [a / b for a, b in zip(rates[ours], rates[theirs], strict=True)]
+            result[f"{ours} over {theirs}"] = statistics.median(ratios)
+    return result
