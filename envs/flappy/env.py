@@ -44,7 +44,7 @@ class Options:
     """The game's settings; the defaults are the original's. A bad value is refused by name: ValueError."""
 
     obs: str = "pixels"  # pixels (84x84 grey), rgb (512x288x3), state (9 numbers), seed (80x80, two-valued)
-    gap: int = 100  # px between upper and lower pipe
+    gap: int = 100  # px between upper and lower pipe; with the default flap no play passes 60
     speed: float = 4.0  # px per frame that the pipes move
     speed_spread: float = 0.0  # each episode's speed is uniform in speed * [1 - this, 1 + this]
     spacing: int = 0  # px from pipe to pipe; 0: the original's rule, 144 to 152
