@@ -7,5 +7,10 @@ AGENTS: dict[str, str] = {
     "a2c": "agents.policy_gradient",
     "reinforce": "agents.policy_gradient",
     "dqn": "agents.dqn",
+    "rainbow": "agents.dqn",
+    "c51": "agents.dqn",
+    "qrdqn": "agents.dqn",
+    "iqn": "agents.dqn",
+    "btr": "agents.dqn",
     "random": "agents.scripted",
 }

@@ -1,6 +1,9 @@
-"""DQN and its options, each a field that works alone: Double, Dueling, n-step, prioritized replay.
+"""The DQN family: every member is a few fields of one configuration, and each field works alone.
 
-Mnih et al. (2015); van Hasselt et al. (2016); Wang et al. (2016); Sutton (1988); Schaul et al. (2016).
+DQN (Mnih et al. 2015), Double (van Hasselt et al. 2016), Dueling (Wang et al. 2016), prioritized replay (Schaul et al.
+2016), n-step returns (Sutton 1988), noisy layers (Fortunato et al. 2018), C51 (Bellemare et al. 2017), QR-DQN (Dabney
+et al. 2018a), IQN (Dabney et al. 2018b), Rainbow (Hessel et al. 2018), Munchausen (Vieillard et al. 2020), BTR (Clark
+et al. 2024). A head gives M numbers per action: the value itself, or atoms or quantiles of the return.
 """
 
 from __future__ import annotations
@@ -13,14 +16,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from agents import losses
+from agents import losses, optimizers
 from agents.core import device as devices
 from agents.core.loop import Ratio
 from agents.core.returns import n_step
 from agents.core.rows import Act, Batch, Learned, Needs, Priority, Spec, TimeStep
 from agents.core.samplers import Prioritized, Uniform
-from agents.heads import ActionValues, masked
+from agents.heads import ActionValues, Cosine, masked
 from agents.perception import encoders
+
+HEADS = ("values", "categorical", "quantile", "implicit")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,39 +36,73 @@ class Config:
     warmup: int = 50_000  # transitions before learning starts
     batch: int = 32  # transitions per update
     ratio: float = 8.0  # transitions trained per new one (Nature: batch 32 every 4 steps = 8)
+    optimizer: str = "adam"  # adam, radam, rmsprop or centred-rmsprop (Nature's, epsilon inside the root)
     lr: float = 1e-4  # learning rate
     lr_end: float = 1.0  # share of the learning rate that is left at the end of the budget
-    adam_eps: float = 1e-8  # Adam's epsilon
+    eps: float = 1e-8  # the optimizer's epsilon
     gamma: float = 0.99  # discount per step
     n_step: int = 1  # steps until the bootstrap
     double: bool = False  # the online network chooses the action that the target network values
     dueling: bool = False  # separate streams for value and advantages
-    prioritized: bool = False  # draw by TD error
+    prioritized: bool = False  # draw by error
     alpha: float = 0.5  # exponent of the priorities
     beta: float = 0.4  # exponent of the importance weights, at the start; 1 at the end of the budget
     target_period: int = 10_000  # steps between copies to the target network
     epsilon: float = 1.0  # share of random actions at the start
     epsilon_end: float = 0.1  # and after its fall
     epsilon_decay: float = 1_000_000  # steps of its fall; up to 1: a share of the budget
-    huber: float = 1.0  # TD errors count linearly beyond this, 0: never
+    noisy: bool = False  # noisy layers explore instead of random actions
+    head: str = "values"  # values, categorical (C51), quantile (QR-DQN) or implicit (IQN)
+    atoms: int = 51  # numbers per action: atoms (C51), quantiles (QR-DQN), sampled levels (IQN)
+    v_min: float = -10.0  # C51: the lowest return, in clipped rewards
+    v_max: float = 10.0  # C51: the highest return
+    munchausen: float = 0.0  # weight of the log-policy bonus, 0: none (0.9 in the paper)
+    temperature: float = 0.03  # Munchausen: of the soft policy
+    lowest: float = -1.0  # Munchausen: bound of the bonus
+    huber: float = 1.0  # errors count linearly beyond this, 0: never
     max_grad_norm: float = 10.0  # gradients are scaled down to this norm, 0: never
     reward_clip: float = 1.0  # learns from rewards cut to +-this, 0: as they are
-    encoder: str = "auto"  # nature, nips, small, tiny or auto (by the size of the picture)
-    hidden: int = 512  # features
+    encoder: str = "auto"  # nature, nips, small, tiny, impala, btr or auto (by the size of the picture)
+    hidden: int = 512  # units of the layer before the last
     precision: str = "auto"  # bf16 where the machine has it, or fp32
 
     def __post_init__(self) -> None:
-        if self.n_step < 1 or self.batch < 1 or self.replay < 2:
-            raise ValueError("--n-step and --batch must be at least 1, --replay at least 2")
+        if self.n_step < 1 or self.batch < 1 or self.replay < 2 or self.atoms < 2:
+            raise ValueError("--n-step and --batch must be at least 1, --replay and --atoms at least 2")
         if self.ratio <= 0:
             raise ValueError(f"--ratio {self.ratio}: must be above 0")
         if not 0 <= self.gamma <= 1:
             raise ValueError(f"--gamma {self.gamma}: must lie in 0..1")
         if self.warmup > self.replay:
             raise ValueError(f"--warmup {self.warmup} is more than --replay {self.replay}: learning would never start")
+        if self.head not in HEADS:
+            raise ValueError(f"--head {self.head}: choose {', '.join(HEADS)}")
+        if self.optimizer not in optimizers.NAMES:
+            raise ValueError(f"--optimizer {self.optimizer}: choose {', '.join(optimizers.NAMES)}")
+        if self.noisy and (self.epsilon or self.epsilon_end):
+            raise ValueError("--noisy and --epsilon both explore: name --epsilon 0 --epsilon-end 0 with noisy layers")
+        if self.munchausen and self.head == "categorical":
+            raise ValueError("--munchausen has no form for --head categorical; take values, quantile or implicit")
+        if self.head == "categorical" and self.v_min >= self.v_max:
+            raise ValueError(f"--v-min {self.v_min} must lie below --v-max {self.v_max}")
 
 
-PRESETS: dict[str, dict[str, Any]] = {"dqn": {}}
+C51: dict[str, Any] = dict(head="categorical", atoms=51, lr=2.5e-4, eps=0.01 / 32, epsilon_end=0.01)
+RAINBOW: dict[str, Any] = dict(
+    double=True, dueling=True, prioritized=True, n_step=3, noisy=True, epsilon=0.0, epsilon_end=0.0, lr=6.25e-5,
+    eps=1.5e-4, warmup=20_000, target_period=8_000,
+)  # fmt: skip
+PRESETS: dict[str, dict[str, Any]] = {
+    "dqn": {},
+    "c51": C51,
+    "qrdqn": dict(head="quantile", atoms=200, lr=5e-5, eps=0.01 / 32, epsilon_end=0.01),
+    "iqn": dict(head="implicit", atoms=64, lr=5e-5, eps=0.01 / 32, epsilon_end=0.01),
+    "rainbow": {**C51, **RAINBOW},
+    "btr": {
+        **RAINBOW, "head": "implicit", "atoms": 8, "munchausen": 0.9, "encoder": "btr", "batch": 256, "ratio": 4.0,
+        "lr": 1e-4, "eps": 0.005 / 256, "gamma": 0.997, "alpha": 0.2, "target_period": 32_000, "double": False,
+    },
+}  # fmt: skip
 
 
 class Network(nn.Module):
@@ -71,23 +110,44 @@ class Network(nn.Module):
 
     def __init__(self, config: Config, spec: Spec):
         super().__init__()
-        self.encoder = encoders.build(spec.obs_shape, spec.stack, config.encoder, config.hidden)
-        self.head = ActionValues(self.encoder.features, spec.num_actions, config.dueling)
+        c = config
+        self.encoder = encoders.build(spec.obs_shape, spec.stack, c.encoder, 0)
+        features = self.encoder.features
+        self.cosine = Cosine(features) if c.head == "implicit" else None
+        atoms = c.atoms if c.head in ("categorical", "quantile") else 1
+        self.head = ActionValues(features, c.hidden, spec.num_actions, atoms, c.dueling, c.noisy)
+        levels = (torch.arange(c.atoms) + 0.5) / c.atoms
+        self.register_buffer("levels", levels[None])  # [1, M] midpoints of the quantiles
+        self.register_buffer("support", torch.linspace(c.v_min, c.v_max, c.atoms))
 
-    def forward(self, obs: Tensor) -> Tensor:
-        """[B, stack, ...] -> [B, A] float32."""
-        return self.head(self.encoder(obs))
+    def forward(self, obs: Tensor, tau: Tensor | None = None) -> Tensor:
+        """[B, stack, ...] -> [B, A, M] float32: values, logits of atoms, or quantiles (implicit: at levels [B, M])."""
+        x = self.encoder(obs)
+        if self.cosine is None:
+            return self.head(x)
+        tau = self.levels.expand(len(x), -1) if tau is None else tau
+        return self.head(self.cosine(x, tau)).squeeze(-1).transpose(1, 2)  # [B, M, A] -> [B, A, M]
+
+    def mean(self, z: Tensor, categorical: bool) -> Tensor:
+        """[B, A, M] -> action values [B, A]."""
+        return (torch.softmax(z, -1) * self.support).sum(-1) if categorical else z.mean(-1)
+
+    def noise(self, generator: torch.Generator | None) -> None:
+        """New noise in the noisy layers, or none at all."""
+        for layer in self.modules():
+            if isinstance(layer, encoders.NoisyLinear):
+                layer.silence() if generator is None else layer.redraw(generator)
 
 
 class DQN:
     """See the module. Illegal actions are neither explored, nor chosen, nor bootstrapped from."""
 
-    evaluation = "epsilon 0.001"
-
     def __init__(self, config: Config, spec: Spec, clock: Any, device: torch.device, seed: int, num_envs: int):
         if not spec.num_actions:
-            raise ValueError("dqn needs discrete actions; for continuous ones take ppo, a2c or reinforce")
+            raise ValueError("the DQN family needs discrete actions; for continuous ones take ppo, a2c or reinforce")
         self.config, self.clock, self.device, self.num_actions = config, clock, device, spec.num_actions
+        self.evaluation = "epsilon 0.001"
+        self.categorical = config.head == "categorical"
         self.dtype = devices.compute_dtype(device, config.precision)
         with torch.random.fork_rng(devices=[]):  # weights come from the seed, whatever else draws numbers
             torch.manual_seed(seed)
@@ -95,7 +155,7 @@ class DQN:
         self.target = copy.deepcopy(self.online).requires_grad_(False)
         self.copied = 0  # step of the last copy to the target
         self.generator = devices.generator(device, seed, 1)
-        self.optimizer = torch.optim.Adam(self.online.parameters(), lr=config.lr, eps=config.adam_eps, fused=True)
+        self.optimizer = optimizers.build(config.optimizer, self.online.parameters(), config.lr, config.eps)
         self.needs = Needs(
             window=config.n_step + 1,
             sampler=Prioritized(config.alpha, config.beta) if config.prioritized else Uniform(),
@@ -113,10 +173,12 @@ class DQN:
 
     @torch.no_grad()
     def act(self, step: TimeStep, memory: Any = None, *, explore: bool = True) -> Act:
+        if self.config.noisy:
+            self.online.noise(self.generator if explore else None)
         with devices.mixed(self.device, self.dtype):
-            q = self.online(step.obs)
+            q = self.online.mean(self.online(step.obs), self.categorical)
         action = masked(q, step.legal).argmax(1)  # [N]
-        if explore:
+        if explore and not self.config.noisy:
             n = len(action)
             draw = torch.rand((2, n, self.num_actions), generator=self.generator, device=self.device)
             anything = masked(draw[0], step.legal).argmax(1)  # uniform over the legal actions
@@ -128,32 +190,69 @@ class DQN:
         if self.clock.steps - self.copied >= c.target_period:
             self.target.load_state_dict(self.online.state_dict())
             self.copied = self.clock.steps
-        reward = batch.reward.clamp(-c.reward_clip, c.reward_clip) if c.reward_clip else batch.reward
-        ahead = n_step(reward, batch.discount, batch.last, c.gamma)
-        rows = torch.arange(len(reward), device=self.device)
-        later, legal = batch.obs[rows, ahead.boot], None
-        if batch.legal is not None:
-            legal = batch.legal[rows, ahead.boot]
+        if c.noisy:
+            self.online.noise(self.generator)
+            self.target.noise(self.generator)
+        rows = torch.arange(len(batch.index), device=self.device)
+        action, obs = batch.action[:, 0], batch.obs[:, 0]
+        target = self._target(batch, rows, obs, action)  # [B, M]
+        tau = self._levels(len(rows))
         with devices.mixed(self.device, self.dtype):
-            with torch.no_grad():
-                q_t = self.target(later)
-                chooser = self.online(later) if c.double else q_t
-            q_tm1 = self.online(batch.obs[:, 0])
-        a_t = masked(chooser, legal).argmax(1)
-        error = losses.q_learning(q_tm1, batch.action[:, 0], ahead.reward, ahead.discount, q_t, a_t)
-        loss = losses.mean(losses.huber(error, c.huber), batch.weight[:, 0])
+            z = self.online(obs, tau)[rows, action]  # [B, M]
+        if self.categorical:
+            row = losses.cross_entropy(z, target)
+        elif c.head == "values":
+            row = losses.huber(target[:, 0] - z[:, 0], c.huber)
+        else:
+            row = losses.quantile_regression(z, self.online.levels if tau is None else tau, target, c.huber)
+        loss = losses.mean(row, batch.weight[:, 0])
         for group in self.optimizer.param_groups:
             group["lr"] = c.lr * (1 - (1 - c.lr_end) * self.clock.progress)
         self.optimizer.zero_grad()
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.online.parameters(), c.max_grad_norm or float("inf"), foreach=True)
         self.optimizer.step()
-        metrics = {"loss": loss.detach(), "q": q_tm1.detach().mean(), "grad_norm": norm}
-        priority = None
-        if c.prioritized:
-            self.needs.sampler.beta = c.beta + (1 - c.beta) * self.clock.progress
-            priority = Priority(batch.index, error.detach().abs())
+        with torch.no_grad():
+            value = (torch.softmax(z, -1) * self.online.support).sum(-1) if self.categorical else z.mean(-1)
+            metrics = {"loss": loss.detach(), "q": value.mean(), "grad_norm": norm}
+            priority = None
+            if c.prioritized:
+                self.needs.sampler.beta = c.beta + (1 - c.beta) * self.clock.progress
+                error = row if self.categorical else target.mean(1) - value  # C51: the loss (Hessel et al. 2018)
+                priority = Priority(batch.index, error.detach().abs())
         yield Learned(metrics, priority)
+
+    @torch.no_grad()
+    def _target(self, batch: Batch, rows: Tensor, obs: Tensor, action: Tensor) -> Tensor:
+        """What row 0 should have learned: values or samples of the return [B, M], for C51 probabilities of atoms."""
+        c = self.config
+        reward = batch.reward.clamp(-c.reward_clip, c.reward_clip) if c.reward_clip else batch.reward
+        ahead = n_step(reward, batch.discount, batch.last, c.gamma)
+        later = batch.obs[rows, ahead.boot]
+        legal = None if batch.legal is None else batch.legal[rows, ahead.boot]
+        r_t, d_t = ahead.reward[:, None], ahead.discount[:, None]  # [B, 1]
+        with devices.mixed(self.device, self.dtype):
+            z_t = self.target(later, self._levels(len(rows)))  # [B, A, M]
+            q_t = self.target.mean(z_t, self.categorical)
+            chooser = self.online.mean(self.online(later), self.categorical) if c.double else q_t
+            if c.munchausen:
+                now = self.target.mean(self.target(obs), self.categorical)
+        if c.munchausen:
+            bonus = losses.munchausen_bonus(now, action, c.munchausen, c.temperature, c.lowest)
+            policy, logp = losses.soft_policy(q_t, c.temperature, legal)
+            soft = (policy[..., None] * (z_t - c.temperature * logp[..., None])).sum(1)  # [B, M]
+            return r_t + bonus[:, None] + d_t * soft
+        z_t = z_t[rows, masked(chooser, legal).argmax(1)]  # [B, M]
+        if self.categorical:
+            support = self.target.support
+            return losses.categorical_projection(r_t + d_t * support, torch.softmax(z_t, -1), support)
+        return r_t + d_t * z_t
+
+    def _levels(self, size: int) -> Tensor | None:
+        """Quantile levels for IQN, drawn uniformly; None for the other heads."""
+        if self.config.head != "implicit":
+            return None
+        return torch.rand((size, self.config.atoms), generator=self.generator, device=self.device)
 
     def state_dict(self) -> dict[str, Any]:
         return {

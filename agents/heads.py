@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from agents.perception.encoders import orthogonal
+from agents.perception.encoders import NoisyLinear, orthogonal
 
 LOWEST = -1e9  # logit or value of an illegal action; finite, so that no NaN can arise from 0 * inf
 
@@ -17,16 +17,24 @@ def masked(values: Tensor, legal: Tensor | None) -> Tensor:
     return values if legal is None else torch.where(legal, values, LOWEST)
 
 
+class Linear(nn.Linear):
+    """A linear layer that stays in float32 where autocast is on around it: bfloat16 has 3 digits, values need more."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            return super().forward(x.float())
+
+
 class Categorical(nn.Module):
     """A policy over discrete actions."""
 
     def __init__(self, features: int, num_actions: int):
         super().__init__()
-        self.logits = orthogonal(nn.Linear(features, num_actions), 0.01)
+        self.logits = orthogonal(Linear(features, num_actions), 0.01)
 
     def forward(self, x: Tensor, legal: Tensor | None) -> Tensor:
         """[B, features] -> log probabilities [B, A]."""
-        return torch.log_softmax(masked(self.logits(x.float()), legal), -1)
+        return torch.log_softmax(masked(self.logits(x), legal), -1)
 
     def sample(self, logp: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Log probabilities [B, A] -> (action int64 [B], its log probability [B])."""
@@ -51,12 +59,12 @@ class Gaussian(nn.Module):
 
     def __init__(self, features: int, action_dim: int):
         super().__init__()
-        self.mean = orthogonal(nn.Linear(features, action_dim), 0.01)
+        self.mean = orthogonal(Linear(features, action_dim), 0.01)
         self.log_std = nn.Parameter(torch.full((action_dim,), -0.5))
 
     def forward(self, x: Tensor, legal: Tensor | None = None) -> Tensor:
         """[B, features] -> [B, D, 2]: mean and log deviation."""
-        mean = self.mean(x.float())
+        mean = self.mean(x)
         return torch.stack([mean, self.log_std.expand_as(mean)], -1)
 
     def sample(self, params: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -80,23 +88,49 @@ class Value(nn.Module):
 
     def __init__(self, features: int):
         super().__init__()
-        self.value = orthogonal(nn.Linear(features, 1), 1.0)
+        self.value = orthogonal(Linear(features, 1), 1.0)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.value(x.float()).squeeze(-1)
+        return self.value(x).squeeze(-1)
 
 
 class ActionValues(nn.Module):
-    """Action values [B, A]; dueling (Wang et al. 2016): V + A - mean A."""
+    """Values of actions, M numbers each (1: the mean; else atoms or quantiles of the return).
 
-    def __init__(self, features: int, num_actions: int, dueling: bool = False):
+    dueling (Wang et al. 2016): a stream each for value and advantages, V + A - mean A. noisy: NoisyLinear layers
+    (Fortunato et al. 2018). The last layer computes in float32.
+    """
+
+    def __init__(
+        self, features: int, hidden: int, num_actions: int, atoms: int = 1, dueling: bool = False, noisy: bool = False
+    ):
         super().__init__()
-        self.advantage = nn.Linear(features, num_actions)
-        self.value = nn.Linear(features, 1) if dueling else None
+        layer = NoisyLinear if noisy else nn.Linear
+        self.shape = (num_actions, atoms)
+        self.hidden = layer(features, hidden)
+        self.advantage = layer(hidden, num_actions * atoms)
+        self.value_hidden = layer(features, hidden) if dueling else None
+        self.value = layer(hidden, atoms) if dueling else None
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x.float()
-        advantage = self.advantage(x)
-        if self.value is None:
-            return advantage
-        return self.value(x) + advantage - advantage.mean(-1, keepdim=True)
+        """[..., features] -> [..., A, M]."""
+        advantage = torch.relu(self.hidden(x)).float()
+        value = None if self.value is None else torch.relu(self.value_hidden(x)).float()
+        with torch.autocast(x.device.type, enabled=False):
+            out = self.advantage(advantage).unflatten(-1, self.shape)
+            if value is None:
+                return out
+            return self.value(value).unsqueeze(-2) + out - out.mean(-2, keepdim=True)
+
+
+class Cosine(nn.Module):
+    """Embeds quantile levels and multiplies them into features (Dabney et al. 2018b, eq. 4)."""
+
+    def __init__(self, features: int, cosines: int = 64):
+        super().__init__()
+        self.linear = nn.Linear(cosines, features)
+        self.register_buffer("multiples", math.pi * torch.arange(cosines, dtype=torch.float32))
+
+    def forward(self, x: Tensor, tau: Tensor) -> Tensor:
+        """x: [B, features], tau: [B, K] in 0..1 -> [B, K, features]."""
+        return x[:, None, :] * torch.relu(self.linear(torch.cos(tau[..., None] * self.multiples)))

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from agents import losses
+from agents import losses, optimizers
 from agents.core import device as devices
 from agents.core.loop import Every
 from agents.core.returns import lambda_returns
@@ -37,7 +37,7 @@ class Config:
     minibatch: int = 256  # transitions per optimizer step; 0: the whole rollout
     lr: float = 2.5e-4  # learning rate at the start
     lr_end: float = 0.0  # share of the learning rate that is left at the end of the budget
-    optimizer: str = "adam"  # adam or rmsprop
+    optimizer: str = "adam"  # adam, radam, rmsprop or centred-rmsprop
     gamma: float = 0.99  # discount per step
     lam: float = 0.95  # lambda of the returns (GAE)
     ratio: bool = True  # PPO's clipped importance ratio; without it the plain policy gradient
@@ -49,7 +49,7 @@ class Config:
     max_grad_norm: float = 0.5  # gradients are scaled down to this norm
     normalize: bool = True  # advantages to mean 0, deviation 1 in each minibatch
     reward_clip: float = 1.0  # learns from rewards cut to +-this, 0: as they are
-    encoder: str = "auto"  # nature, nips, small, tiny or auto (by the size of the picture)
+    encoder: str = "auto"  # nature, nips, small, tiny, impala or auto (by the size of the picture)
     hidden: int = 512  # features
     precision: str = "auto"  # bf16 where the machine has it, or fp32
     overlap: bool = True  # learn while the next rollout is collected (only with the ratio)
@@ -57,8 +57,8 @@ class Config:
     def __post_init__(self) -> None:
         if self.rollout < 1 or self.epochs < 1 or self.minibatch < 0:
             raise ValueError("--rollout and --epochs must be at least 1, --minibatch at least 0")
-        if self.optimizer not in ("adam", "rmsprop"):
-            raise ValueError(f"--optimizer {self.optimizer}: choose adam or rmsprop")
+        if self.optimizer not in optimizers.NAMES:
+            raise ValueError(f"--optimizer {self.optimizer}: choose {', '.join(optimizers.NAMES)}")
         if not 0 <= self.gamma <= 1 or not 0 <= self.lam <= 1:
             raise ValueError("--gamma and --lam must lie in 0..1")
         if not self.ratio and self.epochs > 1:
@@ -105,9 +105,7 @@ class PolicyGradient:
         self.actor.encoder.to(self.dtype)
         self.act_generator = devices.generator(device, seed, 1)
         self.learn_generator = devices.generator(device, seed, 2)
-        kind = {"adam": torch.optim.Adam, "rmsprop": torch.optim.RMSprop}[config.optimizer]
-        more = {"fused": True} if config.optimizer == "adam" else {"alpha": 0.99}
-        self.optimizer = kind(self.network.parameters(), lr=config.lr, eps=1e-5, **more)
+        self.optimizer = optimizers.build(config.optimizer, self.network.parameters(), config.lr, eps=1e-5)
         rows = config.rollout * num_envs
         self.minibatch = min(config.minibatch or rows, rows)
         self.needs = Needs(

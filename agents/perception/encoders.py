@@ -7,7 +7,7 @@ the division by 255 happens in the first layer's weights.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -42,10 +42,83 @@ def orthogonal(layer: nn.Module, gain: float) -> nn.Module:
     return layer
 
 
+class NoisyLinear(nn.Module):
+    """A linear layer with factorised Gaussian noise on its weights (Fortunato et al. 2018).
+
+    Noise is drawn by `redraw`; while evaluating it is zero.
+    """
+
+    def __init__(self, inputs: int, outputs: int, sigma: float = 0.5):
+        super().__init__()
+        bound = 1 / math.sqrt(inputs)
+        self.weight = nn.Parameter(torch.empty(outputs, inputs).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(outputs).uniform_(-bound, bound))
+        self.weight_sigma = nn.Parameter(torch.full((outputs, inputs), sigma * bound))
+        self.bias_sigma = nn.Parameter(torch.full((outputs,), sigma * bound))
+        self.register_buffer("noise_in", torch.zeros(inputs))
+        self.register_buffer("noise_out", torch.zeros(outputs))
+
+    def redraw(self, generator: torch.Generator) -> None:
+        """New noise f(x) = sign(x) sqrt|x| for inputs and outputs."""
+        for noise in (self.noise_in, self.noise_out):
+            x = torch.randn(noise.shape, generator=generator, device=noise.device)
+            noise.copy_(x.sign() * x.abs().sqrt())
+
+    def silence(self) -> None:
+        """No noise: the mean weights."""
+        self.noise_in.zero_()
+        self.noise_out.zero_()
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.weight + self.weight_sigma * self.noise_out[:, None] * self.noise_in
+        return F.linear(x, weight, self.bias + self.bias_sigma * self.noise_out)
+
+
+class Residual(nn.Module):
+    """Two convolutions beside a shortcut (He et al. 2016), as IMPALA has them."""
+
+    def __init__(self, channels: int, wrap: Callable[[nn.Module], nn.Module]):
+        super().__init__()
+        self.first = wrap(nn.Conv2d(channels, channels, 3, padding=1))
+        self.second = wrap(nn.Conv2d(channels, channels, 3, padding=1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.second(F.relu(self.first(F.relu(x))))
+
+
+class Impala(nn.Module):
+    """IMPALA's residual network (Espeholt et al. 2018), `width` times as wide.
+
+    pool: adaptive max-pool to 6x6 before the linear layer; spectral: spectral norm in the residual convolutions
+    (both Clark et al. 2024, "Beyond The Rainbow").
+    """
+
+    def __init__(self, channels: int, hidden: int, size: tuple[int, int], width: int, pool: bool, spectral: bool):
+        super().__init__()
+        wrap = nn.utils.parametrizations.spectral_norm if spectral else (lambda layer: layer)
+        modules: list[nn.Module] = []
+        for i, out in enumerate((16 * width, 32 * width, 32 * width)):
+            conv = Scaled(channels, out, 3, padding=1) if i == 0 else nn.Conv2d(channels, out, 3, padding=1)
+            modules += [conv, nn.MaxPool2d(3, 2, padding=1), Residual(out, wrap), Residual(out, wrap)]
+            channels, size = out, ((size[0] + 1) // 2, (size[1] + 1) // 2)
+        modules.append(nn.ReLU())
+        if pool:
+            modules.append(nn.AdaptiveMaxPool2d(6))
+            size = (6, 6)
+        self.convolutions = nn.Sequential(*modules).to(memory_format=torch.channels_last)
+        flat = channels * size[0] * size[1]
+        dense = [nn.Linear(flat, hidden), nn.ReLU()] if hidden else []
+        self.dense = nn.Sequential(nn.Flatten(), *dense)
+        self.features = hidden or flat
+
+    def forward(self, obs: Tensor) -> Tensor:
+        return self.dense(self.convolutions(to_channels(obs, computed_in(self.convolutions[0].weight))))
+
+
 class Convolutional(nn.Module):
     """Convolutions, then one linear layer: (channels, kernel, stride) for each, ReLU between."""
 
-    def __init__(self, shape: Sequence[int], layers: Sequence[tuple[int, int, int]], hidden: int, norm: bool = False):
+    def __init__(self, shape: Sequence[int], layers: Sequence[tuple[int, int, int]], hidden: int, norm: bool):
         super().__init__()
         channels, height, width = shape
         modules: list[nn.Module] = []
@@ -60,24 +133,26 @@ class Convolutional(nn.Module):
             modules.append(nn.ReLU())
             channels = out
         self.convolutions = nn.Sequential(*modules).to(memory_format=torch.channels_last)
-        dense: list[nn.Module] = [orthogonal(nn.Linear(channels * height * width, hidden), math.sqrt(2))]
-        if norm:
-            dense.append(nn.LayerNorm(hidden))
-        self.dense = nn.Sequential(nn.Flatten(), *dense, nn.ReLU())
-        self.features = hidden
+        flat = channels * height * width
+        dense: list[nn.Module] = []
+        if hidden:
+            dense.append(orthogonal(nn.Linear(flat, hidden), math.sqrt(2)))
+            dense += [nn.LayerNorm(hidden), nn.ReLU()] if norm else [nn.ReLU()]
+        self.dense = nn.Sequential(nn.Flatten(), *dense)
+        self.features = hidden or flat
 
     def forward(self, obs: Tensor) -> Tensor:
-        return self.dense(self.convolutions(to_channels(obs, computed_in(self.dense[1].weight))))
+        return self.dense(self.convolutions(to_channels(obs, computed_in(self.convolutions[0].weight))))
 
 
 class Dense(nn.Module):
     """Vectors: tanh layers, as small control tasks like them."""
 
-    def __init__(self, inputs: int, hidden: int, layers: int = 2, norm: bool = False):
+    def __init__(self, inputs: int, hidden: int, norm: bool):
         super().__init__()
         modules: list[nn.Module] = [nn.Flatten()]
-        for i in range(layers):
-            modules.append(orthogonal(nn.Linear(inputs if i == 0 else hidden, hidden), math.sqrt(2)))
+        for width in (inputs, hidden):
+            modules.append(orthogonal(nn.Linear(width, hidden), math.sqrt(2)))
             modules += [nn.LayerNorm(hidden)] if norm else []
             modules.append(nn.Tanh())
         self.layers = nn.Sequential(*modules)
@@ -93,15 +168,22 @@ LAYERS = {
     "small": ((16, 8, 4), (32, 4, 2), (32, 3, 1)),  # Nature's with half the channels: twice as fast on a processor
     "tiny": ((16, 3, 1),),  # pictures of about 10x10 (MinAtar, Young & Tian 2019)
 }
+IMPALA = {"impala": (1, False, False), "btr": (2, True, True)}  # name -> width, pool, spectral norm
 
 
 def build(obs_shape: Sequence[int], stack: int, name: str, hidden: int, norm: bool = False) -> nn.Module:
-    """The encoder `name` for frames of `obs_shape`; "auto" takes Nature's for large pictures."""
+    """The encoder `name` for frames of `obs_shape`; "auto" takes Nature's for large pictures.
+
+    hidden: units of the linear layer, 0: none for pictures (the features are the flat convolutions), 64 for vectors.
+    norm: layer norm after every layer (not for the residual networks).
+    """
     if len(obs_shape) == 1:
-        return Dense(obs_shape[0] * stack, hidden, norm=norm)
+        return Dense(obs_shape[0] * stack, hidden or 64, norm)
     if name == "auto":
         name = "nature" if min(obs_shape[:2]) >= 36 else "tiny"
-    if name not in LAYERS:
-        raise ValueError(f"--encoder {name}: choose auto, {', '.join(LAYERS)}")
     channels = stack * (obs_shape[2] if len(obs_shape) == 3 else 1)
+    if name in IMPALA and not norm:
+        return Impala(channels, hidden, tuple(obs_shape[:2]), *IMPALA[name])
+    if name not in LAYERS:
+        raise ValueError(f"--encoder {name}: choose auto, {', '.join((*LAYERS, *IMPALA))}")
     return Convolutional((channels, obs_shape[0], obs_shape[1]), LAYERS[name], hidden, norm)

@@ -1,0 +1,50 @@
+"""The optimizer of Mnih et al. (2015) and the choice among the usual ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+NAMES = ("adam", "radam", "rmsprop", "centred-rmsprop")
+
+
+class CentredRMSProp(torch.optim.Optimizer):
+    """``lr * g / sqrt(mean(g^2) - mean(g)^2 + eps)``: the papers' code, with epsilon inside the root.
+
+    torch's own RMSprop(centered=True) adds it outside, which is another optimizer where gradients are small.
+    """
+
+    def __init__(self, params: Iterable[nn.Parameter], lr: float, decay: float = 0.95, eps: float = 0.01):
+        super().__init__(params, dict(lr=lr, decay=decay, eps=eps))
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:
+        for group in self.param_groups:
+            decay, eps = group["decay"], group["eps"]
+            for p in group["params"]:
+                if p.grad is None:
+                    continue
+                state = self.state[p]
+                if not state:
+                    state["mean"], state["square"] = torch.zeros_like(p), torch.zeros_like(p)
+                mean, square = state["mean"], state["square"]
+                mean.lerp_(p.grad, 1 - decay)
+                square.mul_(decay).addcmul_(p.grad, p.grad, value=1 - decay)
+                p.addcdiv_(p.grad, (square - mean.square() + eps).sqrt_(), value=-group["lr"])
+
+
+def build(name: str, params: Iterable[Tensor], lr: float, eps: float) -> torch.optim.Optimizer:
+    """The optimizer `name`. Raises ValueError for one that is not known."""
+    common: dict[str, Any] = dict(lr=lr, eps=eps)
+    if name == "adam":
+        return torch.optim.Adam(params, fused=True, **common)
+    if name == "radam":
+        return torch.optim.RAdam(params, foreach=True, **common)
+    if name == "rmsprop":
+        return torch.optim.RMSprop(params, alpha=0.99, foreach=True, **common)
+    if name == "centred-rmsprop":
+        return CentredRMSProp(params, **common)
+    raise ValueError(f"--optimizer {name}: choose {', '.join(NAMES)}")

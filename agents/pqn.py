@@ -1,0 +1,180 @@
+"""PQN: Q-learning without replay or target network, on rollouts of many environments (Gallici et al. 2025).
+
+Layer norm keeps the network stable, Q(lambda) gives the targets, and each rollout is learned from a few times. The
+next rollout is collected meanwhile by a copy of the weights taken when it began, so the data is exactly one policy
+behind.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from agents import losses, optimizers
+from agents.core import device as devices
+from agents.core.loop import Every
+from agents.core.returns import lambda_returns
+from agents.core.rows import Act, Batch, Learned, Needs, Spec, TimeStep
+from agents.core.samplers import Recent
+from agents.heads import masked
+from agents.perception import encoders
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """PQN with the paper's settings for Atari."""
+
+    rollout: int = 32  # transitions per environment between updates
+    epochs: int = 2  # passes over a rollout
+    minibatch: int = 128  # transitions per optimizer step; 0: the whole rollout
+    lr: float = 2.5e-4  # learning rate at the start
+    lr_end: float = 0.0  # share of the learning rate that is left at the end of the budget
+    optimizer: str = "radam"  # adam, radam, rmsprop or centred-rmsprop
+    gamma: float = 0.99  # discount per step
+    lam: float = 0.65  # lambda of Q(lambda)
+    epsilon: float = 1.0  # share of random actions at the start
+    epsilon_end: float = 0.001  # and after its fall
+    epsilon_decay: float = 0.1  # steps of its fall; up to 1: a share of the budget
+    max_grad_norm: float = 10.0  # gradients are scaled down to this norm
+    reward_clip: float = 1.0  # learns from rewards cut to +-this, 0: as they are
+    encoder: str = "auto"  # nature, nips, small, tiny or auto (by the size of the picture)
+    hidden: int = 512  # features
+    precision: str = "auto"  # bf16 where the machine has it, or fp32
+
+    def __post_init__(self) -> None:
+        if self.rollout < 1 or self.epochs < 1 or self.minibatch < 0:
+            raise ValueError("--rollout and --epochs must be at least 1, --minibatch at least 0")
+        if self.optimizer not in optimizers.NAMES:
+            raise ValueError(f"--optimizer {self.optimizer}: choose {', '.join(optimizers.NAMES)}")
+        if not 0 <= self.gamma <= 1 or not 0 <= self.lam <= 1:
+            raise ValueError("--gamma and --lam must lie in 0..1")
+
+
+PRESETS: dict[str, dict[str, Any]] = {"pqn": {}}
+
+
+class Network(nn.Module):
+    """A layer-normed encoder and action values."""
+
+    def __init__(self, config: Config, spec: Spec):
+        super().__init__()
+        self.encoder = encoders.build(spec.obs_shape, spec.stack, config.encoder, config.hidden, norm=True)
+        self.q = encoders.orthogonal(nn.Linear(self.encoder.features, spec.num_actions), 1.0)
+
+    def forward(self, obs: Tensor) -> Tensor:
+        """[B, stack, ...] -> [B, A] float32."""
+        features = self.encoder(obs).float()
+        with torch.autocast(features.device.type, enabled=False):
+            return self.q(features)
+
+
+class PQN:
+    """See the module. Columns of the ring: value, the largest action value that the acting copy saw."""
+
+    evaluation = "epsilon 0.001"
+
+    def __init__(self, config: Config, spec: Spec, clock: Any, device: torch.device, seed: int, num_envs: int):
+        if not spec.num_actions:
+            raise ValueError("pqn needs discrete actions; for continuous ones take ppo, a2c or reinforce")
+        self.config, self.clock, self.device, self.num_actions = config, clock, device, spec.num_actions
+        self.dtype = devices.compute_dtype(device, config.precision)
+        with torch.random.fork_rng(devices=[]):  # weights come from the seed, whatever else draws numbers
+            torch.manual_seed(seed)
+            self.network = Network(config, spec).to(device)
+        self.actor = copy.deepcopy(self.network).requires_grad_(False)
+        self.act_generator = devices.generator(device, seed, 1)
+        self.learn_generator = devices.generator(device, seed, 2)
+        self.optimizer = optimizers.build(config.optimizer, self.network.parameters(), config.lr, eps=1e-5)
+        rows = config.rollout * num_envs
+        self.minibatch = min(config.minibatch or rows, rows)
+        self.needs = Needs(
+            window=config.rollout + 1,
+            sampler=Recent(),
+            length=(2 * config.rollout + 1 + spec.stack) * num_envs,
+            batch=num_envs,
+            pace=Every(config.rollout, config.epochs * -(-rows // self.minibatch)),
+            extras=("value",),
+        )
+
+    @property
+    def epsilon(self) -> float:
+        """Share of random actions now."""
+        c = self.config
+        spent = self.clock.progress / c.epsilon_decay if c.epsilon_decay <= 1 else self.clock.steps / c.epsilon_decay
+        return c.epsilon + (c.epsilon_end - c.epsilon) * min(1.0, spent)
+
+    @torch.no_grad()
+    def act(self, step: TimeStep, memory: Any = None, *, explore: bool = True) -> Act:
+        with devices.mixed(self.device, self.dtype):
+            q = masked(self.actor(step.obs), step.legal)
+        value, action = q.max(1)
+        if not explore:
+            return Act(action)
+        n = len(action)
+        draw = torch.rand((2, n, self.num_actions), generator=self.act_generator, device=self.device)
+        anything = masked(draw[0], step.legal).argmax(1)  # uniform over the legal actions
+        return Act(torch.where(draw[1, :, 0] < self.epsilon, anything, action), {"value": value})
+
+    def learn(self, batch: Batch) -> Iterator[Learned]:
+        """Epochs of minibatches over one rollout: windows of T+1 rows, one per environment."""
+        c = self.config
+        self._sync()  # the next rollout is collected by the weights that it begins with
+        reward = batch.reward.clamp(-c.reward_clip, c.reward_clip) if c.reward_clip else batch.reward
+        target = lambda_returns(reward, batch.discount, batch.last, batch.extras["value"], c.gamma, c.lam)  # [B, T]
+        envs, length = target.shape
+        target, weight, action = target.reshape(-1), batch.weight.reshape(-1), batch.action[:, :-1].reshape(-1)
+        for _ in range(c.epochs):
+            order = torch.randperm(envs * length, generator=self.learn_generator, device=self.device)
+            for rows in order.split(self.minibatch):
+                obs = batch.obs[rows // length, rows % length]
+                yield self._update(obs, action[rows], target[rows], weight[rows])
+
+    def _update(self, obs: Tensor, action: Tensor, target: Tensor, weight: Tensor) -> Learned:
+        """One optimizer step on M transitions; every argument is [M, ...]."""
+        c = self.config
+        with devices.mixed(self.device, self.dtype):
+            q = self.network(obs)
+        chosen = q.gather(1, action[:, None]).squeeze(1)
+        loss = losses.mean(losses.huber(target - chosen, 0), weight)
+        for group in self.optimizer.param_groups:
+            group["lr"] = c.lr * (c.lr_end + (1 - c.lr_end) * (1 - self.clock.progress))
+        self.optimizer.zero_grad()
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), c.max_grad_norm, foreach=True)
+        self.optimizer.step()
+        return Learned({"loss": loss.detach(), "q": chosen.detach().mean(), "grad_norm": norm})
+
+    def _sync(self) -> None:
+        """The actor takes the learner's weights."""
+        with torch.no_grad():
+            for mine, theirs in zip(self.actor.parameters(), self.network.parameters(), strict=True):
+                mine.copy_(theirs)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "network": self.network.state_dict(),
+            "actor": self.actor.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "act_generator": self.act_generator.get_state(),
+            "learn_generator": self.learn_generator.get_state(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.network.load_state_dict(state["network"])
+        self.actor.load_state_dict(state["actor"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.act_generator.set_state(state["act_generator"])
+        self.learn_generator.set_state(state["learn_generator"])
+
+    def load_weights(self, state: dict[str, Any]) -> None:
+        """Another run's weights only: optimizer, schedules and generators start anew."""
+        self.network.load_state_dict(state["network"])
+        self._sync()
+
+
+build = PQN

@@ -1,0 +1,244 @@
+"""The parts of the DQN family against literal arithmetic, each written out slowly."""
+
+import math
+
+import pytest
+import torch
+
+from agents import dqn, losses, optimizers
+from agents.core.loop import Clock
+from agents.core.rows import Batch, Spec, TimeStep
+from agents.heads import ActionValues, Cosine
+from agents.perception.encoders import NoisyLinear
+
+SPEC = Spec((3,), "float32", 1, num_actions=3)
+
+
+def small(name: str, **changed) -> dqn.DQN:
+    config = dqn.Config(**{**dqn.PRESETS[name], "hidden": 8, "warmup": 10, "replay": 100, "precision": "fp32", **changed})
+    return dqn.build(config, SPEC, Clock(100), torch.device("cpu"), 0, 2)
+
+
+def batch_of(n: int, length: int, generator: torch.Generator) -> Batch:
+    last = torch.rand((n, length), generator=generator) < 0.2
+    return Batch(
+        obs=torch.randn((n, length, 1, 3), generator=generator),
+        action=torch.randint(3, (n, length), generator=generator),
+        reward=torch.randn((n, length), generator=generator),
+        discount=(torch.rand((n, length), generator=generator) < 0.8).float(),
+        first=torch.zeros(n, length, dtype=torch.bool),
+        last=last,
+        legal=None,
+        extras={},
+        memory=None,
+        weight=(~last[:, :-1]).float(),
+        index=torch.arange(n),
+    )
+
+
+def test_projection_is_bellemares_algorithm():
+    generator = torch.Generator().manual_seed(0)
+    support = torch.linspace(-2, 3, 11)
+    p = torch.softmax(torch.randn((20, 11), generator=generator), 1)
+    reward = torch.randn(20, generator=generator) * 2
+    discount = torch.rand(20, generator=generator)
+    z = reward[:, None] + discount[:, None] * support
+    wanted = torch.zeros(20, 11)
+    for i in range(20):  # algorithm 1 of the paper, word by word
+        for j in range(11):
+            value = min(max(reward[i].item() + discount[i].item() * support[j].item(), -2.0), 3.0)
+            b = (value + 2) / 0.5
+            low, high = math.floor(b), math.ceil(b)
+            if low == high:
+                wanted[i, low] += p[i, j]
+            else:
+                wanted[i, low] += p[i, j] * (high - b)
+                wanted[i, high] += p[i, j] * (b - low)
+    got = losses.categorical_projection(z, p, support)
+    torch.testing.assert_close(got, wanted, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(got.sum(1), torch.ones(20))
+
+
+def test_projection_by_hand():
+    support = torch.tensor([0.0, 1.0, 2.0])
+    got = losses.categorical_projection(torch.tensor([[0.25, 1.5, 9.0]]), torch.tensor([[0.4, 0.4, 0.2]]), support)
+    torch.testing.assert_close(got, torch.tensor([[0.3, 0.1 + 0.2, 0.2 + 0.2]]))
+
+
+def test_quantile_loss_is_its_double_sum():
+    generator = torch.Generator().manual_seed(1)
+    theta, target = torch.randn((6, 5), generator=generator), torch.randn((6, 7), generator=generator)
+    tau = torch.rand((6, 5), generator=generator)
+    for bound in (1.0, 0.3, 0.0):
+        wanted = []
+        for b in range(6):
+            total = 0.0
+            for i in range(5):
+                for j in range(7):
+                    u = (target[b, j] - theta[b, i]).item()
+                    tilt = abs(tau[b, i].item() - (u < 0))
+                    if bound == 0:
+                        total += tilt * 0.5 * u * u / 7
+                    elif abs(u) <= bound:
+                        total += tilt * 0.5 * u * u / bound / 7
+                    else:
+                        total += tilt * (abs(u) - 0.5 * bound) / 7
+            wanted.append(total)
+        torch.testing.assert_close(losses.quantile_regression(theta, tau, target, bound), torch.tensor(wanted))
+
+
+def test_quantile_regression_finds_the_quantiles_of_a_sample():
+    sample = torch.linspace(0, 10, 101)[None]  # uniform on 0..10
+    levels = torch.tensor([[0.1, 0.5, 0.9]])
+    theta = torch.zeros(1, 3, requires_grad=True)
+    optimizer = torch.optim.Adam([theta], lr=0.05)
+    for _ in range(1500):
+        optimizer.zero_grad()
+        losses.quantile_regression(theta, levels, sample, 0.01).sum().backward()
+        optimizer.step()
+    torch.testing.assert_close(theta.detach(), torch.tensor([[1.0, 5.0, 9.0]]), atol=0.15, rtol=0)
+
+
+def test_munchausen_bonus_by_hand():
+    q = torch.tensor([[1.0, 1.03, 0.5]])
+    logits = [x / 0.03 for x in (1.0, 1.03, 0.5)]
+    norm = math.log(sum(math.exp(x - max(logits)) for x in logits)) + max(logits)
+    for a in range(3):
+        wanted = 0.9 * max(0.03 * (logits[a] - norm), -0.2)
+        got = losses.munchausen_bonus(q, torch.tensor([a]), 0.9, 0.03, -0.2)
+        assert got.item() == pytest.approx(wanted, rel=1e-4, abs=1e-6)
+
+
+def test_soft_policy_gives_illegal_actions_nothing():
+    policy, logp = losses.soft_policy(torch.tensor([[0.0, 5.0, 1.0]]), 0.03, torch.tensor([[True, False, True]]))
+    assert policy[0, 1] == 0 and policy.sum() == pytest.approx(1)
+    assert torch.isfinite(policy * logp).all()
+
+
+def test_centred_rmsprop_is_the_papers_formula():
+    p = torch.nn.Parameter(torch.tensor([1.0]))
+    optimizer = optimizers.CentredRMSProp([p], lr=0.1, decay=0.95, eps=0.01)
+    x, mean, square = 1.0, 0.0, 0.0
+    for g in (0.5, -2.0, 3.0, 0.01):
+        p.grad = torch.tensor([g])
+        optimizer.step()
+        mean, square = 0.95 * mean + 0.05 * g, 0.95 * square + 0.05 * g * g
+        x -= 0.1 * g / math.sqrt(square - mean * mean + 0.01)
+        assert p.item() == pytest.approx(x, rel=1e-5)
+
+
+def test_noisy_layer_is_its_definition_and_can_be_silent():
+    layer = NoisyLinear(4, 3)
+    x = torch.randn(5, 4)
+    layer.redraw(torch.Generator().manual_seed(0))
+    weight = layer.weight + layer.weight_sigma * torch.outer(layer.noise_out, layer.noise_in)
+    torch.testing.assert_close(layer(x), x @ weight.T + layer.bias + layer.bias_sigma * layer.noise_out)
+    noisy = layer(x)
+    layer.silence()
+    torch.testing.assert_close(layer(x), x @ layer.weight.T + layer.bias)
+    assert not torch.equal(noisy, layer(x))
+
+
+def test_dueling_streams_recombine():
+    head = ActionValues(4, 6, 3, atoms=2, dueling=True)
+    x = torch.randn(5, 4)
+    a = head.advantage(torch.relu(head.hidden(x))).view(5, 3, 2)
+    v = head.value(torch.relu(head.value_hidden(x))).view(5, 1, 2)
+    torch.testing.assert_close(head(x), v + a - a.mean(1, keepdim=True))
+    torch.testing.assert_close(head(x).mean(1), v[:, 0])
+
+
+def test_cosine_embedding_is_its_definition():
+    cosine = Cosine(4, cosines=5)
+    x, tau = torch.randn(2, 4), torch.tensor([[0.1, 0.7, 1.0], [0.0, 0.5, 0.3]])
+    for b in range(2):
+        for k in range(3):
+            basis = torch.tensor([math.cos(math.pi * i * tau[b, k].item()) for i in range(5)])
+            torch.testing.assert_close(cosine(x, tau)[b, k], x[b] * torch.relu(cosine.linear(basis)))
+
+
+def test_n_step_double_target_is_the_textbook_sum():
+    agent = small("dqn", double=True, n_step=3, reward_clip=0.0, gamma=0.9)
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for p in agent.target.parameters():
+            p.add_(torch.randn(p.shape, generator=generator) * 0.3)
+    batch = batch_of(40, 4, generator)
+    rows = torch.arange(40)
+    got = agent._target(batch, rows, batch.obs[:, 0], batch.action[:, 0])[:, 0]
+    for b in range(40):
+        total, factor, t = 0.0, 1.0, 0
+        while t < 3:
+            total += factor * batch.reward[b, t + 1].item()
+            factor *= 0.9 * batch.discount[b, t + 1].item()
+            t += 1
+            if batch.last[b, t]:
+                break
+        with torch.no_grad():
+            best = agent.online(batch.obs[b : b + 1, t])[0, :, 0].argmax()
+            total += factor * agent.target(batch.obs[b : b + 1, t])[0, best, 0].item()
+        assert got[b].item() == pytest.approx(total, abs=1e-4)
+
+
+def test_munchausen_target_is_the_papers_equation():
+    agent = small("dqn", munchausen=0.9, reward_clip=0.0, gamma=0.9)
+    generator = torch.Generator().manual_seed(3)
+    batch = batch_of(10, 2, generator)
+    got = agent._target(batch, torch.arange(10), batch.obs[:, 0], batch.action[:, 0])[:, 0]
+    with torch.no_grad():
+        now, later = agent.target(batch.obs[:, 0])[..., 0], agent.target(batch.obs[:, 1])[..., 0]
+    for b in range(10):
+        log_now, log_later = torch.log_softmax(now[b] / 0.03, 0), torch.log_softmax(later[b] / 0.03, 0)
+        bonus = 0.9 * max(min(0.03 * log_now[batch.action[b, 0]].item(), 0.0), -1.0)
+        soft = sum(math.exp(log_later[a]) * (later[b, a] - 0.03 * log_later[a]).item() for a in range(3))
+        wanted = batch.reward[b, 1].item() + bonus + 0.9 * batch.discount[b, 1].item() * soft
+        assert got[b].item() == pytest.approx(wanted, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", list(dqn.PRESETS))
+def test_every_preset_acts_learns_and_resumes(name):
+    agent = small(name)
+    generator = torch.Generator().manual_seed(4)
+    step = TimeStep(torch.randn(2, 1, 3), torch.zeros(2), torch.ones(2), torch.zeros(2).bool(), torch.zeros(2).bool(),
+                    torch.tensor([[False, True, False], [True, True, True]]))  # fmt: skip
+    for _ in range(20):
+        assert agent.act(step).action[0] == 1  # the only legal action, exploration included
+    batch = batch_of(8, agent.needs.window, generator)
+    before = [p.clone() for p in agent.online.parameters()]
+    (learned,) = agent.learn(batch)
+    assert all(torch.isfinite(v).all() for v in learned.metrics.values())
+    assert any(not torch.equal(a, b) for a, b in zip(before, agent.online.parameters(), strict=True))
+    assert (learned.priority is not None) == agent.config.prioritized
+    other = small(name)
+    other.load_state_dict(agent.state_dict())
+    for mine, theirs in zip(agent.learn(batch), other.learn(batch), strict=True):
+        assert torch.equal(mine.metrics["loss"], theirs.metrics["loss"])
+
+
+def test_target_network_differs_between_copies_and_equals_right_after():
+    agent = small("dqn", target_period=50)
+    batch = batch_of(8, 2, torch.Generator().manual_seed(5))
+    list(agent.learn(batch))
+    pairs = list(zip(agent.online.parameters(), agent.target.parameters(), strict=True))
+    assert any(not torch.equal(a, b) for a, b in pairs)
+    agent.clock.steps = 50
+    kept = [p.clone() for p in agent.online.parameters()]
+    list(agent.learn(batch))
+    assert all(torch.equal(a, b) for a, b in zip(kept, agent.target.parameters(), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (dict(noisy=True), "--noisy and --epsilon"),
+        (dict(munchausen=0.9, head="categorical"), "--munchausen has no form"),
+        (dict(head="quantil"), "--head quantil: choose"),
+        (dict(head="categorical", v_min=1.0, v_max=1.0), "--v-min"),
+        (dict(optimizer="sgd"), "--optimizer sgd"),
+        (dict(ratio=0.0), "--ratio"),
+        (dict(warmup=10, replay=5), "--warmup 10"),
+    ],
+)
+def test_contradictions_are_refused_by_name(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        dqn.Config(**wrong)
