@@ -73,7 +73,8 @@ def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
 def quantile_regression(theta: Tensor, tau: Tensor, target: Tensor, bound: float) -> Tensor:
     """Quantile Huber loss (Dabney et al. 2018a, eq. 10): sum over the quantiles, mean over the target's samples.
 
-    theta: [B, M] quantile values with gradient; tau: [B, M] or [1, M] their levels in 0..1; target: [B, K]. Returns [B].
+    theta: [B, M] quantile values with gradient; tau: [B, M] or [1, M] their levels in 0..1; target: [B, K] samples.
+    Returns [B].
     """
     assert theta.ndim == tau.ndim == target.ndim == 2
     error = target.detach()[:, None, :] - theta[:, :, None]  # [B, M, K]

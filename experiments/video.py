@@ -1,26 +1,46 @@
-"""Frames -> mp4, streamed to ffmpeg so that nothing piles up in memory."""
+"""Frames -> mp4 (streamed to ffmpeg, so that nothing piles up in memory) or an animated GIF for pages."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-SMALLEST = 480  # pictures are enlarged by a whole factor to about this height
+SMALLEST = 480  # pictures of an mp4 are enlarged by a whole factor to about this height
+GIF_FPS = 20.0  # at most; browsers slow faster ones down
 
 
 class Video:
-    """A context manager: ``with Video(path, fps) as video: video.write(picture)``; pictures uint8 [H, W, 3]."""
+    """A context manager: ``with Video(path, fps) as video: video.write(picture)``; pictures uint8 [H, W, 3].
+
+    The suffix of `path` decides: .mp4 or .gif. Raises ValueError for another.
+    """
 
     def __init__(self, path: Path, fps: float):
+        if path.suffix not in (".mp4", ".gif"):
+            raise ValueError(f"--video {path}: must end in .mp4 or .gif")
         self.path, self.fps, self.frames = path, fps, 0
-        self._writer = None
+        self._writer: Any = None
+        self._stills: list[Any] = []  # of a GIF, already reduced to few colours
 
     def __enter__(self) -> Video:
         return self
 
     def write(self, picture: np.ndarray) -> None:
-        picture = enlarge(picture)
+        if self.path.suffix == ".gif":
+            self._still(picture)
+        else:
+            self._stream(enlarge(picture))
+        self.frames += 1
+
+    def _still(self, picture: np.ndarray) -> None:
+        from PIL import Image
+
+        if self.frames % max(1, round(self.fps / GIF_FPS)) == 0:
+            self._stills.append(Image.fromarray(picture).quantize(32, dither=Image.Dither.NONE))
+
+    def _stream(self, picture: np.ndarray) -> None:
         if self._writer is None:
             import imageio_ffmpeg
 
@@ -30,11 +50,14 @@ class Video:
             )
             self._writer.send(None)
         self._writer.send(np.ascontiguousarray(picture))
-        self.frames += 1
 
     def __exit__(self, *exc: object) -> None:
         if self._writer is not None:
             self._writer.close()
+        if self._stills:
+            duration = 1000 * max(1, round(self.fps / GIF_FPS)) / self.fps  # ms per picture
+            first, *rest = self._stills
+            first.save(self.path, save_all=True, append_images=rest, duration=duration, loop=0, optimize=True)
 
 
 def enlarge(picture: np.ndarray) -> np.ndarray:

@@ -15,7 +15,8 @@ SPEC = Spec((3,), "float32", 1, num_actions=3)
 
 
 def small(name: str, **changed) -> dqn.DQN:
-    config = dqn.Config(**{**dqn.PRESETS[name], "hidden": 8, "warmup": 10, "replay": 100, "precision": "fp32", **changed})
+    tiny = {"hidden": 8, "warmup": 10, "replay": 100, "precision": "fp32"}
+    config = dqn.Config(**{**dqn.PRESETS[name], **tiny, **changed})
     return dqn.build(config, SPEC, Clock(100), torch.device("cpu"), 0, 2)
 
 
