@@ -1,4 +1,5 @@
-"""The registry of games: name -> module. Everything of our own is also a Gymnasium id, ``joypad/...``.
+"""The registry of games: name -> module. Everything of our own is also a Gymnasium id: ``import envs`` after
+gymnasium, or ``gymnasium.make("envs:joypad/Flappy-v0")``.
 
 A module offers ``Options`` (a frozen dataclass), ``make_vec(num_envs, **options)`` and
 ``make(render_mode, **options)``; a family of games (Atari, Gymnasium) takes one more argument that says which.
@@ -11,11 +12,12 @@ import dataclasses
 import difflib
 import importlib
 import importlib.util
+import sys
 from collections.abc import Iterator
 from typing import Any
 
-GAMES: dict[str, str] = {}  # our own games: name -> module
-IDS: dict[str, tuple[str, str, dict[str, Any]]] = {}  # Gymnasium id -> (single class, vector class, options)
+GAMES: dict[str, str] = {"flappy": "envs.flappy.env"}  # our own games: name -> module
+IDS: dict[str, tuple[str, dict[str, Any]]] = {"Flappy-v0": ("envs.flappy.env", {})}  # id -> (module, options)
 
 
 class UnknownGame(ValueError):
@@ -87,9 +89,14 @@ def defaults(name: str) -> dict[str, Any]:
 
 
 def register() -> None:
-    """Registers our own games with Gymnasium (called by its plug-in mechanism)."""
+    """Registers our own games with Gymnasium; done on import where gymnasium is loaded already."""
     import gymnasium
 
-    for short, (single, vector, values) in IDS.items():
+    for short, (module, values) in IDS.items():
         if f"joypad/{short}" not in gymnasium.registry:
-            gymnasium.register(f"joypad/{short}", entry_point=single, vector_entry_point=vector, kwargs=values)
+            entries = dict(entry_point=f"{module}:make", vector_entry_point=f"{module}:make_vec")
+            gymnasium.register(f"joypad/{short}", kwargs=values, **entries)
+
+
+if "gymnasium" in sys.modules:
+    register()

@@ -1,0 +1,26 @@
+"""Flappy Bird."""
+
+from experiments.recipes import Recipe
+
+RECIPES = {
+    "default": Recipe(
+        agent="ppo",
+        note="PPO from 84x84 pixels on two processor cores",
+        steps=3_000_000,
+        num_envs=64,
+        checkpoint_every=500_000,
+        config=dict(
+            rollout=32, epochs=3, minibatch=128, lr=5e-4, encoder="small", hidden=256, entropy_coef=0.003, reward_clip=0.0
+        ),
+    ),
+    "dqn": Recipe(
+        agent="dqn",
+        note="Double DQN with 3-step returns",
+        steps=1_000_000,
+        num_envs=16,
+        config=dict(
+            double=True, n_step=3, replay=200_000, warmup=10_000, epsilon=0.1, epsilon_end=0.001, epsilon_decay=0.3,
+            target_period=2_000, reward_clip=0.0, encoder="small", hidden=256,
+        ),
+    ),
+}  # fmt: skip
