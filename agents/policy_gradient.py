@@ -127,9 +127,13 @@ class PolicyGradient:
         return Act(action, {"logp": logp, "value": value})
 
     def learn(self, batch: Batch) -> Iterator[Learned]:
-        """Epochs of minibatches over one rollout: windows of T+1 rows, one per environment."""
+        """Learns from one rollout: windows of T+1 rows, one per environment."""
+        self._sync()  # at once: the next rollout is collected by the weights that it begins with
+        return self._epochs(batch)
+
+    def _epochs(self, batch: Batch) -> Iterator[Learned]:
+        """Epochs of minibatches, one optimizer step each."""
         c = self.config
-        self._sync()  # the next rollout is collected by the weights that it begins with
         reward = batch.reward.clamp(-c.reward_clip, c.reward_clip) if c.reward_clip else batch.reward
         value = batch.extras["value"]  # [B, T+1]
         target = lambda_returns(reward, batch.discount, batch.last, value, c.gamma, c.lam)  # [B, T]

@@ -121,9 +121,13 @@ class PQN:
         return Act(torch.where(draw[1, :, 0] < self.epsilon, anything, action), {"value": value})
 
     def learn(self, batch: Batch) -> Iterator[Learned]:
-        """Epochs of minibatches over one rollout: windows of T+1 rows, one per environment."""
+        """Learns from one rollout: windows of T+1 rows, one per environment."""
+        self._sync()  # at once: the next rollout is collected by the weights that it begins with
+        return self._epochs(batch)
+
+    def _epochs(self, batch: Batch) -> Iterator[Learned]:
+        """Epochs of minibatches, one optimizer step each."""
         c = self.config
-        self._sync()  # the next rollout is collected by the weights that it begins with
         reward = batch.reward.clamp(-c.reward_clip, c.reward_clip) if c.reward_clip else batch.reward
         target = lambda_returns(reward, batch.discount, batch.last, batch.extras["value"], c.gamma, c.lam)  # [B, T]
         envs, length = target.shape
