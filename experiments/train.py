@@ -324,8 +324,9 @@ def _train(run: Run, parts: lab.Lab, episodes: int, video: bool, fresh: bool) ->
 
 
 def _conclude(run: Run, log: Log, episodes: int, video: bool) -> None:
-    """The score at the end, and a video."""
+    """The score at the end, a video, and a clip for TensorBoard."""
     from experiments import evaluate, watch
+    from experiments.video import size_of
 
     if episodes:
         result = evaluate.evaluate(run, episodes=episodes, seed=run.config["seed"] + 1, device="auto")
@@ -335,6 +336,9 @@ def _conclude(run: Run, log: Log, episodes: int, video: bool) -> None:
         path = run.inside("videos/final.mp4")
         watch.record(run, path, episodes=1, seconds=60.0)
         print(f"  video:    {path}")
+        clip = run.inside("videos/final.gif")
+        watch.record(run, clip, episodes=1, seconds=10.0)
+        log.clip("eval/clip", clip, size_of(clip))
 
 
 def _check_disk(root: Path, parts: lab.Lab, with_ring: bool) -> None:

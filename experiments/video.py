@@ -60,6 +60,14 @@ class Video:
             first.save(self.path, save_all=True, append_images=rest, duration=duration, loop=0, optimize=True)
 
 
+def size_of(path: Path) -> tuple[int, int]:
+    """(width, height) of a GIF."""
+    from PIL import Image
+
+    with Image.open(path) as image:
+        return image.size
+
+
 def enlarge(picture: np.ndarray) -> np.ndarray:
     """Whole-factor enlargement of small pictures, and an even size, which the codec needs."""
     factor = max(1, round(SMALLEST / picture.shape[0]))

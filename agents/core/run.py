@@ -166,6 +166,13 @@ class Log:
         with open(self.lines, "a") as file:
             file.write(json.dumps(line) + "\n")
 
+    def clip(self, name: str, path: Path, size: tuple[int, int]) -> None:
+        """An animated GIF of (width, height) as an image summary; TensorBoard's page plays it."""
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        image = Summary.Image(width=size[0], height=size[1], colorspace=3, encoded_image_string=path.read_bytes())
+        self.writer.file_writer.add_summary(Summary(value=[Summary.Value(tag=name, image=image)]), self.clock.steps)
+
     def flush(self) -> None:
         self.writer.flush()
 
