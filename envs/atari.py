@@ -204,6 +204,16 @@ class AtariEnv(gymnasium.Env):
         obs, reward, terminated, truncated, info = self.vector.recv()
         return obs[0], float(reward[0]), bool(terminated[0]), bool(truncated[0]), _of(info)
 
+    def keys(self) -> dict[frozenset[str], int]:
+        """Keys of a keyboard -> action: arrows, and the space bar for FIRE."""
+        names = {0: "", 1: "fire", 2: "up", 3: "right", 4: "left", 5: "down", 6: "up right", 7: "up left"}
+        names |= {8: "down right", 9: "down left"} | {i + 8: f"{names[i]} fire" for i in range(2, 6)}
+        names |= {14: "up right fire", 15: "up left fire", 16: "down right fire", 17: "down left fire"}
+        return {
+            frozenset("space" if key == "fire" else key for key in names[number].split()): i
+            for i, number in enumerate(self.actions)
+        }
+
     def render(self) -> Any:
         if self.render_mode == "rgb_array_list":
             frames, self._frames = self._frames, []

@@ -63,7 +63,7 @@ class Player:
         probe.close()
         device = devices.choose("auto")
         vector = SyncVectorEnv(
-            [functools.partial(_with_picture, game, env)], autoreset_mode=AutoresetMode.NEXT_STEP
+            [functools.partial(with_picture, game, env)], autoreset_mode=AutoresetMode.NEXT_STEP
         )
         vector.metadata = {**vector.metadata, "frame_stack": self.metadata.get("frame_stack", 1)}
         self.env = vector.envs[0]
@@ -84,7 +84,7 @@ class Player:
         shown = 0
         step, memory = self.stream.reset(self.seed, 1), None
         while True:
-            for picture in self._rendered():
+            for picture in rendered(self.env):
                 yield picture
                 shown += 1
                 if seconds is not None and shown >= round(seconds * self.fps):
@@ -98,15 +98,11 @@ class Player:
             self.score = float(self.stream.running_score[0])
             self.scores += [e.score for e in self.stream.take_episodes()]
 
-    def _rendered(self) -> list[np.ndarray]:
-        picture = self.env.render()
-        return list(picture) if isinstance(picture, list) else [np.asarray(picture)]
-
     def close(self) -> None:
         self.stream.close()
 
 
-def _with_picture(game: str, env: dict[str, Any]) -> Any:
+def with_picture(game: str, env: dict[str, Any]) -> Any:
     """The game with every picture that it can show: a list per step where it has more than one."""
     one = envs.make(game, None, **env)
     modes = one.metadata.get("render_modes", [])
@@ -116,6 +112,12 @@ def _with_picture(game: str, env: dict[str, Any]) -> Any:
         raise ValueError(f"{game} has no picture to show")
     own = game not in envs.GAMES and not game.startswith("gym:")  # Gymnasium's own list mode collects for ever
     return envs.make(game, mode if own or mode == "rgb_array" else "rgb_array", **env)
+
+
+def rendered(env: Any) -> list[np.ndarray]:
+    """The pictures since the last call: one, or all emulated frames where the game tells them."""
+    picture = env.render()
+    return list(picture) if isinstance(picture, list) else [np.asarray(picture)]
 
 
 def record(run: Run | None, path: Path, *, game: str | None = None, episodes: int | None, seconds: float | None,
@@ -138,7 +140,7 @@ def window(player: Player, title: str, episodes: int | None, seconds: float | No
     """A pygame window; Escape or closing it ends."""
     import pygame
 
-    pygame.init()
+    pygame.display.init()
     clock, screen = pygame.time.Clock(), None
     try:
         for picture in player.pictures(episodes, seconds):

@@ -269,6 +269,10 @@ class FlappyEnv(gymnasium.Env):
         """RGB uint8 [512, 288, 3] in mode rgb_array; else None (the window shows each step by itself)."""
         return self._batch.render()[0] if self.render_mode == "rgb_array" else None
 
+    def keys(self) -> dict[frozenset[str], int]:
+        """Keys of a keyboard -> action."""
+        return {frozenset(): 0, frozenset(["space"]): 1}
+
     def state_dict(self) -> dict:
         """As `FlappyVectorEnv.state_dict`, of one game."""
         return self._batch.state_dict()

@@ -10,7 +10,8 @@ RECIPES = {
         num_envs=64,
         checkpoint_every=500_000,
         config=dict(
-            rollout=32, epochs=3, minibatch=128, lr=5e-4, encoder="small", hidden=256, entropy_coef=0.003, reward_clip=0.0
+            rollout=32, epochs=3, minibatch=128, lr=5e-4, encoder="small", hidden=256, entropy_coef=0.003,
+            reward_clip=0.0,
         ),
     ),
     "dqn": Recipe(
