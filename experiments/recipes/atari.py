@@ -24,7 +24,8 @@ RECIPES = {
         num_envs=1,
         config=dict(
             replay=1_000_000, warmup=50_000, batch=32, ratio=8.0, epsilon=1.0, epsilon_end=0.1,
-            epsilon_decay=1_000_000, target_period=10_000, gamma=0.99, huber=1.0, max_grad_norm=0.0, encoder="nature", hidden=512,
+            epsilon_decay=1_000_000, target_period=10_000, gamma=0.99, huber=1.0, max_grad_norm=0.0,
+            encoder="nature", hidden=512,
             # The loss is a mean over the batch, the paper's a sum: the gradient is 1/32, its square 1/32^2.
             optimizer="centred-rmsprop", lr=2.5e-4, eps=0.01 / 32**2,
         ),
@@ -36,8 +37,8 @@ RECIPES = {
         num_envs=1,
         config=dict(
             replay=1_000_000, warmup=50_000, batch=32, ratio=32.0, epsilon=1.0, epsilon_end=0.1,
-            epsilon_decay=1_000_000, target_period=0, gamma=0.99, huber=0.0, max_grad_norm=0.0, encoder="nips", hidden=256,
-            optimizer="centred-rmsprop", lr=2.5e-4, eps=0.01 / 32**2,
+            epsilon_decay=1_000_000, target_period=0, gamma=0.99, huber=0.0, max_grad_norm=0.0,
+            encoder="nips", hidden=256, optimizer="centred-rmsprop", lr=2.5e-4, eps=0.01 / 32**2,
         ),
     ),
 }  # fmt: skip
