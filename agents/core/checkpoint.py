@@ -73,8 +73,9 @@ def save(
     on_write is called after each file, for tests that kill the process there.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    _put_back(folder)
     known = _known_segments(folder)
-    final, temporary = folder / f"{step:012d}", folder / f".{step:012d}.tmp"
+    final, temporary, aside = (folder / name.format(step) for name in ("{:012d}", ".{:012d}.tmp", ".{:012d}.old"))
     if temporary.exists():
         shutil.rmtree(temporary)
     temporary.mkdir()
@@ -100,8 +101,11 @@ def save(
     seal = {"sha256": hashlib.sha256(body.encode()).hexdigest(), "manifest": manifest}
     _write_text(temporary / "manifest.json", json.dumps(seal, indent=1, sort_keys=True))
     on_write(temporary / "manifest.json")
-    if final.exists():  # the same barrier again, after a resume: the same content by construction
-        shutil.rmtree(final)
+    for written in (temporary, folder / "ring"):
+        if written.exists():
+            _sync(written)
+    if final.exists():  # the same step again, after a resume; `steps` finds the old one until the new is in place
+        os.rename(final, aside)
     os.rename(temporary, final)
     _sync(folder)
     on_write(final)
@@ -123,11 +127,12 @@ def load(folder: Path, step: int | None = None, parts: set[str] | None = None) -
         raise CheckpointError(f"{folder} holds no checkpoint")
     faults = []
     for number in reversed(found):
+        if faults:
+            warnings.warn(f"{faults[-1]}; trying the one before", stacklevel=2)
         try:
             return _read(folder, number, parts)
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as fault:
             faults.append(f"checkpoint {number} is damaged ({fault})")
-            warnings.warn(f"{faults[-1]}; trying the one before", stacklevel=2)
     raise CheckpointError("; ".join(faults))
 
 
@@ -135,25 +140,32 @@ def steps(folder: Path) -> list[int]:
     """The numbers of the checkpoints under `folder`, oldest first."""
     if not folder.is_dir():
         return []
-    return sorted(int(p.name) for p in folder.iterdir() if p.is_dir() and re.fullmatch(r"\d{12}", p.name))
+    names = (re.fullmatch(r"(\d{12})|\.(\d{12})\.old", p.name) for p in folder.iterdir() if p.is_dir())
+    return sorted({int(name[1] or name[2]) for name in names if name})
 
 
 def discard_after(folder: Path, step: int) -> None:
     """Deletes checkpoints newer than `step`: a run that goes on from there makes them anew."""
     for number in steps(folder):
-        if number > step:
-            shutil.rmtree(folder / f"{number:012d}")
+        while number > step and _home(folder, number).exists():
+            shutil.rmtree(_home(folder, number))
 
 
 def manifest(folder: Path, step: int) -> dict[str, Any]:
     """The verified manifest of a checkpoint. Raises ValueError, OSError or KeyError where it is damaged."""
-    seal = json.loads((folder / f"{step:012d}" / "manifest.json").read_text())
+    seal = json.loads((_home(folder, step) / "manifest.json").read_text())
     body = json.dumps(seal["manifest"], indent=1, sort_keys=True)
     if hashlib.sha256(body.encode()).hexdigest() != seal["sha256"]:
         raise ValueError("manifest.json does not match its checksum")
     if seal["manifest"]["format"] != FORMAT:
         raise ValueError(f"format {seal['manifest']['format']} is not {FORMAT}, the one that this version reads")
     return seal["manifest"]
+
+
+def _home(folder: Path, step: int) -> Path:
+    """Where a checkpoint lies: under its name, or set aside where a kill came before its successor took its place."""
+    final = folder / f"{step:012d}"
+    return final if final.exists() else folder / f".{step:012d}.old"
 
 
 def _read(folder: Path, step: int, only: set[str] | None) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -165,8 +177,9 @@ def _read(folder: Path, step: int, only: set[str] | None) -> tuple[dict[str, Any
         path = f"{step:012d}/{name}.safetensors"
         tensors = {}
         if path in content["files"]:
-            _verify(folder, path, content["files"][path])
-            tensors = load_file(folder / path)
+            place = f"{_home(folder, step).name}/{name}.safetensors"
+            _verify(folder, place, content["files"][path])
+            tensors = load_file(folder / place)
         parts[name] = _join(values, tensors, folder, content["files"])
     return parts, content["meta"]
 
@@ -184,29 +197,35 @@ def _split(state: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any],
     tensors: dict[str, Tensor] = {}
     segments = {k: v for k, v in state.items() if isinstance(v, Segments)}
 
+    def put(path: str, tensor: Tensor) -> str:
+        while path in tensors:  # {"a/b": ..., "a": {"b": ...}}
+            path += "+"
+        tensors[path] = tensor
+        return path
+
     def walk(value: Any, path: str) -> Any:
         if isinstance(value, np.ndarray):
-            tensors[path] = torch.from_numpy(np.array(value, order="C"))
-            return {"__array__": path}
+            return {"__array__": put(path, torch.from_numpy(np.array(value, order="C")))}
         if isinstance(value, np.generic):
             return walk(value.item(), path)
         if isinstance(value, Tensor):
-            tensors[path] = value.detach().to("cpu", copy=True).contiguous()
-            return {"__tensor__": path}
+            place = {"__tensor__": put(path, value.detach().to("cpu", copy=True).contiguous())}
+            # Fused optimizers walk memory: moments that lie in another order than their weights go to wrong ones.
+            return {**place, "channels_last": True} if _is_channels_last(value) else place
         if isinstance(value, Mapping):
             keys = {k: type(k).__name__ for k in value}
             if any(kind not in ("str", "int") for kind in keys.values()):
                 raise TypeError(f"{path}: keys must be strings or integers")
-            marked = {f"{k}" if isinstance(k, str) else f"#{k}": walk(v, f"{path}/{k}") for k, v in value.items()}
-            return marked
+            if any(isinstance(k, str) and k.startswith(("#", "__")) for k in keys):
+                raise TypeError(f"{path}: keys must not begin with '#' or '__', which mark numbers and tensors")
+            return {k if isinstance(k, str) else f"#{k}": walk(v, f"{path}/{k}".lstrip("/")) for k, v in value.items()}
         if isinstance(value, list | tuple):
             return [walk(v, f"{path}/{i}") for i, v in enumerate(value)]
         if value is None or isinstance(value, bool | int | float | str):
             return value
         raise TypeError(f"{path}: a {type(value).__name__} cannot be saved; use tensors, arrays, numbers and strings")
 
-    rest = {k: walk(v, k) for k, v in state.items() if k not in segments}
-    return tensors, rest, segments
+    return tensors, walk({k: v for k, v in state.items() if k not in segments}, ""), segments
 
 
 def _join(value: Any, tensors: Mapping[str, Tensor], folder: Path, checksums: Mapping[str, str]) -> Any:
@@ -215,7 +234,8 @@ def _join(value: Any, tensors: Mapping[str, Tensor], folder: Path, checksums: Ma
     if not isinstance(value, dict):
         return value
     if "__tensor__" in value:
-        return tensors[value["__tensor__"]]
+        tensor = tensors[value["__tensor__"]]
+        return tensor.contiguous(memory_format=torch.channels_last) if value.get("channels_last") else tensor
     if "__array__" in value:
         return tensors[value["__array__"]].numpy()
     if "__segments__" in value:
@@ -241,12 +261,21 @@ def _known_segments(folder: Path) -> dict[str, str]:
     return {path: checksum for path, checksum in known.items() if (folder / path).exists()}
 
 
+def _put_back(folder: Path) -> None:
+    """Undoes a replacement that a kill interrupted."""
+    for aside in folder.glob(".*.old"):
+        if (folder / aside.name[1:-4]).exists():
+            shutil.rmtree(aside)
+        else:
+            os.rename(aside, folder / aside.name[1:-4])
+
+
 def _prune(folder: Path) -> None:
     """Keeps the newest checkpoints and the segments that they refer to."""
     for number in steps(folder)[:-KEEP]:
-        shutil.rmtree(folder / f"{number:012d}")
-    for torn in folder.glob(".*.tmp"):
-        shutil.rmtree(torn)
+        shutil.rmtree(_home(folder, number))
+    for stale in (*folder.glob(".*.old"), *folder.glob(".*.tmp")):
+        shutil.rmtree(stale)
     kept = _known_segments(folder)
     for path in (folder / "ring").glob("*"):
         if f"ring/{path.name}" not in kept:
@@ -291,6 +320,11 @@ def _sync(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _is_channels_last(tensor: Tensor) -> bool:
+    laid = tensor.ndim == 4 and tensor.is_contiguous(memory_format=torch.channels_last)
+    return laid and not tensor.is_contiguous()
 
 
 def _name(dtype: torch.dtype) -> str:

@@ -99,11 +99,11 @@ class Every:
 
 
 class Moment(NamedTuple):
-    """What hooks are told after each vector step."""
+    """What hooks are told after each vector step, and after a barrier that had to learn."""
 
     clock: Clock
     episodes: list[Episode]  # finished in this step
-    learned: list[Learned]  # optimizer steps done in this step
+    learned: list[Learned]  # optimizer steps since the last moment
     agent: Agent
 
 
@@ -142,21 +142,27 @@ class Loop:
         while clock.budget is None or clock.steps < clock.budget:
             self.advance()
             clock.seconds = before + time.perf_counter() - started
-            moment = Moment(clock, stream.take_episodes(), self._learned, self.agent)
-            self._learned = []
-            for hook in hooks:
-                hook(moment)
+            self._tell(hooks)
             if stop():
-                self.barrier()
-                save()
+                self._halt(hooks, save)
                 return False
             due = barrier and clock.steps // barrier > (clock.steps - stream.num_envs) // barrier
             if due and (clock.budget is None or clock.steps < clock.budget):
-                self.barrier()
-                save()
-        self.barrier()
-        save()
+                self._halt(hooks, save)
+        self._halt(hooks, save)
         return True
+
+    def _halt(self, hooks: Sequence[Callable[[Moment], None]], save: Callable[[], None]) -> None:
+        self.barrier()
+        if self._learned:
+            self._tell(hooks)
+        save()
+
+    def _tell(self, hooks: Sequence[Callable[[Moment], None]]) -> None:
+        moment = Moment(self.clock, self.stream.take_episodes(), self._learned, self.agent)
+        self._learned = []
+        for hook in hooks:
+            hook(moment)
 
     def advance(self) -> None:
         """One vector step: act, remember, send, learn beside it, receive."""
@@ -201,10 +207,12 @@ class Loop:
             self._drain()
             self._begin()
             draws = 0
-            if not self.agent.needs.overlap:  # learn before acting on: the new policy's first row is its own
+            if not self.agent.needs.overlap:  # learn before acting on
                 self._drain()
-                act = self.agent.act(step, self.memory)
-                self.replay.amend(act)
+            # This row ends a rollout and begins the next: what is done here is the choice of the weights that
+            # collect the next one, which `learn` set when it was called.
+            act = self.agent.act(step, self.memory)
+            self.replay.amend(act)
         self.memory = act.memory
         return act, draws
 
@@ -232,15 +240,18 @@ class Loop:
             return
         for update, learned in self._unchecked:
             names = list(learned.metrics)
-            finite = torch.isfinite(torch.stack([learned.metrics[k].detach().float() for k in names]))
+            values = [learned.metrics[k].detach().float() for k in names]
+            finite = torch.isfinite(torch.stack(values)) if values else torch.ones(0, dtype=torch.bool)
             if not finite.all():
                 bad = ", ".join(k for k, good in zip(names, finite.tolist(), strict=True) if not good)
                 raise Diverged(f"{bad} is not finite at update {update} (step {self.clock.steps})")
         self._unchecked.clear()
 
     def refill(self) -> None:
-        """After a resume without the ring."""
+        """After a resume without the ring. Games do not go on in their midst: the frames of their stacks are lost."""
         self.pace.refill()
+        self.stream.reset(self.seed, self.clock.steps)
+        self.memory = None
 
     def state_dict(self) -> dict[str, Any]:
         """At a barrier only: no `learn` is under way."""

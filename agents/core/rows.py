@@ -114,4 +114,6 @@ class Agent(Stateful, Protocol):
 
     def act(self, step: TimeStep, memory: Any = None, *, explore: bool = True) -> Act: ...
 
-    def learn(self, batch: Batch) -> Iterator[Learned]: ...  # yields after each optimizer step
+    # Yields after each optimizer step. What an on-policy agent does for acting on (a copy of its weights) must happen
+    # when `learn` is called, not when the first item is asked for: that may be some vector steps later.
+    def learn(self, batch: Batch) -> Iterator[Learned]: ...

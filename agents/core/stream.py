@@ -60,7 +60,7 @@ class Stream:
         self._box = None
         if self.spec.action_dim:
             space = envs.single_action_space
-            self._box = ((space.high + space.low) / 2, (space.high - space.low) / 2)
+            self._box = (space.low, space.high)
         self._stack = torch.zeros((self.num_envs, self.spec.stack, *self.spec.obs_shape), device=self.device)
         self._stack = self._stack.to(getattr(torch, self.spec.obs_dtype))
         self._last = np.zeros(self.num_envs, bool)
@@ -106,7 +106,7 @@ class Stream:
             for i in np.flatnonzero(last):
                 more = {k: float(v[i]) for k, v in figures.items()}
                 self.episodes.append(Episode(int(i), float(told[i]), int(self._length[i]), more))
-        return self._row(obs, np.asarray(reward, np.float32), discount, first, last, info)
+        return self._row(obs, reward, discount, first, last, info)
 
     def take_episodes(self) -> list[Episode]:
         """The episodes that finished since the last call."""
@@ -134,30 +134,36 @@ class Stream:
             if first.any():
                 stack[begins, :-1] = 0
             self._stack = stack
-        self._last = np.asarray(last, bool).copy()
+        self._last = np.array(last, bool)
         legal = info.get("legal")
         self.step = TimeStep(
             obs=self._stack,
-            reward=torch.as_tensor(reward).to(self.device),
-            discount=torch.as_tensor(np.asarray(discount, np.float32)).to(self.device),
+            reward=self._copied(reward, np.float32),
+            discount=self._copied(discount, np.float32),
             first=begins,
             last=torch.as_tensor(self._last, device=self.device),
-            legal=None if legal is None else torch.as_tensor(legal).to(self.device),
+            legal=None if legal is None else self._copied(legal, np.bool_),
             state=info.get("state"),
         )
         return self.step
+
+    def _copied(self, array: Any, dtype: type) -> torch.Tensor:
+        """On the device, apart from the environments' own memory: they may reuse it at the next step."""
+        return torch.from_numpy(np.array(array, dtype)).to(self.device)
 
     def _checked(self, action: torch.Tensor) -> np.ndarray:
         """Actions for the environments. Refuses one outside the space: some environments would hang on it for ever."""
         array = action.detach().cpu().numpy()
         if self._box is None:
-            if array.shape != (self.num_envs,) or array.min() < 0 or array.max() >= self.spec.num_actions:
-                raise ValueError(f"actions must be {self.num_envs} numbers in 0..{self.spec.num_actions - 1}: {array}")
+            whole = array.dtype.kind in "iu" and array.shape == (self.num_envs,)
+            if not whole or array.min() < 0 or array.max() >= self.spec.num_actions:
+                raise ValueError(f"actions must be {self.num_envs} integers in 0..{self.spec.num_actions - 1}: {array}")
             return array
         if array.shape != (self.num_envs, self.spec.action_dim) or not np.isfinite(array).all():
             raise ValueError(f"actions must be finite, of shape {(self.num_envs, self.spec.action_dim)}: {array}")
-        middle, half = self._box
-        return (middle + half * np.clip(array, -1, 1)).astype(self.envs.single_action_space.dtype)
+        low, high = self._box
+        scaled = (high + low) / 2 + (high - low) / 2 * np.clip(array, -1, 1)
+        return np.clip(scaled, low, high).astype(self.envs.single_action_space.dtype)  # rounding may step outside
 
     def state_dict(self) -> dict[str, Any]:
         """Everything where the environments can be saved (`exact`); otherwise nothing, the barrier resets them."""
