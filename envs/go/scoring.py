@@ -117,8 +117,8 @@ def benson(state, colour, owner):
                         count += 1
             regions += 1
     starts[regions] = count
-    if chains == 0:
-        return
+    if chains == 0 or regions < 2:
+        return  # nothing has two vital regions
 
     edge = np.zeros((regions, chains), np.bool_)  # the chain is on the region's edge
     reached = np.zeros((regions, chains), np.int64)  # how many of the points that matter touch the chain
@@ -153,8 +153,11 @@ def benson(state, colour, owner):
                 if vital < 2:
                     alive[chain] = False
                     changed = True
-                    sound &= ~edge[:, chain]
+                    for region in range(regions):
+                        sound[region] &= not edge[region, chain]
 
+    if not alive.any():
+        return
     for cell in range(cells):
         point = HEADER + CELL * cell
         if state[point] == colour:
