@@ -14,7 +14,12 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
+
+from envs import kernels
+
+kernels.drop_stale(Path(__file__).resolve().parent.parent)
 
 GAMES: dict[str, str] = {"flappy": "envs.flappy.env"}  # our own games: name -> module
 IDS: dict[str, tuple[str, dict[str, Any]]] = {"Flappy-v0": ("envs.flappy.env", {})}  # id -> (module, options)
@@ -34,8 +39,6 @@ def atari_roms() -> Iterator[str]:
     spec = importlib.util.find_spec("ale_py")
     if spec is None or spec.submodule_search_locations is None:
         return
-    from pathlib import Path
-
     folder = Path(next(iter(spec.submodule_search_locations))) / "roms"
     yield from sorted(p.stem for p in folder.glob("*.bin"))
 
