@@ -12,5 +12,10 @@ AGENTS: dict[str, str] = {
     "qrdqn": "agents.dqn",
     "iqn": "agents.dqn",
     "btr": "agents.dqn",
+    "pqn": "agents.pqn",
     "random": "agents.scripted",
+    "sb3-ppo": "agents.baselines",
+    "sb3-a2c": "agents.baselines",
+    "sb3-dqn": "agents.baselines",
+    "sb3-qrdqn": "agents.baselines",
 }

@@ -50,6 +50,11 @@ def module(agent: str) -> Any:
     return importlib.import_module(AGENTS[agent])
 
 
+def is_foreign(agent: str) -> bool:
+    """Is it an algorithm of another library, that trains in a loop of its own and cannot be resumed?"""
+    return AGENTS[agent] == "agents.baselines"
+
+
 def assemble(config: dict[str, Any], device: torch.device) -> Lab:
     """Builds what `config` (the content of a run's config.json) describes. Raises ValueError for what cannot be."""
     torch_threads, env_threads = devices.plan_threads(device)

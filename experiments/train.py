@@ -17,6 +17,7 @@ import shlex
 import shutil
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -269,6 +270,8 @@ def resume(command: Resume) -> int:
         if command.steps <= 0:
             raise cli.UserError(f"--steps {command.steps}: must be above 0")
         run.config["steps"] = command.steps
+    if lab.is_foreign(run.config["agent"]):
+        raise cli.UserError(f"{run.path} cannot be resumed: stable-baselines3 does not save its loop")
     with cli.refusing():
         device = devices.choose(command.device)
         parts = lab.assemble(run.config, device)
@@ -301,7 +304,13 @@ def _train(run: Run, parts: lab.Lab, episodes: int, video: bool, fresh: bool) ->
 
     stop = Stop()
     try:
-        finished = parts.loop.train(hooks=hooks, barrier=config["checkpoint_every"], save=keep, stop=stop)
+        if lab.is_foreign(config["agent"]):  # an algorithm of another library, in its own loop
+            parts.stream.reset(config["seed"], 0)
+            began = time.perf_counter()
+            finished = parts.agent.train_alone(parts.stream, hooks, stop, lambda: time.perf_counter() - began)
+            keep()
+        else:
+            finished = parts.loop.train(hooks=hooks, barrier=config["checkpoint_every"], save=keep, stop=stop)
     except Diverged as fault:
         log.close()
         kept = checkpoint.steps(run.checkpoints)
@@ -312,14 +321,15 @@ def _train(run: Run, parts: lab.Lab, episodes: int, video: bool, fresh: bool) ->
     again = f"  resume:   python -m experiments.train --resume {run.path}"
     if not finished:
         log.close()
-        print(f"saved at step {clock.steps:,}; go on with\n{again}")
+        print(f"saved at step {clock.steps:,}" + ("" if lab.is_foreign(config["agent"]) else f"; go on with\n{again}"))
         return 0
     parts.stream.close()
     _conclude(run, log, episodes, video)
     log.close()
     print(f"  watch:    python -m experiments.watch {run.path}")
     print(f"  compare:  tensorboard --logdir {run.path.parents[2]}")
-    print(f"{again} --steps {2 * clock.steps}")
+    if not lab.is_foreign(config["agent"]):
+        print(f"{again} --steps {2 * clock.steps}")
     return 0
 
 

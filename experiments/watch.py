@@ -104,6 +104,8 @@ class Player:
 
 def with_picture(game: str, env: dict[str, Any]) -> Any:
     """The game with every picture that it can show: a list per step where it has more than one."""
+    if not has_display():
+        os.environ["SDL_VIDEODRIVER"] = "dummy"  # games that draw with pygame then ask for no screen
     one = envs.make(game, None, **env)
     modes = one.metadata.get("render_modes", [])
     one.close()

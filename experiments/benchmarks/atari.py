@@ -21,8 +21,8 @@ from experiments import lab
 from experiments.recipes import recipes
 
 GAME = "breakout"
-PPO = dict(rollout=128, epochs=4, minibatch=256, lr=2.5e-4, clip=0.1, encoder="nature", hidden=512)
-PPO_ENVS = 8  # a minibatch of 256 and rollouts of 128 need no more; the zoo has 8 as well
+PPO = dict(rollout=16, epochs=4, minibatch=256, lr=2.5e-4, clip=0.1, encoder="nature", hidden=512)
+PPO_ENVS = 64  # with 16 steps each the zoo's 1,024 transitions per rollout (8 environments with 128 steps)
 DQN = dict(
     replay=100_000, warmup=2_000, batch=32, ratio=8.0, lr=1e-4, target_period=1_000, encoder="nature", hidden=512
 )  # fmt: skip
@@ -106,9 +106,10 @@ def sb3(kind: str, device: torch.device, processes: bool) -> Any:
     from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecFrameStack
 
     gymnasium.register_envs(ale_py)
-    vector = make_atari_env(
-        "BreakoutNoFrameskip-v4", n_envs=8, seed=0, vec_env_cls=SubprocVecEnv if processes else DummyVecEnv
-    )
+    vector = make_atari_env(  # its wrappers skip frames themselves
+        "ALE/Breakout-v5", n_envs=8, seed=0, vec_env_cls=SubprocVecEnv if processes else DummyVecEnv,
+        env_kwargs=dict(frameskip=1, repeat_action_probability=0.0),
+    )  # fmt: skip
     vector = VecFrameStack(vector, 4)
     if kind == "ppo":
         return SbPPO(

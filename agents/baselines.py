@@ -1,0 +1,211 @@
+"""stable-baselines3 in its own loop on our environments: the baseline that is always at hand.
+
+Same protocol, same run folder and tags as our agents; weights are saved as safetensors, never as SB3's zip. Settings
+are the zoo's for Atari. Two things differ from SB3's own wrappers: the row between two episodes is one idle transition
+(our environments reset themselves on the next step), and an action that the game forces (FIRE after a lost life) is
+carried out whatever SB3 chose.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from stable_baselines3 import A2C, DQN, PPO
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.vec_env import VecEnv
+
+from agents.core.loop import Moment, Ratio
+from agents.core.rows import Act, Learned, Needs, Spec, TimeStep
+from agents.core.samplers import Uniform
+from agents.core.stream import Stream
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """SB3's settings, under its names; the zoo's values for Atari."""
+
+    algorithm: str = "ppo"  # ppo, a2c, dqn or qrdqn (sb3-contrib); the agent's name sets it
+    learning_rate: float = 2.5e-4  # at the start
+    anneal: bool = True  # learning rate and clip range fall to 0 over the budget
+    gamma: float = 0.99  # discount per step
+    n_steps: int = 128  # PPO, A2C: steps per environment and rollout
+    batch_size: int = 256  # transitions per optimizer step
+    n_epochs: int = 4  # PPO: passes over a rollout
+    gae_lambda: float = 0.95  # PPO, A2C
+    clip_range: float = 0.1  # PPO
+    ent_coef: float = 0.01  # PPO, A2C: weight of the entropy
+    vf_coef: float = 0.5  # PPO, A2C: weight of the value loss
+    buffer_size: int = 100_000  # DQN: transitions; SB3 stores whole stacks, 56 GB per million
+    learning_starts: int = 100_000  # DQN: steps before learning
+    ratio: float = 8.0  # DQN: transitions trained per new one
+    target_update_interval: int = 1_000  # DQN: steps
+    exploration_fraction: float = 0.1  # DQN: share of the budget
+    exploration_final_eps: float = 0.01  # DQN
+    reward_clip: float = 1.0  # learns from rewards cut to +-this, 0: as they are
+
+    def __post_init__(self) -> None:
+        if self.algorithm not in ("ppo", "a2c", "dqn", "qrdqn"):
+            raise ValueError(f"--algorithm {self.algorithm}: choose ppo, a2c, dqn or qrdqn")
+
+
+OFF_POLICY: dict[str, Any] = dict(batch_size=32, learning_rate=1e-4, anneal=False)
+PRESETS: dict[str, dict[str, Any]] = {
+    "sb3-ppo": {},
+    "sb3-a2c": dict(algorithm="a2c", n_steps=5, learning_rate=7e-4, anneal=False, gae_lambda=1.0, vf_coef=0.25),
+    "sb3-dqn": dict(algorithm="dqn", **OFF_POLICY),
+    "sb3-qrdqn": {"algorithm": "qrdqn", **OFF_POLICY, "learning_rate": 5e-5, "exploration_fraction": 0.025},
+}
+
+
+class Rows(VecEnv):
+    """A stream of rows as SB3's VecEnv. Without a stream it only tells the spaces."""
+
+    def __init__(self, spec: Spec, num_envs: int, reward_clip: float):
+        picture = spec.obs_dtype == "uint8"
+        if picture and len(spec.obs_shape) != 2:
+            raise ValueError("stable-baselines3 is given grey pictures or vectors here")
+        shape = (spec.stack, *spec.obs_shape) if picture else (spec.stack * spec.obs_shape[0],)
+        obs = spaces.Box(0, 255, shape, np.uint8) if picture else spaces.Box(-np.inf, np.inf, shape, np.float32)
+        action = spaces.Discrete(spec.num_actions)
+        if spec.action_dim:
+            action = spaces.Box(-1, 1, (spec.action_dim,), np.float32)
+        self.stream: Stream | None = None
+        self.reward_clip = reward_clip
+        super().__init__(num_envs, obs, action)
+
+    def reset(self) -> np.ndarray:
+        return self._seen(self.stream.step)
+
+    def step_async(self, actions: np.ndarray) -> None:
+        step, action = self.stream.step, torch.as_tensor(actions)
+        if step.legal is not None:
+            chosen = step.legal.gather(1, action[:, None]).squeeze(1)
+            action = torch.where(chosen, action, step.legal.int().argmax(1))
+        self.stream.send(Act(action))
+
+    def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]:
+        row = self.stream.receive()
+        obs, last, ended = self._seen(row), row.last.numpy(), row.discount.numpy() == 0
+        infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
+        for i in np.flatnonzero(last | ended):
+            infos[i] = {"terminal_observation": obs[i], "TimeLimit.truncated": bool(last[i] and not ended[i])}
+        reward = row.reward.numpy()
+        if self.reward_clip:
+            reward = reward.clip(-self.reward_clip, self.reward_clip)
+        return obs, reward, last | (ended & ~row.first.numpy()), infos
+
+    def _seen(self, row: TimeStep) -> np.ndarray:
+        return row.obs.numpy().reshape(self.num_envs, *self.observation_space.shape)
+
+    def close(self) -> None:
+        """The stream belongs to the run."""
+
+    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
+        return [getattr(self, attr_name, None)] * self.num_envs
+
+    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
+        raise AttributeError(f"{attr_name} cannot be set from outside")
+
+    def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
+        raise AttributeError(f"the environments have no method {method_name}")
+
+    def env_is_wrapped(self, wrapper_class: type, indices: Any = None) -> list[bool]:
+        return [False] * self.num_envs
+
+
+class Sb3:
+    """One of SB3's algorithms. It trains in its own loop (`train_alone`); a run of it cannot be resumed."""
+
+    def __init__(self, config: Config, spec: Spec, clock: Any, device: torch.device, seed: int, num_envs: int):
+        self.config, self.clock = config, clock
+        self.evaluation = "epsilon 0.001" if config.algorithm in ("dqn", "qrdqn") else "sampled"
+        self.rows = Rows(spec, num_envs, config.reward_clip)
+        self.model = _model(config, self.rows, num_envs, seed)
+        self.needs = Needs(1, Uniform(), 2 * num_envs * (spec.stack + 1), 1, Ratio(0.0, 1, 0))  # our ring stays empty
+
+    @torch.no_grad()
+    def act(self, step: TimeStep, memory: Any = None, *, explore: bool = True) -> Act:
+        obs = step.obs.reshape(len(step.obs), *self.rows.observation_space.shape)
+        self.model.policy.set_training_mode(False)
+        action = self.model.policy._predict(obs, deterministic=not explore).reshape(len(obs), *self._action_shape)
+        if step.legal is not None:
+            chosen = step.legal.gather(1, action[:, None]).squeeze(1)
+            action = torch.where(chosen, action, step.legal.int().argmax(1))
+        return Act(action)
+
+    @property
+    def _action_shape(self) -> tuple[int, ...]:
+        return self.rows.action_space.shape
+
+    def train_alone(
+        self, stream: Stream, hooks: Sequence[Callable[[Moment], None]], stop: Callable[[], bool], seconds: Callable
+    ) -> bool:
+        """SB3's `learn` until the budget is spent (True) or `stop` says so (False). seconds(): of training so far."""
+        agent, clock = self, self.clock
+        self.rows.stream = stream
+
+        class Told(BaseCallback):
+            """Counts, tells our hooks what SB3 logs, and ends the run."""
+
+            def _on_step(self) -> bool:
+                clock.steps, clock.seconds = self.num_timesteps, seconds()
+                updates, learned = self.model._n_updates, []
+                if updates != clock.updates:
+                    named = self.logger.name_to_value
+                    metrics = {k.removeprefix("train/"): torch.tensor(float(v)) for k, v in named.items()
+                               if k.startswith("train/")}  # fmt: skip
+                    clock.updates, learned = updates, [Learned(metrics)] if metrics else []
+                moment = Moment(clock, stream.take_episodes(), learned, agent)
+                for hook in hooks:
+                    hook(moment)
+                return not stop() and (clock.budget is None or clock.steps < clock.budget)
+
+        self.model.learn(clock.budget or 10_000_000, callback=Told(), log_interval=None)
+        return not stop()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"network": dict(self.model.policy.state_dict())}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        raise ValueError("a run of stable-baselines3 cannot be resumed: it does not save its loop")
+
+    def load_weights(self, state: dict[str, Any]) -> None:
+        self.model.policy.load_state_dict(state["network"])
+
+
+def _model(config: Config, rows: Rows, num_envs: int, seed: int) -> BaseAlgorithm:
+    c = config
+    policy = "CnnPolicy" if rows.observation_space.dtype == np.uint8 else "MlpPolicy"
+    falling = (lambda left: left * c.learning_rate) if c.anneal else c.learning_rate
+    common: dict[str, Any] = dict(gamma=c.gamma, learning_rate=falling, device="cpu", seed=seed)
+    if c.algorithm in ("ppo", "a2c"):
+        common |= dict(n_steps=c.n_steps, gae_lambda=c.gae_lambda, ent_coef=c.ent_coef, vf_coef=c.vf_coef)
+        if c.algorithm == "a2c":
+            from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
+
+            tf_like = {"optimizer_class": RMSpropTFLike, "optimizer_kwargs": {"eps": 1e-5}}
+            return A2C(policy, rows, policy_kwargs=tf_like, use_rms_prop=False, **common)
+        clip = (lambda left: left * c.clip_range) if c.anneal else c.clip_range
+        return PPO(policy, rows, batch_size=c.batch_size, n_epochs=c.n_epochs, clip_range=clip, **common)
+    kind: Any = DQN
+    if c.algorithm == "qrdqn":
+        try:
+            from sb3_contrib import QRDQN as kind
+        except ImportError:
+            raise ValueError('sb3-qrdqn needs sb3-contrib: pip install -e ".[contrib]"') from None
+    freq = 4  # vector steps between updates
+    return kind(
+        policy, rows, buffer_size=c.buffer_size, learning_starts=c.learning_starts, batch_size=c.batch_size,
+        train_freq=freq, gradient_steps=max(1, round(c.ratio * freq * num_envs / c.batch_size)),
+        target_update_interval=max(1, c.target_update_interval), exploration_fraction=c.exploration_fraction,
+        exploration_final_eps=c.exploration_final_eps, **common,
+    )  # fmt: skip
+
+
+build = Sb3
