@@ -14,8 +14,7 @@ AGENTS: dict[str, str] = {
     "btr": "agents.dqn",
     "pqn": "agents.pqn",
     "random": "agents.scripted",
-    "sb3-ppo": "agents.baselines",
-    "sb3-a2c": "agents.baselines",
-    "sb3-dqn": "agents.baselines",
-    "sb3-qrdqn": "agents.baselines",
 }
+
+# Algorithms of another library: they train in a loop of their own and cannot be resumed.
+BASELINES: dict[str, str] = {f"sb3-{name}": "agents.baselines" for name in ("ppo", "a2c", "dqn", "qrdqn")}

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import torch
 
 import envs
-from agents import AGENTS
+from agents import AGENTS, BASELINES
 from agents.core import checkpoint
 from agents.core import device as devices
 from agents.core.loop import Clock, Loop
@@ -47,12 +47,12 @@ class Lab(NamedTuple):
 
 def module(agent: str) -> Any:
     """The module of a registered agent."""
-    return importlib.import_module(AGENTS[agent])
+    return importlib.import_module((AGENTS | BASELINES)[agent])
 
 
 def is_foreign(agent: str) -> bool:
     """Is it an algorithm of another library, that trains in a loop of its own and cannot be resumed?"""
-    return AGENTS[agent] == "agents.baselines"
+    return agent in BASELINES
 
 
 def assemble(config: dict[str, Any], device: torch.device) -> Lab:
@@ -80,8 +80,8 @@ def assemble(config: dict[str, Any], device: torch.device) -> Lab:
 
 def build_agent(config: dict[str, Any], spec: Spec, clock: Clock, device: torch.device) -> Agent:
     """The agent of a configuration, untrained."""
-    if config["agent"] not in AGENTS:
-        raise ValueError(f"there is no agent {config['agent']!r}; choose {', '.join(AGENTS)}")
+    if config["agent"] not in AGENTS | BASELINES:
+        raise ValueError(f"there is no agent {config['agent']!r}; choose {', '.join(AGENTS | BASELINES)}")
     code = module(config["agent"])
     return code.build(code.Config(**config["agent_config"]), spec, clock, device, config["seed"], config["num_envs"])
 

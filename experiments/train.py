@@ -26,7 +26,7 @@ import torch
 import tyro
 
 import envs
-from agents import AGENTS
+from agents import AGENTS, BASELINES
 from agents.core import checkpoint
 from agents.core import device as devices
 from agents.core.checkpoint import write_json
@@ -103,8 +103,8 @@ def parse(argv: Sequence[str]) -> Resume | tuple[Command, dict[str, Any], dict[s
     code, _ = envs.find(game)
     choice, name = _recipe(game, code, known.recipe, known.agent, known.config)
     agent = known.agent or choice.agent
-    if agent not in AGENTS:
-        raise cli.UserError(f"there is no agent {agent!r}; {_nearest(agent, AGENTS)}")
+    if agent not in AGENTS | BASELINES:
+        raise cli.UserError(f"there is no agent {agent!r}; {_nearest(agent, AGENTS | BASELINES)}")
     kind, options = lab.module(agent).Config, type(envs.options(game))
     preset = lab.module(agent).PRESETS.get(agent, {})
     fitting = choice.config if choice.agent == agent else {}
