@@ -11,8 +11,9 @@ import subprocess
 import numpy as np
 import pytest
 
-from envs.go.board import SIMPLE, SUPERKO, TAKEN
-from envs.go.game import to_vertex
+from envs.go.board import SIMPLE, SUPERKO, TAKEN, point_of
+from envs.go.game import Game, to_vertex
+from envs.go.playout import is_eye
 from envs.go.rules import go_rules
 
 
@@ -96,3 +97,41 @@ def test_legal_moves_equal_gnugo(gnugo, superko):
 def test_legal_moves_equal_gnugo_in_full(gnugo, superko):
     for seed in range(5):
         assert disagreements(gnugo, superko, 10_000, 100 + seed) == []
+
+
+def finished_game(size, rng):
+    """A random game to the very end: nothing is left to play but eyes."""
+    game, mask = Game(size, 0.5), np.zeros(size * size + 1, bool)
+    while not game.over:
+        game.rules.legal(game.state, mask)
+        colour = game.turn + 1
+        options = [a for a in np.flatnonzero(mask[:-1]) if not is_eye(game.state, point_of(game.state, a), colour)]
+        game.play(int(rng.choice(options)) if options else size * size)
+    return game
+
+
+def compare_scores(path, games, seed):
+    """GNU Go's final_score of finished games against our area score."""
+    rng, script, expected = np.random.default_rng(seed), [], []
+    for _ in range(games):
+        game = finished_game(int(rng.choice([4, 5, 6, 7])), rng)
+        script += [f"boardsize {game.size}", "clear_board", "komi 0.5"]
+        script += [f"play {'BW'[colour]} {to_vertex(action, game.size)}" for colour, action in game.moves]
+        script.append("final_score")
+        lead = game.score()
+        expected.append(f"= {'B' if lead > 0 else 'W'}+{abs(lead):.1f}")
+    flags = ["--mode", "gtp", "--chinese-rules", "--positional-superko", "--forbid-suicide", "--capture-all-dead"]
+    answer = subprocess.run(
+        [path, *flags], input="\n".join(script) + "\nquit\n", capture_output=True, text=True, timeout=3000, check=True
+    )
+    scores = [text for text in answer.stdout.split("\n\n") if text.startswith(("= B+", "= W+"))]
+    assert scores == expected
+
+
+def test_scores_equal_gnugo(gnugo):
+    compare_scores(gnugo, 15, 1)
+
+
+@pytest.mark.slow
+def test_scores_equal_gnugo_in_full(gnugo):
+    compare_scores(gnugo, 1000, 2)

@@ -10,7 +10,7 @@ A *point* is the address of its cell in `state`: neighbours are `point ± CELL` 
 Liberties are pseudo-liberties (a liberty counts once for each stone that touches it), kept for each group as
 three sums packed in one number: how many, the sum of their points, the sum of the squared points. The sums of
 a list of equal numbers satisfy count * squares == sum ** 2, and of no other list, so a group in atari is
-known at once, and where (the trick of Leela and of Fuego's playouts).
+known at once, and where.
 """
 
 import numpy as np
