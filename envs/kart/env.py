@@ -1,0 +1,266 @@
+"""Kart racing as Gymnasium environments: a compiled batch, and a single race for people and other libraries.
+
+Actions, by option `control`:
+  speed     Box [-1, 1]^2: steering (right positive), target speed (-1: 0, 1: 16 m/s); the environment's controller
+            works engine and brakes.
+  raw       Box [-1, 1]^3: steering, pedal (throttle positive, brake negative, reverse from standstill), hand brake
+            (pulled above 0: the rear slides, a drift).
+  discrete  Discrete(13), listed in `options.DISCRETE`.
+
+`info` holds arrays [N] (plain numbers in the single environment): `score` (laps completed, with fraction; a race that
+was finished before the time limit counts as many laps as its mean pace would have made by then), `speed` m/s,
+`lateral` m from the centreline to the right, `heading` rad against the track's direction, `progress` laps with
+fraction, `lap` completed laps, `checkpoint` 0..7, `lap_time` and `best_lap` s (nan before the first), `place`,
+`off_road`, `wrong_way`, `rescues`, `contacts`, `track` (its number), and by option `expert` and `drivable`.
+"""
+
+import math
+
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Box, Discrete, MultiDiscrete
+from gymnasium.vector import AutoresetMode
+
+from envs.kart import columns as c
+from envs.kart import race
+from envs.kart.batch import Batch
+from envs.kart.hud import Window, with_figures
+from envs.kart.options import CONTROLS, DISCRETE, Options, read_options
+from envs.kart.physics import CONTROL
+
+FPS = round(1.0 / CONTROL)
+
+
+def environment_seeds(seed: int | None, num_envs: int) -> list[int]:
+    """Seeds of the environments of a batch reset with one integer; different integers share none."""
+    return [int(s) for s in np.random.SeedSequence(seed).generate_state(num_envs, np.uint64)]
+
+
+class KartVectorEnv(gymnasium.vector.VectorEnv):
+    """N races in one compiled step without the GIL; autoreset NEXT_STEP; returned arrays are fresh.
+
+    `reset(seed=...)` takes an integer, from which `environment_seeds` derives one seed per environment, or N of them;
+    without a seed the random numbers go on.
+    """
+
+    def __init__(self, num_envs: int, options: Options, render_mode: str | None = None):
+        if not isinstance(num_envs, int) or num_envs < 1:
+            raise ValueError(f"num_envs must be a whole number from 1, not {num_envs!r}")
+        if render_mode not in (None, "rgb_array"):
+            raise ValueError(f"render_mode of a vector must be None or rgb_array, not {render_mode!r}")
+        self.num_envs, self.options, self.render_mode = num_envs, options, render_mode
+        self.metadata = {
+            "render_modes": ["rgb_array"],
+            "render_fps": FPS,
+            "autoreset_mode": AutoresetMode.NEXT_STEP,
+            "frame_stack": 4 if options.obs == "grey" else 1,
+            "frame_skip": 1,
+            "protocol": options.protocol,
+            "releases_gil": True,
+        }
+        self.single_observation_space, self.observation_space = _observation_spaces(options, num_envs)
+        dims = CONTROLS[options.control]
+        if dims:
+            self.single_action_space = Box(-1.0, 1.0, (dims,), np.float32)
+            self.action_space = Box(-1.0, 1.0, (num_envs, dims), np.float32)
+        else:
+            self.single_action_space = Discrete(len(DISCRETE))
+            self.action_space = MultiDiscrete([len(DISCRETE)] * num_envs)
+        self.batch = Batch(num_envs, options)
+        for i, seed in enumerate(environment_seeds(None, num_envs)):
+            self.batch.seed(i, seed)
+        self.reset()
+
+    def reset(self, *, seed=None, options=None):
+        """Begins an episode everywhere; `seed`: int, N ints, or None to go on with the random numbers."""
+        if seed is not None:
+            seeds = environment_seeds(seed, self.num_envs) if np.ndim(seed) == 0 else list(seed)
+            if len(seeds) != self.num_envs:
+                raise ValueError(f"seed must be one integer or {self.num_envs} of them, not {len(seeds)}")
+            if not all(isinstance(s, int | np.integer) and s >= 0 for s in seeds):
+                raise ValueError(f"seed must consist of whole numbers from 0, not {seed!r}")
+            for i, number in enumerate(seeds):
+                self.batch.seed(i, int(number))
+        for i in range(self.num_envs):
+            self.batch.begin(i)
+        return self.observe(), self._info()
+
+    def step(self, actions):
+        """One action per race; an action outside the space is a ValueError, and nothing has moved."""
+        actions = self._checked(actions)
+        fresh = self.batch.over.copy()
+        reward, ending = self.batch.step(actions)
+        for i in np.flatnonzero(fresh):
+            self.batch.begin(i)
+        terminated = (ending == race.FINISHED) | (ending == race.LOST)
+        return self.observe(), reward, terminated, ending == race.TIMED_OUT, self._info()
+
+    def _checked(self, actions) -> np.ndarray:
+        actions = np.asarray(actions)
+        shape = self.action_space.shape
+        if CONTROLS[self.options.control] == 0:
+            whole = actions.shape == shape and actions.dtype.kind in "iu"
+            if not whole or not ((actions >= 0) & (actions < len(DISCRETE))).all():
+                raise ValueError(f"actions must be integers 0..{len(DISCRETE) - 1} of shape {shape}, not {actions!r}")
+        elif actions.shape != shape or actions.dtype.kind not in "fiu" or not (np.abs(actions) <= 1.0).all():
+            raise ValueError(f"actions must be numbers from -1 to 1 of shape {shape}, not {actions!r}")
+        return actions
+
+    def observe(self) -> np.ndarray:
+        """The observations of the races as they stand: what `reset` or `step` returned last."""
+        return self.batch.observe()
+
+    def _info(self) -> dict:
+        batch, options = self.batch, self.options
+        kart, times = batch.karts[:, 0], batch.race
+        laps = kart[:, c.PROGRESS] / (batch.scene.count * batch.scene.step)
+        finished = ~np.isnan(times[:, c.FINISH])
+        paced = options.laps * options.time_limit / np.where(finished, times[:, c.FINISH], 1.0)
+        cos, sin = np.cos(kart[:, c.YAW]), np.sin(kart[:, c.YAW])
+        speed = kart[:, c.VEL_X] * cos + kart[:, c.VEL_Y] * sin
+        info = {
+            "score": np.where(finished, paced, np.maximum(laps, 0.0)),
+            "speed": speed,
+            "lateral": kart[:, c.LATERAL].copy(),
+            "heading": kart[:, c.HEADING].copy(),
+            "progress": laps,
+            "lap": times[:, c.GATE] // c.GATES,
+            "checkpoint": times[:, c.GATE] % c.GATES,
+            "lap_time": times[:, c.LAST_LAP].copy(),
+            "best_lap": times[:, c.BEST_LAP].copy(),
+            "place": times[:, c.PLACE].copy(),
+            "off_road": times[:, c.OFF_NOW] > 0.0,
+            "wrong_way": (np.abs(kart[:, c.HEADING]) > math.pi / 2) & (speed > 0.5),
+            "rescues": times[:, c.RESCUES].copy(),
+            "contacts": times[:, c.CONTACTS].copy(),
+            "track": batch.track.copy(),
+        }
+        # Further figures of an episode, always finite, that stand beside its score.
+        info["episode"] = {
+            "laps": np.maximum(laps, 0.0),
+            "seconds": times[:, c.CLOCK].copy(),
+            "off_road_seconds": times[:, c.OFF_TOTAL].copy(),
+            "rescues": info["rescues"],
+            "contacts": info["contacts"],
+            "place": info["place"],
+        }
+        if options.expert_info:
+            info["expert"] = batch.expert()
+        if options.drivable_info:
+            info["drivable"] = batch.drivable()
+        return info
+
+    @property
+    def over(self) -> np.ndarray:
+        """bool [N], races that the next step begins anew."""
+        return self.batch.over.copy()
+
+    def render(self) -> tuple[np.ndarray, ...]:
+        """A picture with lap times and map for each race, RGB uint8 [360, 480, 3], whatever is observed."""
+        pictures = self.batch.rendered()
+        return tuple(with_figures(picture, self.batch, i) for i, picture in enumerate(pictures))
+
+    def state_dict(self) -> dict:
+        """Every number that decides the future; the options must be the same where it is loaded."""
+        return {**self.batch.state_dict(), "options": repr(self.options)}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Continues exactly where `state_dict` was taken; `observe()` gives that moment's observation."""
+        if state.get("options") != repr(self.options):
+            raise ValueError(f"state: it comes from {state.get('options')}, these races have {self.options!r}")
+        self.batch.load_state_dict(state)
+
+    def close_extras(self, **kwargs) -> None:
+        """Ends the threads."""
+        self.batch.close()
+
+
+class KartEnv(gymnasium.Env):
+    """One race with the batch's kernels; with the same seed it equals `KartVectorEnv` reset with `[seed]`.
+
+    `render_mode` rgb_array gives pictures of 480x360 with figures; human shows them in a window, 20 a second.
+    """
+
+    metadata = {"render_modes": ["human", "rgb_array"], "render_fps": FPS}
+
+    def __init__(self, options: Options, render_mode: str | None = None):
+        if render_mode not in (None, *self.metadata["render_modes"]):
+            raise ValueError(f"render_mode must be None, human or rgb_array, not {render_mode!r}")
+        self.options, self.render_mode = options, render_mode
+        self._vector = KartVectorEnv(1, options)
+        kept = ("frame_stack", "frame_skip", "protocol")
+        self.metadata = {**type(self).metadata, **{name: self._vector.metadata[name] for name in kept}}
+        self.observation_space = self._vector.single_observation_space
+        self.action_space = self._vector.single_action_space
+        self._window: Window | None = None
+
+    @property
+    def batch(self) -> Batch:
+        """The race behind this environment, a batch of one."""
+        return self._vector.batch
+
+    def reset(self, *, seed: int | None = None, options=None):
+        """Begins an episode; without a seed the random numbers go on."""
+        super().reset(seed=seed)
+        frames, info = self._vector.reset(seed=None if seed is None else [seed])
+        self._show()
+        return frames[0], _first(info)
+
+    def step(self, action):
+        """One action; after an episode's end only `reset` goes on."""
+        if self._vector.batch.over[0]:
+            raise gymnasium.error.ResetNeeded("the episode is over: call reset before step")
+        frames, reward, terminated, truncated, info = self._vector.step(np.asarray(action)[None])
+        self._show()
+        return frames[0], float(reward[0]), bool(terminated[0]), bool(truncated[0]), _first(info)
+
+    def _show(self) -> None:
+        if self.render_mode == "human":
+            self._window = self._window or Window()
+            self._window.show(self._vector.render()[0], FPS)
+
+    def render(self) -> np.ndarray | None:
+        """RGB uint8 [360, 480, 3] in mode rgb_array; else None (the window shows each step by itself)."""
+        return self._vector.render()[0] if self.render_mode == "rgb_array" else None
+
+    def state_dict(self) -> dict:
+        """As `KartVectorEnv.state_dict`, of one race."""
+        return self._vector.state_dict()
+
+    def load_state_dict(self, state: dict) -> None:
+        """As `KartVectorEnv.load_state_dict`, of one race."""
+        self._vector.load_state_dict(state)
+
+    def close(self) -> None:
+        """Closes the window, if there is one."""
+        if self._window is not None:
+            self._window.close()
+            self._window = None
+        self._vector.close()
+
+
+def _observation_spaces(options: Options, num_envs: int) -> tuple[Box, Box]:
+    if options.picture is None:
+        shape, low, high, dtype = (race.NUMBERS,), -20.0, 20.0, np.float32
+    else:
+        height, width, channels, _, _ = options.picture
+        shape, low, high, dtype = (height, width, channels) if channels else (height, width), 0, 255, np.uint8
+    return Box(low, high, shape, dtype), Box(low, high, (num_envs, *shape), dtype)
+
+
+def _first(info: dict) -> dict:
+    """The info of the only race: numbers instead of arrays [1]."""
+    return {
+        key: _first(value) if isinstance(value, dict) else (value[0] if value.ndim > 1 else value[0].item())
+        for key, value in info.items()
+    }
+
+
+def make_vec(num_envs: int, **options) -> KartVectorEnv:
+    """A batch of races; `options` are the fields of `Options`."""
+    return KartVectorEnv(num_envs, read_options(options), render_mode="rgb_array")
+
+
+def make(render_mode: str | None = None, **options) -> KartEnv:
+    """One race; `options` are the fields of `Options`."""
+    return KartEnv(read_options(options), render_mode)

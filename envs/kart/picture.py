@@ -1,0 +1,107 @@
+"""Whole pictures of N environments: backdrop, solids, weather, sensor; colour, grey, or the drivable area."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from envs.kart.camera import HEIGHT, PITCH, ROLL, SENSOR_TABLES, ZOOM, develop
+from envs.kart.columns import FAR, YAW_RATE
+from envs.kart.ground import sample
+from envs.kart.looks import textures
+from envs.kart.physics import speed_of
+from envs.kart.random import uniform
+from envs.kart.render import backdrop, eye
+from envs.kart.solids import falling, solids
+from envs.kart.sprites import atlas
+
+
+class Art(NamedTuple):
+    """What all environments share: sprites, textures and the sensor's tables."""
+
+    texels: np.ndarray
+    span: np.ndarray
+    first_kart: int
+    ground: np.ndarray
+    sky: np.ndarray
+    noise: np.ndarray
+    luma: np.ndarray
+    chroma: np.ndarray
+    dct: np.ndarray
+
+
+def make_art() -> Art:
+    """The shared art; sprites and textures are made once per process."""
+    sheet = atlas()
+    return Art(sheet.texels, sheet.span, sheet.first["kart"], *textures(), *SENSOR_TABLES)
+
+
+@njit(cache=True, nogil=True)
+def paint_batch(out, low, high, rays, poses, scene, paint, art, karts, fallen, state):
+    """Draw environments low..high-1 into out, uint8 [N, H, W, 3].
+
+    karts: float64 [N, K, KART_COLUMNS]; fallen: bool [N, MAX_ITEMS]; state: uint64 [N], random state of pictures.
+    """
+    for i in range(low, high):
+        image, pose = out[i], poses[i]
+        n = scene.count[i]
+        x, y, yaw = eye(karts[i, 0], pose)
+        backdrop(
+            image, rays.right, rays.down, rays.turn, rays.bounds, rays.lens, pose, x, y, yaw,
+            scene.line[i, :n], scene.step[i], scene.half[i], scene.pads[i], scene.pad_count[i], scene.field[i],
+            scene.flags[i], paint.colours[i], paint.weather[i], paint.hills[i], art.ground, art.sky,
+        )  # fmt: skip
+        solids(
+            image, x, y, yaw, pose, rays.lens, scene.line[i], n, scene.items[i], scene.item_count[i], fallen[i],
+            karts[i], paint.colours[i], paint.weather[i], paint.scenery[i], art.texels, art.span, art.first_kart,
+        )  # fmt: skip
+        falling(image, paint.weather[i], state, i)
+
+
+@njit(cache=True, nogil=True)
+def develop_batch(out, low, high, rays, poses, art, karts, state):
+    """Apply the sensors of environments low..high-1 to their pictures; apart, since the clean camera needs none."""
+    before = np.empty_like(out[0])
+    for i in range(low, high):
+        kart = karts[i, 0]
+        start = int(uniform(state, i, 0.0, 65536.0))
+        develop(
+            out[i], before, rays.right, rays.down, rays.shade, rays.lens, poses[i], speed_of(kart), kart[YAW_RATE],
+            start, art.noise, art.luma, art.chroma, art.dct,
+        )  # fmt: skip
+
+
+@njit(cache=True, nogil=True)
+def to_grey(colour, out, low, high):
+    """Luma (ITU-R BT.601) of colour pictures [N, H, W, 3] into out [N, H, W], both uint8."""
+    for i in range(low, high):
+        for y in range(out.shape[1]):
+            for x in range(out.shape[2]):
+                r, g, b = colour[i, y, x, 0], colour[i, y, x, 1], colour[i, y, x, 2]
+                out[i, y, x] = (77 * r + 150 * g + 29 * b + 128) >> 8
+
+
+@njit(cache=True, nogil=True)
+def drivable_batch(out, rays, poses, scene, karts):
+    """1 where the pixel's ray meets road within 60 m, else 0; out: uint8 [N, h, w], rays of that size."""
+    for i in range(out.shape[0]):
+        pose = poses[i]
+        x, y, yaw = eye(karts[i, 0], pose)
+        cos_p, sin_p = math.cos(pose[PITCH]), math.sin(pose[PITCH])
+        cos_r, sin_r = math.cos(pose[ROLL]), math.sin(pose[ROLL])
+        length = scene.count[i] * scene.step[i]
+        for row in range(out.shape[1]):
+            for col in range(out.shape[2]):
+                a0, b0 = pose[ZOOM] * rays.right[row, col], pose[ZOOM] * rays.down[row, col]
+                a, b = a0 * cos_r - b0 * sin_r, a0 * sin_r + b0 * cos_r
+                sink = b * cos_p + sin_p
+                out[i, row, col] = 0
+                if sink * 60.0 > pose[HEIGHT]:
+                    t = pose[HEIGHT] / sink
+                    ahead, aside = (cos_p - b * sin_p) * t, a * t
+                    px = x + ahead * math.cos(yaw) - aside * math.sin(yaw)
+                    py = y + ahead * math.sin(yaw) + aside * math.cos(yaw)
+                    offset, _ = sample(scene.field[i], px, py, length)
+                    if abs(offset) < min(scene.half[i], FAR):
+                        out[i, row, col] = 1
