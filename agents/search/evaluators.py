@@ -6,9 +6,13 @@ of the game that it played in the view of the side to move at the state that it 
 A network is any callable `(features [n, C, H, W] float32) -> (logits [n, A], values [n])`, numpy in, numpy out. Its
 input is reused by the next call. Logits of illegal actions are ignored; the others must be finite.
 
-A playout of the game's own is a compiled first-class function `float64(int64[::1] state, uint64[::1] rng)`: it plays
-the state to an end (and may overwrite it), advances the one-element generator `rng` (see `rng.py`) and returns the
-result. Without one, legal actions are drawn uniformly.
+Playouts of the game's own are compiled first-class functions. Without one, legal actions are drawn uniformly.
+- `float64(int64[::1] state, uint64[::1] rng)` plays the state to an end (and may overwrite it), advances the
+  one-element generator `rng` (see `rng.py`) and returns the result.
+- traced, for RAVE: a third argument `int8[::1] first` [A]; where it is 0 at an action's first play it becomes 1 + side.
+
+A heuristic, for RAVE: `void(int64[::1] state, float32[::1] visits, float32[::1] value)` says how many visits [A] the
+game's knowledge of each action is worth, and their summed value [A] in the view of the side to move; both come as 0.
 """
 
 from collections.abc import Callable
@@ -17,35 +21,46 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from agents.search.game import no_playout
+from agents.search.game import no_heuristic, no_playout, no_traced_playout
 from agents.search.rng import below
+
+RANDOM, OWN, TRACED = 0, 1, 2  # kinds of playouts
 
 
 class Evaluator(NamedTuple):
     """How leaves are judged. Made by the functions below."""
 
-    network: Callable | None  # features -> (logits, values); None: logits 0, all legal actions alike
-    playouts: int  # playouts per leaf; 0 for none
-    weight: float  # share lambda of the playouts in the value: (1 - weight) * network + weight * playouts
-    playout: Callable  # the game's own playout function
-    own_playout: bool  # whether `playout` is one
+    network: Callable | None = None  # features -> (logits, values); None: logits 0, all legal actions alike
+    playouts: int = 0  # playouts per leaf; 0 for none
+    weight: float = 0.0  # share lambda of the playouts in the value: (1 - weight) * network + weight * playouts
+    kind: int = RANDOM  # of the playouts
+    playout: Callable = no_playout  # the game's own playout
+    traced: Callable = no_traced_playout  # the game's own traced playout
+    heuristic: Callable = no_heuristic  # the game's own heuristic
 
 
 def uniform() -> Evaluator:
     """Value 0 and the same probability for every legal action: what the search finds comes from ended games alone."""
-    return Evaluator(None, 0, 0.0, no_playout, False)
+    return Evaluator()
 
 
 def rollouts(count: int = 1, playout: Callable | None = None) -> Evaluator:
     """The mean result of `count` playouts, uniform priors. Playouts draw from the game's generator: they vary."""
     if count < 1:
         raise ValueError(f"count is {count}; it must be 1 or more playouts per leaf")
-    return Evaluator(None, count, 1.0, playout or no_playout, playout is not None)
+    if playout is None:
+        return Evaluator(playouts=count, weight=1.0)
+    return Evaluator(playouts=count, weight=1.0, kind=OWN, playout=playout)
+
+
+def classical(traced: Callable, heuristic: Callable = no_heuristic) -> Evaluator:
+    """A game's own traced playout and heuristic: with `rave.Rave` a player that needs no training."""
+    return Evaluator(playouts=1, weight=1.0, kind=TRACED, traced=traced, heuristic=heuristic)
 
 
 def network(function: Callable) -> Evaluator:
     """The network's value and policy."""
-    return Evaluator(function, 0, 0.0, no_playout, False)
+    return Evaluator(network=function)
 
 
 def mix(function: Callable, weight: float = 0.5, count: int = 1, playout: Callable | None = None) -> Evaluator:
@@ -77,13 +92,13 @@ def symmetric(function: Callable, points: np.ndarray, actions: np.ndarray) -> Ca
 
 
 @njit
-def random_playout(game, state, legal, rng):
+def random_playout(game, state, legal, rng, first):
     """Plays uniformly drawn legal actions to the end; the result in the view of the side to move at `state`."""
     side = game.to_move(state)
     for _ in range(game.max_moves + 1):
-        result = game.outcome(state)
+        result, mover = game.outcome(state), game.to_move(state)
         if not np.isnan(result):
-            return result if game.to_move(state) == side else -result
+            return result if mover == side else -result
         game.legal(state, legal)
         count = 0
         for a in range(len(legal)):
@@ -92,6 +107,8 @@ def random_playout(game, state, legal, rng):
         for a in range(len(legal)):
             if legal[a]:
                 if chosen == 0:
+                    if first[a] == 0:
+                        first[a] = 1 + mover
                     game.play(state, a)
                     break
                 chosen -= 1
@@ -99,10 +116,18 @@ def random_playout(game, state, legal, rng):
 
 
 @njit
-def playout_value(game, own, count, state, scratch, legal, rng):
-    """The mean result of playouts from `state`, in the view of the side to move there. scratch [S], legal [A]."""
+def playout_value(game, kind, count, state, scratch, legal, rng, first):
+    """The mean result of playouts from `state`, in the view of the side to move there.
+
+    scratch [S] and legal [A] are overwritten; first [A] int8 traces (see above) unless kind is OWN.
+    """
     total = 0.0
     for _ in range(count):
         scratch[:] = state
-        total += game.playout(scratch, rng) if own else random_playout(game, scratch, legal, rng)
+        if kind == OWN:
+            total += game.playout(scratch, rng)
+        elif kind == TRACED:
+            total += game.traced(scratch, rng, first)
+        else:
+            total += random_playout(game, scratch, legal, rng, first)
     return total / count

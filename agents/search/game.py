@@ -19,7 +19,10 @@ OUTCOME = types.FunctionType(types.float64(STATE))
 TO_MOVE = types.FunctionType(types.int64(STATE))
 FEATURES = types.FunctionType(types.void(STATE, PLANES))
 KEY = types.FunctionType(types.int64(STATE))
-PLAYOUT = types.FunctionType(types.float64(STATE, RNG))  # described in `evaluators`
+# Described in `evaluators`:
+PLAYOUT = types.FunctionType(types.float64(STATE, RNG))
+TRACED = types.FunctionType(types.float64(STATE, RNG, types.int8[::1]))
+HEURISTIC = types.FunctionType(types.void(STATE, types.float32[::1], types.float32[::1]))
 
 
 @structref.register
@@ -35,7 +38,7 @@ structref.define_boxing(GameType, Game)
 GAME = GameType(
     [
         ("legal", LEGAL), ("play", PLAY), ("outcome", OUTCOME), ("to_move", TO_MOVE), ("features", FEATURES),
-        ("key", KEY), ("playout", PLAYOUT), ("max_moves", types.int64),
+        ("key", KEY), ("playout", PLAYOUT), ("traced", TRACED), ("heuristic", HEURISTIC), ("max_moves", types.int64),
     ]
 )  # fmt: skip
 
@@ -46,19 +49,32 @@ def no_playout(state, rng):
     return 0.0
 
 
+@njit(types.float64(STATE, RNG, types.int8[::1]), cache=True)
+def no_traced_playout(state, rng, first):
+    """Stands in where an evaluator has no traced playout of the game's own."""
+    return 0.0
+
+
+@njit(types.void(STATE, types.float32[::1], types.float32[::1]), cache=True)
+def no_heuristic(state, visits, value):
+    """Stands in where a game has no heuristic of its own: the arrays stay zero."""
+
+
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", NumbaExperimentalFeatureWarning)  # "first-class functions are experimental"
 
-    @njit(GAME(LEGAL, PLAY, OUTCOME, TO_MOVE, FEATURES, KEY, PLAYOUT, types.int64), cache=True)
-    def _link(legal, play, outcome, to_move, features, key, playout, max_moves):
+    @njit(GAME(LEGAL, PLAY, OUTCOME, TO_MOVE, FEATURES, KEY, PLAYOUT, TRACED, HEURISTIC, types.int64), cache=True)
+    def _link(legal, play, outcome, to_move, features, key, playout, traced, heuristic, max_moves):
         game = structref.new(GAME)
         game.legal, game.play, game.outcome, game.to_move = legal, play, outcome, to_move
-        game.features, game.key, game.playout, game.max_moves = features, key, playout, max_moves
+        game.features, game.key, game.max_moves = features, key, max_moves
+        game.playout, game.traced, game.heuristic = playout, traced, heuristic
         return game
 
 
-def link(rules, playout=no_playout) -> Game:
-    """The handle of a game: any tuple with the fields of `envs.rules.Rules`."""
+def link(rules, playout=no_playout, traced=no_traced_playout, heuristic=no_heuristic) -> Game:
+    """The handle of a game: any tuple with the fields of `envs.rules.Rules`, and what an evaluator adds."""
     return _link(
-        rules.legal, rules.play, rules.outcome, rules.to_move, rules.features, rules.key, playout, rules.max_moves
-    )
+        rules.legal, rules.play, rules.outcome, rules.to_move, rules.features, rules.key, playout, traced, heuristic,
+        rules.max_moves,
+    )  # fmt: skip

@@ -13,12 +13,13 @@ from typing import NamedTuple
 import numpy as np
 
 from agents.search import gumbel, puct
-from agents.search.evaluators import Evaluator
+from agents.search.evaluators import OWN, Evaluator
 from agents.search.game import link
 from agents.search.gumbel import Gumbel
 from agents.search.puct import Puct
-from agents.search.simulate import Settings, absorb, begin, collect, link_work, new_leaves
-from agents.search.tree import NEW, OPEN, PER_EDGE, PER_NODE, TERMINAL, link_tree, new_tree, reroot
+from agents.search.rave import Rave
+from agents.search.simulate import GUMBEL, PUCT, RAVE, Settings, absorb, begin, collect, link_work, new_leaves
+from agents.search.tree import NEW, OPEN, PER_EDGE, PER_NODE, RAVE_EDGE, TERMINAL, link_tree, new_tree, reroot
 
 CHUNK_SECONDS = 0.005  # compiled search looks at the clock about this often
 NO_LIMIT = 1 << 40
@@ -28,7 +29,7 @@ class Result(NamedTuple):
     """What a search found, B games at once. Values are in the view of the side to move at the root."""
 
     action: np.ndarray  # [B] int64: the move to play; -1 where the game is over
-    policy: np.ndarray  # [B, A] float32: training target: improved policy (Gumbel) or shares of the visits (PUCT)
+    policy: np.ndarray  # [B, A] float32: training target: improved policy (Gumbel) or shares of the visits (the others)
     value: np.ndarray  # [B] float64: the root's mean; its exact value where solved or over
     visits: np.ndarray  # [B, A] int32: the root's visits, those of a kept subtree included
     q: np.ndarray  # [B, A] float64: mean value of each action; NaN where never tried
@@ -47,7 +48,7 @@ class Search:
     """
 
     def __init__(
-        self, rules, evaluator: Evaluator, config: Puct | Gumbel | None = None, *, games: int = 1,
+        self, rules, evaluator: Evaluator, config: Puct | Gumbel | Rave | None = None, *, games: int = 1,
         capacity: int = 50_000, leaves: int = 1, seed: int | Sequence[int] = 0,
     ):  # fmt: skip
         for name, value in (("games", games), ("capacity", capacity), ("leaves", leaves)):
@@ -55,13 +56,18 @@ class Search:
                 raise ValueError(f"{name} is {value}; it must be 1 or more")
         self.rules, self.evaluator, self.config = rules, evaluator, config or Puct()
         self.games, self.capacity = games, capacity
+        rave = isinstance(self.config, Rave)
+        if rave and (evaluator.network is not None or evaluator.playouts != 1 or evaluator.kind == OWN):
+            raise ValueError("Rave needs one traced playout per leaf: the evaluator rollouts() or classical(...)")
         planes = int(np.prod(rules.planes))
-        self._tree = new_tree(games, capacity, rules.num_actions, rules.state_size, self.config.transpositions)
+        self._tree = new_tree(
+            games, capacity, rules.num_actions, rules.state_size, self.config.transpositions, rave
+        )
         depth = min(rules.max_moves, capacity) + 2
         self._leaves = new_leaves(games, leaves, depth, planes, rules.num_actions, rules.state_size)
         self._planes = self._leaves.planes.reshape(games * leaves, *rules.planes)
         self._settings = self._pack_settings(leaves)
-        self._game = link(rules, evaluator.playout)
+        self._game = link(rules, evaluator.playout, evaluator.traced, evaluator.heuristic)
         self._linked_tree, self._work = link_tree(*self._tree), link_work(*self._leaves, self._settings)
         self._quota = 64
         self._thread, self._stop = None, threading.Event()
@@ -72,8 +78,8 @@ class Search:
         config, evaluator = self.config, self.evaluator
         values = {name: getattr(config, name, kind(0)) for name, kind in Settings.__annotations__.items()}
         values |= dict(
-            gumbel=isinstance(config, Gumbel), network=evaluator.network is not None, playouts=evaluator.playouts,
-            own_playout=evaluator.own_playout, weight=evaluator.weight,
+            algorithm={Puct: PUCT, Gumbel: GUMBEL, Rave: RAVE}[type(config)], network=evaluator.network is not None,
+            playouts=evaluator.playouts, kind=evaluator.kind, weight=evaluator.weight,
             virtual_loss=config.virtual_loss if leaves > 1 and evaluator.network else 0.0,
         )  # fmt: skip
         return Settings(*(kind(values[name]) for name, kind in Settings.__annotations__.items()))
@@ -106,6 +112,8 @@ class Search:
         tree.slots[b] = -1
         tree.children[b, 0], tree.edge_visits[b, 0], tree.edge_value[b, 0] = -1, 0, 0.0
         tree.prior[b, 0], tree.logits[b, 0] = -1.0, -np.inf
+        for name in RAVE_EDGE:
+            getattr(tree, name)[b, 0] = 0.0
         tree.visits[b, 0], tree.value_sum[b, 0], tree.raw_value[b, 0] = 1, 0.0, 0.0
         tree.lower[b, 0], tree.upper[b, 0], tree.bounded[b, 0] = -1.0, 1.0, 0
         tree.to_move[b, 0], tree.status[b, 0], tree.ply[b, 0] = self.rules.to_move(state), NEW, ply
@@ -124,7 +132,7 @@ class Search:
     ) -> Result:  # fmt: skip
         """Searches until each root has its visits, the time is over, `stop()` is true, or all roots are solved.
 
-        visits: per game, or one number for all. PUCT counts those of a kept subtree; Gumbel counts new simulations
+        visits: per game, or one number for all. Those of a kept subtree count; but Gumbel counts new simulations
         and needs the number beforehand, because sequential halving plans with it.
         """
         self.stop()
@@ -200,9 +208,9 @@ class Search:
                     self._linked_tree, b, self._leaves.noise[b], self._leaves.baseline[b], self.config.c_visit,
                     self.config.c_scale, policy[b],
                 )  # fmt: skip
-            if isinstance(self.config, Puct) or solved[b]:
+            if not isinstance(self.config, Gumbel) or solved[b]:
                 action[b] = puct.decide(self._linked_tree, b)
-            if isinstance(self.config, Puct):
+            if not isinstance(self.config, Gumbel):
                 total = visits[b].sum()
                 policy[b] = visits[b] / total if total else np.maximum(tree.prior[b, 0], 0)
         prior = np.maximum(tree.prior[:, 0], 0)
@@ -266,7 +274,7 @@ class Search:
         """Positions, trees and generators: after `load_state_dict` the search goes on exactly as it would have."""
         self.stop()
         size = int(self._tree.size.max())
-        saved = {name: getattr(self._tree, name)[:, :size].copy() for name in PER_EDGE + PER_NODE}
+        saved = {name: getattr(self._tree, name)[:, :size].copy() for name in PER_EDGE + RAVE_EDGE + PER_NODE}
         for name in ("slots", "size", "root_state"):
             saved[name] = getattr(self._tree, name).copy()
         return saved | {"rng": self._leaves.rng.copy()}
@@ -276,7 +284,7 @@ class Search:
         self.stop()
         for name in self._tree._fields:
             target = getattr(self._tree, name)
-            if name in PER_EDGE + PER_NODE:
+            if name in PER_EDGE + RAVE_EDGE + PER_NODE:
                 target = target[:, : state[name].shape[1]]
             if target.shape != state[name].shape:
                 raise ValueError(f"{name} has shape {state[name].shape}; this search needs {target.shape}")

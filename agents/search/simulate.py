@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit, types
 from numba.experimental import structref
 
-from agents.search import gumbel, puct
+from agents.search import gumbel, puct, rave
 from agents.search.evaluators import playout_value
 from agents.search.game import GAME
 from agents.search.rng import gumbel as gumbel_draw
@@ -27,6 +27,8 @@ from agents.search.tree import (
     take_back,
 )  # fmt: skip
 
+PUCT, GUMBEL, RAVE = 0, 1, 2
+
 
 class Leaves(NamedTuple):
     """Leaves in flight, at most K per game, and what belongs to one search of each game. R = B * K rows."""
@@ -43,6 +45,7 @@ class Leaves(NamedTuple):
     path_length: np.ndarray  # [B, K] int32
     state: np.ndarray  # [2, S] int64: scratch
     scratch: np.ndarray  # [2, A] float64
+    first: np.ndarray  # [A] int8: 1 + the side that played an action first in the present descent, 0 nobody (RAVE)
     rng: np.ndarray  # [B, 1] uint64: each game's random generator
     root_prior: np.ndarray  # [B, A] float32: the root's prior with noise, -1 where illegal (PUCT)
     noise: np.ndarray  # [B, A] float64: the root's Gumbel draws (Gumbel)
@@ -54,10 +57,10 @@ class Leaves(NamedTuple):
 class Settings(NamedTuple):
     """The scalars of `Puct` or `Gumbel` and of the evaluator, as compiled search takes them."""
 
-    gumbel: bool
+    algorithm: int  # PUCT, GUMBEL or RAVE
     network: bool  # leaves are handed out; else they are judged on the spot
     playouts: int
-    own_playout: bool
+    kind: int  # of the playouts, see `evaluators`
     weight: float  # share of the playouts in the value
     transpositions: bool
     prove: bool
@@ -70,12 +73,15 @@ class Settings(NamedTuple):
     noise_scale: float  # Gumbel noise
     noise_fraction: float  # Dirichlet noise
     noise_alpha: float
+    equivalence: float
+    expand_after: int
+    exploration: float
 
 
 _ARRAYS = dict(
     planes=("float32", 2), legal=("boolean", 2), game=("int32", 1), place=("int32", 1), node=("int32", 1),
     side=("int8", 1), playout=("float64", 1), path_node=("int32", 3), path_action=("int32", 3),
-    path_length=("int32", 2), state=("int64", 2), scratch=("float64", 2), rng=("uint64", 2),
+    path_length=("int32", 2), state=("int64", 2), scratch=("float64", 2), first=("int8", 1), rng=("uint64", 2),
     root_prior=("float32", 2), noise=("float64", 2), baseline=("int32", 2), halving=("int32", 1),
     done=("int64", 1),
 )  # fmt: skip
@@ -104,22 +110,23 @@ def new_leaves(games: int, leaves: int, depth: int, planes: int, num_actions: in
     shapes = dict(
         planes=(rows, planes), legal=(rows, num_actions), game=rows, place=rows, node=rows, side=rows, playout=rows,
         path_node=(games, leaves, depth), path_action=(games, leaves, depth), path_length=(games, leaves),
-        state=(2, state_size), scratch=(2, num_actions), rng=(games, 1), root_prior=(games, num_actions),
-        noise=(games, num_actions), baseline=(games, num_actions), halving=games, done=games,
+        state=(2, state_size), scratch=(2, num_actions), first=num_actions, rng=(games, 1),
+        root_prior=(games, num_actions), noise=(games, num_actions), baseline=(games, num_actions), halving=games,
+        done=games,
     )  # fmt: skip
     return Leaves(**{name: np.zeros(shapes[name], kind.rstrip("ean")) for name, (kind, _) in _ARRAYS.items()})
 
 
 @njit(WORK(*[kind for _, kind in FIELDS]), cache=True)
 def link_work(
-    planes, legal, game, place, node, side, playout, path_node, path_action, path_length, state, scratch, rng,
-    root_prior, noise, baseline, halving, done, settings,
+    planes, legal, game, place, node, side, playout, path_node, path_action, path_length, state, scratch, first,
+    rng, root_prior, noise, baseline, halving, done, settings,
 ):  # fmt: skip
     """The handle for compiled code: `link_work(*leaves, settings)`."""
     work = structref.new(WORK)
     work.planes, work.legal, work.game, work.place, work.node = planes, legal, game, place, node
     work.side, work.playout, work.path_node, work.path_action = side, playout, path_node, path_action
-    work.path_length, work.state, work.scratch, work.rng = path_length, state, scratch, rng
+    work.path_length, work.state, work.scratch, work.first, work.rng = path_length, state, scratch, first, rng
     work.root_prior, work.noise, work.baseline = root_prior, noise, baseline
     work.halving, work.done, work.settings = halving, done, settings
     return work
@@ -128,11 +135,14 @@ def link_work(
 @njit
 def _finish(tree, work, b, k, value, side):
     """Takes the value of a path's end, in the view of `side`, back to the root."""
-    settings = work.settings
+    settings, length = work.settings, work.path_length[b, k]
+    nodes = work.path_node[b, k]
     back_up(
-        tree, b, work.path_node[b, k], work.path_action[b, k], work.path_length[b, k], value, side,
-        settings.virtual_loss, settings.transpositions,
-    )  # fmt: skip
+        tree, b, nodes, work.path_action[b, k], length, value, side, settings.virtual_loss, settings.transpositions
+    )
+    if settings.algorithm == RAVE:
+        for i in range(length):
+            rave.learn(tree, b, nodes[i], work.first, value, side)
 
 
 @njit
@@ -146,6 +156,7 @@ def _descend(game, tree, work, schedules, b, k, state):
     settings = work.settings
     nodes, actions = work.path_node[b, k], work.path_action[b, k]
     state[:] = tree.root_state[b]
+    work.first[:] = 0
     node, length = np.int32(0), 0
     while True:
         if tree.status[b, node] == TERMINAL or (settings.prove and node and tree.lower[b, node] == tree.upper[b, node]):
@@ -156,12 +167,14 @@ def _descend(game, tree, work, schedules, b, k, state):
         if tree.status[b, node] == IN_FLIGHT:
             work.path_length[b, k] = length
             return np.int32(-2), np.int64(0), np.nan
-        if settings.gumbel and node == 0:
+        if settings.algorithm == RAVE:
+            action = rave.select(tree, b, node, settings.equivalence, settings.exploration)
+        elif settings.algorithm == GUMBEL and node == 0:
             action = gumbel.select_root(
                 tree, b, work.noise[b], work.baseline[b], schedules[work.halving[b]], settings.c_visit,
                 settings.c_scale, work.scratch[0],
             )  # fmt: skip
-        elif settings.gumbel:
+        elif settings.algorithm == GUMBEL:
             action = gumbel.select(tree, b, node, settings.c_visit, settings.c_scale, work.scratch[0], work.scratch[1])
         else:
             prior = tree.prior[b, node] if node else work.root_prior[b]
@@ -172,6 +185,8 @@ def _descend(game, tree, work, schedules, b, k, state):
         tree.visits[b, node] += 1
         tree.edge_value[b, node, action] -= settings.virtual_loss
         tree.value_sum[b, node] -= settings.virtual_loss
+        if work.first[action] == 0:
+            work.first[action] = 1 + tree.to_move[b, node]
         game.play(state, action)
         child = tree.children[b, node, action]
         if child < 0:
@@ -180,8 +195,10 @@ def _descend(game, tree, work, schedules, b, k, state):
                 key = game.key(state)
                 child = find(tree, b, key, ply, side)
             if child < 0:
-                child = make_node(tree, b, side, ply)
                 outcome = game.outcome(state)
+                # An ended game becomes a node at once: its value is exact and may prove something.
+                if tree.edge_visits[b, node, action] >= settings.expand_after or not np.isnan(outcome):
+                    child = make_node(tree, b, side, ply)
                 if child >= 0:
                     tree.children[b, node, action] = child
                     if settings.transpositions:
@@ -203,9 +220,8 @@ def _judge(game, work, b, state, legal):
     count = work.settings.playouts
     if count == 0:
         return 0.0
-    own, scratch = work.settings.own_playout, work.state[1]
-    mask = np.empty(len(legal), np.bool_) if not own else legal
-    return playout_value(game, own, count, state, scratch, mask, work.rng[b])
+    mask = np.empty_like(legal)
+    return playout_value(game, work.settings.kind, count, state, work.state[1], mask, work.rng[b], work.first)
 
 
 @njit
@@ -221,6 +237,9 @@ def _leaf(game, tree, work, b, k, node, side, state, row):
     work.scratch[0, :] = 0.0
     if node >= 0:
         open_node(tree, b, node, work.legal[row], work.scratch[0], work.playout[row])
+        if work.settings.algorithm == RAVE:
+            game.heuristic(state, tree.heuristic_visits[b, node], tree.heuristic_value[b, node])
+            rave.learn(tree, b, node, work.first, work.playout[row], side)
     _finish(tree, work, b, k, work.playout[row], side)
     return row
 
@@ -238,6 +257,7 @@ def collect(game, tree, work, schedules, target, quota):
         if tree.status[b, 0] == NEW:
             state[:] = tree.root_state[b]
             work.path_length[b, 0] = 0
+            work.first[:] = 0
             rows = _leaf(game, tree, work, b, 0, np.int32(0), np.int64(tree.to_move[b, 0]), state, rows)
             continue
         flying = 0
@@ -291,7 +311,7 @@ def begin(tree, work):
             continue
         prior, rng = tree.prior[b, 0], work.rng[b]
         work.root_prior[b, :] = prior
-        if settings.gumbel:
+        if settings.algorithm == GUMBEL:
             work.baseline[b, :] = tree.edge_visits[b, 0]
             work.noise[b, :] = 0.0
             if settings.noise_scale > 0.0:

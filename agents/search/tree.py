@@ -25,6 +25,10 @@ class Tree(NamedTuple):
     edge_value: np.ndarray  # [B, N, A] float64: sum of the values that these descents brought back
     prior: np.ndarray  # [B, N, A] float32: the evaluator's probability; -1 marks an illegal action
     logits: np.ndarray  # [B, N, A] float32: log of the prior; -inf marks an illegal action
+    amaf_visits: np.ndarray  # [B, N, A] float32: results that counted for the action as one played later (RAVE)
+    amaf_value: np.ndarray  # [B, N, A] float32: their sum
+    heuristic_visits: np.ndarray  # [B, N, A] float32: visits that the game's heuristic is worth (RAVE)
+    heuristic_value: np.ndarray  # [B, N, A] float32: their sum; these four are [B, 1, 1] without RAVE
     visits: np.ndarray  # [B, N] int32: descents that reached the node: 1 for its own evaluation + sum(edge_visits)
     value_sum: np.ndarray  # [B, N] float64: raw_value + sum(edge_value), so value_sum / visits is the mean;
     #                        a node that ends the game: visits * raw_value
@@ -42,16 +46,16 @@ class Tree(NamedTuple):
 
 
 _DTYPES = dict(
-    children="int32", edge_visits="int32", edge_value="float64", prior="float32", logits="float32", visits="int32",
+    children="int32", edge_visits="int32", edge_value="float64", prior="float32", logits="float32",
+    amaf_visits="float32", amaf_value="float32", heuristic_visits="float32", heuristic_value="float32", visits="int32",
     value_sum="float64", raw_value="float64", lower="float64", upper="float64", bounded="int8", to_move="int8",
     status="int8", ply="int32", key="int64", slots="int32", size="int32", root_state="int64",
 )  # fmt: skip
 PER_EDGE = ("children", "edge_visits", "edge_value", "prior", "logits")
+RAVE_EDGE = ("amaf_visits", "amaf_value", "heuristic_visits", "heuristic_value")
 PER_NODE = ("visits", "value_sum", "raw_value", "lower", "upper", "bounded", "to_move", "status", "ply", "key")
-FIELDS = [
-    (name, types.Array(getattr(types, _DTYPES[name]), 3 if name in PER_EDGE else 1 if name == "size" else 2, "C"))
-    for name in Tree._fields
-]
+_NDIM = dict.fromkeys(Tree._fields, 2) | dict.fromkeys(PER_EDGE + RAVE_EDGE, 3) | {"size": 1}
+FIELDS = [(name, types.Array(getattr(types, _DTYPES[name]), _NDIM[name], "C")) for name in Tree._fields]
 
 
 @structref.register
@@ -67,11 +71,12 @@ structref.define_boxing(TreeType, LinkedTree)
 TREE = TreeType(FIELDS)
 
 
-def new_tree(games: int, capacity: int, num_actions: int, state_size: int, transpositions: bool) -> Tree:
+def new_tree(games: int, capacity: int, num_actions: int, state_size: int, transpositions: bool, rave: bool) -> Tree:
     """Empty trees. Untouched rows cost no memory on systems that hand out pages at the first write."""
     slots = 1 << (2 * capacity - 1).bit_length() if transpositions else 1
     last = {"slots": (slots,), "size": (), "root_state": (state_size,)}
     last |= dict.fromkeys(PER_EDGE, (capacity, num_actions)) | dict.fromkeys(PER_NODE, (capacity,))
+    last |= dict.fromkeys(RAVE_EDGE, (capacity, num_actions) if rave else (1, 1))
     arrays = {name: np.empty((games, *last[name]), _DTYPES[name]) for name in Tree._fields}
     arrays["slots"][:] = -1
     arrays["size"][:] = 0
@@ -80,13 +85,15 @@ def new_tree(games: int, capacity: int, num_actions: int, state_size: int, trans
 
 @njit(TREE(*[kind for _, kind in FIELDS]), cache=True)
 def link_tree(
-    children, edge_visits, edge_value, prior, logits, visits, value_sum, raw_value, lower, upper, bounded, to_move,
-    status, ply, key, slots, size, root_state,
+    children, edge_visits, edge_value, prior, logits, amaf_visits, amaf_value, heuristic_visits, heuristic_value,
+    visits, value_sum, raw_value, lower, upper, bounded, to_move, status, ply, key, slots, size, root_state,
 ):  # fmt: skip
     """The handle of trees for compiled code: `link_tree(*tree)`."""
     tree = structref.new(TREE)
     tree.children, tree.edge_visits, tree.edge_value = children, edge_visits, edge_value
     tree.prior, tree.logits, tree.visits, tree.value_sum = prior, logits, visits, value_sum
+    tree.amaf_visits, tree.amaf_value = amaf_visits, amaf_value
+    tree.heuristic_visits, tree.heuristic_value = heuristic_visits, heuristic_value
     tree.raw_value, tree.lower, tree.upper, tree.bounded = raw_value, lower, upper, bounded
     tree.to_move, tree.status, tree.ply, tree.key = to_move, status, ply, key
     tree.slots, tree.size, tree.root_state = slots, size, root_state
@@ -103,6 +110,11 @@ def make_node(tree, b, side, ply):
     tree.children[b, node, :] = -1
     tree.edge_visits[b, node, :] = 0
     tree.edge_value[b, node, :] = 0.0
+    if tree.amaf_visits.shape[2] == tree.children.shape[2]:
+        tree.amaf_visits[b, node, :] = 0.0
+        tree.amaf_value[b, node, :] = 0.0
+        tree.heuristic_visits[b, node, :] = 0.0
+        tree.heuristic_value[b, node, :] = 0.0
     tree.visits[b, node] = 1
     tree.value_sum[b, node] = 0.0
     tree.raw_value[b, node] = 0.0
@@ -264,6 +276,11 @@ def _move_row(tree, b, old, new):
     tree.edge_value[b, new, :] = tree.edge_value[b, old]
     tree.prior[b, new, :] = tree.prior[b, old]
     tree.logits[b, new, :] = tree.logits[b, old]
+    if tree.amaf_visits.shape[2] == tree.children.shape[2]:
+        tree.amaf_visits[b, new, :] = tree.amaf_visits[b, old]
+        tree.amaf_value[b, new, :] = tree.amaf_value[b, old]
+        tree.heuristic_visits[b, new, :] = tree.heuristic_visits[b, old]
+        tree.heuristic_value[b, new, :] = tree.heuristic_value[b, old]
     tree.visits[b, new] = tree.visits[b, old]
     tree.value_sum[b, new] = tree.value_sum[b, old]
     tree.raw_value[b, new] = tree.raw_value[b, old]
