@@ -179,6 +179,7 @@ class AtariEnv(gymnasium.Env):
         self.actions = self.vector.actions
         self._twin = None
         self._frames: list[np.ndarray] = []
+        self._over = False
         if render_mode is not None:
             picture = dict(grayscale=False, img_height=210, img_width=160, frameskip=1, maxpool=False)
             self._twin = emulators(game, 1, 1, **{**arguments(self.vector.protocol), **picture})
@@ -188,6 +189,7 @@ class AtariEnv(gymnasium.Env):
         super().reset(seed=seed)
         seed = int(self.np_random.integers(2**31)) if seed is None else seed
         obs, info = self.vector.reset(seed=[seed])
+        self._over = False
         if self._twin is not None:
             picture, _ = self._twin.reset(seed=np.array([seed]))
             self._frames = [picture[0, 0]]
@@ -196,12 +198,13 @@ class AtariEnv(gymnasium.Env):
     def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         self.vector.send(np.array([action]))
         if self._twin is not None:
-            for _ in range(FRAME_SKIP):
+            for _ in range(1 if self._over else FRAME_SKIP):  # after the end one step resets
                 picture, _, terminated, truncated, _ = self._twin.step(np.array([action]))
                 self._frames.append(picture[0, 0])
                 if terminated[0] or truncated[0]:
                     break
         obs, reward, terminated, truncated, info = self.vector.recv()
+        self._over = bool(terminated[0] or truncated[0])
         return obs[0], float(reward[0]), bool(terminated[0]), bool(truncated[0]), _of(info)
 
     def keys(self) -> dict[frozenset[str], int]:
