@@ -192,8 +192,12 @@ class Stop:
 
     def __init__(self) -> None:
         self.asked = False
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._ask)
+        self._before = {n: signal.signal(n, self._ask) for n in (signal.SIGINT, signal.SIGTERM)}
+
+    def release(self) -> None:
+        """Puts back what the signals did before."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def _ask(self, number: int, frame: Any) -> None:
         if self.asked and number == signal.SIGINT:
@@ -318,6 +322,7 @@ def _train(run: Run, parts: lab.Lab, episodes: int, video: bool, fresh: bool) ->
         raise cli.UserError(f"training stopped: {fault}; {good}; try a smaller --lr") from None
     finally:
         progress.close()
+        stop.release()
     again = f"  resume:   python -m experiments.train --resume {run.path}"
     if not finished:
         log.close()

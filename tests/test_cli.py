@@ -1,0 +1,249 @@
+"""The programs from outside: mistakes get one sentence and exit code 2, and nothing is lost or left behind."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agents.core import checkpoint
+from experiments import cli, evaluate, train, watch
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def program(main, argv, capsys, monkeypatch=None) -> tuple[int, str, str]:
+    """Runs a program in this process: exit code, standard output, standard error."""
+    code = 0
+    try:
+        if monkeypatch is None:
+            main(argv)
+        else:
+            monkeypatch.setattr(sys, "argv", ["program", *argv])
+            main()
+    except SystemExit as stop:
+        code = stop.code or 0
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory) -> Path:
+    """A tiny finished run of CartPole."""
+    root = tmp_path_factory.mktemp("runs")
+    argv = ["gym:CartPole-v1", "--steps", "1500", "--rollout", "16", "--num-envs", "4", "--runs", str(root)]
+    argv += ["--checkpoint-every", "600", "--eval-episodes", "3", "--video", "no", "--hidden", "16"]
+    with pytest.raises(SystemExit) as stop:
+        train.main(argv)
+    assert not stop.value.code
+    return root / "gym-CartPole-v1" / "ppo" / "default-s0"
+
+
+MISTAKES = [
+    (["breakot"], "did you mean breakout"),
+    (["gym:CartPole-v99"], "CartPole"),
+    (["gym:NoSuchThing-v1"], "NoSuchThing"),
+    ([], "which game"),
+    (["breakout", "--agent", "pp"], "did you mean ppo"),
+    (["breakout", "--recipe", "nature2016"], "nature2015"),
+    (["gym:CartPole-v1", "--stps", "10"], "--steps"),
+    (["gym:CartPole-v1", "--steps", "0"], "--steps 0: must be above 0"),
+    (["gym:CartPole-v1", "--steps", "-5"], "--steps -5: must be above 0"),
+    (["gym:CartPole-v1", "--steps", "ten"], "--steps"),
+    (["gym:CartPole-v1", "--minutes", "nan"], "--minutes nan"),
+    (["gym:CartPole-v1", "--minutes", "1", "--steps", "5"], "name one budget"),
+    (["gym:CartPole-v1", "--num-envs", "0"], "--num-envs 0"),
+    (["gym:CartPole-v1", "--device", "tpu"], "--device tpu"),
+    (["gym:CartPole-v1", "--device", "cuda:99"], "--device cuda"),
+    (["gym:CartPole-v1", "--data", "tub"], "--data"),
+    (["gym:CartPole-v1", "--gamma", "1.5"], "--gamma"),
+    (["gym:CartPole-v1", "--encoder", "resnet", "--agent", "ppo"], None),  # vectors have no such choice: ignored
+    (["gym:Pendulum-v1", "--agent", "dqn"], "needs discrete actions"),
+    (["gym:Blackjack-v1"], "supported are"),
+    (["breakout", "--protocol", "v5"], "--protocol v5: choose baselines"),
+    (["breakout", "--encoder", "resnet", "--num-envs", "1"], "--encoder resnet: choose"),
+    (["gym:CartPole-v1", "--config", "missing.json"], "there is no such file"),
+    (["gym:CartPole-v1", "--init", "nowhere"], "neither a run nor a game"),
+    (["--resume", "nowhere"], "neither a run nor a game"),
+    (["gym:CartPole-v1", "--agent", "dqn", "--noisy", "True"], "--noisy and --epsilon"),
+]
+
+
+@pytest.mark.parametrize(("argv", "message"), MISTAKES, ids=lambda x: " ".join(x) if isinstance(x, list) else "")
+def test_a_mistake_gets_one_sentence_and_leaves_nothing_behind(argv, message, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    if message is None:
+        argv = [*argv, "--steps", "64", "--eval-episodes", "0", "--video", "no"]
+    code, out, err = program(train.main, argv, capsys)
+    if message is None:
+        assert code == 0
+        return
+    assert code == 2 and message in err + out and "Traceback" not in err + out
+    assert not list(tmp_path.rglob("config.json"))
+
+
+def test_help_shows_every_field_with_its_default(capsys):
+    code, out, _ = program(train.main, ["breakout", "--agent", "dqn", "--help"], capsys)
+    assert code == 0
+    from agents import dqn
+    from experiments import lab
+
+    for field in lab.fields(dqn.Config) | lab.fields(train.Command) - {"game"} | {"protocol"}:
+        assert f"--{field.replace('_', '-')}" in out
+    words = " ".join(out.replace("│", " ").split())
+    assert "transitions that the ring holds (default: 200000)" in words  # the recipe's
+    assert "protocol STR baselines, machado or nature" in words
+
+
+def test_a_finished_run_is_complete(trained):
+    config = json.loads((trained / "config.json").read_text())
+    assert config["protocol"] == "CartPole-v1" and config["steps"] == 1500 and config["seed"] == 0
+    assert {"command", "machine", "versions", "commit"} <= set(config)
+    rows = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()]
+    assert rows[-1]["steps"] == 1500 and "eval/return" in rows[-1]
+    assert len(checkpoint.steps(trained / "checkpoints")) == 2
+    assert list(trained.glob("events.out.tfevents.*"))
+
+
+def test_evaluate_prints_one_object_with_the_promised_keys(trained, capsys, monkeypatch):
+    code, out, _ = program(evaluate.main, [str(trained), "--episodes", "5", "--json"], capsys, monkeypatch)
+    result = json.loads(out)
+    assert code == 0 and out.count("\n") == 1
+    promised = {"protocol", "episodes", "mean", "median", "sem", "scores", "frames", "human_normalised"}
+    assert promised <= set(result) and len(result["scores"]) == result["episodes"] == 5
+    assert result["human_normalised"] is None
+    again = json.loads(program(evaluate.main, [str(trained), "--episodes", "5", "--json"], capsys, monkeypatch)[1])
+    assert again == result
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["nothing-here"], "neither a run nor a game"),
+        (["RUN", "--episodes", "0"], "--episodes 0"),
+        (["RUN", "--policy", "epsilon 2"], "epsilon must lie"),
+        (["RUN", "--policy", "best"], "must be greedy, sampled"),
+        (["RUN", "--protocol", "machado"], "never mixed"),
+        (["RUN", "--checkpoint", "7"], "has no checkpoint 7"),
+    ],
+)
+def test_mistakes_in_evaluate(trained, argv, message, capsys, monkeypatch):
+    argv = [str(trained) if a == "RUN" else a for a in argv]
+    code, out, err = program(evaluate.main, argv, capsys, monkeypatch)
+    assert code == 2 and message in err + out and "Traceback" not in err + out
+
+
+def test_watch_writes_as_many_frames_as_asked_for(trained, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    path = tmp_path / "out.mp4"
+    code, out, _ = program(watch.main, [str(trained), "--video", str(path), "--seconds", "1.5"], capsys, monkeypatch)
+    assert code == 0 and str(path) in out
+    import imageio_ffmpeg
+
+    frames, seconds = imageio_ffmpeg.count_frames_and_secs(str(path))
+    assert frames == 75 and seconds == pytest.approx(1.5, abs=0.05)  # CartPole draws 50 pictures per second
+
+
+def test_watch_without_a_run_says_that_the_random_agent_plays(tmp_path, capsys, monkeypatch):
+    path = tmp_path / "out.gif"
+    argv = ["gym:CartPole-v1", "--video", str(path), "--seconds", "0.5", "--runs", str(tmp_path)]
+    code, out, _ = program(watch.main, argv, capsys, monkeypatch)
+    assert code == 0 and "the random agent plays" in out and path.stat().st_size > 1000
+    code, out, err = program(watch.main, ["gym:CartPole-v1", "--video", "x.avi"], capsys, monkeypatch)
+    assert code == 2 and "must end in .mp4 or .gif" in err
+
+
+def test_resume_of_another_game_or_format_is_refused(trained, tmp_path, capsys):
+    code, _, err = program(train.main, ["gym:Acrobot-v1", "--resume", str(trained)], capsys)
+    assert code == 2 and "is a run of gym:CartPole-v1" in err
+    copy = tmp_path / "copy"
+    shutil.copytree(trained, copy)
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps({**config, "format": 99}))
+    code, _, err = program(train.main, ["--resume", str(copy)], capsys)
+    assert code == 2 and "another format" in err
+    (copy / "config.json").write_text("{")
+    code, _, err = program(train.main, ["--resume", str(copy)], capsys)
+    assert code == 2 and "cannot be read" in err
+    assert len(checkpoint.steps(copy / "checkpoints")) == 2
+
+
+def test_weights_of_another_run_start_a_new_one_if_they_fit(trained, tmp_path, capsys):
+    rest = ["--steps", "200", "--num-envs", "4", "--rollout", "16", "--eval-episodes", "0", "--video", "no"]
+    rest += ["--runs", str(tmp_path), "--init", str(trained)]
+    assert program(train.main, ["gym:CartPole-v1", "--hidden", "16", *rest], capsys)[0] == 0
+    code, _, err = program(train.main, ["gym:CartPole-v1", "--hidden", "32", *rest], capsys)
+    assert code == 2 and "does not fit" in err
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(tmp_path, capsys):
+    argv = ["gym:CartPole-v1", "--steps", "4000", "--num-envs", "4", "--rollout", "16", "--checkpoint-every", "200"]
+    argv += ["--lr", "1e30", "--lr-end", "1", "--max-grad-norm", "1e30", "--runs", str(tmp_path), "--video", "no"]
+    code, _, err = program(train.main, argv, capsys)
+    assert code == 2 and "is not finite at update" in err and "loss" in err and "Traceback" not in err
+    run = next(tmp_path.rglob("config.json")).parent
+    kept = checkpoint.steps(run / "checkpoints")
+    if kept:  # whatever was saved is finite
+        parts, _ = checkpoint.load(run / "checkpoints")
+        assert all(v.isfinite().all() for v in parts["agent"]["network"].values())
+
+
+def test_a_full_disk_is_one_sentence(trained, tmp_path, capsys, monkeypatch):
+    import errno
+
+    def full(*args, **kwargs):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "checkpoint")
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    argv = ["gym:CartPole-v1", "--steps", "300", "--num-envs", "4", "--runs", str(tmp_path), "--video", "no"]
+    code, _, err = program(train.main, argv, capsys)
+    assert code == 2 and "No space left" in err and "Traceback" not in err
+
+
+def test_too_little_disk_is_refused_at_the_start_with_both_sizes(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(train.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 10**9, 1000))
+    code, _, err = program(train.main, ["gym:CartPole-v1", "--runs", str(tmp_path), "--steps", "10"], capsys)
+    assert code == 2 and "GiB free" in err and not list(tmp_path.rglob("config.json"))
+
+
+def test_a_taken_name_gets_a_number(trained, tmp_path, capsys):
+    argv = ["gym:CartPole-v1", "--steps", "64", "--num-envs", "4", "--eval-episodes", "0", "--video", "no"]
+    argv += ["--runs", str(tmp_path), "--name", "../so me/name"]
+    for _ in range(2):
+        assert program(train.main, argv, capsys)[0] == 0
+    names = sorted(p.name for p in (tmp_path / "gym-CartPole-v1" / "ppo").iterdir())
+    assert names == ["-so-me-name-s0", "-so-me-name-s0-2"]
+
+
+def test_a_run_trains_from_its_own_configuration_file(trained, tmp_path, capsys):
+    argv = ["gym:CartPole-v1", "--config", str(trained / "config.json"), "--steps", "64", "--runs", str(tmp_path)]
+    assert program(train.main, [*argv, "--eval-episodes", "0", "--video", "no"], capsys)[0] == 0
+    config = json.loads(next(tmp_path.rglob("config.json")).read_text())
+    assert config["agent_config"]["hidden"] == 16 and config["num_envs"] == 4
+    damaged = tmp_path / "damaged.json"
+    damaged.write_text('{"agent_config": ')
+    code, _, err = program(train.main, ["gym:CartPole-v1", "--config", str(damaged)], capsys)
+    assert code == 2 and "damaged.json" in err
+    damaged.write_text('{"agent_config": {"lerning_rate": 1}}')
+    code, _, err = program(train.main, ["gym:CartPole-v1", "--config", str(damaged)], capsys)
+    assert code == 2 and "lerning_rate: no such field" in err
+
+
+def test_edge_lets_our_own_faults_through():
+    with pytest.raises(ZeroDivisionError), cli.edge():
+        raise ZeroDivisionError
+    with pytest.raises(OSError), cli.edge():
+        raise OSError(5, "Input/output error")
+
+
+@pytest.mark.slow
+def test_the_console_script_and_the_module_are_the_same_program(tmp_path):
+    script = Path(sys.executable).with_name("joypad")
+    for command in ([str(script)], [sys.executable, "-m", "experiments"]):
+        shown = subprocess.run([*command, "--help"], capture_output=True, text=True, cwd=ROOT, check=True).stdout
+        assert all(name in shown for name in ("train", "watch", "evaluate", "bench", "play"))
+        wrong = subprocess.run([*command, "trian"], capture_output=True, text=True, cwd=ROOT)
+        assert wrong.returncode == 2 and "did you mean train" in wrong.stderr
