@@ -258,6 +258,7 @@ def test_a_kill_at_any_point_leaves_the_old_or_the_new_state(step, kept, tmp_pat
         assert_whole(parts, found[-1])
         go_on(folder, 4, 8)
         assert_whole(checkpoint.load(folder)[0], 8)
+        assert len(checkpoint.steps(folder)) == 2
         names = {p.name for p in folder.iterdir()}
         assert names == {f"{s:012d}" for s in checkpoint.steps(folder)} | {"ring"} and len(names) <= 3
         referred = {f for s in checkpoint.steps(folder) for f in checkpoint.manifest(folder, s)["files"]}

@@ -80,7 +80,7 @@ class Lab:
 # -- pace -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("samples, batch, start", [(8, 32, 100), (0.25, 4, 60), (1, 1, 0), (3, 7, 101), (0.3, 2, 50)])
+@pytest.mark.parametrize("samples, batch, start", [(8, 32, 100), (0.25, 4, 60), (1, 1, 0), (8, 4, 103), (0.3, 2, 50)])
 def test_ratio_trains_so_many_samples_per_row(samples, batch, start):
     probe = Probe(Ratio(samples, batch, max(start, 8)), batch=batch)
     lab = Lab(probe, 1000)
@@ -172,6 +172,13 @@ def test_learning_is_spread_beside_the_next_rollout():
         lab.loop.train()
         steps = np.array(probe.moments[:chunks]) // 4 - 8  # vector steps since the rollout was whole
         assert steps.tolist() == [-(-8 * (i + 1) // chunks) for i in range(chunks)]
+
+
+def test_learning_that_takes_longer_is_brought_to_its_end_before_the_next():
+    """The pace promised three updates, the agent makes five."""
+    probe = Probe(Every(8, 3), window=9, sampler=Recent(), updates=5)
+    Lab(probe, 4 * 100, length=20).loop.train()
+    assert [weights for weights, _ in probe.batches] == [5 * k for k in range(12)]
 
 
 @pytest.mark.parametrize("saved", [True, False])

@@ -129,7 +129,7 @@ def literal_outcome(rows):
 
 
 @pytest.mark.parametrize("kind", ["uniform", "prioritized"])
-@pytest.mark.parametrize("shape", [(7, 2, 2, 1), (14, 3, 2, 2), (15, 2, 1, 4), (30, 2, 3, 2)], ids=str)
+@pytest.mark.parametrize("shape", [(7, 2, 1, 1), (7, 2, 2, 1), (14, 3, 2, 2), (15, 2, 1, 4), (30, 2, 3, 2)], ids=str)
 def test_rows_of_unfinished_and_cut_games_are_never_drawn(shape, kind):
     length, num_envs, stack, window = shape
     spec = IMAGES._replace(stack=stack)
