@@ -1,0 +1,62 @@
+"""Which of these runs is better? ``python -m experiments.compare RUN... [--metric eval/return]``
+
+    python -m experiments.compare breakout                     every run of a game
+    python -m experiments.compare breakout/ppo breakout/dqn    two agents
+    python -m experiments.compare runs                         all of it: with several games, as a suite
+
+Runs are grouped by their configuration over seeds. Prints the tables and writes them, as Markdown, CSV and pictures, to
+--out. Scores of different protocols are never compared.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+
+import tyro
+
+from experiments import cli, groups, report, statistics
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """What to compare."""
+
+    run: tyro.conf.Positional[tuple[str, ...]]  # runs, folders with runs, games, game/agent
+    metric: str = "eval/return"  # the score: eval/... as evaluated, else the last value logged under this name
+    protocol: str | None = None  # of the scores, where runs were evaluated under more than one
+    threshold: float | None = None  # score that steps and minutes are counted to; without it half of the best
+    out: Path = Path("comparison")  # folder for the tables and pictures
+    resamples: int = statistics.RESAMPLES  # of the bootstrap
+    runs: Path = Path("runs")  # where run folders are
+
+    def __post_init__(self) -> None:
+        if not self.run:
+            raise ValueError("which runs? try: python -m experiments.compare breakout")
+        if self.resamples < 100:
+            raise ValueError(f"--resamples {self.resamples}: must be at least 100")
+        if self.threshold is not None and not math.isfinite(self.threshold):
+            raise ValueError(f"--threshold {self.threshold}: must be a number")
+
+
+def main() -> None:
+    with cli.edge():
+        with cli.refusing():
+            command = tyro.cli(Command, description=__doc__, prog="compare")
+            made = groups.compare(
+                command.runs,
+                command.run,
+                metric=command.metric,
+                protocol=command.protocol,
+                threshold=command.threshold,
+                resamples=command.resamples,
+            )
+        summaries = [report.summary(made, g) for g in made.groups]
+        tables = list(report.tables(made, summaries))
+        report.show(made, tables)
+        print("written: " + ", ".join(map(str, report.write(made, summaries, tables, command.out))))
+
+
+if __name__ == "__main__":
+    main()

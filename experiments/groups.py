@@ -1,0 +1,270 @@
+"""Runs grouped by their configuration over seeds, ready to be compared: never across protocols."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from experiments import statistics
+from experiments.records import Left, Record, Score, collect, flat
+
+# What may differ between the seeds of one group: not part of what was tried, or follows from the machine.
+FREE = {
+    "agent", "checkpoint_ring", "command", "commit", "device", "env.env_threads", "format", "game", "machine",
+    "minutes", "name", "protocol", "recipe", "seed", "steps",
+}  # fmt: skip
+MIN_CURVE = 3  # points; with fewer the training scores are drawn instead
+
+
+class Entry(NamedTuple):
+    """A run with its score."""
+
+    record: Record
+    score: Score
+
+
+@dataclasses.dataclass
+class Group:
+    """Runs of one game and one configuration, one per seed."""
+
+    game: str
+    entries: list[Entry]
+    label: str = ""
+
+    @property
+    def records(self) -> list[Record]:
+        return [e.record for e in self.entries]
+
+    @property
+    def scores(self) -> np.ndarray:
+        """float64 [seeds]."""
+        return np.array([e.score.value for e in self.entries])
+
+    def values(self, field: str) -> list[str]:
+        """What the configuration's field is, in each run that differs."""
+        return list(dict.fromkeys(plain(flat(r.config).get(field)) for r in self.records))
+
+
+@dataclasses.dataclass
+class Comparison:
+    """Everything that the tables and pictures show."""
+
+    metric: str
+    curve: str  # the tag of the learning curves
+    groups: list[Group]  # best first within a game
+    games: list[str]
+    labels: list[str]  # best first
+    thresholds: dict[str, float]  # of `curve`, per game
+    left: list[Left]
+    notes: list[str]
+    resamples: int
+
+    def group(self, game: str, label: str) -> Group | None:
+        return next((g for g in self.groups if (g.game, g.label) == (game, label)), None)
+
+    def shared_games(self, labels: Iterable[str]) -> list[str]:
+        """The games that all of these have runs of."""
+        return [game for game in self.games if all(self.group(game, label) for label in labels)]
+
+    def normalised(self, label: str, games: Sequence[str]) -> list[np.ndarray]:
+        """Human-normalised scores, [seeds] per game: 0 is random play, 1 a professional tester."""
+        return [human_normalised(game, self.group(game, label).scores) for game in games]
+
+    @property
+    def suite(self) -> list[str]:
+        """Games with published human scores that every agent has played; a suite has at least two."""
+        known = [g for g in self.shared_games(self.labels) if human_normalised(g, np.zeros(1)) is not None]
+        return known if len(known) > 1 and self.metric in ("eval/return", "eval/mean", "train/return") else []
+
+
+def human_normalised(game: str, scores: np.ndarray) -> np.ndarray | None:
+    """By the random player and the human of Mnih et al. (2015); None for other games."""
+    from envs.atari_scores import NATURE
+
+    row = NATURE.get(game.replace("-", "_"))
+    return None if row is None else (scores - row.random) / (row.human - row.random)
+
+
+def plain(value: Any) -> str:
+    """A configuration's value as a person writes it."""
+    return "-" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def configuration(config: dict[str, Any]) -> dict[str, Any]:
+    """The fields that were chosen, flat; of the two budgets the one that was named.
+
+    Minutes become other steps on each machine.
+    """
+    fields = flat(config)
+    chosen = {k: v for k, v in fields.items() if k not in FREE and not k.startswith("versions.")}
+    budget = "minutes" if fields.get("minutes") is not None else "steps"
+    return chosen | {"agent": fields["agent"], budget: fields.get(budget)}
+
+
+def pick(records: Sequence[Record], metric: str, protocol: str | None, left: list[Left]) -> list[Entry]:
+    """Runs with their score, under one protocol per game. Raises ValueError where protocols would be mixed."""
+    entries = []
+    for record in records:
+        scores = record.scores(metric)
+        if not scores:
+            left.append(Left(str(record.path), _no_score(record, metric)))
+        elif protocol is not None and protocol not in scores:
+            left.append(Left(str(record.path), f"it was scored under {', '.join(scores)}, not under {protocol}"))
+        else:
+            entries.append(Entry(record, next(iter(scores.values())) if protocol is None else scores[protocol]))
+    for game in dict.fromkeys(e.record.config["game"] for e in entries):
+        kinds: dict[str, list[str]] = defaultdict(list)
+        for entry in entries:
+            if entry.record.config["game"] == game:
+                kinds[entry.score.protocol].append(str(entry.record.path))
+        if len(kinds) > 1:
+            told = "; ".join(f"{k}: {', '.join(v[:3])}{' ...' if len(v) > 3 else ''}" for k, v in kinds.items())
+            raise ValueError(
+                f"scores of different protocols are never compared, and {game} has {told}. Name runs of one protocol,"
+                f" or --protocol {next(iter(kinds))}, which leaves the others out"
+            )
+    return entries
+
+
+def _no_score(record: Record, metric: str) -> str:
+    if not record.lines and record.evaluation is None:
+        return "; ".join([f"it has no {metric}", *record.remarks])
+    budget = f" of {record.budget:,}" if record.budget else ""
+    reason = f"it has no {metric} (at step {record.steps:,}{budget})"
+    if metric.startswith("eval/"):
+        reason += f"; python -m experiments.evaluate {record.path} scores it, --metric train/return does without"
+    return reason
+
+
+def group(entries: Sequence[Entry], left: list[Left]) -> list[Group]:
+    """Groups by game and configuration. The same seed twice is one piece of evidence: the longest run stays."""
+    kinds: dict[str, dict[int, Entry]] = defaultdict(dict)
+    order = sorted(entries, key=lambda e: (-e.record.steps, str(e.record.path)))
+    for entry in order:
+        config = entry.record.config
+        key = json.dumps([config["game"], configuration(config)], sort_keys=True)
+        first = kinds[key].setdefault(config["seed"], entry)
+        if first is not entry:
+            left.append(Left(str(entry.record.path), f"it repeats seed {config['seed']} of {first.record.path}"))
+    return [
+        Group(next(iter(seeds.values())).record.config["game"], [seeds[s] for s in sorted(seeds)])
+        for seeds in kinds.values()
+    ]
+
+
+def name(groups: Sequence[Group]) -> None:
+    """Gives each group, best first, a label: the agent, with more where that does not tell them apart.
+
+    Groups of different games that get the same label are one contender of a suite.
+    """
+    chosen = [configuration(g.records[0].config) for g in groups]
+    per_game: dict[str, list[int]] = defaultdict(list)
+    for i, g in enumerate(groups):
+        per_game[g.game].append(i)
+    agents = [c["agent"] for c in chosen]
+    names = ["+".join(sorted({str(r.config.get("name", "-")) for r in g.records})) for g in groups]
+    differing = sorted(
+        {k for i, j in itertools.combinations(range(len(groups)), 2) for k in chosen[i] | chosen[j]
+         if groups[i].game == groups[j].game and agents[i] == agents[j] and chosen[i].get(k) != chosen[j].get(k)}
+    )  # fmt: skip
+    repeated = {a for inside in per_game.values() for a in agents if [agents[i] for i in inside].count(a) > 1}
+    told = [", ".join(f"{k.rpartition('.')[2]} {plain(c.get(k))}" for k in differing) for c in chosen]
+    attempts = [agents, [f"{a} {n}" for a, n in zip(agents, names, strict=True)]]
+    if len(differing) <= 3:
+        attempts.insert(1, [f"{a}, {t}" if a in repeated else a for a, t in zip(agents, told, strict=True)])
+    for attempt in attempts:
+        labels = list(attempt)
+        if all(len({labels[i] for i in inside}) == len(inside) for inside in per_game.values()):
+            break
+    else:  # numbered within the game, best first
+        for inside in per_game.values():
+            for i in inside:
+                same = [j for j in inside if attempts[-1][j] == attempts[-1][i]]
+                labels[i] = attempts[-1][i] + (f" #{same.index(i) + 1}" if len(same) > 1 else "")
+    for g, label in zip(groups, labels, strict=True):
+        g.label = label
+
+
+def compare(
+    root: Path,
+    words: Iterable[str],
+    *,
+    metric: str = "eval/return",
+    protocol: str | None = None,
+    threshold: float | None = None,
+    resamples: int = statistics.RESAMPLES,
+) -> Comparison:
+    """Reads what the words name, groups and orders it. Raises ValueError where nothing can be compared."""
+    records, left = collect(root, words)
+    found = group(pick(records, metric, protocol, left), left)
+    if not found:
+        raise ValueError("nothing to compare: " + "; ".join(f"{x.what}: {x.reason}" for x in left[:3]))
+    found.sort(key=lambda g: (g.game, -float(statistics.interquartile_mean(g.scores))))
+    name(found)
+    games = list(dict.fromkeys(g.game for g in found))
+    places: dict[str, list[int]] = defaultdict(list)
+    for game in games:
+        for place, g in enumerate(g for g in found if g.game == game):
+            places[g.label].append(place)
+    labels = sorted(places, key=lambda k: (np.mean(places[k]), k))
+    longest = max(len(r.curve(metric).values) for g in found for r in g.records)
+    curve = metric if longest >= MIN_CURVE else "train/return"
+    thresholds = {
+        game: half_of_best([g for g in found if g.game == game], curve) if threshold is None else threshold
+        for game in games
+    }
+    made = Comparison(metric, curve, found, games, labels, thresholds, left, [], resamples)
+    made.notes += notes(made)
+    return made
+
+
+def half_of_best(groups: Sequence[Group], curve: str) -> float:
+    """Half of the best group's last value; where scores may be negative, halfway from the lowest value to it."""
+    curves = [[c.values for r in g.records if len((c := r.curve(curve)).values)] for g in groups]
+    if not any(curves):
+        return math.nan
+    best = max(float(np.mean([v[-1] for v in group])) for group in curves if group)
+    lowest = min(float(v.min()) for group in curves for v in group)
+    return best / 2 if lowest >= 0 else (best + lowest) / 2
+
+
+def notes(made: Comparison) -> list[str]:
+    """What a reader must know before believing the tables."""
+    told = []
+    for g in made.groups:
+        title = f"{g.game}, {g.label}"
+        if len(g.entries) < statistics.MIN_SEEDS:
+            told.append(
+                f"{title}: {len(g.entries)} {'seed is' if len(g.entries) == 1 else 'seeds are'} too few to tell;"
+                f" at least {statistics.MIN_SEEDS} make an interval"
+            )
+        lengths = [r.steps for r in g.records]
+        if max(lengths) > 1.1 * min(lengths):
+            told.append(f"{title}: its runs have different lengths ({min(lengths):,} to {max(lengths):,} steps)")
+        for what in ("machine", "device", "commit"):
+            if len(values := g.values(what)) > 1:
+                told.append(f"{title}: its runs differ in {what} ({', '.join(values)})")
+        if len(policies := {e.score.policy for e in g.entries if e.score.policy}) > 1:
+            told.append(f"{title}: its runs were evaluated with different policies ({', '.join(sorted(policies))})")
+        for entry in g.entries:
+            record = entry.record
+            faults = list(record.remarks)
+            if not record.finished and record.budget:
+                faults.append(f"unfinished, at step {record.steps:,} of {record.budget:,}")
+            if entry.score.step is not None and entry.score.step < record.steps and entry.score.policy:
+                faults.append(f"scored at step {entry.score.step:,}, trained to {record.steps:,}")
+            told += [f"{record.path}: {fault}" for fault in faults]
+    if made.curve != made.metric:
+        told.append(f"curves and thresholds are of {made.curve}: {made.metric} was not logged along the way")
+    for label in made.labels if len(made.games) > 1 else ():
+        if missing := [game for game in made.games if made.group(game, label) is None]:
+            told.append(f"{label} has no run of {', '.join(missing)}: left out of what is averaged over games")
+    return told

@@ -1,0 +1,217 @@
+"""Run folders as they are found: what can be read is read, what cannot is named with the reason."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from agents.core import checkpoint
+from agents.core.run import Run, RunError, safe
+
+ARCHIVE, TRASH = ".archive", ".trash"  # beside the games of a runs folder; what begins with a dot is never searched
+MARKS = {"config.json", "metrics.jsonl", "checkpoints"}  # one of these makes a folder a run, or what is left of one
+
+
+class Curve(NamedTuple):
+    """One logged value over a run; float64 [n] each."""
+
+    steps: np.ndarray  # rising
+    minutes: np.ndarray  # of training; nan where the run did not log its clock
+    values: np.ndarray
+
+
+class Score(NamedTuple):
+    """What a run reached, under one protocol."""
+
+    value: float
+    protocol: str
+    policy: str = ""  # of an evaluation
+    games: int = 0  # of an evaluation
+    step: int | None = None  # of the checkpoint that was evaluated
+
+
+class Left(NamedTuple):
+    """A run, or a word for one, that was left out."""
+
+    what: str
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """One run as it lies on disk."""
+
+    path: Path
+    config: dict[str, Any]
+    lines: list[dict[str, float]]  # of metrics.jsonl, each with `steps`, which never fall
+    evaluation: dict[str, Any] | None  # eval.json
+    remarks: tuple[str, ...] = ()  # faults that left the rest usable
+
+    @property
+    def steps(self) -> int:
+        """How far the run has come, as far as it was logged."""
+        return int(self.lines[-1]["steps"]) if self.lines else 0
+
+    @property
+    def budget(self) -> int | None:
+        """Steps in all; None until --minutes has been turned into steps."""
+        steps = self.config.get("steps")
+        return int(steps) if isinstance(steps, int | float) else None
+
+    @property
+    def finished(self) -> bool:
+        return self.budget is not None and self.steps >= self.budget
+
+    @property
+    def seconds(self) -> float:
+        """Of training, over all resumes; nan where it was not logged."""
+        return next((x["clock/seconds"] for x in reversed(self.lines) if "clock/seconds" in x), math.nan)
+
+    @property
+    def rate(self) -> float:
+        """Steps per second over the whole run; nan where its clock was not logged."""
+        last = next((x for x in reversed(self.lines) if x.get("clock/seconds", 0) > 0), None)
+        return last["steps"] / last["clock/seconds"] if last else math.nan
+
+    def curve(self, tag: str) -> Curve:
+        """Every value of `tag`; empty where there is none."""
+        points = {x["steps"]: x[tag] for x in self.lines if tag in x}  # of the same step the newest
+        steps = np.array(list(points), dtype=np.float64)
+        clock = np.array([(x["steps"], x["clock/seconds"]) for x in self.lines if "clock/seconds" in x])
+        minutes = np.interp(steps, *clock.T) / 60 if len(clock) else np.full(len(steps), np.nan)
+        return Curve(steps, minutes, np.array(list(points.values()), dtype=np.float64))
+
+    def scores(self, metric: str) -> dict[str, Score]:
+        """Protocol -> score. eval/return and its like come from eval.json first, whose protocol may be another."""
+        found: dict[str, Score] = {}
+        own = str(self.config["protocol"])
+        curve = self.curve(metric)
+        if len(curve.values):
+            found[own] = Score(float(curve.values[-1]), own, step=int(curve.steps[-1]))
+        if self.evaluation is not None and metric.startswith("eval/"):
+            name = {"return": "mean"}.get(metric.removeprefix("eval/"), metric.removeprefix("eval/"))
+            value, protocol = self.evaluation.get(name), str(self.evaluation.get("protocol", own))
+            if _number(value):
+                games, step = self.evaluation.get("episodes", 0), self.evaluation.get("step")
+                policy = str(self.evaluation.get("policy", ""))
+                score = Score(float(value), protocol, policy, int(games), int(step) if _number(step) else None)
+                found = {protocol: score, **{k: v for k, v in found.items() if k != protocol}}
+        return found
+
+
+def read(path: Path) -> Record:
+    """A run's folder. Raises RunError where it cannot be used at all."""
+    config = Run.open(path).config
+    missing = [k for k in ("game", "agent", "protocol", "seed") if k not in config]
+    if missing:
+        raise RunError(f"{path}/config.json lacks {', '.join(missing)}: it is of an older version")
+    remarks: list[str] = []
+    return Record(path, config, _lines(path, remarks), _evaluation(path, remarks), tuple(remarks))
+
+
+def _lines(path: Path, remarks: list[str]) -> list[dict[str, float]]:
+    kept: list[dict[str, float]] = []
+    damaged = rewound = 0
+    try:
+        text = (path / "metrics.jsonl").read_text(errors="replace")
+    except FileNotFoundError:
+        remarks.append("it has no metrics.jsonl")
+        return kept
+    except OSError as fault:
+        remarks.append(f"metrics.jsonl cannot be read: {fault.strerror}")
+        return kept
+    for line in filter(str.strip, text.splitlines()):
+        try:
+            content = json.loads(line)
+        except ValueError:
+            content = None
+        if not isinstance(content, Mapping) or not _number(content.get("steps")) or content["steps"] < 0:
+            damaged += 1
+            continue
+        while kept and kept[-1]["steps"] > content["steps"]:  # resumed from a checkpoint before
+            kept.pop()
+            rewound += 1
+        kept.append({k: float(v) for k, v in content.items() if _number(v)})
+    if damaged:
+        remarks.append(f"{damaged} damaged {'line' if damaged == 1 else 'lines'} of metrics.jsonl left out")
+    if rewound:
+        remarks.append(f"{rewound} lines of metrics.jsonl left out that a resume went back behind")
+    return kept
+
+
+def _evaluation(path: Path, remarks: list[str]) -> dict[str, Any] | None:
+    try:
+        content = json.loads((path / "eval.json").read_text())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError):
+        content = None
+    if not isinstance(content, dict):
+        remarks.append("eval.json is damaged")
+        return None
+    return content
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def below(folder: Path) -> list[Path]:
+    """Every run folder at or below `folder`, sorted; nothing inside a run, nothing whose name begins with a dot."""
+    found = []
+    for name, inside, files in os.walk(folder):
+        if MARKS & {*inside, *files}:
+            found.append(Path(name))
+            inside.clear()
+        inside[:] = [i for i in inside if not i.startswith(".")]
+    return sorted(found)
+
+
+def locate(root: Path, what: str) -> list[Path]:
+    """A run, a folder with runs, or a game or game/agent under `root` -> run folders. Raises RunError for none."""
+    head, _, tail = what.rpartition("/")
+    names = [what, safe(what), f"{safe(head)}/{tail}"]  # gym:ID and gym:ID/AGENT are folders gym-ID and gym-ID/AGENT
+    for place in (Path(what), *(root / name for name in names)):
+        if place.is_dir() and (found := below(place)):
+            return found
+    raise RunError(f"{what!r} is neither a run nor a folder with runs, nor a game or game/agent with one under {root}")
+
+
+def collect(root: Path, words: Iterable[str]) -> tuple[list[Record], list[Left]]:
+    """Reads what the words name, each run once; what cannot be read is listed with the reason."""
+    records, left, seen = [], [], set()
+    for word in words:
+        try:
+            paths = locate(root, word)
+        except RunError as fault:
+            left.append(Left(word, str(fault)))
+            continue
+        for path in paths:
+            if path.resolve() in seen:
+                continue
+            seen.add(path.resolve())
+            try:
+                records.append(read(path))
+            except RunError as fault:
+                left.append(Left(str(path), str(fault).removeprefix(f"{path}/")))
+    return records, left
+
+
+def checkpoints(path: Path) -> list[int]:
+    """Steps of the run's checkpoints, oldest first."""
+    return checkpoint.steps(path / "checkpoints")
+
+
+def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested configuration -> dotted names."""
+    rows: dict[str, Any] = {}
+    for key, value in tree.items():
+        rows |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return rows
