@@ -69,8 +69,9 @@ class Config:
     def __post_init__(self) -> None:
         if self.n_step < 1 or self.batch < 1 or self.replay < 2 or self.atoms < 2:
             raise ValueError("--n-step and --batch must be at least 1, --replay and --atoms at least 2")
-        if self.ratio <= 0:
-            raise ValueError(f"--ratio {self.ratio}: must be above 0")
+        for name in ("ratio", "epsilon_decay"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"--{name.replace('_', '-')} {getattr(self, name)}: must be above 0")
         if not 0 <= self.gamma <= 1:
             raise ValueError(f"--gamma {self.gamma}: must lie in 0..1")
         if self.warmup > self.replay:
@@ -219,7 +220,8 @@ class DQN:
             if c.prioritized:
                 self.needs.sampler.beta = c.beta + (1 - c.beta) * self.clock.progress
                 error = row if self.categorical else target.mean(1) - value  # C51: the loss (Hessel et al. 2018)
-                priority = Priority(batch.index, error.detach().abs())
+                there = batch.weight[:, 0] > 0  # a `last` row is the start of no transition
+                priority = Priority(batch.index, error.detach().abs() * there)
         yield Learned(metrics, priority)
 
     @torch.no_grad()

@@ -47,6 +47,8 @@ class Config:
     precision: str = "auto"  # bf16 where the machine has it, or fp32
 
     def __post_init__(self) -> None:
+        if self.epsilon_decay <= 0:
+            raise ValueError(f"--epsilon-decay {self.epsilon_decay}: must be above 0")
         if self.rollout < 1 or self.epochs < 1 or self.minibatch < 0:
             raise ValueError("--rollout and --epochs must be at least 1, --minibatch at least 0")
         if self.optimizer not in optimizers.NAMES:

@@ -237,6 +237,7 @@ def test_target_network_differs_between_copies_and_equals_right_after():
         (dict(head="categorical", v_min=1.0, v_max=1.0), "--v-min"),
         (dict(optimizer="sgd"), "--optimizer sgd"),
         (dict(ratio=0.0), "--ratio"),
+        (dict(epsilon_decay=0.0), "--epsilon-decay"),
         (dict(warmup=10, replay=5), "--warmup 10"),
     ],
 )
