@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from experiments import statistics
-from experiments.records import Left, Record, Score, collect, flat
+from experiments.records import Left, Record, Score, collect, flat, plain
 
 # What may differ between the seeds of one group: not part of what was tried, or follows from the machine.
 FREE = {
@@ -91,11 +91,6 @@ def human_normalised(game: str, scores: np.ndarray) -> np.ndarray | None:
 
     row = NATURE.get(game.replace("-", "_"))
     return None if row is None else (scores - row.random) / (row.human - row.random)
-
-
-def plain(value: Any) -> str:
-    """A configuration's value as a person writes it."""
-    return "-" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def configuration(config: dict[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,8 @@ import dataclasses
 import json
 import math
 import os
+import shlex
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +18,8 @@ from agents.core import checkpoint
 from agents.core.run import Run, RunError, safe
 
 ARCHIVE, TRASH = ".archive", ".trash"  # beside the games of a runs folder; what begins with a dot is never searched
+TAGS = "tags.json"  # a list of the user's own words
+FRESH = 60.0  # seconds since the last write, within which an unfinished run counts as training; its log writes every 5
 MARKS = {"config.json", "metrics.jsonl", "checkpoints"}  # one of these makes a folder a run, or what is left of one
 
 
@@ -215,3 +219,103 @@ def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in tree.items():
         rows |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
     return rows
+
+
+def plain(value: Any) -> str:
+    """A configuration's value as a person writes it."""
+    return "-" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+@dataclasses.dataclass(frozen=True)
+class Folder:
+    """A run folder as a whole: its state, what it weighs, how to go on with it."""
+
+    path: Path
+    name: str  # relative to the runs folder
+    record: Record | None  # None: damaged, and ...
+    fault: str  # ... why
+    bytes: int
+    ring: int  # bytes of it in the replay ring
+    changed: float  # seconds since the epoch, of its newest file
+    checkpoint: int | None  # step of the newest
+
+    @property
+    def steps(self) -> int:
+        return max(self.record.steps if self.record else 0, self.checkpoint or 0)
+
+    @property
+    def state(self) -> str:
+        if self.record is None:
+            return "damaged"
+        if self.record.budget is not None and self.steps >= self.record.budget:
+            return "finished"
+        return "training" if time.time() - self.changed < FRESH else "unfinished"
+
+    @property
+    def again(self) -> str:
+        """The command that goes on with it."""
+        if self.checkpoint is not None:
+            return f"python -m experiments.train --resume {shlex.quote(str(self.path))}"
+        command = self.record.config.get("command") if self.record else None
+        return f"{command or 'train it anew'}   (it has no checkpoint: from the start)"
+
+    def cells(self) -> list[str]:
+        """For the table."""
+        steps = f"{self.steps:,}"
+        if self.record and self.record.budget:
+            steps += f" of {self.record.budget:,}"
+        evaluation = (self.record.scores("eval/return") if self.record else None) or {}
+        score = next((f"{s.value:.4g} ({s.protocol})" for s in evaluation.values()), "")
+        return [self.name, self.state, steps, score, " ".join(tags(self.path)), size(self.bytes), ago(self.changed)]
+
+
+def look(root: Path, path: Path) -> Folder:
+    """Looks at one run folder, whatever is in it."""
+    record, fault = None, ""
+    try:
+        record = read(path)
+    except RunError as wrong:
+        fault = str(wrong).removeprefix(f"{path}/")
+    total = ring = 0
+    changed = 0.0
+    for folder, _, files in os.walk(path):
+        for name in files:
+            try:
+                status = os.lstat(os.path.join(folder, name))
+            except FileNotFoundError:  # a training run has just put a newer one in its place
+                continue
+            total += status.st_size
+            ring += status.st_size if Path(folder) == path / "checkpoints" / "ring" else 0
+            changed = max(changed, status.st_mtime if name != TAGS else 0.0)
+    inside = path.resolve().is_relative_to(root.resolve())
+    name = str(path.resolve().relative_to(root.resolve())) if inside else str(path)
+    changed = changed or path.stat().st_mtime
+    return Folder(path, name, record, fault, total, ring, changed, (checkpoints(path) or [None])[-1])
+
+
+def tags(path: Path) -> list[str]:
+    """The tags of a run; none where the file is not there or damaged."""
+    try:
+        content = json.loads((path / TAGS).read_text())
+    except (OSError, ValueError):
+        return []
+    return [str(t) for t in content] if isinstance(content, list) else []
+
+
+def size(count: float) -> str:
+    """Bytes, short."""
+    for unit in ("B", "KiB", "MiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}"
+        count /= 1024
+    return f"{count:.1f} GiB"
+
+
+def ago(then: float) -> str:
+    """How long a moment is past, in its largest unit."""
+    seconds = max(0.0, time.time() - then)
+    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if seconds >= length:
+            number = int(seconds // length)
+            return f"{number} {unit}{'s' if number > 1 else ''} ago"
+    return "just now"

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from experiments import plots, statistics
-from experiments.groups import Comparison, Group, configuration, plain
+from experiments.groups import Comparison, Group, configuration
+from experiments.records import plain
 
 ALPHA = 0.05  # p below it, after Holm's correction: told apart
 AGGREGATES = {

@@ -1,0 +1,325 @@
+"""Keep the run folders in order: ``python -m experiments.runs list``
+
+    python -m experiments.runs list [breakout]          what is there, disk use, what is unfinished and how to resume it
+    python -m experiments.runs find ppo lr=0.0003       by words and by fields of the configuration
+    python -m experiments.runs tag RUN good             --remove takes a tag away
+    python -m experiments.runs archive|delete RUN...    out of the way, or to the trash folder; restore brings it back
+    python -m experiments.runs export RUN               one file for another machine
+    python -m experiments.runs empty                    the trash, for good
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shlex
+import shutil
+import sys
+import tarfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from agents.core.checkpoint import write_json
+from agents.core.run import RunError
+from experiments import cli
+from experiments.records import ARCHIVE, FRESH, TAGS, TRASH, Folder, below, flat, locate, look, plain, size, tags
+
+Words = tyro.conf.Positional[tuple[str, ...]]
+Root = Path("runs")
+
+
+@dataclasses.dataclass(frozen=True)
+class List:
+    """What is there, its disk use, what is unfinished and how to resume it."""
+
+    what: Words = ()  # runs, folders with runs, games, game/agent; without any all
+    where: Literal["runs", "archive", "trash"] = "runs"  # which of them
+    sort: Literal["name", "size", "changed"] = "name"  # largest or newest first
+    runs: Path = Root  # where run folders are
+
+
+@dataclasses.dataclass(frozen=True)
+class Find:
+    """The runs that fit all the words: part of a name, command, state or tag, or FIELD=VALUE of the configuration."""
+
+    words: Words
+    where: Literal["runs", "archive", "trash"] = "runs"  # which of them
+    sort: Literal["name", "size", "changed"] = "name"  # largest or newest first
+    runs: Path = Root  # where run folders are
+
+
+@dataclasses.dataclass(frozen=True)
+class Tag:
+    """Words of your own on a run."""
+
+    run: tyro.conf.Positional[str]  # a run
+    tags: Words  # words to put on it
+    remove: bool = False  # take them away instead
+    runs: Path = Root  # where run folders are
+
+
+@dataclasses.dataclass(frozen=True)
+class Archive:
+    """Out of the lists, whole: to .archive in the runs folder."""
+
+    what: Words  # runs
+    all: bool = False  # a word may stand for several runs, such as a game
+    runs: Path = Root  # where run folders are
+
+
+@dataclasses.dataclass(frozen=True)
+class Delete:
+    """To .trash in the runs folder, from where `restore` brings it back until `empty`."""
+
+    what: Words  # runs
+    all: bool = False  # a word may stand for several runs, such as a game
+    runs: Path = Root  # where run folders are
+
+
+@dataclasses.dataclass(frozen=True)
+class Restore:
+    """Back from the trash or the archive."""
+
+    what: Words  # as they were called, such as breakout/ppo/default-s0
+    all: bool = False  # a word may stand for several runs, such as a game
+    runs: Path = Root  # where run folders are
+
+
+@dataclasses.dataclass(frozen=True)
+class Empty:
+    """Deletes what is in the trash, for good."""
+
+    yes: bool = False  # without being asked
+    runs: Path = Root  # where run folders are
+
+
+@dataclasses.dataclass(frozen=True)
+class Export:
+    """One .tar.gz with everything of a run that another machine needs to watch, score and compare it."""
+
+    run: tyro.conf.Positional[str]  # a run
+    out: Path | None = None  # the file; without it GAME-AGENT-NAME.tar.gz here
+    ring: bool = False  # with the replay ring, which a resume needs and which is large
+    runs: Path = Root  # where run folders are
+
+
+def home(root: Path, where: str) -> Path:
+    return {"runs": root, "archive": root / ARCHIVE, "trash": root / TRASH}[where]
+
+
+def matches(one: Folder, word: str) -> bool:
+    """Does the run fit? FIELD=VALUE compares a field by its name or its last part, as it is written."""
+    field, equals, value = word.partition("=")
+    config = flat(one.record.config) if one.record else {}
+    if equals:
+        fitting = [v for k, v in config.items() if field in (k, k.rpartition(".")[2])]
+        return any(_same(v, value) for v in fitting)
+    texts = [one.name, one.state, *tags(one.path), str(config.get("command", "")), str(config.get("commit", ""))]
+    return any(word.lower() in text.lower() for text in texts)
+
+
+def _same(value: object, text: str) -> bool:
+    try:
+        return float(value) == float(text)  # 0.0003 is 3e-4
+    except (TypeError, ValueError):
+        return plain(value).lower() == text.lower()
+
+
+def listing(command: List | Find) -> str:
+    """The table, the disk use and the unfinished ones."""
+    place = home(command.runs, command.where)
+    words = command.what if isinstance(command, List) else ()
+    paths = [p for w in words for p in locate(place, w)] if words else below(place)
+    rows = [look(place, p) for p in dict.fromkeys(paths)]
+    if isinstance(command, Find):
+        rows = [r for r in rows if all(matches(r, w) for w in command.words)]
+    if command.sort != "name":
+        rows.sort(key=lambda r: -r.bytes if command.sort == "size" else -r.changed)
+    if not rows:
+        fitting = " fit" if isinstance(command, Find) else ""
+        return f"no runs{fitting} under {place}"
+    header = ["run", "state", "steps", "score", "tags", "size", "changed"]
+    lines = list(columns([header, *(r.cells() for r in rows)]))
+    ring = sum(r.ring for r in rows)
+    lines += ["", f"{total(rows)}, of it {size(ring)} in replay rings"]
+    for name in ("archive", "trash") if command.where == "runs" and home(command.runs, "runs").is_dir() else ():
+        held = [look(command.runs, p) for p in below(home(command.runs, name))]
+        if held:
+            lines.append(f"{name}: {total(held)}")
+    lines.append(f"free on this disk: {size(shutil.disk_usage(place).free)}")
+    for title, told in (
+        ("damaged", [f"{r.name}: {r.fault}" for r in rows if r.record is None]),
+        ("unfinished", [r.again for r in rows if r.state == "unfinished"] if command.where == "runs" else []),
+    ):
+        lines += ["", f"{title}:", *(f"  {line}" for line in told)] if told else []
+    return "\n".join(lines)
+
+
+def total(rows: Sequence[Folder]) -> str:
+    """How many and how much."""
+    return f"{len(rows)} run{'' if len(rows) == 1 else 's'}, {size(sum(r.bytes for r in rows))}"
+
+
+def columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Aligned text."""
+    widths = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
+    for cells in rows:
+        yield "  ".join(c.ljust(w) for c, w in zip(cells, widths, strict=True)).rstrip()
+
+
+def chosen(root: Path, place: Path, words: Sequence[str], several: bool) -> list[Path]:
+    """The run folders that the words name, all of them inside `place`. Raises UserError or RunError."""
+    if not words:
+        raise cli.UserError("which run? python -m experiments.runs list shows them")
+    found: dict[Path, None] = {}
+    for word in words:
+        paths = locate(place, word)
+        if len(paths) > 1 and not several:
+            raise cli.UserError(f"{word!r} stands for {len(paths)} runs; name one, or --all")
+        for path in paths:
+            if not path.resolve().is_relative_to(place.resolve()) or path.resolve() == place.resolve():
+                raise cli.UserError(f"{path} is not a run inside {place}; --runs names another runs folder")
+            if place == root and path.resolve().is_relative_to((root / TRASH).resolve()):
+                raise cli.UserError(f"{path} is in the trash already")
+            found[path.resolve()] = None
+    return list(found)
+
+
+def one(root: Path, word: str) -> Path:
+    """The one run that a word names."""
+    paths = locate(root, word)
+    if len(paths) > 1:
+        raise cli.UserError(f"{word!r} stands for {len(paths)} runs; name one of them: {paths[0]}, ...")
+    return paths[0]
+
+
+def move(path: Path, source: Path, target: Path, numbered: bool) -> Path:
+    """Moves a run from one tree to the same place in another and removes folders left empty. Returns the new path.
+
+    numbered: where the place is taken, '-2', '-3', ... is added; otherwise that is refused.
+    """
+    inside = path.relative_to(source.resolve())
+    if inside.parts[0] in (ARCHIVE, TRASH):
+        inside = inside.relative_to(inside.parts[0])
+    goal, number = target / inside, 1
+    while goal.exists():
+        if not numbered:
+            raise cli.UserError(f"{goal} is there already; move it away first")
+        number += 1
+        goal = target / inside.with_name(f"{inside.name}-{number}")
+    goal.parent.mkdir(parents=True, exist_ok=True)
+    os.rename(path, goal)
+    for parent in path.parents:
+        if parent == source.resolve() or any(parent.iterdir()):
+            break
+        parent.rmdir()
+    return goal
+
+
+def put_away(command: Archive | Delete) -> None:
+    """archive and delete."""
+    paths = chosen(command.runs, command.runs, command.what, command.all)
+    for path in paths:
+        if look(command.runs, path).state == "training":
+            raise cli.UserError(f"{path} is being trained (written to within {FRESH:.0f} s): stop it first")
+    where = "archive" if isinstance(command, Archive) else "trash"
+    for path in paths:
+        print(f"{path} -> {move(path, command.runs, home(command.runs, where), numbered=True)}")
+    print(f"back again: python -m experiments.runs restore NAME; all of them: list --where {where}")
+
+
+def restore(command: Restore) -> None:
+    """From the trash, else from the archive."""
+    if not command.what:
+        raise cli.UserError("which run? python -m experiments.runs list --where trash shows those in the trash")
+    for word in command.what:
+        for where in ("trash", "archive"):
+            place = home(command.runs, where)
+            try:
+                paths = chosen(command.runs, place, [word], command.all)
+            except RunError:
+                continue
+            for path in paths:
+                print(f"{path} -> {move(path, place, command.runs, numbered=False)}")
+            break
+        else:
+            raise cli.UserError(f"{word!r} is neither in the trash nor in the archive of {command.runs}")
+
+
+def tag(command: Tag) -> None:
+    """Adds or removes tags."""
+    path = one(command.runs, command.run)
+    if not command.tags:
+        raise cli.UserError("which tag?")
+    kept = [t for t in tags(path) if t not in command.tags]
+    write_json(path / TAGS, kept if command.remove else [*kept, *dict.fromkeys(command.tags)])
+    print(f"{path}: {' '.join(tags(path)) or 'no tags'}")
+
+
+def empty(command: Empty) -> None:
+    """The trash, for good."""
+    place = home(command.runs, "trash")
+    rows = [look(place, p) for p in below(place)] if place.is_dir() else []
+    if not rows:
+        print("the trash is empty")
+        return
+    told = total(rows)
+    if not command.yes:
+        if not sys.stdin.isatty():
+            raise cli.UserError(f"the trash holds {told}; --yes deletes them for good")
+        if input(f"delete {told} for good? [y/N] ").strip().lower() != "y":
+            return
+    shutil.rmtree(place)
+    print(f"deleted: {told}")
+
+
+def export(command: Export) -> Path:
+    """Writes the archive file; what it holds unpacks into a runs folder."""
+    path = one(command.runs, command.run)
+    shown = look(command.runs, path)
+    inside = Path(shown.name) if not Path(shown.name).is_absolute() else Path(path.name)
+    inside = Path(*(part for part in inside.parts if part not in (ARCHIVE, TRASH, "..")))
+    out = command.out or Path("-".join(inside.parts) + ".tar.gz")
+    if out.exists():
+        raise cli.UserError(f"--out {out}: is there already")
+
+    def keep(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+        parts = Path(member.name).relative_to(inside).parts
+        hidden = any(part.startswith(".") for part in parts)  # a checkpoint being written
+        return None if hidden or (parts[:2] == ("checkpoints", "ring") and not command.ring) else member
+
+    out.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = out.with_name(f".{out.name}.part")
+    with tarfile.open(unfinished, "w:gz") as file:
+        file.add(path, str(inside), filter=keep)
+    os.replace(unfinished, out)
+    print(f"{out}: {size(out.stat().st_size)}; unpack it with: tar xzf {shlex.quote(str(out))} -C runs")
+    if shown.ring and not command.ring:
+        print(f"without the replay ring ({size(shown.ring)}) it can be watched and scored, not resumed: --ring")
+    return out
+
+
+PROGRAMS = {List: None, Find: None, Tag: tag, Archive: put_away, Delete: put_away, Restore: restore, Empty: empty,
+            Export: export}  # fmt: skip
+
+
+def main() -> None:
+    with cli.edge():
+        with cli.refusing():
+            kinds = [Annotated[k, tyro.conf.subcommand(k.__name__.lower(), prefix_name=False)] for k in PROGRAMS]
+            choice = kinds[0]
+            for kind in kinds[1:]:
+                choice = choice | kind
+            command = tyro.cli(choice, description=__doc__, prog="runs", config=(tyro.conf.FlagCreatePairsOff,))
+        action = PROGRAMS[type(command)]
+        if action is None:
+            print(listing(command))
+        else:
+            action(command)
+
+
+if __name__ == "__main__":
+    main()

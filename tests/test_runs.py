@@ -1,0 +1,189 @@
+"""experiments.runs on made-up run folders: nothing is lost, and what is there is told."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tarfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from runfolders import BUDGET, make
+
+from agents.core import checkpoint
+from agents.core.run import Run
+from experiments import records, runs
+
+
+@pytest.fixture
+def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture):
+    """Runs the program on tmp_path/runs -> (exit code, standard output, standard error)."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["runs", *map(str, arguments), "--runs", str(tmp_path / "runs")])
+        code = 0
+        try:
+            runs.main()
+        except SystemExit as left:
+            code = left.code
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return call
+
+
+def saved(path: Path, step: int) -> None:
+    """A checkpoint with a ring in segments."""
+    ring = checkpoint.Segments({"obs": torch.arange(8.0)}, 4, np.array([1, 1]))
+    parts = {"agent": {"weight": torch.tensor([1.5])}, "replay": {"rows": ring}}
+    checkpoint.save(path / "checkpoints", step, parts, {"step": step, "ring": True})
+
+
+def old(path: Path, seconds: float = 3600) -> Path:
+    """As if nothing had been written for an hour."""
+    for inside in path.rglob("*"):
+        os.utime(inside, (time.time() - seconds,) * 2)
+    return path
+
+
+def test_list_tells_states_disk_use_and_how_to_go_on(tmp_path: Path, program) -> None:
+    root = tmp_path / "runs"
+    old(make(root, 0, 50.0))
+    half = make(root, 1, None, steps=BUDGET // 2)
+    saved(half, BUDGET // 2)
+    old(half)
+    old(make(root, 2, None, steps=0))
+    make(root, 3, None, steps=BUDGET // 2)
+    (old(make(root, 4, 1.0)) / "config.json").write_text("{")
+    code, text, _ = program("list")
+    lines = {line.split()[0]: line for line in text.splitlines() if line.startswith("breakout/")}
+    states = {name[-1]: line.split()[1] for name, line in lines.items()}
+    assert code == 0
+    assert states == {"0": "finished", "1": "unfinished", "2": "unfinished", "3": "training", "4": "damaged"}
+    assert "10,000 of 10,000  50 (baselines)" in lines["breakout/ppo/default-s0"]
+    assert "1 hour ago" in lines["breakout/ppo/default-s1"]
+    assert f"python -m experiments.train --resume {half}\n" in text
+    assert "train breakout --seed 2   (it has no checkpoint: from the start)" in text
+    assert "--seed 3" not in text and "breakout/ppo/default-s4: config.json cannot be read" in text
+    ring = sum(p.stat().st_size for p in (half / "checkpoints" / "ring").iterdir())
+    whole = sum(p.stat().st_size for p in root.rglob("*") if p.is_file())
+    assert f"5 runs, {records.size(whole)}, of it {records.size(ring)} in replay rings" in text
+    _, text, _ = program("list", "--sort", "size")
+    assert text.splitlines()[1].startswith("breakout/ppo/default-s1")
+
+
+def test_find_by_words_tags_and_fields(tmp_path: Path, program) -> None:
+    root = tmp_path / "runs"
+    make(root, 0, 1.0, lr=3e-4)
+    make(root, 1, 1.0, lr=1e-3)
+    make(root, 0, 1.0, agent="dqn", game="pong")
+
+    def found(*words: str) -> list[str]:
+        return [line.split()[0] for line in program("find", *words)[1].splitlines() if "/" in line.split("  ")[0]]
+
+    assert found("PPO") == ["breakout/ppo/default-s0", "breakout/ppo/default-s1"]
+    assert found("ppo", "lr=0.001") == found("agent_config.lr=1e-3") == ["breakout/ppo/default-s1"]
+    assert found("agent=DQN") == found("pong", "finished") == ["pong/dqn/default-s0"]
+    assert program("tag", "pong/dqn", "good", "to keep")[0] == 0
+    assert found("to keep") == ["pong/dqn/default-s0"]
+    assert records.tags(root / "pong/dqn/default-s0") == ["good", "to keep"]
+    program("tag", "pong/dqn", "good", "--remove")
+    assert records.tags(root / "pong/dqn/default-s0") == ["to keep"]
+    assert "no runs fit" in program("find", "zork")[1]
+
+
+@pytest.mark.parametrize(("action", "where"), [("delete", "trash"), ("archive", "archive")])
+def test_put_away_and_restored_whole(tmp_path: Path, program, action: str, where: str) -> None:
+    root = tmp_path / "runs"
+    path = old(make(root, 0, 7.0))
+    make(root, 0, 8.0, agent="dqn")
+    before = {p.relative_to(path): p.read_bytes() for p in path.rglob("*") if p.is_file()}
+    assert program(action, "breakout/ppo")[0] == 0
+    assert not path.parent.exists() and [p.name for p in (root / "breakout").iterdir()] == ["dqn"]
+    assert "breakout/ppo" not in program("list")[1] and f"{where}: 1 run, " in program("list")[1]
+    assert "breakout/ppo/default-s0" in program("list", "--where", where)[1]
+    old(make(root, 0, 9.0))
+    code, _, told = program("restore", "breakout/ppo/default-s0")
+    assert code == 2 and "is there already" in told
+    program(action, "breakout/ppo/default-s0")  # the same name again: both are kept
+    assert "breakout/ppo/default-s0-2" in program("list", "--where", where)[1]
+    assert program("restore", "breakout/ppo/default-s0")[0] == 0
+    assert {p.relative_to(path): p.read_bytes() for p in path.rglob("*") if p.is_file()} == before
+
+
+def test_an_archived_run_can_be_deleted(tmp_path: Path, program) -> None:
+    root = tmp_path / "runs"
+    make(root, 0, 7.0)
+    program("archive", "breakout")
+    assert program("delete", root / ".archive/breakout/ppo/default-s0")[0] == 0
+    assert (root / ".trash/breakout/ppo/default-s0/config.json").is_file()
+    code, _, told = program("delete", root / ".trash/breakout/ppo/default-s0")
+    assert code == 2 and "in the trash already" in told
+
+
+def test_what_is_refused(tmp_path: Path, program) -> None:
+    root = tmp_path / "runs"
+    one, two = old(make(root, 0, 7.0)), make(root, 1, None, steps=BUDGET // 2)
+    outside = make(tmp_path / "elsewhere", 0, 7.0)
+    for arguments, said in (
+        (("delete", "breakout"), "stands for 2 runs"),
+        (("delete", "breakout", "--all"), "is being trained"),
+        (("delete", outside), "is not a run inside"),
+        (("delete", "zork"), "'zork' is neither"),
+        (("delete",), "which run?"),
+        (("restore", "zork"), "neither in the trash nor in the archive"),
+        (("tag", "breakout", "good"), "stands for 2 runs"),
+        (("export", "breakout"), "stands for 2 runs"),
+    ):
+        code, _, told = program(*arguments)
+        assert code == 2 and said in told and told.count("\n") == 1, arguments
+    assert one.is_dir() and two.is_dir() and outside.is_dir()
+
+
+def test_empty_asks_first(tmp_path: Path, program, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "runs"
+    make(root, 0, 7.0)
+    kept = make(root, 0, 7.0, agent="dqn")
+    program("delete", "breakout/ppo")
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: False, raising=False)
+    code, _, told = program("empty")
+    assert code == 2 and "--yes" in told and (root / ".trash").is_dir()
+    assert "deleted: 1 run" in program("empty", "--yes")[1]
+    assert not (root / ".trash").exists() and kept.is_dir()
+    assert "empty" in program("empty")[1]
+
+
+def test_an_exported_run_is_a_run_elsewhere(tmp_path: Path, program) -> None:
+    path = make(tmp_path / "runs", 0, 7.0)
+    saved(path, BUDGET)
+    (path / "checkpoints" / ".000000020000.tmp").mkdir()
+    out = tmp_path / "one.tar.gz"
+    code, text, _ = program("export", path, "--out", out)
+    assert code == 0 and "--ring" in text
+    with tarfile.open(out) as file:
+        file.extractall(tmp_path / "other", filter="data")
+    there = Run.find(tmp_path / "other", "breakout/ppo")
+    assert there.config == Run.open(path).config
+    parts, meta = checkpoint.load(there.checkpoints, None, {"agent"})
+    assert parts["agent"]["weight"].tolist() == [1.5] and meta["step"] == BUDGET
+    assert sorted(p.name for p in there.checkpoints.iterdir()) == [f"{BUDGET:012d}"]
+    assert program("export", path, "--out", out)[0] == 2
+    program("export", path, "--out", tmp_path / "whole.tar.gz", "--ring")
+    with tarfile.open(tmp_path / "whole.tar.gz") as file:
+        file.extractall(tmp_path / "whole", filter="data")
+    parts, _ = checkpoint.load(tmp_path / "whole/breakout/ppo/default-s0/checkpoints")
+    target = torch.zeros(8)
+    parts["replay"]["rows"].copy_to({"obs": target})
+    assert target.tolist() == list(range(8))
+
+
+def test_sizes_and_ages() -> None:
+    assert [records.size(s) for s in (0, 1023, 1536, 5 * 2**20, 3.25 * 2**30)] == [
+        "0 B", "1023 B", "2 KiB", "5 MiB", "3.2 GiB"
+    ]  # fmt: skip
+    assert [records.ago(time.time() - s) for s in (5, 60, 7300, 86400 * 3)] == [
+        "just now", "1 minute ago", "2 hours ago", "3 days ago"
+    ]  # fmt: skip
