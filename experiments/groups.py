@@ -79,10 +79,19 @@ class Comparison:
         return [human_normalised(game, self.group(game, label).scores) for game in games]
 
     @property
+    def known(self) -> list[str]:
+        """Games with published human scores that every agent has played."""
+        return [g for g in self.shared_games(self.labels) if human_normalised(g, np.zeros(1)) is not None]
+
+    def protocols(self, games: Sequence[str]) -> list[str]:
+        """The protocols of the games' scores, each once."""
+        return list(dict.fromkeys(g.entries[0].score.protocol for g in self.groups if g.game in games))
+
+    @property
     def suite(self) -> list[str]:
-        """Games with published human scores that every agent has played; a suite has at least two."""
-        known = [g for g in self.shared_games(self.labels) if human_normalised(g, np.zeros(1)) is not None]
-        return known if len(known) > 1 and self.metric in ("eval/return", "eval/mean", "train/return") else []
+        """The games whose human-normalised scores may be averaged: at least two, all under one protocol."""
+        whole = len(self.known) > 1 and len(self.protocols(self.known)) == 1
+        return self.known if whole and self.metric in ("eval/return", "eval/mean", "train/return") else []
 
 
 def human_normalised(game: str, scores: np.ndarray) -> np.ndarray | None:
@@ -259,6 +268,8 @@ def notes(made: Comparison) -> list[str]:
             told += [f"{record.path}: {fault}" for fault in faults]
     if made.curve != made.metric:
         told.append(f"curves and thresholds are of {made.curve}: {made.metric} was not logged along the way")
+    if len(kinds := made.protocols(made.known)) > 1:
+        told.append(f"games under different protocols ({', '.join(kinds)}) are not averaged")
     for label in made.labels if len(made.games) > 1 else ():
         if missing := [game for game in made.games if made.group(game, label) is None]:
             told.append(f"{label} has no run of {', '.join(missing)}: left out of what is averaged over games")

@@ -191,8 +191,8 @@ def suite(made: Comparison) -> Table:
         figures = [estimate(f, games, made.resamples).text(percent) for f in AGGREGATES.values()]
         rows.append([label, str(len(games)), "-".join(map(str, {seeds[0]: 0, seeds[-1]: 0})), *figures])
     remark = (
-        f"{', '.join(made.suite)}; 0 % is random play, 100 % the human of Mnih et al. (2015). 95 % intervals by"
-        " bootstrap within each game."
+        f"{', '.join(made.suite)}, protocol {made.protocols(made.suite)[0]}; 0 % is random play, 100 % the human of"
+        " Mnih et al. (2015). 95 % intervals by bootstrap within each game."
     )
     return Table("All games, human-normalised", ["agent", "games", "seeds", *AGGREGATES], rows, remark)
 
@@ -275,10 +275,11 @@ def show(made: Comparison, found: Sequence[Table]) -> None:
     screen = console.Console(markup=False, highlight=False)
     screen.print(headline(made), style="bold")
     for one in found:
-        grid = table.Table(*one.header, title=one.title, box=box.SIMPLE_HEAD, title_justify="left", caption=one.remark)
+        grid = table.Table(*one.header, title=one.title, box=box.SIMPLE_HEAD, title_justify="left")
         for row in one.rows:
             grid.add_row(*row)
         screen.print(grid)
+        screen.print(f"{one.remark}\n", style="dim")
     for title, lines in lists(made):
         screen.print(f"\n{title}", style="bold")
         for line in lines:

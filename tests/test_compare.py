@@ -214,6 +214,26 @@ def test_a_suite_is_averaged_over_the_games_that_all_have_played(tmp_path: Path)
     assert Image.open(plots.profiles(made, tmp_path / "profile.png")).size[0] > 1000
 
 
+def test_games_under_different_protocols_are_not_averaged(tmp_path: Path) -> None:
+    for seed in range(3):
+        make(tmp_path, seed, GOOD[seed])
+        make(tmp_path, seed, GOOD[seed], game="pong", protocol="machado")
+    made = against(tmp_path)
+    assert made.games == ["breakout", "pong"] and made.suite == []
+    assert "games under different protocols (baselines, machado) are not averaged" in made.notes
+
+
+def test_on_a_terminal_the_tables_are_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    make(tmp_path, 0, 7.0, name="[bold]")
+    make(tmp_path, 0, 8.0, name="[bold]", agent_config={}, folder="other")
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    made = against(tmp_path)
+    report.show(made, list(report.tables(made, [report.summary(made, g) for g in made.groups])))
+    drawn = capsys.readouterr().out
+    assert "breakout (protocol baselines)" in drawn and "ppo, gamma 0.99, lr 0.0003" in drawn and "─" in drawn
+
+
 def test_labels_tell_groups_apart(tmp_path: Path) -> None:
     for name in ("a", "b"):
         for i in range(2):  # four fields differ: too many for a label, so the name; twice the same name, so a number
