@@ -25,6 +25,10 @@ GAMES: dict[str, str] = {"flappy": "envs.flappy.env"}  # our own games: name -> 
 IDS: dict[str, tuple[str, dict[str, Any]]] = {"Flappy-v0": ("envs.flappy.env", {})}  # id -> (module, options)
 
 
+# ROMs in ale-py's wheel that need two players; the emulator ends the whole process on them.
+TWO_PLAYERS = frozenset({"combat", "joust", "maze_craze", "warlords"})
+
+
 class UnknownGame(ValueError):
     """No game of that name; the message suggests the nearest."""
 
@@ -40,7 +44,7 @@ def atari_roms() -> Iterator[str]:
     if spec is None or spec.submodule_search_locations is None:
         return
     folder = Path(next(iter(spec.submodule_search_locations))) / "roms"
-    yield from sorted(p.stem for p in folder.glob("*.bin"))
+    yield from sorted({p.stem for p in folder.glob("*.bin")} - TWO_PLAYERS)
 
 
 def games() -> list[str]:

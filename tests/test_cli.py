@@ -44,6 +44,7 @@ def trained(tmp_path_factory) -> Path:
 
 MISTAKES = [
     (["breakot"], "did you mean breakout"),
+    (["combat"], "there is no game 'combat'"),  # a ROM for two players: the emulator would end the process
     (["gym:CartPole-v99"], "CartPole"),
     (["gym:NoSuchThing-v1"], "NoSuchThing"),
     ([], "which game"),
