@@ -210,7 +210,7 @@ class Batch:
         control = self.options.control
         expert_batch(out, self.karts, self.scene, self.dynamics, control != "speed")
         if control == "discrete":
-            distance = (out[:, None, 0] - DISCRETE[:11, 0]) ** 2 + 0.25 * (out[:, None, 1] - DISCRETE[:11, 1]) ** 2
+            distance = (out[:, None, 0] - DISCRETE[:13, 0]) ** 2 + 0.25 * (out[:, None, 1] - DISCRETE[:13, 1]) ** 2
             return distance.argmin(axis=1)
         return out[:, :2] if control == "speed" else out
 

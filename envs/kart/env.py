@@ -5,12 +5,12 @@ Actions, by option `control`:
             works engine and brakes.
   raw       Box [-1, 1]^3: steering, pedal (throttle positive, brake negative, reverse from standstill), hand brake
             (pulled above 0: the rear slides, a drift).
-  discrete  Discrete(13), listed in `options.DISCRETE`.
+  discrete  Discrete(15), listed in `options.DISCRETE`.
 
 `info` holds arrays [N] (plain numbers in the single environment): `score` (laps completed, with fraction; a race that
 was finished before the time limit counts as many laps as its mean pace would have made by then), `speed` m/s,
 `lateral` m from the centreline to the right, `heading` rad against the track's direction, `progress` laps with
-fraction, `lap` completed laps, `checkpoint` 0..7, `lap_time` and `best_lap` s (nan before the first), `place`,
+fraction, `lap` completed laps, `checkpoint` 0..7, `lap_time` and `best_lap` s (0 before the first), `place`,
 `off_road`, `wrong_way`, `rescues`, `contacts`, `track` (its number), and by option `expert` and `drivable`.
 """
 
@@ -126,8 +126,8 @@ class KartVectorEnv(gymnasium.vector.VectorEnv):
             "progress": laps,
             "lap": times[:, c.GATE] // c.GATES,
             "checkpoint": times[:, c.GATE] % c.GATES,
-            "lap_time": times[:, c.LAST_LAP].copy(),
-            "best_lap": times[:, c.BEST_LAP].copy(),
+            "lap_time": np.nan_to_num(times[:, c.LAST_LAP]),
+            "best_lap": np.nan_to_num(times[:, c.BEST_LAP]),
             "place": times[:, c.PLACE].copy(),
             "off_road": times[:, c.OFF_NOW] > 0.0,
             "wrong_way": (np.abs(kart[:, c.HEADING]) > math.pi / 2) & (speed > 0.5),

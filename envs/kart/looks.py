@@ -132,7 +132,7 @@ def fractal(rng: np.random.Generator, shape: tuple[int, int], slope: float) -> n
 
 @lru_cache(maxsize=1)
 def textures() -> tuple[np.ndarray, np.ndarray]:
-    """Ground tiles uint8 [2, TILE * TILE] (grass, road; 0..15), sky tiles uint8 [2, SKY_ROWS, AZIMUTHS] (clouds, stars)."""
+    """Ground tiles uint8 [2, TILE * TILE] (grass, road) and sky tiles uint8 [2, SKY_ROWS, AZIMUTHS] (clouds, stars)."""
     rng = np.random.default_rng(29)
     ground = np.empty((2, TILE, TILE), np.uint8)
     for k, (coarse, fine) in enumerate(((2.4, 2.0), (1.2, 2.6))):

@@ -22,18 +22,20 @@ DRIVABLE = (15, 20)  # height and width of the drivable-area label
 DISCRETE = np.array(
     [
         (0.0, 1.0, -1.0),  # 0 full throttle
-        (-0.35, 1.0, -1.0),  # 1 throttle, a little left
-        (0.35, 1.0, -1.0),  # 2 throttle, a little right
-        (-1.0, 0.6, -1.0),  # 3 throttle, hard left
-        (1.0, 0.6, -1.0),  # 4 throttle, hard right
-        (0.0, 0.0, -1.0),  # 5 roll
-        (-0.6, 0.0, -1.0),  # 6 roll, left
-        (0.6, 0.0, -1.0),  # 7 roll, right
-        (0.0, -1.0, -1.0),  # 8 brake (from standstill: reverse)
-        (-0.6, -0.6, -1.0),  # 9 brake, left
-        (0.6, -0.6, -1.0),  # 10 brake, right
-        (-1.0, 0.6, 1.0),  # 11 drift left: throttle and hand brake
-        (1.0, 0.6, 1.0),  # 12 drift right
+        (-0.2, 1.0, -1.0),  # 1 throttle, a little left
+        (0.2, 1.0, -1.0),  # 2 throttle, a little right
+        (-0.5, 0.8, -1.0),  # 3 throttle, left
+        (0.5, 0.8, -1.0),  # 4 throttle, right
+        (-1.0, 0.6, -1.0),  # 5 throttle, hard left
+        (1.0, 0.6, -1.0),  # 6 throttle, hard right
+        (0.0, 0.0, -1.0),  # 7 roll
+        (-0.5, 0.0, -1.0),  # 8 roll, left
+        (0.5, 0.0, -1.0),  # 9 roll, right
+        (0.0, -1.0, -1.0),  # 10 brake (from standstill: reverse)
+        (-0.5, -0.6, -1.0),  # 11 brake, left
+        (0.5, -0.6, -1.0),  # 12 brake, right
+        (-1.0, 0.6, 1.0),  # 13 drift left: throttle and hand brake
+        (1.0, 0.6, 1.0),  # 14 drift right
     ],
     np.float32,
 )
@@ -87,7 +89,7 @@ class Options:
     width: int = 160  # of the observation `frame`, pixels
     height: int = 120  # of the observation `frame`, pixels
     view: str = "chase"  # camera of `render`
-    control: str = "speed"  # speed: steering, target speed; raw: steering, pedal, hand brake; discrete: 13 actions
+    control: str = "speed"  # speed: steering, target speed; raw: steering, pedal, hand brake; discrete: 15 actions
     karts: int = 1  # the player and up to 7 scripted rivals
     rival_speed: float = 0.9  # fraction of the expert's speed; rivals differ by up to 4 % around it
     laps: int = 2  # the race ends after so many; 0: only the time limit ends it

@@ -100,12 +100,13 @@ def step_race(karts, race, dynamics, queue, fallen, line, n, step, half, pads, p
     for d in range(MAX_DELAY, 0, -1):
         queue[d] = queue[d - 1]
     queue[0] = command
-    steer, pedal, hand = queue[int(race[c.DELAY])]
+    steer, target, hand = queue[int(race[c.DELAY])]
     if rules[STEER_NOISE] > 0.0:
         u, v = uniform(state, i, 1e-12, 1.0), uniform(state, i, 0.0, 2.0 * math.pi)
         race[c.WOBBLE] = 0.9 * race[c.WOBBLE] + math.sqrt(0.19 * -2.0 * math.log(u)) * math.cos(v)
         steer = min(max(steer + rules[STEER_NOISE] * race[c.WOBBLE], -1.0), 1.0)
     steers, targets = np.empty(karts.shape[0]), np.empty(karts.shape[0])
+    steers[0], targets[0] = steer, target
     for k in range(1, karts.shape[0]):
         steers[k], targets[k] = rival(karts, k, line, n, step, half, dynamics[c.GRIP])
     start = karts[0, c.PROGRESS]
@@ -115,12 +116,8 @@ def step_race(karts, race, dynamics, queue, fallen, line, n, step, half, pads, p
         before = karts[0, c.PROGRESS]
         for k in range(karts.shape[0]):
             kart = karts[k]
-            if k > 0:
-                advance(kart, steers[k], speed_control(kart, targets[k]), False, dynamics, SUBSTEP)
-            elif by_speed:
-                advance(kart, steer, speed_control(kart, pedal), hand > 0.0, dynamics, SUBSTEP)
-            else:
-                advance(kart, steer, pedal, hand > 0.0, dynamics, SUBSTEP)
+            pedal = speed_control(kart, targets[k]) if by_speed or k > 0 else targets[k]
+            advance(kart, steers[k], pedal, k == 0 and hand > 0.0, dynamics, SUBSTEP)
             place(kart, line, n, step, half)
             hit_walls(kart, line)
             hit_pads(kart, pads, pad_count)

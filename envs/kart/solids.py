@@ -225,16 +225,16 @@ def falling(image, weather, state, index):
     if weather[RAIN] > 0.0:
         size = max(height // 14, 3)
         for _ in range(int(weather[RAIN] * width * height / 260)):
-            col = int(uniform(state, index, 0.0, width))
-            row = int(uniform(state, index, 0.0, height))
+            col = int(uniform(state, index, 0.0, float(width)))
+            row = int(uniform(state, index, 0.0, float(height)))
             for k in range(size):
                 if row + k < height:
                     for c in range(3):
                         image[row + k, col, c] += np.uint8((225 - min(image[row + k, col, c], 225)) * 0.25)
     if weather[SNOW] > 0.0:
         for _ in range(int(weather[SNOW] * width * height / 220)):
-            col = int(uniform(state, index, 0.0, width))
-            row = int(uniform(state, index, 0.0, height))
+            col = int(uniform(state, index, 0.0, float(width)))
+            row = int(uniform(state, index, 0.0, float(height)))
             size = 1 + int(uniform(state, index, 0.0, max(height / 90.0, 1.0)))
             for dy in range(size):
                 for dx in range(size):

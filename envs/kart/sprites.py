@@ -215,7 +215,8 @@ def picture(parts, span: float, azimuth: float, shadow: tuple[float, float]) -> 
 
 def levels(image: np.ndarray) -> np.ndarray:
     """A sprite with its halved copies, flat uint8."""
-    chain = [image]
+    lit = np.minimum(image[..., :3], image[..., 3:])  # the sun may not shine brighter than white
+    chain = [np.concatenate([lit, image[..., 3:]], axis=2)]
     for _ in range(LEVELS - 1):
         side = chain[-1].shape[0] // 2
         chain.append(chain[-1].reshape(side, 2, side, 2, 4).mean(axis=(1, 3)))
