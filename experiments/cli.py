@@ -7,9 +7,14 @@ import errno
 import sys
 from collections.abc import Iterator
 
+from safetensors import SafetensorError
+
 from agents.core.checkpoint import CheckpointError
 from agents.core.run import RunError
 from envs import UnknownGame
+
+# Faults of the place that is written to, not of the program.
+DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR}
 
 
 class UserError(Exception):
@@ -35,8 +40,15 @@ def edge() -> Iterator[None]:
     except BrokenPipeError:  # the reader has gone, as with `| head`
         sys.stdout = None
         sys.exit(0)
+    except KeyboardInterrupt:
+        print("joypad: left at once; what was saved before stays", file=sys.stderr)
+        sys.exit(130)
+    except MemoryError as fault:
+        fail(f"not enough memory: {fault}")
+    except SafetensorError as fault:  # what `load` does not catch: the disk while writing
+        fail(f"a checkpoint could not be written: {fault}")
     except OSError as fault:
-        if fault.errno not in (errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT):
+        if fault.errno not in DISK:
             raise
         fail(f"{fault.strerror}: {fault.filename or 'while writing'}")
 

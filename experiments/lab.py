@@ -8,6 +8,7 @@ import json
 import math
 import platform
 import subprocess
+import sys
 import warnings
 from importlib import metadata
 from pathlib import Path
@@ -60,6 +61,7 @@ def assemble(config: dict[str, Any], device: torch.device) -> Lab:
     torch_threads, env_threads = devices.plan_threads(device)
     torch.set_num_threads(torch_threads)
     env = dict(config["env"])
+    check_fields(type(envs.options(config["game"])), env)
     if env.get("env_threads") == 0:
         env["env_threads"] = env_threads
     stream = Stream(envs.make_vec(config["game"], config["num_envs"], **env), device)
@@ -83,6 +85,7 @@ def build_agent(config: dict[str, Any], spec: Spec, clock: Clock, device: torch.
     if config["agent"] not in AGENTS | BASELINES:
         raise ValueError(f"there is no agent {config['agent']!r}; choose {', '.join(AGENTS | BASELINES)}")
     code = module(config["agent"])
+    check_fields(code.Config, config["agent_config"])
     return code.build(code.Config(**config["agent_config"]), spec, clock, device, config["seed"], config["num_envs"])
 
 
@@ -92,13 +95,34 @@ def load_player(run: Run, spec: Spec, device: torch.device, step: int | None = N
         warnings.simplefilter("always")
         parts, meta = checkpoint.load(run.checkpoints, step, {"agent"})
     for warning in caught:
-        print(f"joypad: {warning.message}")
-    saved = tuple(meta["spec"]["obs_shape"]), meta["spec"]["num_actions"], meta["spec"]["action_dim"]
-    if saved != (spec.obs_shape, spec.num_actions, spec.action_dim):
-        raise RunError(f"{run.path} was trained on other observations or actions than this game has")
+        print(f"joypad: {warning.message}", file=sys.stderr)  # standard output may be one JSON object
+    check_kin(run, meta, spec)
     agent = build_agent(run.config, spec, Clock(1), device)
-    agent.load_weights(parts["agent"])
+    try:
+        agent.load_weights(parts["agent"])
+    except (KeyError, RuntimeError) as fault:
+        raise RunError(f"{run.path} was made by another version of the lab: {fault}") from None
     return agent, meta["step"]
+
+
+def check_kin(run: Run, meta: dict[str, Any], spec: Spec) -> None:
+    """Raises RunError where a checkpoint is not of the run that it lies in, or of a game that has changed since."""
+    for name in ("game", "agent"):
+        if meta[name] != run.config[name]:
+            raise RunError(f"{run.path} is a run of {run.config[name]}, but its checkpoint is of {meta[name]}")
+    if meta["spec"] != json.loads(json.dumps(_plain(spec))):
+        raise RunError(f"{run.path} was trained on other observations or actions than this game has")
+
+
+def check_fields(kind: type, values: dict[str, Any]) -> None:
+    """Raises ValueError, by name, for what is no field of a configuration or of another type."""
+    known = {f.name: f.type for f in dataclasses.fields(kind)}
+    if unknown := sorted(values.keys() - known.keys()):
+        raise ValueError(f"{', '.join(unknown)}: no such field of {kind.__module__}.{kind.__name__}")
+    for name, value in values.items():
+        fitting = {"bool": bool, "int": int, "float": int | float, "str": str}[known[name]]
+        if not isinstance(value, fitting) or (isinstance(value, bool) and known[name] != "bool"):
+            raise ValueError(f"{name} of {kind.__module__}.{kind.__name__} must be {known[name]}, not {value!r}")
 
 
 def save(run: Run, lab: Lab, with_ring: bool) -> Path:

@@ -91,12 +91,10 @@ def parse(argv: Sequence[str]) -> Resume | tuple[Command, dict[str, Any], dict[s
     if any(a == "--resume" or a.startswith("--resume=") for a in argv):
         return tyro.cli(Resume, args=argv, prog="train")
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    first.add_argument("game", nargs="?", default=None)
     for name in ("--agent", "--recipe", "--config"):
         first.add_argument(name)
     known, _ = first.parse_known_args([a for a in argv if a not in ("-h", "--help")])
-    if known.game is None or known.game.startswith("-"):
-        known.game = _positional(argv)
+    known.game = _positional(argv)
     if known.game is None and not {"-h", "--help"} & set(argv):
         raise cli.UserError("which game? try: python -m experiments.train breakout")
     game = envs.canonical(known.game or "breakout")
@@ -135,14 +133,22 @@ def parse(argv: Sequence[str]) -> Resume | tuple[Command, dict[str, Any], dict[s
         )
     command = dataclasses.replace(parsed.command, game=game)
     if command.steps is None and command.minutes is None:
-        command = dataclasses.replace(command, steps=choice.steps)
+        with cli.refusing():
+            command = dataclasses.replace(command, steps=choice.steps)
         print(f"budget: {choice.steps:,} steps, the recipe's (--steps or --minutes names another)")
     print(f"recipe {command.recipe!r}: {choice.note}")
     return command, dataclasses.asdict(parsed.config_), dataclasses.asdict(parsed.env_)
 
 
 def _positional(argv: Sequence[str]) -> str | None:
-    return next((a for a in argv if not a.startswith("-")), None)
+    """The first word that is not the value of an option: every option but --help takes one."""
+    words = iter(argv)
+    for word in words:
+        if not word.startswith("-"):
+            return word
+        if "=" not in word and word not in ("-h", "--help"):
+            next(words, None)
+    return None
 
 
 def _nearest(name: str, known: Any) -> str:
@@ -153,10 +159,17 @@ def _nearest(name: str, known: Any) -> str:
 
 
 def _apply(kind: type, values: Any) -> Any:
-    unknown = set(values) - lab.fields(kind)
-    if unknown:
-        raise ValueError(f"{', '.join(sorted(unknown))}: no such field of {kind.__module__}.{kind.__name__}")
+    lab.check_fields(kind, values)
     return kind(**values)
+
+
+def _check_types(file: str, content: dict[str, Any]) -> None:
+    """Raises UserError where a configuration file holds something of another kind than a run's config.json."""
+    kinds = dict(game=str, agent=str, name=str, steps=int, num_envs=int, checkpoint_every=int)
+    for name, kind in {**kinds, "agent_config": dict, "env": dict}.items():
+        value = content.get(name)
+        if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
+            raise cli.UserError(f"--config {file}: {name} must be of type {kind.__name__}, not {value!r}")
 
 
 def _recipe(game: str, code: str, name: str | None, agent: str | None, file: str | None) -> tuple[Recipe, str]:
@@ -168,6 +181,7 @@ def _recipe(game: str, code: str, name: str | None, agent: str | None, file: str
             content = lab.read_config(Path(file))
         if content.get("game", game) != game:
             raise cli.UserError(f"--config {file} is of the game {content['game']}, not {game}")
+        _check_types(file, content)
         taken = {k: content[k] for k in ("steps", "num_envs", "checkpoint_every") if content.get(k)}
         source = dict(config=content.get("agent_config", {}), env=content.get("env", {}))
         stem = content.get("name", Path(file).stem)
@@ -247,15 +261,9 @@ def start(command: Command, agent_config: dict[str, Any], env: dict[str, Any], a
     }  # fmt: skip
     if command.data is not None:
         raise cli.UserError(f"--data: {command.agent} learns by playing; it takes no dataset")
-    other = Run.find(command.runs, command.init) if command.init else None
     with cli.refusing():
         parts = lab.assemble(config, device)
-        if other is not None:
-            weights, _ = checkpoint.load(other.checkpoints, None, {"agent"})
-            try:
-                parts.agent.load_weights(weights["agent"])
-            except (KeyError, RuntimeError) as fault:
-                raise ValueError(f"--init {command.init}: its network does not fit this one ({fault})") from None
+        _take_weights(parts, command.runs, command.init)
     config["protocol"] = parts.stream.envs.metadata.get("protocol", command.game)
     config["command"] = shlex.join(["python", "-m", "experiments.train", *argv])
     config |= lab.surroundings(device)
@@ -265,8 +273,19 @@ def start(command: Command, agent_config: dict[str, Any], env: dict[str, Any], a
     return _train(run, parts, command.eval_episodes, command.video == "yes", fresh=True)
 
 
+def _take_weights(parts: lab.Lab, runs: Path, init: str | None) -> None:
+    """The weights of the run `init`, where one is named."""
+    if init is None:
+        return
+    weights, _ = checkpoint.load(Run.find(runs, init).checkpoints, None, {"agent"})
+    try:
+        parts.agent.load_weights(weights["agent"])
+    except (KeyError, RuntimeError) as fault:
+        raise ValueError(f"--init {init}: its network does not fit this one ({fault})") from None
+
+
 def resume(command: Resume) -> int:
-    """Goes on from the newest checkpoint that is whole."""
+    """Goes on from the newest checkpoint that is whole; from the beginning where none was written yet."""
     run = Run.find(command.runs, command.resume)
     if command.game is not None and envs.canonical(command.game) != run.config["game"]:
         raise cli.UserError(f"{run.path} is a run of {run.config['game']}, not of {command.game}")
@@ -279,16 +298,31 @@ def resume(command: Resume) -> int:
     with cli.refusing():
         device = devices.choose(command.device)
         parts = lab.assemble(run.config, device)
-        saved, meta = checkpoint.load(run.checkpoints)
+        if checkpoint.steps(run.checkpoints):
+            _restore(run, parts, command.steps)
+        else:
+            print("there is no checkpoint yet: the run begins anew")
+            _take_weights(parts, command.runs, run.config.get("init"))
+    if command.steps is not None:
+        write_json(run.path / "config.json", run.config)
+    print(f"run: {run.path}, from step {parts.clock.steps:,}")
+    return _train(run, parts, command.eval_episodes, command.video == "yes", fresh=parts.clock.steps == 0)
+
+
+def _restore(run: Run, parts: lab.Lab, steps: int | None) -> None:
+    """Everything as it was at the newest checkpoint. steps: a new budget."""
+    saved, meta = checkpoint.load(run.checkpoints)
+    lab.check_kin(run, meta, parts.stream.spec)
+    if steps is not None and steps < meta["step"]:
+        raise ValueError(f"--steps {steps}: the run has {meta['step']:,} steps already")
+    try:
         parts.restore(saved)
+    except (KeyError, RuntimeError) as fault:
+        raise ValueError(f"{run.path} was made by another version of the lab: {fault}") from None
     checkpoint.discard_after(run.checkpoints, meta["step"])
     if not meta["ring"]:
         print("the checkpoint holds no replay ring (--checkpoint-ring no): it fills anew")
         parts.loop.refill()
-    if command.steps is not None:
-        write_json(run.path / "config.json", run.config)
-    print(f"run: {run.path}, from step {parts.clock.steps:,}")
-    return _train(run, parts, command.eval_episodes, command.video == "yes", fresh=False)
 
 
 def _train(run: Run, parts: lab.Lab, episodes: int, video: bool, fresh: bool) -> int:
@@ -313,6 +347,8 @@ def _train(run: Run, parts: lab.Lab, episodes: int, video: bool, fresh: bool) ->
             began = time.perf_counter()
             finished = parts.agent.train_alone(parts.stream, hooks, stop, lambda: time.perf_counter() - began)
             keep()
+        elif not fresh and clock.budget is not None and clock.steps >= clock.budget:
+            finished = True  # a second barrier at the same step would change what the first one saved
         else:
             finished = parts.loop.train(hooks=hooks, barrier=config["checkpoint_every"], save=keep, stop=stop)
     except Diverged as fault:
@@ -358,7 +394,10 @@ def _conclude(run: Run, log: Log, episodes: int, video: bool) -> None:
 
 def _check_disk(root: Path, parts: lab.Lab, with_ring: bool) -> None:
     """Refuses to begin where the checkpoints cannot fit."""
-    root.mkdir(parents=True, exist_ok=True)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as fault:
+        raise cli.UserError(f"--runs {root}: {fault.strerror}") from None
     size = sum(p.numel() * p.element_size() for p in _tensors(parts.agent.state_dict()))
     needed = CHECKPOINT_COPIES * size + (parts.replay.nbytes if with_ring else 0)
     free = shutil.disk_usage(root).free

@@ -22,7 +22,10 @@ HERE = Path(__file__).resolve().parent
 
 @dataclasses.dataclass(frozen=True)
 class Kill:
-    """When a run gets a signal. The moments are counted, so that a failure can be repeated exactly."""
+    """When a run gets a signal. The moments are counted, so that a failure can be repeated exactly.
+
+    With both a step and a file it gets two, and the files are counted from the step on.
+    """
 
     step: int = 0  # before the vector step of this number, counted from 1; 0: not there
     file: int = 0  # after the file of this number has been written into a checkpoint; 0: not there
@@ -77,7 +80,7 @@ def child(job: dict[str, Any]) -> None:
     for number, name in ((1, "out"), (2, "err")):
         os.dup2(os.open(f"harness.{name}", os.O_CREAT | os.O_WRONLY | os.O_TRUNC), number)
     count, kill = {"steps": 0, "files": 0}, Kill(**job["kill"])
-    advance, save = Loop.advance, checkpoint.save
+    advance, save, begun = Loop.advance, checkpoint.save, 0
 
     def counted(name: str) -> int:
         count[name] += 1
@@ -85,12 +88,14 @@ def child(job: dict[str, Any]) -> None:
         return count[name]
 
     def step(self: Any) -> None:
+        nonlocal begun
         if counted("steps") == kill.step:
+            begun = count["files"]
             os.kill(os.getpid(), kill.number)
         advance(self)
 
     def written(path: Path) -> None:
-        if counted("files") == kill.file:
+        if counted("files") - begun == kill.file and (not kill.step or count["steps"] >= kill.step):
             if kill.torn and path.is_file():
                 os.truncate(path, path.stat().st_size // 2)
             os.kill(os.getpid(), kill.number)
