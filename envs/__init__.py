@@ -21,8 +21,16 @@ from envs import kernels
 
 kernels.drop_stale(Path(__file__).resolve().parent.parent)
 
-GAMES: dict[str, str] = {"flappy": "envs.flappy.env"}  # our own games: name -> module
-IDS: dict[str, tuple[str, dict[str, Any]]] = {"Flappy-v0": ("envs.flappy.env", {})}  # id -> (module, options)
+GAMES: dict[str, str] = {  # our own games: name -> module
+    "flappy": "envs.flappy.env",
+    "kart": "envs.kart.env",
+    "go": "envs.go.env",
+}
+IDS: dict[str, tuple[str, dict[str, Any]]] = {  # Gymnasium id -> (module, options)
+    "Flappy-v0": ("envs.flappy.env", {}),
+    "Kart-v0": ("envs.kart.env", {}),
+    **{f"Go{size}-v0": ("envs.go.env", {"size": size}) for size in (5, 7, 9, 13, 19)},
+}
 
 
 # ROMs in ale-py's wheel that need two players; the emulator ends the whole process on them.

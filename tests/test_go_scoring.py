@@ -111,8 +111,8 @@ def test_pass_alive_is_safe_under_suicide():
 @pytest.mark.slow
 @pytest.mark.parametrize("suicide", [False, True])
 def test_pass_alive_at_length(suicide):
-    assert compare_with_definition(4, suicide, 1500, 60_000, 5) > 100
-    assert compare_with_definition(5, suicide, 300, 60_000, 6) > 20
+    assert compare_with_definition(4, suicide, 120, 4000, 5) > 12
+    assert compare_with_definition(5, suicide, 30, 4000, 6) > 1
 
 
 def state_of(rows, turn=0, komi=0.0):
