@@ -211,8 +211,8 @@ def shaped(state, rng, near, ko, colour):
     return chosen
 
 
-@njit("int64(int64[::1], uint64[::1], int64)", cache=True)
-def nakade(state, rng, last):
+@njit("int64(int64[::1], int64)", cache=True)
+def nakade(state, last):
     """The vital point of an eye space of three to six points beside the last move, or 0.
 
     The space is an empty region walled by one colour only; its vital point touches more of it than any other.
@@ -277,6 +277,26 @@ def anywhere(state, rng, ko, colour, careful):
     return 0
 
 
+@njit("int64(int64[::1], uint64[::1], int64, int64, int64, int64)", cache=True)
+def choose(state, rng, last, before, ko, colour):
+    """The playout's next move as a point, or 0 for a pass. last, before: the latest two moves (points; 0 for none)."""
+    move = 0
+    if last > 0:
+        if chance(rng, 90):
+            move = urgent(state, rng, last, before, ko, colour)
+        if move == 0:
+            move = nakade(state, last)
+            if move > 0 and (move == ko or is_suicide(state, move, colour)):
+                move = 0
+        if move == 0 and chance(rng, 95):
+            move = shaped(state, rng, last, ko, colour)
+            if move == 0 and before > 0:
+                move = shaped(state, rng, before, ko, colour)
+    if move == 0:
+        move = anywhere(state, rng, ko, colour, 50)
+    return move
+
+
 @njit(TRACED, cache=True)
 def heavy_playout(state, rng, first):
     """Plays the state out: +1, 0 or -1 in the view of the side that was to move. Where first [size * size + 1] is 0
@@ -289,20 +309,7 @@ def heavy_playout(state, rng, first):
     if 0 <= state[LAST + 1] < area:
         before = point_of(state, state[LAST + 1])
     for _ in range(LENGTH * area):
-        move = 0
-        if last > 0:
-            if chance(rng, 90):
-                move = urgent(state, rng, last, before, ko, colour)
-            if move == 0:
-                move = nakade(state, rng, last)
-                if move > 0 and (move == ko or is_suicide(state, move, colour)):
-                    move = 0
-            if move == 0 and chance(rng, 95):
-                move = shaped(state, rng, last, ko, colour)
-                if move == 0 and before > 0:
-                    move = shaped(state, rng, before, ko, colour)
-        if move == 0:
-            move = anywhere(state, rng, ko, colour, 50)
+        move = choose(state, rng, last, before, ko, colour)
         before = last
         if move == 0:
             passes += 1

@@ -1,6 +1,7 @@
 """What a classical player thinks of a position's moves before it searches (after the priors of MoGo and Michi).
 
-An opinion is so many visits of so much value, in the view of the side to move; the search adds them to its own.
+An opinion is so many visits of so much value, in the view of the side to move; the search adds them to its own. Moves
+that fill an own one-point eye are left out: as moves that delay the end they would otherwise fill the tree.
 """
 
 import numpy as np
@@ -27,6 +28,7 @@ from envs.go.board import (
 )  # fmt: skip
 from envs.go.heavy import HEURISTIC, PATTERNS, liberties_after, neighbourhood
 from envs.go.ladders import NODES, read_ladder
+from envs.go.playout import is_eye
 
 # Visits; the value is as many wins or, where it says so, losses.
 EVEN = 10.0  # every action: as many wins as losses
@@ -126,7 +128,10 @@ def ataris(state, visits, value):
 
 @njit(HEURISTIC, cache=True)
 def heuristic(state, visits, value):
-    """Fills the opinion of every action [size * size + 1]: how many visits it is worth and their summed value."""
+    """Fills the opinion of every action [size * size + 1]: how many visits it is worth and their summed value.
+
+    -1 visits: the action is not worth a look at all.
+    """
     size, colour = state[SIZE], state[TURN] + 1
     area = size * size
     visits[:] = EVEN
@@ -145,6 +150,9 @@ def heuristic(state, visits, value):
             if steps < 4:
                 visits[action] += NEAR[steps]
                 value[action] += NEAR[steps]
+        if is_eye(state, point, colour):
+            visits[action] = -1.0
+            continue
         total = liberties_after(state, point, colour)
         if total != -1 and in_atari(total):
             visits[action] += SELF_ATARI

@@ -20,6 +20,7 @@ from envs.go.board import (
     NEXT,
     SIZE,
     STEP,
+    TURN,
     WHITE,
     in_atari,
     is_suicide,
@@ -85,7 +86,8 @@ def read_ladder(state, target, attack, nodes):
     depths = 2 * state[SIZE] * state[SIZE] + 2
     moves = np.empty((depths, WIDTH), np.int64)
     counts, tried, kos = np.empty(depths, np.int64), np.empty(depths, np.int64), np.empty(depths, np.int64)
-    kos[0] = state[KO]
+    first = 3 - colour if attack else colour
+    kos[0] = state[KO] if first == state[TURN] + 1 else 0  # out of turn, as if the other side had passed
     free = np.empty(3, np.int64)
     depth, entering, verdict = 0, True, -1  # verdict: 1 captured, 0 free, -1 not known
     while True:
