@@ -13,6 +13,8 @@ Playouts of the game's own are compiled first-class functions. Without one, lega
 
 A heuristic, for RAVE: `void(int64[::1] state, float32[::1] visits, float32[::1] value)` says how many visits [A] the
 game's knowledge of each action is worth, and their summed value [A] in the view of the side to move; both come as 0.
+-1 visits leave an action out of the search as if it were illegal (one must remain): what is `solved` is then solved
+without it.
 """
 
 from collections.abc import Callable

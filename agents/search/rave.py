@@ -70,6 +70,16 @@ def select(tree, b, node, equivalence, exploration):
 
 
 @njit
+def leave_out(tree, b, node):
+    """Treats the actions that the heuristic gave -1 visits as illegal."""
+    visits = tree.heuristic_visits[b, node]
+    for a in range(len(visits)):
+        if visits[a] < 0.0:
+            visits[a] = tree.heuristic_value[b, node, a] = 0.0
+            tree.prior[b, node, a], tree.logits[b, node, a] = -1.0, -np.inf
+
+
+@njit
 def learn(tree, b, node, first, value, side):
     """Counts a result, in the view of `side`, for what the side to move at a node played first: first [A] holds
     1 + side for every action that was played below the root, 0 elsewhere."""

@@ -239,6 +239,7 @@ def _leaf(game, tree, work, b, k, node, side, state, row):
         open_node(tree, b, node, work.legal[row], work.scratch[0], work.playout[row])
         if work.settings.algorithm == RAVE:
             game.heuristic(state, tree.heuristic_visits[b, node], tree.heuristic_value[b, node])
+            rave.leave_out(tree, b, node)
             rave.learn(tree, b, node, work.first, work.playout[row], side)
     _finish(tree, work, b, k, work.playout[row], side)
     return row
