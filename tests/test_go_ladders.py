@@ -97,7 +97,7 @@ def test_ladders_equal_the_literal_reading():
 
 def test_ko_binds_the_side_to_move_only():
     game = Game(5, superko="simple")
-    game.set_up([1, 5, 11], [2, 6, 8, 12], 0)  # Black takes the white stone 6 from 7
+    game.set_up([1, 5, 11], [2, 3, 6, 8, 12], 0)  # Black takes the white stone 6 from 7
     game.play(7)
     assert ladder_capture(game.state, 7) == -1  # White may not retake at once
     assert ladder_escape(game.state, 7) == 6  # but Black may fill the ko
