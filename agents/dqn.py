@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import math
 from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from agents import losses, optimizers
+from agents import losses, optimizers, ranges
 from agents.core import device as devices
 from agents.core.loop import Ratio
 from agents.core.returns import n_step
@@ -67,13 +68,13 @@ class Config:
     precision: str = "auto"  # bf16 where the machine has it, or fp32
 
     def __post_init__(self) -> None:
-        if self.n_step < 1 or self.batch < 1 or self.replay < 2 or self.atoms < 2:
-            raise ValueError("--n-step and --batch must be at least 1, --replay and --atoms at least 2")
-        for name in ("ratio", "epsilon_decay"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"--{name.replace('_', '-')} {getattr(self, name)}: must be above 0")
-        if not 0 <= self.gamma <= 1:
-            raise ValueError(f"--gamma {self.gamma}: must lie in 0..1")
+        ranges.at_least(self, 1, "batch", "n_step", "target_period", "hidden")
+        ranges.at_least(self, 2, "replay", "atoms")
+        ranges.at_least(self, 0, "warmup", "eps", "alpha", "munchausen", "huber", "max_grad_norm", "reward_clip")
+        ranges.above(self, 0, "ratio", "lr", "epsilon_decay", "temperature")
+        ranges.share(self, "lr_end", "gamma", "beta", "epsilon", "epsilon_end")
+        if not -math.inf < self.lowest <= 0:
+            raise ValueError(f"--lowest {self.lowest}: must be at most 0")
         if self.warmup > self.replay:
             raise ValueError(f"--warmup {self.warmup} is more than --replay {self.replay}: learning would never start")
         if self.head not in HEADS:
@@ -84,7 +85,7 @@ class Config:
             raise ValueError("--noisy and --epsilon both explore: name --epsilon 0 --epsilon-end 0 with noisy layers")
         if self.munchausen and self.head == "categorical":
             raise ValueError("--munchausen has no form for --head categorical; take values, quantile or implicit")
-        if self.head == "categorical" and self.v_min >= self.v_max:
+        if not -math.inf < self.v_min < self.v_max < math.inf:
             raise ValueError(f"--v-min {self.v_min} must lie below --v-max {self.v_max}")
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from agents import losses, optimizers
+from agents import losses, optimizers, ranges
 from agents.core import device as devices
 from agents.core.loop import Every
 from agents.core.returns import lambda_returns
@@ -55,12 +55,12 @@ class Config:
     overlap: bool = True  # learn while the next rollout is collected (only with the ratio)
 
     def __post_init__(self) -> None:
-        if self.rollout < 1 or self.epochs < 1 or self.minibatch < 0:
-            raise ValueError("--rollout and --epochs must be at least 1, --minibatch at least 0")
+        ranges.at_least(self, 1, "rollout", "epochs", "hidden")
+        ranges.at_least(self, 0, "minibatch", "value_clip", "value_coef", "entropy_coef", "reward_clip")
+        ranges.above(self, 0, "lr", "clip", "max_grad_norm")
+        ranges.share(self, "lr_end", "gamma", "lam", "entropy_end")
         if self.optimizer not in optimizers.NAMES:
             raise ValueError(f"--optimizer {self.optimizer}: choose {', '.join(optimizers.NAMES)}")
-        if not 0 <= self.gamma <= 1 or not 0 <= self.lam <= 1:
-            raise ValueError("--gamma and --lam must lie in 0..1")
         if not self.ratio and self.epochs > 1:
             raise ValueError("--epochs above 1 needs the importance ratio (--ratio)")
 

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from agents import losses, optimizers
+from agents import losses, optimizers, ranges
 from agents.core import device as devices
 from agents.core.loop import Every
 from agents.core.returns import lambda_returns
@@ -47,14 +47,12 @@ class Config:
     precision: str = "auto"  # bf16 where the machine has it, or fp32
 
     def __post_init__(self) -> None:
-        if self.epsilon_decay <= 0:
-            raise ValueError(f"--epsilon-decay {self.epsilon_decay}: must be above 0")
-        if self.rollout < 1 or self.epochs < 1 or self.minibatch < 0:
-            raise ValueError("--rollout and --epochs must be at least 1, --minibatch at least 0")
+        ranges.at_least(self, 1, "rollout", "epochs", "hidden")
+        ranges.at_least(self, 0, "minibatch", "reward_clip")
+        ranges.above(self, 0, "lr", "epsilon_decay", "max_grad_norm")
+        ranges.share(self, "lr_end", "gamma", "lam", "epsilon", "epsilon_end")
         if self.optimizer not in optimizers.NAMES:
             raise ValueError(f"--optimizer {self.optimizer}: choose {', '.join(optimizers.NAMES)}")
-        if not 0 <= self.gamma <= 1 or not 0 <= self.lam <= 1:
-            raise ValueError("--gamma and --lam must lie in 0..1")
 
 
 PRESETS: dict[str, dict[str, Any]] = {"pqn": {}}

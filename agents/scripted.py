@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from agents import ranges
 from agents.core import device as devices
 from agents.core.loop import Ratio
 from agents.core.rows import Act, Batch, Learned, Needs, Spec, TimeStep
@@ -20,6 +21,9 @@ class Config:
     """The random player has nothing to configure but its memory."""
 
     replay: int = 100_000  # transitions that the ring holds
+
+    def __post_init__(self) -> None:
+        ranges.at_least(self, 2, "replay")
 
 
 PRESETS: dict[str, dict[str, Any]] = {"random": {}}
@@ -37,8 +41,8 @@ class Random:
 
     def act(self, step: TimeStep, memory: Any = None, *, explore: bool = True) -> Act:
         n = len(step.first)
-        draw = torch.rand((n, self.spec.num_actions or self.spec.action_dim), generator=self.generator)
-        draw = draw.to(self.device)
+        shape = (n, self.spec.num_actions or self.spec.action_dim)
+        draw = torch.rand(shape, generator=self.generator, device=self.device)
         return Act(masked(draw, step.legal).argmax(1) if self.spec.num_actions else draw * 2 - 1)
 
     def learn(self, batch: Batch) -> Iterator[Learned]:

@@ -1,6 +1,7 @@
 """Registered means tested: every game and every agent keeps the contracts, found by the registries themselves."""
 
 import copy
+import dataclasses
 
 import numpy as np
 import pytest
@@ -250,3 +251,20 @@ def test_every_preset_is_a_valid_configuration_with_a_comment_for_each_field(nam
     for field in lab.fields(code.Config):
         (line,) = [row for row in source.splitlines() if row.strip().startswith(f"{field}: ")]
         assert "  # " in line, f"{name}: {field} has no comment"
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_every_number_of_a_configuration_has_a_range(name):
+    """-1 is sensible for no option but the bounds of values, NaN and infinity for none at all."""
+    code = lab.module(name)
+    preset = dataclasses.asdict(code.Config(**code.PRESETS[name]))
+    numbers = {k: v for k, v in preset.items() if type(v) in (int, float)}
+    assert numbers
+    for field, value in numbers.items():
+        wrong = [] if field in ("v_min", "v_max", "lowest") else [-1]
+        wrong += [float("nan"), float("inf")] if isinstance(value, float) else []
+        for bad in wrong:
+            option = field.replace("_", "-")
+            with pytest.raises(ValueError, match=f"--{option} {bad}") as refusal:
+                code.Config(**{**preset, field: type(value)(bad)})
+            assert "\n" not in str(refusal.value)

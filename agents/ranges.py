@@ -1,0 +1,33 @@
+"""Ranges of a configuration's fields: one sentence that names the option, its value and what is allowed.
+
+NaN and infinities are outside every range.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+
+def at_least(config: Any, low: float, *names: str) -> None:
+    """Raises ValueError for the first field that is below `low`."""
+    for name in names:
+        _require(config, name, getattr(config, name) >= low, f"must be at least {low}")
+
+
+def above(config: Any, low: float, *names: str) -> None:
+    """Raises ValueError for the first field that is not above `low`."""
+    for name in names:
+        _require(config, name, getattr(config, name) > low, f"must be above {low}")
+
+
+def share(config: Any, *names: str) -> None:
+    """Raises ValueError for the first field outside 0..1."""
+    for name in names:
+        _require(config, name, 0 <= getattr(config, name) <= 1, "must lie in 0..1")
+
+
+def _require(config: Any, name: str, fits: bool, allowed: str) -> None:
+    value = getattr(config, name)
+    if not fits or not math.isfinite(value):
+        raise ValueError(f"--{name.replace('_', '-')} {value}: {allowed}")
