@@ -98,16 +98,13 @@ def loop(agent: str, device: torch.device) -> Meter:
 
 def sb3(kind: str, device: torch.device, processes: bool) -> Any:
     """stable-baselines3's model with the zoo's settings."""
-    import ale_py
-    import gymnasium
     from stable_baselines3 import DQN as SbDQN
     from stable_baselines3 import PPO as SbPPO
     from stable_baselines3.common.env_util import make_atari_env
     from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecFrameStack
 
-    gymnasium.register_envs(ale_py)
-    vector = make_atari_env(  # its wrappers skip frames themselves
-        "ALE/Breakout-v5", n_envs=8, seed=0, vec_env_cls=SubprocVecEnv if processes else DummyVecEnv,
+    vector = make_atari_env(  # its wrappers skip frames themselves; the prefix imports ale_py in other processes
+        "ale_py:ALE/Breakout-v5", n_envs=8, seed=0, vec_env_cls=SubprocVecEnv if processes else DummyVecEnv,
         env_kwargs=dict(frameskip=1, repeat_action_probability=0.0),
     )  # fmt: skip
     vector = VecFrameStack(vector, 4)
