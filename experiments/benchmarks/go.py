@@ -28,7 +28,7 @@ CHUNK = 256  # playouts or positions between two looks at the clock
 ENVS = 64
 
 
-@njit("void(int64[::1], int64, uint64[::1], float64[::1])", cache=True)
+@njit("void(int64[::1], int64, uint64[::1], float64[::1])")
 def play_many(root, count, rng, total):
     """Playouts from one position, scored; adds the results to total [1]."""
     work = root.copy()
@@ -37,7 +37,7 @@ def play_many(root, count, rng, total):
         total[0] += playout(work, rng)
 
 
-@njit("int64(int64[::1], int64, int64[::1])", cache=True)
+@njit("int64(int64[::1], int64, int64[::1])")
 def move_many(root, games, draws):
     """Games of uniformly random legal moves, the whole legal mask with superko before each; returns the
     moves.
@@ -60,14 +60,14 @@ def move_many(root, games, draws):
     return moves
 
 
-@njit("void(int64[:, ::1], float32[::1])", cache=True)
+@njit("void(int64[:, ::1], float32[::1])")
 def planes_many(states, planes):
     """The planes of every state."""
     for i in range(len(states)):
         rules.features(states[i], planes)
 
 
-@njit("void(int64[:, ::1], int8[::1])", cache=True)
+@njit("void(int64[:, ::1], int8[::1])")
 def benson_many(states, owner):
     """Pass-alive points of every state."""
     for i in range(len(states)):
