@@ -1,0 +1,189 @@
+"""Tree search on one core: visits per second with every evaluator, the search's own cost per visit, beside OpenSpiel.
+
+    python -m experiments.bench search
+
+Rates are per second of this process's CPU time. The network has 4 residual blocks of 32 channels with random weights
+and runs in onnxruntime on one thread (`pip install onnx onnxruntime`); "no network" answers zeros at once, so that what
+remains is the search with rules and planes. OpenSpiel (`pip install open_spiel`) is measured if it is there: its
+MCTSBot with one random rollout per simulation.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from agents.search import evaluators
+from agents.search.gumbel import Gumbel
+from agents.search.puct import Puct
+from agents.search.rave import Rave
+from agents.search.search import Search
+from envs.go import heavy, heuristic
+from envs.go.playout import playout
+from envs.go.rules import go_rules
+from envs.go.small_games import connect_four_rules, tictactoe_rules
+from envs.rules import Rules
+
+BLOCKS, CHANNELS = 4, 32
+GAMES = 32  # of a lock-step batch
+VISITS = 400  # per search; a new search then starts from the next position
+PLIES = (0, 12, 30, 45)  # positions of random play that the searches start from, in turn
+
+
+def residual_network(rules: Rules, seed: int = 0) -> bytes:
+    """An ONNX model of residual blocks: float32 [n, C, H, W] -> logits [n, A], value [n, 1]."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    planes, height, width = rules.planes
+    rng, nodes, weights = np.random.default_rng(seed), [], []
+
+    def weight(name, *shape):
+        scale = np.sqrt(1.0 / np.prod(shape[1:])) if len(shape) > 1 else 0.0
+        weights.append(numpy_helper.from_array((rng.normal(size=shape) * scale).astype(np.float32), name))
+        return name
+
+    def convolution(x, name, channels, out, kernel):
+        inputs = [x, weight(f"{name}w", out, channels, kernel, kernel), weight(f"{name}b", out)]
+        nodes.append(helper.make_node("Conv", inputs, [name], pads=[kernel // 2] * 4))
+        return name
+
+    def apply(kind, inputs, name, **attributes):
+        nodes.append(helper.make_node(kind, inputs, [name], **attributes))
+        return name
+
+    x = apply("Relu", [convolution("planes", "stem", planes, CHANNELS, 3)], "x0")
+    for block in range(BLOCKS):
+        y = apply("Relu", [convolution(x, f"a{block}", CHANNELS, CHANNELS, 3)], f"y{block}")
+        y = convolution(y, f"b{block}", CHANNELS, CHANNELS, 3)
+        x = apply("Relu", [apply("Add", [x, y], f"s{block}")], f"x{block + 1}")
+    area = height * width
+    for head, channels, out in (("logits", 2, rules.num_actions), ("raw", 1, 1)):
+        y = apply("Relu", [convolution(x, f"{head}c", CHANNELS, channels, 1)], f"{head}r")
+        y = apply("Flatten", [y], f"{head}f")
+        apply("Gemm", [y, weight(f"{head}w", out, channels * area), weight(f"{head}b", out)], head, transB=1)
+    apply("Tanh", ["raw"], "value")
+    graph = helper.make_graph(
+        nodes, "benchmark",
+        [helper.make_tensor_value_info("planes", TensorProto.FLOAT, ["n", planes, height, width])],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", None]) for name in ("logits", "value")],
+        weights,
+    )  # fmt: skip
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9).SerializeToString()
+
+
+def session(model: bytes) -> Callable:
+    """The model as a network for the search, on one thread."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    run = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"]).run
+    return lambda planes: run(["logits", "value"], {"planes": planes})
+
+
+def zeros(rules: Rules) -> Callable:
+    """Answers at once that everything is equal."""
+    return lambda planes: (np.zeros((len(planes), rules.num_actions), np.float32), np.zeros(len(planes)))
+
+
+def positions(rules: Rules) -> list[np.ndarray]:
+    """Positions of random play."""
+    rng, found, legal = np.random.default_rng(0), [], np.zeros(rules.num_actions, np.bool_)
+    for plies in PLIES:
+        state = rules.new_state()
+        for _ in range(plies if rules.max_moves > 100 else plies // 6):
+            rules.legal(state, legal)
+            legal[-1] &= rules.max_moves < 100  # no pass in Go
+            rules.play(state, rng.choice(np.flatnonzero(legal)))
+        found.append(state)
+    return found
+
+
+def searching(rules: Rules, judge, config, games: int = 1) -> Callable[[], int]:
+    """A function that makes one search and returns the visits made."""
+    search, starts, turn = Search(rules, judge, config, games=games, capacity=2 * VISITS), positions(rules), 0
+
+    def once() -> int:
+        nonlocal turn
+        search.reset(state=starts[turn % len(starts)])
+        turn += 1
+        return int(search.run(visits=VISITS).visits.sum())
+
+    return once
+
+
+def spiel(name: str) -> Callable[[], int]:
+    """OpenSpiel's MCTSBot in C++ with random rollouts: a function that makes one search."""
+    import pyspiel
+
+    game = pyspiel.load_game(name)
+    evaluator = pyspiel.RandomRolloutEvaluator(1, 0)
+    bot = pyspiel.MCTSBot(game, evaluator, 1.4, VISITS, 1000, False, 0, False)
+
+    def once() -> int:
+        bot.mcts_search(game.new_initial_state())
+        return VISITS
+
+    return once
+
+
+def rate(once: Callable[[], int], seconds: float) -> float:
+    """Visits per second of CPU time."""
+    start, done = time.process_time(), 0
+    while (spent := time.process_time() - start) < seconds:
+        done += once()
+    return done / spent
+
+
+def run(device: Any, seconds: float, rounds: int, race: bool) -> dict[str, Any]:
+    """What `python -m experiments.bench search` prints; search runs on the processor whatever the device."""
+    return measure(min(seconds, 3.0), rounds)
+
+
+def measure(seconds: float = 1.0, rounds: int = 3) -> dict[str, Any]:
+    """The median of `rounds` times `seconds` of CPU time for each contender, in turn, in visits per second."""
+    small, four, go = tictactoe_rules(), connect_four_rules(), go_rules(9)
+    plain = Puct(prove=False)  # a solved root would end the search early
+    runs = {
+        "tic-tac-toe, uniform": searching(small, evaluators.uniform(), plain),
+        "connect four, uniform": searching(four, evaluators.uniform(), plain),
+        "connect four, rollouts": searching(four, evaluators.rollouts(), plain),
+        "go 9x9, uniform": searching(go, evaluators.uniform(), plain),
+        "go 9x9, light playouts": searching(go, evaluators.rollouts(1, playout), plain),
+        "go 9x9, heavy playouts and RAVE": searching(
+            go, evaluators.classical(heavy.heavy_playout, heuristic.heuristic), Rave(prove=False)
+        ),
+        "go 9x9, no network": searching(go, evaluators.network(zeros(go)), plain),
+        "go 9x9, no network, Gumbel": searching(go, evaluators.network(zeros(go)), Gumbel()),
+        f"go 9x9, no network, {GAMES} games": searching(go, evaluators.network(zeros(go)), plain, GAMES),
+    }
+    result: dict[str, Any] = {}
+    if importlib.util.find_spec("onnx") and importlib.util.find_spec("onnxruntime"):
+        network = evaluators.network(session(residual_network(go)))
+        runs["go 9x9, network"] = searching(go, network, plain)
+        runs["go 9x9, network, Gumbel"] = searching(go, network, Gumbel())
+        runs[f"go 9x9, network, {GAMES} games"] = searching(go, network, plain, GAMES)
+    else:
+        result["network"] = "not measured: pip install onnx onnxruntime"
+    if importlib.util.find_spec("pyspiel"):
+        runs["OpenSpiel MCTSBot, tic-tac-toe"] = spiel("tic_tac_toe")
+        runs["OpenSpiel MCTSBot, connect four"] = spiel("connect_four")
+        runs["OpenSpiel MCTSBot, go 9x9"] = spiel("go(board_size=9,komi=7.5)")
+    else:
+        result["OpenSpiel"] = "not measured: pip install open_spiel"
+    rates: dict[str, list[float]] = {name: [] for name in runs}
+    for once in runs.values():
+        once()  # compiles, fills caches
+    for _ in range(rounds):
+        for name, once in runs.items():
+            rates[name].append(rate(once, seconds))
+    for name, values in rates.items():
+        result[f"{name}, visits/s"] = float(statistics.median(values))
+    for name in ("go 9x9, no network", "go 9x9, no network, Gumbel"):
+        result[f"{name}, microseconds per visit"] = 1e6 / result[f"{name}, visits/s"]
+    return result
