@@ -68,7 +68,7 @@ def test_shapes_by_hand():
         return False
 
     matches = 0
-    for _ in range(1500):
+    for _ in range(500):
         around = rng.integers(0, 3, (3, 3))
         if rng.random() < 0.4:
             around[2] = BORDER
@@ -78,7 +78,7 @@ def test_shapes_by_hand():
             expected = wanted(around, mover)
             matches += expected
             assert bool(heavy.PATTERNS[code] & mover) == expected
-    assert matches > 200
+    assert matches > 60
 
 
 def test_neighbourhood_reads_the_board_in_the_tables_order():
