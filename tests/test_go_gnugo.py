@@ -101,7 +101,7 @@ def test_legal_moves_equal_gnugo_in_full(gnugo, superko):
 
 def finished_game(size, rng):
     """A random game to the very end: nothing is left to play but eyes."""
-    game, mask = Game(size, 0.5), np.zeros(size * size + 1, bool)
+    game, mask = Game(size, 0.5, max_moves=2000), np.zeros(size * size + 1, bool)
     while not game.over:
         game.rules.legal(game.state, mask)
         colour = game.turn + 1
