@@ -1,8 +1,9 @@
 """The one memory: a ring of rows on the learner's device, each frame stored once.
 
 Stacks and windows are rebuilt by index when they are read. A window of L rows with stack S needs L + S - 1 frames;
-they are gathered in one read, and the stacks are overlapping views of them, copied only where an episode begins
-inside. One million Atari transitions take 7.06 GB of frames and about 20 bytes a row.
+they are gathered in one read, and the stacks are overlapping views of them; where an episode begins inside, all
+L * S frames are read, those before the beginning from a black one. One million Atari transitions take 7.06 GB of
+frames and about 20 bytes a row.
 """
 
 from __future__ import annotations
@@ -53,7 +54,9 @@ class ReplayBuffer:
         self.running = np.zeros(num_envs, np.int64)  # rows of the running episode that the ring holds
         self.added = 0  # time slots ever added, over all blocks
         self.data: dict[str, Tensor] = {}  # name -> [length, N, ...]
-        self._column("obs", spec.obs_shape, getattr(torch, spec.obs_dtype))
+        # One frame more than the ring holds stays black: what lies before an episode's first frame.
+        self._frames = self._zeros((length * num_envs + 1, *spec.obs_shape), getattr(torch, spec.obs_dtype))
+        self.data["obs"] = self._frames[:-1].unflatten(0, (length, num_envs))
         self._column("action", spec.action_shape, torch.float32 if spec.action_dim else torch.int32)
         for name, dtype in SCALARS.items():
             self._column(name, (), dtype)
@@ -69,11 +72,12 @@ class ReplayBuffer:
         return sum(x.numel() * x.element_size() for x in self.data.values())
 
     def _column(self, name: str, shape: Sequence[int], dtype: torch.dtype) -> None:
-        full = (self.length, self.num_envs, *shape)
+        self.data[name] = self._zeros((self.length, self.num_envs, *shape), dtype)
+
+    def _zeros(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
         if self.device.type == "cpu":  # numpy asks the system for huge pages; the memory is taken when touched
-            self.data[name] = torch.from_numpy(np.zeros(full, str(dtype).removeprefix("torch.")))
-        else:
-            self.data[name] = torch.zeros(full, dtype=dtype, device=self.device)
+            return torch.from_numpy(np.zeros(shape, str(dtype).removeprefix("torch.")))
+        return torch.zeros(shape, dtype=dtype, device=self.device)
 
     def _cut(self) -> None:
         """Plans the segments that a checkpoint writes; once, with the columns of the first row."""
@@ -209,19 +213,19 @@ class ReplayBuffer:
     def _stacks(self, flat: Tensor) -> Tensor:
         """[B, S-1+L] slots -> [B, L, S, *obs_shape], frames from before `first` as zeros."""
         stack = self.spec.stack
-        frames = self._read("obs", flat)  # [B, S-1+L, *obs_shape]
         if stack == 1:
-            return frames.unsqueeze(2)
-        size, step = frames.stride(0), frames.stride(1)
-        shape = (len(frames), self.window, stack, *self.spec.obs_shape)
-        views = frames.as_strided(shape, (size, step, step, *frames.stride()[2:]))  # row (b, l): frames l..l+S-1
+            return self._read("obs", flat).unsqueeze(2)
         first = self._read("first", flat[:, 1:])  # [B, S-2+L]
         if not first.is_cuda and not first.any():
-            return views
+            frames = self._read("obs", flat)  # [B, S-1+L, *obs_shape]
+            size, step = frames.stride(0), frames.stride(1)
+            shape = (len(frames), self.window, stack, *self.spec.obs_shape)
+            return frames.as_strided(shape, (size, step, step, *frames.stride()[2:]))  # row (b, l): frames l..l+S-1
         begun = torch.cat([first[:, :1].new_zeros(len(first), 1), first], 1).cumsum(1)  # [B, S-1+L] starts so far
         begun = begun.unfold(1, stack, 1)  # [B, L, S]
         same = begun == begun[..., -1:]  # no episode began between this frame and the newest
-        return torch.where(same.view(*same.shape, *(1,) * len(self.spec.obs_shape)), views, 0)
+        at = torch.where(same, flat.unfold(1, stack, 1), len(self._frames) - 1)  # [B, L, S]
+        return self._frames.index_select(0, at.flatten()).view(*at.shape, *self.spec.obs_shape)
 
     def _host(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(array).to(self.device)
