@@ -1,4 +1,4 @@
-"""Atari under a named protocol: the emulator's arguments, lost lives, forced FIRE, and one game equal to the vector's."""
+"""Atari under a named protocol: the emulator's arguments, lost lives, forced FIRE, one game equal to the vector's."""
 
 from pathlib import Path
 

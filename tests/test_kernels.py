@@ -8,7 +8,8 @@ from envs.kernels import PACKAGES, drop_stale
 def test_only_kernels_older_than_the_newest_source_of_their_package_go(tmp_path):
     for package in PACKAGES[:2]:
         (tmp_path / package / "__pycache__").mkdir(parents=True)
-        for name, when in (("a.py", 100), ("b.py", 200), ("__pycache__/a.old.nbi", 150), ("__pycache__/b.new.nbi", 250)):
+        files = {"a.py": 100, "b.py": 200, "__pycache__/a.old.nbi": 150, "__pycache__/b.new.nbi": 250}
+        for name, when in files.items():
             path = tmp_path / package / name
             path.write_text("")
             os.utime(path, (when, when))
