@@ -94,7 +94,7 @@ def _picture(value: Any, large: bool, options: Options) -> np.ndarray:
 def _one(id: str, options: Options, render_mode: str | None = None) -> Presented:
     try:
         env = gymnasium.make(id, render_mode=render_mode)
-    except gymnasium.error.Error as fault:
+    except (gymnasium.error.Error, ImportError) as fault:
         raise ValueError(f"gym:{id}: {fault}") from fault
     return Presented(env, f"gym:{id}", options)
 

@@ -116,7 +116,8 @@ def check_kin(run: Run, meta: dict[str, Any], spec: Spec) -> None:
 
 def check_fields(kind: type, values: dict[str, Any]) -> None:
     """Raises ValueError, by name, for what is no field of a configuration or of another type."""
-    known = {f.name: f.type for f in dataclasses.fields(kind)}
+    # A module with postponed annotations tells types by name, another the types themselves.
+    known = {f.name: getattr(f.type, "__name__", f.type) for f in dataclasses.fields(kind)}
     if unknown := sorted(values.keys() - known.keys()):
         raise ValueError(f"{', '.join(unknown)}: no such field of {kind.__module__}.{kind.__name__}")
     for name, value in values.items():

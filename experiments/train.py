@@ -198,7 +198,8 @@ def _recipe(game: str, code: str, name: str | None, agent: str | None, file: str
         base = known.get("default", Recipe(agent=agent, note=""))
         note = "the agent's own defaults; there is no recipe for it here"
         return dataclasses.replace(base, agent=agent, config={}, note=note), "default"
-    return known["default"], "default"
+    plain = Recipe(agent="ppo", note="the agent's own defaults; there is no recipe for this game yet")
+    return known.get("default", plain), "default"
 
 
 class Stop:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import envs
 from agents.core import checkpoint
 from experiments import cli, evaluate, train, watch
 
@@ -248,3 +249,11 @@ def test_the_console_script_and_the_module_are_the_same_program(tmp_path):
         assert all(name in shown for name in ("train", "watch", "evaluate", "bench", "play"))
         wrong = subprocess.run([*command, "trian"], capture_output=True, text=True, cwd=ROOT)
         assert wrong.returncode == 2 and "did you mean train" in wrong.stderr
+
+
+@pytest.mark.parametrize("game", sorted(envs.GAMES))
+def test_each_of_our_games_trains_and_is_scored(game, tmp_path, capsys):
+    argv = [game, "--agent", "ppo", "--steps", "64", "--num-envs", "4", "--rollout", "8", "--encoder", "small"]
+    argv += ["--hidden", "16", "--eval-episodes", "0", "--video", "no", "--runs", str(tmp_path)]
+    argv = [a for a in argv if game != "go" or a not in ("--encoder", "small")]
+    assert program(train.main, argv, capsys)[0] == 0
