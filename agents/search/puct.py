@@ -8,6 +8,10 @@ First play urgency: an action never tried counts as the node's mean so far minus
 `fpu_reduction * sqrt(sum of the priors of the tried actions)` (Leela Zero's and KataGo's rule), not below -1. The mean
 is in the same view as Q, that of the side to move at the node. Ties go to the smallest action.
 
+Transpositions: nodes of equal key and ply are one node, whose value its parents read (a graph, as in KataGo). Sound
+only where the rules' key tells the whole future: exact for tic-tac-toe, Connect Four and Go under simple ko; under
+superko now and then a ban is missed or kept, so a move that is illegal on the path at hand may be looked at.
+
 Bounds: where an action's child is solved its exact value replaces Q, and an action that provably cannot beat another
 one's proven value is not descended into.
 """

@@ -22,7 +22,7 @@ from agents.search.simulate import GUMBEL, PUCT, RAVE, Settings, absorb, begin, 
 from agents.search.tree import NEW, OPEN, PER_EDGE, PER_NODE, RAVE_EDGE, TERMINAL, link_tree, new_tree, reroot
 
 CHUNK_SECONDS = 0.005  # compiled search looks at the clock about this often
-NO_LIMIT = 1 << 40
+NO_LIMIT = 2**31 - 2  # visits are int32
 
 
 class Result(NamedTuple):
@@ -132,7 +132,8 @@ class Search:
     ) -> Result:  # fmt: skip
         """Searches until each root has its visits, the time is over, `stop()` is true, or all roots are solved.
 
-        visits: per game, or one number for all. Those of a kept subtree count; but Gumbel counts new simulations
+        `stop` is asked every few milliseconds, or after every call of the network; it may call `result` and
+        `variation`. visits: per game, or one number for all. Those of a kept subtree count; but Gumbel counts new simulations
         and needs the number beforehand, because sequential halving plans with it.
         """
         self.stop()
@@ -250,8 +251,11 @@ class Search:
         return line
 
     def ponder(self) -> None:
-        """Searches on in a thread until the next call of any other method that reads or moves the trees, or until
-        a tree is full. The compiled part runs without Python's lock."""
+        """Searches on in a thread until a tree is full or `stop`, `run`, `advance`, `reset` or `state_dict` is called.
+
+        The compiled part runs without Python's lock. `result` and `variation` may be called meanwhile: they read the
+        trees as they stand, in the middle of a descent perhaps.
+        """
         self.stop()
         if isinstance(self.config, Gumbel):
             raise ValueError("Gumbel search cannot ponder: sequential halving needs the number of visits beforehand")

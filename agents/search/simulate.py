@@ -114,7 +114,8 @@ def new_leaves(games: int, leaves: int, depth: int, planes: int, num_actions: in
         root_prior=(games, num_actions), noise=(games, num_actions), baseline=(games, num_actions), halving=games,
         done=games,
     )  # fmt: skip
-    return Leaves(**{name: np.zeros(shapes[name], kind.rstrip("ean")) for name, (kind, _) in _ARRAYS.items()})
+    dtypes = {name: "bool" if kind == "boolean" else kind for name, (kind, _) in _ARRAYS.items()}  # numpy's names
+    return Leaves(**{name: np.zeros(shapes[name], dtypes[name]) for name in Leaves._fields})
 
 
 @njit(WORK(*[kind for _, kind in FIELDS]), cache=True)
