@@ -72,7 +72,7 @@ def nim_key(state):
 def nim(extra: int) -> Rules:
     return Rules(
         "nim", 3, 4, (1, 1, 1), nim_reset, nim_legal, nim_play_noting_who, nim_outcome, nim_to_move, nim_features,
-        nim_key, 9, (0, 0, extra),
+        nim_key, 13, (0, 0, extra),
     )  # fmt: skip
 
 

@@ -132,9 +132,9 @@ class Search:
     ) -> Result:  # fmt: skip
         """Searches until each root has its visits, the time is over, `stop()` is true, or all roots are solved.
 
-        `stop` is asked every few milliseconds, or after every call of the network; it may call `result` and
-        `variation`. visits: per game, or one number for all. Those of a kept subtree count; but Gumbel counts new simulations
-        and needs the number beforehand, because sequential halving plans with it.
+        visits: per game, or one number for all. Those of a kept subtree count; but Gumbel counts new simulations and
+        needs the number beforehand, because sequential halving plans with it. `stop` is asked every few milliseconds,
+        or after every call of the network, and may call `result` and `variation`.
         """
         self.stop()
         if visits is None and seconds is None and stop is None:

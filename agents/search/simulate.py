@@ -165,7 +165,7 @@ def _descend(game, tree, work, schedules, b, k, state):
             value = tree.lower[b, node]
             tree.value_sum[b, node] += value
             break
-        if tree.status[b, node] == IN_FLIGHT:
+        if tree.status[b, node] == IN_FLIGHT or length == len(nodes):  # rules that break their max_moves stop here
             work.path_length[b, k] = length
             return np.int32(-2), np.int64(0), np.nan
         if settings.algorithm == RAVE:
