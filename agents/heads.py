@@ -38,7 +38,8 @@ class Categorical(nn.Module):
 
     def sample(self, logp: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Log probabilities [B, A] -> (action int64 [B], its log probability [B])."""
-        action = torch.multinomial(logp.exp(), 1, generator=generator)
+        # Weights that have just diverged still act: the next loss is not finite and is reported by name.
+        action = torch.multinomial(logp.exp().nan_to_num(nan=1.0), 1, generator=generator)
         return action.squeeze(1), logp.gather(1, action).squeeze(1)
 
     def mode(self, logp: Tensor) -> Tensor:
@@ -69,7 +70,7 @@ class Gaussian(nn.Module):
 
     def sample(self, params: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         noise = torch.randn(params.shape[:-1], generator=generator, device=params.device)
-        action = params[..., 0] + params[..., 1].exp() * noise
+        action = (params[..., 0] + params[..., 1].exp() * noise).nan_to_num()  # see Categorical
         return action, self.logp(params, action)
 
     def mode(self, params: Tensor) -> Tensor:

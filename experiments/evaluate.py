@@ -41,6 +41,8 @@ class Command:
     runs: Path = Path("runs")  # where run folders are
 
     def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**31:
+            raise ValueError(f"--seed {self.seed}: must lie in 0..2147483647")
         if self.episodes < 1:
             raise ValueError(f"--episodes {self.episodes}: must be at least 1")
 
@@ -121,7 +123,7 @@ def main() -> None:
     with cli.edge():
         with cli.refusing():
             command = tyro.cli(Command, description=__doc__, prog="evaluate")
-        run = Run.find(command.runs, command.run)
+        run = lab.find_run(command.runs, command.run)
         with cli.refusing():
             result = evaluate(
                 run,

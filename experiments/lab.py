@@ -23,7 +23,7 @@ from agents.core import device as devices
 from agents.core.loop import Clock, Loop
 from agents.core.replay import ReplayBuffer
 from agents.core.rows import Agent, Spec
-from agents.core.run import Run, RunError
+from agents.core.run import Run, RunError, safe
 from agents.core.stream import Stream
 
 
@@ -87,6 +87,20 @@ def build_agent(config: dict[str, Any], spec: Spec, clock: Clock, device: torch.
     code = module(config["agent"])
     check_fields(code.Config, config["agent_config"])
     return code.build(code.Config(**config["agent_config"]), spec, clock, device, config["seed"], config["num_envs"])
+
+
+def find_run(root: Path, what: str) -> Run:
+    """`Run.find`, for games by any of their names too: ``gym:CartPole-v1`` lies in gym-CartPole-v1."""
+    try:
+        return Run.find(root, what)
+    except RunError as fault:
+        try:
+            folder = safe(envs.canonical(what))
+        except envs.UnknownGame:
+            raise fault from None
+        if folder == what or not (root / folder).is_dir():
+            raise
+        return Run.find(root, folder)
 
 
 def load_player(run: Run, spec: Spec, device: torch.device, step: int | None = None) -> tuple[Agent, int]:

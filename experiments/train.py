@@ -90,7 +90,7 @@ def parse(argv: Sequence[str]) -> Resume | tuple[Command, dict[str, Any], dict[s
     """Options -> what to resume, or (command, agent's configuration, game's options)."""
     if any(a == "--resume" or a.startswith("--resume=") for a in argv):
         return tyro.cli(Resume, args=argv, prog="train")
-    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    first = argparse.ArgumentParser(prog="train", add_help=False, allow_abbrev=False)
     for name in ("--agent", "--recipe", "--config"):
         first.add_argument(name)
     known, _ = first.parse_known_args([a for a in argv if a not in ("-h", "--help")])
@@ -278,7 +278,7 @@ def _take_weights(parts: lab.Lab, runs: Path, init: str | None) -> None:
     """The weights of the run `init`, where one is named."""
     if init is None:
         return
-    weights, _ = checkpoint.load(Run.find(runs, init).checkpoints, None, {"agent"})
+    weights, _ = checkpoint.load(lab.find_run(runs, init).checkpoints, None, {"agent"})
     try:
         parts.agent.load_weights(weights["agent"])
     except (KeyError, RuntimeError) as fault:
@@ -287,7 +287,7 @@ def _take_weights(parts: lab.Lab, runs: Path, init: str | None) -> None:
 
 def resume(command: Resume) -> int:
     """Goes on from the newest checkpoint that is whole; from the beginning where none was written yet."""
-    run = Run.find(command.runs, command.resume)
+    run = lab.find_run(command.runs, command.resume)
     if command.game is not None and envs.canonical(command.game) != run.config["game"]:
         raise cli.UserError(f"{run.path} is a run of {run.config['game']}, not of {command.game}")
     if command.steps is not None:

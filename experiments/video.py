@@ -14,12 +14,17 @@ GIF_FPS = 20.0  # at most; browsers slow faster ones down
 class Video:
     """A context manager: ``with Video(path, fps) as video: video.write(picture)``; pictures uint8 [H, W, 3].
 
-    The suffix of `path` decides: .mp4 or .gif. Raises ValueError for another.
+    The suffix of `path` decides: .mp4 or .gif. Raises ValueError for another, and where no file can be written.
     """
 
     def __init__(self, path: Path, fps: float):
         if path.suffix not in (".mp4", ".gif"):
             raise ValueError(f"--video {path}: must end in .mp4 or .gif")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.open("wb").close()  # before anything is played; ffmpeg would only tell of a broken pipe
+        except OSError as fault:
+            raise ValueError(f"--video {path}: {fault.strerror}") from None
         self.path, self.fps, self.frames = path, fps, 0
         self._writer: Any = None
         self._stills: list[Any] = []  # of a GIF, already reduced to few colours

@@ -45,11 +45,13 @@ class Command:
     runs: Path = Path("runs")  # where run folders are
 
     def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**31:
+            raise ValueError(f"--seed {self.seed}: must lie in 0..2147483647")
         if self.episodes is not None and self.episodes < 1:
             raise ValueError(f"--episodes {self.episodes}: must be at least 1")
-        if self.seconds is not None and self.seconds <= 0:
+        if self.seconds is not None and not 0 < self.seconds < float("inf"):
             raise ValueError(f"--seconds {self.seconds}: must be above 0")
-        if self.speed < 0:
+        if not 0 <= self.speed < float("inf"):
             raise ValueError(f"--speed {self.speed}: must be at least 0")
 
 
@@ -126,7 +128,6 @@ def record(run: Run | None, path: Path, *, game: str | None = None, episodes: in
            **options: Any) -> Player:  # fmt: skip
     """Writes a video; returns the player with its scores."""
     player = Player(run, game or run.config["game"], seed=options.pop("seed", 1), **options)
-    path.parent.mkdir(parents=True, exist_ok=True)
     shown = time.perf_counter()
     with Video(path, player.fps) as video:
         for picture in player.pictures(episodes, seconds):
@@ -175,10 +176,10 @@ def main() -> None:
             command = tyro.cli(Command, description=__doc__, prog="watch")
         torch.set_num_threads(1)
         try:
-            run = Run.find(command.runs, command.what)
+            run = lab.find_run(command.runs, command.what)
             game = run.config["game"]
         except RunError as fault:
-            if Path(command.what).exists() or "/" in command.what.removeprefix("gym:").split("/", 1)[0]:
+            if Path(command.what).exists():
                 raise
             game, run = envs.canonical(command.what), None
             print(f"{game} has no run yet ({fault}): the random agent plays")

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 import envs
+from agents import AGENTS
 from agents.core import checkpoint
-from experiments import cli, evaluate, train, watch
+from experiments import cli, evaluate, lab, train, watch
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -71,6 +72,19 @@ MISTAKES = [
     (["gym:CartPole-v1", "--init", "nowhere"], "neither a run nor a game"),
     (["--resume", "nowhere"], "neither a run nor a game"),
     (["gym:CartPole-v1", "--agent", "dqn", "--noisy", "True"], "--noisy and --epsilon"),
+    (["--hidden", "8", "breakot"], "did you mean breakout"),
+    (["--steps", "8"], "which game"),
+    (["gym:"], "Malformed"),
+    (["gym:no_such_package:Thing-v0"], "No module named 'no_such_package'"),
+    (["gym:CartPole-v1", "--minutes", "inf"], "--minutes inf"),
+    (["gym:CartPole-v1", "--seed", "-1"], "--seed -1"),
+    (["gym:CartPole-v1", "--lr", "nan"], "--lr nan: must be above 0"),
+    (["gym:CartPole-v1", "--hidden", "0"], "--hidden 0: must be at least 1"),
+    (["gym:CartPole-v1", "--frame-stack", "-1"], "--frame-stack -1"),
+    (["gym:CartPole-v1", "--precision", "fp16"], "--precision fp16: choose"),
+    (["gym:CartPole-v1", "--agent"], "--agent: expected one argument"),
+    (["gym:CartPole-v1", "--agent", "dqn", "--replay", "1000000000000"], "not enough memory"),
+    (["gym:CartPole-v1", "--steps", "8", "--runs", "/dev/null/runs"], "--runs /dev/null/runs"),
 ]
 
 
@@ -91,7 +105,6 @@ def test_help_shows_every_field_with_its_default(capsys):
     code, out, _ = program(train.main, ["breakout", "--agent", "dqn", "--help"], capsys)
     assert code == 0
     from agents import dqn
-    from experiments import lab
 
     for field in lab.fields(dqn.Config) | lab.fields(train.Command) - {"game"} | {"protocol"}:
         assert f"--{field.replace('_', '-')}" in out
@@ -158,6 +171,77 @@ def test_watch_without_a_run_says_that_the_random_agent_plays(tmp_path, capsys, 
     assert code == 2 and "must end in .mp4 or .gif" in err
 
 
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["breakot"], "did you mean breakout"),
+        (["gym:CartPole-v1", "--seconds", "nan"], "--seconds nan"),
+        (["gym:CartPole-v1", "--seconds", "inf"], "--seconds inf"),
+        (["gym:CartPole-v1", "--episodes", "0"], "--episodes 0"),
+        (["gym:CartPole-v1", "--speed", "nan", "--seconds", "0.1"], "--speed nan"),
+        (["gym:CartPole-v1", "--seed", "-1", "--seconds", "0.1"], "--seed -1"),
+        (["gym:CartPole-v1", "--policy", "best", "--seconds", "0.1"], "must be greedy, sampled"),
+        (["gym:CartPole-v1", "--video", "/dev/null/x.mp4", "--seconds", "0.1"], "--video /dev/null/x.mp4"),
+    ],
+)
+def test_mistakes_in_watch(argv, message, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    argv = [*argv, "--video", "x.mp4"] if "--video" not in argv else argv
+    code, out, err = program(watch.main, argv, capsys, monkeypatch)
+    assert code == 2 and message in err and "Traceback" not in err
+
+
+def test_an_atari_video_has_every_emulated_frame(tmp_path, capsys, monkeypatch):
+    import imageio_ffmpeg
+
+    path = tmp_path / "deeper" / "out.mp4"
+    argv = ["breakout", "--video", str(path), "--seconds", "1.25", "--runs", str(tmp_path)]
+    assert program(watch.main, argv, capsys, monkeypatch)[0] == 0
+    frames, seconds = imageio_ffmpeg.count_frames_and_secs(str(path))
+    assert frames == 75 and seconds == pytest.approx(1.25, abs=0.02)  # 60 per second, as the console
+
+
+def test_the_newest_run_of_a_game_is_found_by_any_name(trained, capsys, monkeypatch):
+    for name in ("gym:CartPole-v1", "gym-CartPole-v1", "gym-CartPole-v1/ppo", str(trained)):
+        argv = [name, "--episodes", "1", "--json", "--runs", str(trained.parents[2])]
+        code, out, err = program(evaluate.main, argv, capsys, monkeypatch)
+        assert code == 0 and json.loads(out)["run"] == str(trained), err
+
+
+def test_a_damaged_checkpoint_is_told_of_beside_the_json(trained, tmp_path, capsys, monkeypatch):
+    copy = tmp_path / "copy"
+    shutil.copytree(trained, copy)
+    older, newer = checkpoint.steps(copy / "checkpoints")
+    file = copy / "checkpoints" / f"{newer:012d}" / "agent.safetensors"
+    file.write_bytes(file.read_bytes()[:-1])
+    code, out, err = program(evaluate.main, [str(copy), "--episodes", "1", "--json"], capsys, monkeypatch)
+    assert code == 0 and json.loads(out)["step"] == older and out.count("\n") == 1
+    assert f"checkpoint {newer} is damaged" in err
+
+
+def test_a_run_folder_whose_parts_do_not_belong_together_is_refused(trained, tmp_path, capsys, monkeypatch):
+    """Checkpoints of another game, of another network, a configuration of another version: told apart, not mixed."""
+    copy = tmp_path / "copy"
+    shutil.copytree(trained, copy)
+    config = json.loads((copy / "config.json").read_text())
+    other = {"game": "gym:Acrobot-v1", "env": config["env"]}
+    bigger = {"agent_config": {**config["agent_config"], "hidden": 32}}
+    renamed = {"agent_config": {**config["agent_config"], "layers": 3}}
+    odd = {"agent_config": {**config["agent_config"], "lr": "fast"}}
+    for change, message in (
+        (other, "its checkpoint is of gym:CartPole-v1"),
+        (bigger, "was made by another version of the lab"),
+        (renamed, "layers: no such field"),
+        (odd, "lr of agents.policy_gradient.Config must be float, not 'fast'"),
+    ):
+        (copy / "config.json").write_text(json.dumps({**config, **change}))
+        for main, argv in ((train.main, ["--resume", str(copy)]), (evaluate.main, [str(copy)])):
+            patch = None if main is train.main else monkeypatch
+            code, _, err = program(main, argv, capsys, patch)
+            assert code == 2 and message in err and "Traceback" not in err, err
+        assert len(checkpoint.steps(copy / "checkpoints")) == 2
+
+
 def test_resume_of_another_game_or_format_is_refused(trained, tmp_path, capsys):
     code, _, err = program(train.main, ["gym:Acrobot-v1", "--resume", str(trained)], capsys)
     assert code == 2 and "is a run of gym:CartPole-v1" in err
@@ -181,13 +265,22 @@ def test_weights_of_another_run_start_a_new_one_if_they_fit(trained, tmp_path, c
     assert code == 2 and "does not fit" in err
 
 
-def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(tmp_path, capsys):
-    argv = ["gym:CartPole-v1", "--steps", "4000", "--num-envs", "4", "--rollout", "16", "--checkpoint-every", "200"]
+DIVERGING = [("gym:CartPole-v1", a) for a in AGENTS if a != "random"]
+DIVERGING += [("gym:Pendulum-v1", a) for a in ("ppo", "a2c", "reinforce")]  # continuous actions
+
+
+@pytest.mark.parametrize(("game", "agent"), DIVERGING)
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(game, agent, tmp_path, capsys):
+    argv = [game, "--agent", agent, "--steps", "3000", "--num-envs", "4", "--checkpoint-every", "100"]
     argv += ["--lr", "1e30", "--lr-end", "1", "--max-grad-norm", "1e30", "--runs", str(tmp_path), "--video", "no"]
+    small = {"hidden": 8, "rollout": 8, "warmup": 150, "replay": 600}
+    known = lab.fields(lab.module(agent).Config)
+    argv += [x for k, v in small.items() if k in known for x in (f"--{k}", str(v))]
     code, _, err = program(train.main, argv, capsys)
     assert code == 2 and "is not finite at update" in err and "loss" in err and "Traceback" not in err
     run = next(tmp_path.rglob("config.json")).parent
     kept = checkpoint.steps(run / "checkpoints")
+    assert f"the checkpoint of step {kept[-1]} is kept" in err if kept else "there was no checkpoint yet" in err
     if kept:  # whatever was saved is finite
         parts, _ = checkpoint.load(run / "checkpoints")
         assert all(v.isfinite().all() for v in parts["agent"]["network"].values())
@@ -232,6 +325,24 @@ def test_a_run_trains_from_its_own_configuration_file(trained, tmp_path, capsys)
     damaged.write_text('{"agent_config": {"lerning_rate": 1}}')
     code, _, err = program(train.main, ["gym:CartPole-v1", "--config", str(damaged)], capsys)
     assert code == 2 and "lerning_rate: no such field" in err
+    for content, message in (
+        ("[]", "must hold one JSON object"),
+        ('{"agent_config": 5}', "agent_config must be of type dict, not 5"),
+        ('{"agent_config": {"lr": "fast"}}', "must be float, not 'fast'"),
+        ('{"agent_config": {"lr": -1}}', "--lr -1"),
+        ('{"agent": 3}', "agent must be of type str"),
+        ('{"agent": "pp"}', "did you mean ppo"),
+        ('{"steps": "many"}', "steps must be of type int, not 'many'"),
+        ('{"steps": -4}', "--steps -4: must be above 0"),
+        ('{"num_envs": -4}', "--num-envs -4: must be above 0"),
+        ('{"game": "pong"}', "is of the game pong"),
+        ('{"env": {"size": true}}', "must be int, not True"),
+        ("\x00\xff", "damaged.json"),
+    ):
+        damaged.write_text(content, encoding="latin-1")
+        code, _, err = program(train.main, ["gym:CartPole-v1", "--config", str(damaged)], capsys)
+        assert code == 2 and message in err and "Traceback" not in err, (content, err)
+    assert len(list(tmp_path.rglob("config.json"))) == 1
 
 
 def test_edge_lets_our_own_faults_through():
