@@ -1,0 +1,176 @@
+"""One page and the browsers that have it open: pictures and states of which only the newest counts, and messages.
+
+A browser that is slow gets fewer pictures, never older ones: after each delivery the server waits until the page has
+drawn it and says `ready`, and then sends what is newest at that moment. Nothing is queued but `send`'s messages, and
+of those at most MAILBOX, so that memory stays constant.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from aiohttp import WSMsgType, web
+
+from experiments.web.pictures import encode
+
+MAILBOX = 256  # messages that wait for one browser; one that reads none for so long is let go
+LONGEST = 2**16  # bytes of a message from a browser
+
+Message = dict[str, Any]
+
+
+class Client:
+    """One browser that has the page open."""
+
+    def __init__(self, page: Page, socket: web.WebSocketResponse):
+        self.page, self.socket = page, socket
+        self.ready = True  # has it drawn what was delivered?
+        self.seen: dict[str, int] = {}  # state or picture -> number of the newest that it got
+        self.letters: deque[Message] = deque()
+        self.wake = asyncio.Event()
+
+    def send(self, message: Message) -> None:
+        """Sends a message to this browser alone; from any thread."""
+        self.page.call(self._put, message)
+
+    def _put(self, message: Message) -> None:
+        self.letters.append(message)
+        self.wake.set()
+
+    async def deliver(self) -> None:
+        """Sends whatever there is, as long as the browser is there."""
+        while not self.socket.closed:
+            await self.wake.wait()
+            self.wake.clear()
+            if len(self.letters) > MAILBOX:
+                await self.socket.close(code=1008, message=b"too many unread messages")
+                return
+            while self.letters:
+                await self.socket.send_str(json.dumps(self.letters.popleft()))
+            if self.ready:
+                await self._newest()
+
+    async def _newest(self) -> None:
+        """One delivery: every state and picture that is newer than what the browser has."""
+        fresh = [item for item in list(self.page.items.values()) if item.number > self.seen.get(item.key, 0)]
+        if not fresh:
+            return
+        self.ready = False
+        for item in fresh:
+            self.seen[item.key] = item.number
+            data = await item.encoded()
+            await (self.socket.send_bytes(data) if isinstance(data, bytes) else self.socket.send_str(data))
+        await self.socket.send_str('{"type": "end"}')
+
+
+class Item:
+    """The newest state or picture of one name. It is encoded at most once, and only if a browser wants it."""
+
+    def __init__(self, key: str, number: int, content: Any, at: float):
+        self.key, self.number, self.content, self.at = key, number, content, at
+        self._task: asyncio.Future | None = None
+
+    def encoded(self) -> asyncio.Future:
+        if self._task is None:
+            self._task = asyncio.get_running_loop().run_in_executor(None, self._encode)
+        return self._task
+
+    def _encode(self) -> str | bytes:
+        kind, _, name = self.key.partition(" ")
+        if kind == "state":
+            return json.dumps({"type": "state", "name": name, "at": self.at, "state": self.content})
+        data, media = encode(self.content)
+        about = json.dumps({"name": name, "at": self.at, "number": self.number, "media": media}).encode()
+        return len(about).to_bytes(4, "big") + about + data
+
+
+class Page:
+    """A page as the rest of the program sees it; every method may be called from any thread. See `Server.add_page`."""
+
+    def __init__(
+        self, name: str, folder: Path, title: str, on_message: Callable[[Client, Message], None],
+        on_open: Callable[[Client], None], on_get: Callable[[str, Mapping[str, str]], tuple[bytes, str] | None],
+    ):  # fmt: skip
+        self.name, self.folder, self.title = name, folder, title
+        self.on_message, self.on_open, self.on_get = on_message, on_open, on_get
+        self.clients: set[Client] = set()
+        self.items: dict[str, Item] = {}
+        self.loop: asyncio.AbstractEventLoop | None = None  # the server's, once it has started
+        self._waking, self._lock, self._number = False, threading.Lock(), 0
+
+    @property
+    def watchers(self) -> int:
+        """How many browsers have the page open."""
+        return len(self.clients)
+
+    def publish(
+        self, pictures: Mapping[str, np.ndarray] | None = None, states: Mapping[str, Any] | None = None
+    ) -> None:
+        """Shows the newest pictures (uint8 [H, W, 3] or [H, W], not to be changed afterwards) and states (JSON).
+
+        They reach a browser together; of what comes faster than it draws, it gets the newest alone.
+        """
+        at = time.time()
+        with self._lock:
+            for kind, group in (("picture", pictures), ("state", states)):
+                for name, content in (group or {}).items():
+                    self._number += 1
+                    self.items[f"{kind} {name}"] = Item(f"{kind} {name}", self._number, content, at)
+            if self._waking:
+                return
+            self._waking = True
+        self.call(self._wake_all)
+
+    def send(self, message: Message) -> None:
+        """Sends a message to every browser, in order."""
+        self.call(lambda: [client._put(message) for client in self.clients])
+
+    def call(self, function: Callable[..., Any], *arguments: Any) -> None:
+        """Runs a function in the server's thread; before it starts and after it has stopped: not at all."""
+        if self.loop is not None and not self.loop.is_closed():
+            self.loop.call_soon_threadsafe(function, *arguments)
+
+    def _wake_all(self) -> None:
+        with self._lock:
+            self._waking = False
+        for client in self.clients:
+            client.wake.set()
+
+    async def talk(self, socket: web.WebSocketResponse) -> None:
+        """Serves one browser until it leaves."""
+        client = Client(self, socket)
+        self.clients.add(client)
+        self.on_open(client)
+        client.wake.set()
+        delivery = asyncio.create_task(client.deliver())
+        try:
+            async for frame in socket:
+                if frame.type == WSMsgType.TEXT:
+                    self._hear(client, frame.data)
+        finally:
+            self.clients.discard(client)
+            delivery.cancel()
+            await asyncio.gather(delivery, return_exceptions=True)  # the socket may have broken under it
+
+    def _hear(self, client: Client, text: str) -> None:
+        try:
+            message = json.loads(text)
+        except ValueError:
+            message = None
+        if not isinstance(message, dict) or not isinstance(message.get("type"), str):
+            client._put({"type": "error", "message": "a message must be a JSON object with a type"})
+        elif message["type"] == "ready":
+            client.ready = True
+            client.wake.set()
+        elif message["type"] == "ping":  # for the difference of the clocks
+            client._put({"type": "pong", "sent": message.get("sent"), "now": time.time()})
+        else:
+            self.on_message(client, message)

@@ -1,0 +1,92 @@
+// The browser's half of experiments/web/page.py: draws the newest pictures and states, and says when it is ready for more.
+//
+//   const link = connect({
+//     pictures: { main: canvas },              // name -> canvas, which takes the picture's size
+//     onState: { now: (state) => ... },        // name -> function
+//     onMessage: (message) => ...,             // everything else that the server sends
+//     onLink: (isOpen) => ...,                 // the connection came or went
+//   });
+//   link.send({ type: "pause" });
+//   link.figures                               // age of the shown picture in ms, pictures drawn, and so on
+
+const clock = () => (performance.timeOrigin + performance.now()) / 1000; // seconds since 1970
+
+export function connect({ pictures = {}, onState = {}, onMessage = () => {}, onLink = () => {} }) {
+  const figures = { drawn: 0, age: 0, ages: [], offset: 0, open: false };
+  let socket = null;
+  let wait = 500; // ms until the next attempt to connect
+  let work = Promise.resolve(); // what arrived is worked off in order
+  let trip = Infinity; // the shortest round trip tells the difference of the clocks best
+
+  const send = (message) => {
+    if (socket && socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify(message));
+  };
+
+  function draw(name, canvas, image, at) {
+    if (canvas.width !== image.width || canvas.height !== image.height) {
+      canvas.width = image.width;
+      canvas.height = image.height;
+    }
+    canvas.getContext("2d").drawImage(image, 0, 0);
+    image.close();
+    if (name !== Object.keys(pictures)[0]) return;
+    figures.drawn += 1;
+    figures.age = (clock() + figures.offset - at) * 1000;
+    figures.ages.push(figures.age);
+    if (figures.ages.length > 600) figures.ages.shift();
+  }
+
+  async function take(data) {
+    if (typeof data !== "string") {
+      const length = new DataView(data).getUint32(0);
+      const about = JSON.parse(new TextDecoder().decode(new Uint8Array(data, 4, length)));
+      const canvas = pictures[about.name];
+      if (!canvas) return;
+      draw(about.name, canvas, await createImageBitmap(new Blob([new Uint8Array(data, 4 + length)], { type: about.media })), about.at);
+      return;
+    }
+    const message = JSON.parse(data);
+    if (message.type === "state") onState[message.name]?.(message.state);
+    else if (message.type === "pong") {
+      const now = clock();
+      if (now - message.sent <= trip) {
+        trip = now - message.sent;
+        figures.offset = message.now - (message.sent + now) / 2;
+      }
+    } else if (message.type === "end") ready();
+    else onMessage(message);
+  }
+
+  // A page that nobody sees asks for nothing.
+  function ready() {
+    if (document.hidden) document.addEventListener("visibilitychange", ready, { once: true });
+    else send({ type: "ready" });
+  }
+
+  function open() {
+    const address = new URL("ws", location.href);
+    address.protocol = address.protocol.replace("http", "ws");
+    socket = new WebSocket(address);
+    socket.binaryType = "arraybuffer";
+    socket.onopen = () => {
+      wait = 500;
+      trip = Infinity;
+      figures.open = true;
+      send({ type: "ping", sent: clock() });
+      onLink(true);
+    };
+    socket.onmessage = ({ data }) => {
+      work = work.then(() => take(data)).catch((fault) => console.error(fault));
+    };
+    socket.onclose = () => {
+      figures.open = false;
+      onLink(false);
+      setTimeout(open, wait);
+      wait = Math.min(2 * wait, 5000);
+    };
+  }
+
+  open();
+  setInterval(() => send({ type: "ping", sent: clock() }), 5000);
+  return { send, figures };
+}
