@@ -7,14 +7,19 @@ import errno
 import sys
 from collections.abc import Iterator
 
-from safetensors import SafetensorError
-
-from agents.core.checkpoint import CheckpointError
-from agents.core.run import RunError
 from envs import UnknownGame
 
 # Faults of the place that is written to, not of the program.
 DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR}
+
+
+# Faults of modules that only some programs load (with torch): nothing can have raised one that is not loaded.
+SENTENCES = (("agents.core.run", "RunError"), ("agents.core.checkpoint", "CheckpointError"))
+
+
+def loaded(*names: tuple[str, str]) -> tuple[type[Exception], ...]:
+    """The classes (module, name) of those modules that are loaded."""
+    return tuple(getattr(sys.modules[module], name) for module, name in names if module in sys.modules)
 
 
 class UserError(Exception):
@@ -35,7 +40,7 @@ def edge() -> Iterator[None]:
     """Around a whole program."""
     try:
         yield
-    except (UserError, RunError, UnknownGame, CheckpointError) as fault:
+    except (UserError, UnknownGame, *loaded(*SENTENCES)) as fault:
         fail(str(fault))
     except BrokenPipeError:  # the reader has gone, as with `| head`
         sys.stdout = None
@@ -45,7 +50,7 @@ def edge() -> Iterator[None]:
         sys.exit(130)
     except MemoryError as fault:
         fail(f"not enough memory: {fault}")
-    except SafetensorError as fault:  # what `load` does not catch: the disk while writing
+    except loaded(("safetensors", "SafetensorError")) as fault:  # what `load` does not catch: the disk while writing
         fail(f"a checkpoint could not be written: {fault}")
     except OSError as fault:
         if fault.errno not in DISK:
