@@ -19,7 +19,7 @@ HEAVY = DEVICES | {"torch", "numpy", "numba", "gymnasium", "tensorboard", "stabl
 SHARED = {"heads", "losses", "optimizers", "ranges"}  # modules of `agents` that algorithms may share
 CORE = {"rows", "returns", "device", "samplers"}  # what an algorithm may take of the core, beside ...
 PACES = {"Ratio", "Every"}  # ... these two names of its loop
-TORCH_FREE = {"drive", "gtp", "data", "record", "web"}  # programs
+TORCH_FREE = {"drive", "gtp", "go", "tournament", "data", "record", "web"}  # programs
 
 
 class Import(NamedTuple):

@@ -153,7 +153,7 @@ class Game:
         """Whether two passes in a row or the move limit have ended the game."""
         return not np.isnan(self.rules.outcome(self.state))
 
-    def _as(self, colour: int | None) -> np.ndarray:
+    def with_turn(self, colour: int | None) -> np.ndarray:
         """The state with `colour` to move: this very one if it is, else a copy."""
         if colour is None or colour == self.turn:
             return self.state
@@ -164,7 +164,7 @@ class Game:
 
     def set_turn(self, colour: int) -> None:
         """Hands the turn over, as if the side to move had passed."""
-        self.state = self._as(colour)
+        self.state = self.with_turn(colour)
 
     def is_legal(self, action: int, colour: int | None = None) -> bool:
         """Whether the side (by default the one to move) may play the action now."""
@@ -172,7 +172,7 @@ class Game:
             return True
         if not 0 <= action < self.size**2 or self.at(action):
             return False
-        state = self._as(colour)
+        state = self.with_turn(colour)
         return bool(is_legal(state, point_of(state, action)))
 
     def play(self, action: int, colour: int | None = None) -> None:
@@ -184,7 +184,7 @@ class Game:
             raise IllegalMove(f"the game has reached its limit of {self.rules.max_moves} moves")
         if not self.is_legal(action, colour):
             raise IllegalMove(f"{'BW'[colour]} {to_vertex(action, self.size)} is illegal")
-        self.state = self._as(colour)
+        self.state = self.with_turn(colour)
         self.rules.play(self.state, action)
         self.moves.append((colour, action))
 

@@ -1,0 +1,199 @@
+"""What thinks about a position for the Go programs: a search, kept in step with the game."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from agents.search import evaluators
+from agents.search.puct import Puct
+from agents.search.rave import Rave
+from agents.search.search import Result, Search
+from envs.go import heavy, heuristic
+from envs.go.board import EMPTY, LAST, LASTS, MAX_MOVES, MOVES, PASSES, SIZE, point_of
+from envs.go.scoring import area, pass_alive, score
+from envs.rules import Rules
+from experiments.cli import UserError
+
+TREE_BYTES = 768 * 2**20  # of a full tree
+EDGE_BYTES = 41  # of a tree, for each action of each node
+
+
+class Player:
+    """A search that follows a game, whatever is done to it: moves, undo, setup, another komi or size."""
+
+    def __init__(self, name: str, evaluator: Callable[[Rules], evaluators.Evaluator], config, seed: int = 0):
+        self.name, self._evaluator, self._config, self._seed = name, evaluator, config, seed
+        self._search: Search | None = None
+        self._shape: tuple[int, int] | None = None  # size and move limit, which the search's arrays depend on
+        self._rng = np.array([seed + 1], np.uint64)
+
+    def seed(self, seed: int) -> None:
+        """What follows depends on this number and the game alone; the tree is dropped."""
+        self._seed, self._rng[0] = seed, seed + 1
+        self._shape = None
+
+    def _follow(self, rules: Rules, state: np.ndarray) -> Search:
+        """The search with `state` at its root; the tree is kept where the game went on."""
+        shape = int(state[SIZE]), int(state[MAX_MOVES])
+        if self._shape != shape:
+            self.stop()
+            capacity = max(1000, TREE_BYTES // (EDGE_BYTES * rules.num_actions))
+            self._search = Search(rules, self._evaluator(rules), self._config, capacity=capacity, seed=self._seed)
+            self._shape = shape
+        search = self._search
+        played = int(state[MOVES] - search.state()[MOVES])
+        if 0 < played <= LASTS and not np.array_equal(search.state(), state):
+            try:
+                for action in state[LAST : LAST + played][::-1]:
+                    search.advance(int(action))
+            except ValueError:
+                pass  # another game: it is set up below
+        if not np.array_equal(search.state(), state):
+            search.reset(state=state)
+        return search
+
+    def think(
+        self, rules: Rules, state: np.ndarray, visits: int | None = None, seconds: float | None = None,
+        stop: Callable[[], bool] | None = None,
+    ) -> Result:  # fmt: skip
+        """Searches the position. After two passes it looks on, as if the players had resumed the game."""
+        if state[PASSES] >= 2:
+            state = state.copy()
+            state[PASSES] = 0
+        return self._follow(rules, state).run(visits, seconds, stop)
+
+    def result(self) -> Result:
+        """What the last search has found so far; may be called by its `stop`."""
+        return self._search.result()
+
+    def variation(self, action: int | None = None) -> list[int]:
+        """The line of most visits from the position, or after its action."""
+        return self._search.variation(action)
+
+    def ponder(self, rules: Rules, state: np.ndarray) -> None:
+        """Goes on thinking about the position in the background until the next call."""
+        search = self._follow(rules, state)
+        if np.isnan(rules.outcome(state)):
+            search.ponder()
+
+    def stop(self) -> None:
+        """Ends pondering."""
+        if self._search is not None:
+            self._search.stop()
+
+    def ownership(self, state: np.ndarray, playouts: int = 200) -> tuple[np.ndarray, float]:
+        """(mean owner of every point [size * size], +1 Black to -1 White; mean score, Black's view less komi).
+
+        The end of classical playouts; what Benson's theorem settles is exact.
+        """
+        owner, alive = np.empty((2, int(state[SIZE]) ** 2), np.int8)
+        total, points, first = np.zeros(len(owner)), 0.0, np.empty(len(owner) + 1, np.int8)
+        for _ in range(playouts):
+            end = state.copy()
+            end[PASSES] = 0
+            heavy.heavy_playout(end, self._rng, first)
+            area(end, owner)
+            total += owner
+            points += score(end)
+        pass_alive(state, alive)
+        return np.where(alive != 0, alive, total / playouts), points / playouts
+
+
+def groups(state: np.ndarray) -> list[list[int]]:
+    """The actions of each group of stones on the board."""
+    size, found, known = int(state[SIZE]), [], set()
+    for action in range(size * size):
+        colour = state[point_of(state, action)]
+        if colour == EMPTY or action in known:
+            continue
+        group, waiting = [], [action]
+        known.add(action)
+        while waiting:
+            here = waiting.pop()
+            group.append(here)
+            row, column = divmod(here, size)
+            for r, c in ((row - 1, column), (row + 1, column), (row, column - 1), (row, column + 1)):
+                there = r * size + c
+                on_board = 0 <= r < size and 0 <= c < size
+                if on_board and there not in known and state[point_of(state, there)] == colour:
+                    known.add(there)
+                    waiting.append(there)
+        found.append(sorted(group))
+    return found
+
+
+def status(state: np.ndarray, ownership: np.ndarray) -> dict[str, list[list[int]]]:
+    """Groups by "alive", "seki" and "dead": what the playouts' ends say of their stones.
+
+    A group whose points mostly become the other side's is dead. One that neither stays nor goes for certain, next to
+    another such one of the other side, is said to be in seki.
+    """
+    size, found = int(state[SIZE]), {"alive": [], "seki": [], "dead": []}
+    for group in groups(state):
+        sign = 3 - 2 * int(state[point_of(state, group[0])])
+        held = sign * float(ownership[group].mean())
+        found["dead" if held < -0.2 else "alive" if held > 0.4 else "seki"].append(group)
+    uncertain = {action for group in found["seki"] for action in group}
+    for group in list(found["seki"]):
+        colour, near = state[point_of(state, group[0])], set()
+        for action in group:  # stones within two steps: across one shared liberty
+            row, column = divmod(action, size)
+            near |= {r * size + c for r in range(row - 2, row + 3) for c in range(column - 2, column + 3)
+                     if 0 <= r < size and 0 <= c < size and abs(r - row) + abs(c - column) <= 2}  # fmt: skip
+        if not any(state[point_of(state, a)] not in (EMPTY, colour) for a in near & uncertain):
+            found["seki"].remove(group)
+            found["alive" if float(ownership[group].mean()) * (3 - 2 * int(colour)) > 0 else "dead"].append(group)
+    return found
+
+
+def rave(settings: dict[str, float] | None = None, seed: int = 0) -> Player:
+    """The player that needs no training. settings: fields of `agents.search.rave.Rave`."""
+    fields, kinds = dict(settings or {}), Rave.__dataclass_fields__
+    for name, value in fields.items():
+        if name not in kinds:
+            raise UserError(f"--set {name}: the RAVE player's settings are {', '.join(kinds)}")
+        fields[name] = type(kinds[name].default)(value)
+    try:
+        config = Rave(**fields)
+    except ValueError as fault:
+        raise UserError(f"--set: {fault}") from fault
+    judge = evaluators.classical(heavy.heavy_playout, heuristic.heuristic)
+    return Player("rave", lambda rules: judge, config, seed)
+
+
+def network(run: Path, seed: int = 0) -> Player:
+    """The player of a run: PUCT with its exported network, `network.onnx` in the run folder (torch is not needed).
+
+    The model takes planes [n, C, size, size] float32 and answers `logits` [n, A] and `value` [n] or [n, 1].
+    """
+    model = run if run.suffix == ".onnx" else run / "network.onnx"
+    if not model.is_file():
+        raise UserError(f"there is no player {str(run)!r}: name 'rave', or a run folder with a network.onnx")
+    try:
+        import onnxruntime
+    except ImportError:
+        raise UserError(f"{model} needs onnxruntime: pip install onnxruntime") from None
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+    given = session.get_inputs()[0]
+
+    def evaluate(planes: np.ndarray):
+        logits, values = session.run(["logits", "value"], {given.name: planes})
+        return logits, np.reshape(values, -1)
+
+    def judge(rules: Rules) -> evaluators.Evaluator:
+        wanted, shape = rules.planes, tuple(given.shape[1:])
+        if any(isinstance(n, int) and n != w for n, w in zip(shape, wanted, strict=True)):
+            raise UserError(f"the network was made for planes {shape}, not {wanted}")
+        return evaluators.network(evaluate)
+
+    return Player(run.stem if run.suffix else run.name, judge, Puct(), seed)
+
+
+def load(name: str, settings: dict[str, float] | None = None, seed: int = 0) -> Player:
+    """A player by name: "rave", or a run with a network."""
+    return rave(settings, seed) if name == "rave" else network(Path(name), seed)

@@ -1,0 +1,123 @@
+"""The Go Text Protocol, version 2: lines in, one answer out for each. Knows no command.
+
+Input: control characters are dropped (a tab counts as a space), `#` begins a comment, lines without a command are
+passed over, a command may carry a number before it. Output: `=` or `?`, that number, the text, an empty line.
+Specification: G. Farneback, "Specification of the Go Text Protocol, version 2, draft 2" (2002).
+"""
+
+import queue
+import re
+import threading
+from collections.abc import Callable, Iterator
+from typing import BinaryIO, NamedTuple
+
+LONGEST = 1 << 14  # bytes of one line; what is longer is refused without being kept
+WAITING = 1024  # lines that may wait unread; then the sender has to wait
+
+_DROPPED = dict.fromkeys([*range(32), 127]) | {9: " "}  # control characters; a newline has already ended the line
+_NUMBER = re.compile(r"([0-9]+)(?:\s+|$)")
+
+
+class GTPError(Exception):
+    """A command's answer when it fails; the message goes to the controller."""
+
+
+class Command(NamedTuple):
+    """One command as it came: its number as written ("" without one), name and arguments."""
+
+    number: str
+    name: str
+    arguments: list[str]
+    rest: str = ""  # everything behind the name, for file names with spaces
+
+
+def parse(line: str) -> Command | None:
+    """The command of a line, or None if it has none."""
+    text = line.translate(_DROPPED).partition("#")[0].strip()
+    if not text:
+        return None
+    found = _NUMBER.match(text)
+    number = found.group(1) if found else ""
+    text = text[found.end() :] if found else text
+    name, _, rest = text.partition(" ")
+    return Command(number, name, rest.split(), rest.strip())
+
+
+def answer(number: str, text: str, *, failed: bool = False) -> str:
+    """An answer with the empty line that ends it. Empty lines within the text would end it early: they go."""
+    lines = [line.rstrip() for line in text.splitlines()]
+    body = "\n".join(line for line in lines if line)
+    return f"{'?' if failed else '='}{number}{' ' if body else ''}{body}\n\n"
+
+
+class Input:
+    """Lines of a stream, read by a thread of their own, so that a running analysis sees that one has come."""
+
+    def __init__(self, stream: BinaryIO):
+        self._stream = stream
+        self._lines: queue.Queue[str | None] = queue.Queue(WAITING)
+        self._seen: list[str | None] = []  # taken from the queue by `wait`
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        while True:
+            try:
+                line = self._stream.readline(LONGEST)
+            except (OSError, ValueError):  # the stream was closed under us
+                line = b""
+            if not line:
+                self._lines.put(None)
+                return
+            if len(line) == LONGEST and not line.endswith(b"\n"):
+                while line and not line.endswith(b"\n"):
+                    line = self._stream.readline(LONGEST)
+                line = b"line-too-long"  # an unknown command, so that the answer keeps its place
+            self._lines.put(line.decode("utf-8", "surrogateescape").rstrip("\n"))
+
+    def waiting(self) -> bool:
+        """Whether a line, or the end of the input, has come and was not taken."""
+        return bool(self._seen) or not self._lines.empty()
+
+    def wait(self) -> None:
+        """Until something is waiting."""
+        if not self._seen:
+            self._seen.append(self._lines.get())
+
+    def __iter__(self) -> Iterator[str]:
+        while True:
+            line = self._seen.pop() if self._seen else self._lines.get()
+            if line is None:
+                return
+            yield line
+
+
+class Output:
+    """Where answers go."""
+
+    def __init__(self, stream: BinaryIO):
+        self._stream = stream
+
+    def send(self, text: str) -> None:
+        """Writes and flushes."""
+        self._stream.write(text.encode("utf-8", "replace"))
+        self._stream.flush()
+
+
+def serve(lines: Input, output: Output, commands: Callable[[Command], str | None]) -> None:
+    """Answers command after command until `quit` or the end of the input.
+
+    `commands` returns an answer's text, or None if it has sent everything itself; it raises GTPError to refuse.
+    """
+    for line in lines:
+        command = parse(line)
+        if command is None:
+            continue
+        try:
+            text = commands(command)
+        except GTPError as fault:
+            output.send(answer(command.number, str(fault), failed=True))
+        else:
+            if text is not None:
+                output.send(answer(command.number, text))
+        if command.name == "quit":
+            return

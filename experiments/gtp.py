@@ -1,0 +1,84 @@
+"""Go by the Go Text Protocol, for Sabaki, GoGui, KaTrain, Lizzie and matches.
+
+    python -m experiments.gtp --player rave --size 9 --seconds 1
+
+reads commands from standard input and answers on standard output until `quit`. `--player RUN` plays with the network
+of a run. In a program with a board enter the same line as the engine's command.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+
+import tyro
+
+from experiments import cli
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """Who plays, and how long it may think. Without --visits and --seconds: one second per move."""
+
+    player: str = "rave"  # rave, or a run folder
+    size: int = 19  # lines of the board until the first `boardsize`
+    komi: float = 7.5  # points, until the first `komi`
+    rules: str = "chinese"  # chinese, tromp-taylor, aga, new-zealand, japanese
+    visits: int | None = None  # most per move
+    seconds: float | None = None  # most per move; the controller's time settings can make it less
+    resign: float = 0.0  # resigns after three moves with less than this chance of winning, 0..1; 0: never
+    ponder: bool = False  # think in the opponent's time
+    seed: int | None = None  # of the player's random numbers; without it every start plays differently
+    set: tuple[str, ...] = ()  # NAME=VALUE of the player's own settings, e.g. equivalence=1000
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.size <= 19:
+            raise ValueError(f"--size {self.size}: must be 2 to 19")
+        if not abs(self.komi) <= 1000:
+            raise ValueError(f"--komi {self.komi}: must be -1000 to 1000")
+        if self.visits is not None and not 1 <= self.visits < 2**31:
+            raise ValueError(f"--visits {self.visits}: must be at least 1")
+        if self.seconds is not None and not 0 < self.seconds < 1e6:
+            raise ValueError(f"--seconds {self.seconds}: must be above 0")
+        if not 0 <= self.resign < 1:
+            raise ValueError(f"--resign {self.resign}: must be at least 0 and below 1")
+        if self.seed is not None and not 0 <= self.seed < 2**63:
+            raise ValueError(f"--seed {self.seed}: must be 0 or more")
+
+    def settings(self) -> dict[str, float]:
+        """`set` as numbers."""
+        found = {}
+        for item in self.set:
+            name, equals, value = item.partition("=")
+            try:
+                found[name] = float(value)
+            except ValueError:
+                raise ValueError(f"--set {item}: must be NAME=NUMBER") from None
+        return found
+
+
+def main() -> None:
+    with cli.edge():
+        with cli.refusing():
+            command = tyro.cli(Command, description=__doc__, prog="gtp")
+            settings = command.settings()
+        from experiments.go import players
+        from experiments.go.engine import RULES, Engine
+        from experiments.go.protocol import Input, Output, serve
+
+        if command.rules not in RULES:
+            raise cli.UserError(f"--rules {command.rules}: must be one of {', '.join(RULES)}")
+        seed = int.from_bytes(os.urandom(6), "big") if command.seed is None else command.seed
+        player = players.load(command.player, settings, seed)
+        output, lines = Output(sys.stdout.buffer), Input(sys.stdin.buffer)
+        engine = Engine(
+            player, output, size=command.size, komi=command.komi, rules=command.rules, visits=command.visits,
+            seconds=command.seconds, resign=command.resign, ponder=command.ponder,
+        )  # fmt: skip
+        engine.waiting, engine.wait = lines.waiting, lines.wait
+        serve(lines, output, engine)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,173 @@
+"""Matches between Go programs, with openings in pairs, a referee of our own and Elo.
+
+    python -m experiments.tournament rave:seconds=1 gnugo:level=10 --games 200 --openings test
+
+Players: `rave` and runs of ours with options after a colon (`rave:seconds=1`, `RUN:visits=400`), `gnugo:level=10`, and
+any GTP program as `gtp:COMMAND`. Everyone meets everyone. The same command again goes on where it was stopped.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import time
+from itertools import combinations
+from pathlib import Path
+
+import tyro
+
+from experiments import cli
+from experiments.go import ratings, tournament
+from experiments.go.openings import SETS
+from experiments.go.programs import Failed, Program, Refused, command_line
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """Who plays whom, and how much."""
+
+    players: tyro.conf.Positional[tuple[str, ...]]  # two or more
+    games: int = 100  # per pair of players, half of them with each colour
+    size: int = 9  # lines of the board
+    komi: float = 7.5  # points
+    openings: str = "tuning"  # tuning for trying things out; test for a result that is to be published
+    parallel: int = 1  # games at once
+    seed: int = 1  # of the programs' random numbers
+    move_seconds: float = 120.0  # a program that is silent for longer voids the game
+    out: Path | None = None  # folder; without it runs/tournaments/ and a name made of the settings
+
+    def __post_init__(self) -> None:
+        if len(self.players) < 2:
+            raise ValueError("a tournament needs two players or more, for example: rave:seconds=1 gnugo:level=10")
+        if self.games < 2 or self.games % 2:
+            raise ValueError(f"--games {self.games}: must be even, since every opening is played with both colours")
+        if not 2 <= self.size <= 19:
+            raise ValueError(f"--size {self.size}: must be 2 to 19")
+        if not abs(self.komi) <= 1000:
+            raise ValueError(f"--komi {self.komi}: must be -1000 to 1000")
+        if self.openings not in SETS:
+            raise ValueError(f"--openings {self.openings}: must be one of {', '.join(SETS)}")
+        if self.parallel < 1:
+            raise ValueError(f"--parallel {self.parallel}: must be at least 1")
+        if not self.move_seconds > 0:
+            raise ValueError(f"--move-seconds {self.move_seconds}: must be above 0")
+        if not 0 <= self.seed < 2000:
+            raise ValueError(f"--seed {self.seed}: must be 0 to 1999")
+
+    def settings(self) -> tournament.Settings:
+        names = [field.name for field in dataclasses.fields(tournament.Settings)]
+        return tournament.Settings(**{name: getattr(self, name) for name in names})
+
+    def folder(self) -> Path:
+        if self.out is not None:
+            return self.out
+        name = "-".join([*self.players, f"{self.size}x{self.size}", f"{self.komi:g}", self.openings, f"s{self.seed}"])
+        return Path("runs/tournaments") / re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:150]
+
+
+def span(low: float, high: float, scale: float = 1.0, digits: int = 1) -> str:
+    return f"[{low * scale:.{digits}f}, {high * scale:.{digits}f}]"
+
+
+def summary(settings: tournament.Settings, rows: dict[int, dict]) -> dict:
+    """All figures of the finished games."""
+    counted = [row for row in rows.values() if not row["void"]]
+    pairs = []
+    for i, j in combinations(range(len(settings.players)), 2):
+        mine = [row for row in counted if {row["black"], row["white"]} == {i, j}]
+        points = [row["points"] if row["black"] == i else 1 - row["points"] for row in mine]
+        low, high = ratings.wilson(sum(points), len(points))
+        void = [row for row in rows.values() if row["void"] and {row["black"], row["white"]} == {i, j}]
+        pairs.append({
+            "players": [settings.players[i], settings.players[j]], "games": len(mine),
+            "won": points.count(1.0), "lost": points.count(0.0), "drawn": points.count(0.5), "void": len(void),
+            "as_black": sum(p for p, row in zip(points, mine, strict=True) if row["black"] == i),
+            "score": sum(points) / len(points) if points else None, "wilson": [low, high],
+            "different_games": len({row["digest"] for row in mine}),
+            "illegal_moves": [row["note"] for row in mine if row["result"].endswith("+F")],
+            "void_reasons": [row["void"] for row in void],
+        })  # fmt: skip
+    games = [ratings.Game(row["black"], row["white"], row["points"], row["opening"]) for row in counted]
+    elo = ratings.elo(len(settings.players), games)
+    players = []
+    for i, name in enumerate(settings.players):
+        sides = [(row, c) for row in counted for c, who in enumerate((row["black"], row["white"])) if who == i]
+        moves = sum(row["thought"][c] for row, c in sides)
+        cpu = [row["cpu"][c] for row, c in sides]
+        players.append({
+            "player": name, "elo": elo.rating[i], "elo_interval": [elo.low[i], elo.high[i]],
+            "seconds_per_move": sum(row["seconds"][c] for row, c in sides) / moves if moves else None,
+            "cpu_seconds_per_move": sum(cpu) / moves if moves and None not in cpu else None,
+        })  # fmt: skip
+    return {"settings": dataclasses.asdict(settings), "players": players, "pairs": pairs}
+
+
+def table(found: dict) -> str:
+    """The figures for people."""
+    lines, anchor = [], found["players"][0]["player"]
+    for pair in found["pairs"]:
+        first, second = pair["players"]
+        lines.append(f"{first} against {second}: {pair['won']} won, {pair['lost']} lost, {pair['drawn']} drawn"
+                     + (f", {pair['void']} void" if pair["void"] else ""))  # fmt: skip
+        if pair["games"]:
+            lines.append(
+                f"  score {pair['score']:.1%}, 95 % interval (Wilson) {span(*pair['wilson'], 100)} %; "
+                f"{pair['as_black']:g} points with Black; {pair['different_games']} different games of {pair['games']}"
+            )
+        lines += [f"  illegal move: {note}" for note in pair["illegal_moves"][:5]]
+        lines += [f"  void: {reason}" for reason in pair["void_reasons"][:5]]
+    lines.append(f"Elo (Bradley-Terry, {anchor} = 0; 95 % bootstrap over opening pairs):")
+    for player in found["players"]:
+        second = "" if player["seconds_per_move"] is None else f"   {player['seconds_per_move']:.3f} s/move"
+        if player["cpu_seconds_per_move"] is not None:
+            second += f" ({player['cpu_seconds_per_move']:.3f} s of a processor)"
+        lines.append(f"  {player['elo']:7.0f}  {span(*player['elo_interval'], 1, 0):>16}  {player['player']}{second}")
+    return "\n".join(lines)
+
+
+def check(settings: tournament.Settings) -> None:
+    """Starts every player once, so that a wrong name or option is told at once."""
+    for player in settings.players:
+        command_line(player, settings.size)
+    for player in dict.fromkeys(settings.players):
+        try:
+            program = Program(player, settings.size)
+            program.ask(f"boardsize {settings.size}")
+            program.close()
+        except (Failed, Refused, OSError) as fault:
+            raise cli.UserError(f"{fault}") from fault
+
+
+def main() -> None:
+    with cli.edge():
+        with cli.refusing():
+            command = tyro.cli(Command, description=__doc__, prog="tournament")
+            settings = command.settings()
+        check(settings)
+        folder = tournament.Folder(command.folder(), settings)
+        total = len(tournament.plan(settings))
+        before, started = len(folder.rows), time.monotonic()
+        print(f"{folder.path}: {total} games" + (f", {before} of them played before" if before else ""), flush=True)
+
+        def report(task: tournament.Task, row: dict) -> None:
+            done, names = len(folder.rows), settings.players
+            left = (time.monotonic() - started) / max(done - before, 1) * (total - done)
+            mine = [r for r in folder.rows.values() if not r["void"] and 0 in (r["black"], r["white"])]
+            points = sum(r["points"] if r["black"] == 0 else 1 - r["points"] for r in mine)
+            print(
+                f"{done:4}/{total}  game {task.number}: {names[task.black]} - {names[task.white]}  {row['result']}  "
+                f"{row['moves']} moves   {names[0]} {points:g}/{len(mine)}   {left / 60:.0f} min left"
+                + (f"   {row['void']}" if row["void"] else ""),
+                flush=True,
+            )
+
+        tournament.run(settings, folder, command.parallel, report)
+        found = summary(settings, folder.rows)
+        (folder.path / "summary.json").write_text(json.dumps(found, indent=1) + "\n")
+        print(table(found))
+        print(f"games: {folder.path / 'games'}; more of them: the same command with a larger --games")
+
+
+if __name__ == "__main__":
+    main()
