@@ -36,6 +36,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from envs.tub_edits import note
 from envs.tub_format import (
     IMAGE,
     LISTED,
@@ -170,6 +171,14 @@ class Writer:
         self._data.current_index = self.index
         os.pwrite(self._manifest, self._data.last_line() + NEWLINE, self._last_line)
         return self.index - 1
+
+    def delete(self, indexes: Iterable[int]) -> None:
+        """Marks records as deleted, while recording goes on; `tub_edits.undo` takes it back."""
+        fresh = {i for i in indexes if 0 <= i < self.index} - self._data.deleted
+        if fresh:
+            note(self.path, "deleted", fresh)
+            self._data.deleted |= fresh
+            self._store_manifest()
 
     def _next_catalog(self) -> None:
         name = f"catalog_{len(self._data.paths)}.catalog"

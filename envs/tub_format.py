@@ -21,7 +21,7 @@ TYPES = ("float", "int", "str", "boolean", "list", "vector", "nparray", "image_a
 LISTED = ("list", "vector", "nparray")
 UNIT = {"user/angle", "user/throttle", "pilot/angle", "pilot/throttle"}  # columns that lie in [-1, 1]
 MAX_LEN = 1000  # records of a catalog
-NEWLINE = b"\r\n"  # DonkeyCar's readers depend on it
+NEWLINE = b"\n"
 
 
 class TubError(ValueError):

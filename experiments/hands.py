@@ -1,0 +1,122 @@
+"""A person's hands on keyboard or gamepad -> actions of the kart: smooth steering, so that it can be learnt from."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from typing import Any, NamedTuple
+
+import numpy as np
+
+TURN, RETURN = 3.5, 6.0  # steering per second with an arrow key held, and back to the middle
+FASTER, COAST, SLOWER = 9.0, 3.0, 18.0  # m/s per second of the wanted speed: throttle, nothing, brake
+TOP_SPEED = 16.0  # m/s, the target speed of action 1
+LEAD = 3.0  # the wanted speed stays this close to the real one, m/s
+DEAD = 0.06  # a gamepad's stick rests this far from its middle
+KEYS = ("left", "right", "up", "down", "a", "d", "w", "s", "space")
+HELP = "arrows or WASD steer, accelerate and brake; gamepad: left stick, right trigger, left trigger"
+
+
+class Pad(NamedTuple):
+    """A gamepad: steering in [-1, 1], triggers in [0, 1]."""
+
+    steer: float
+    gas: float
+    brake: float
+    hand: bool = False
+
+
+class Hands:
+    """control: `speed` (steering, target speed) as recordings want it, or `raw` (steering, pedal, hand brake)."""
+
+    def __init__(self, control: str = "speed", fps: float = 20.0):
+        if control not in ("speed", "raw"):
+            raise ValueError(f"hands drive control speed or raw, not {control!r}")
+        self.control, self.dt = control, 1.0 / fps
+        self.reset()
+
+    def reset(self) -> None:
+        """Both hands at rest, as at the beginning of a race."""
+        self.steer, self.target = 0.0, 0.0
+
+    def act(self, held: Set[str], pad: Pad | None = None, speed: float = 0.0) -> np.ndarray:
+        """The action of one control step: float32 [2] or [3], each in [-1, 1].
+
+        held: names of keys that are down (KEYS); speed: the kart's, m/s. A gamepad that is touched has priority.
+        """
+        left, right = bool(held & {"left", "a"}), bool(held & {"right", "d"})
+        gas, brake = float(bool(held & {"up", "w"})), float(bool(held & {"down", "s"}))
+        hand = "space" in held
+        self.steer = self._turn(right - left)
+        if pad is not None:
+            hand = hand or pad.hand
+            gas, brake = max(gas, pad.gas), max(brake, pad.brake)
+            if abs(pad.steer) > DEAD:
+                self.steer = float(np.sign(pad.steer) * min((abs(pad.steer) - DEAD) / (1.0 - DEAD), 1.0))
+        if self.control == "raw":
+            return np.array([self.steer, gas - brake, 1.0 if hand else -1.0], np.float32)
+        change = -SLOWER * brake if brake else FASTER * gas if gas else -COAST
+        self.target = min(max(self.target + change * self.dt, 0.0), TOP_SPEED)
+        self.target = min(max(self.target, speed - LEAD), max(speed, 0.0) + LEAD)
+        self.target = min(max(self.target, 0.0), TOP_SPEED) if not brake else max(min(self.target, speed - 1.0), 0.0)
+        return np.array([self.steer, 2.0 * self.target / TOP_SPEED - 1.0], np.float32)
+
+    def _turn(self, way: int) -> float:
+        if way == 0:  # back to the middle, and no further
+            step = RETURN * self.dt
+            return self.steer - float(np.clip(self.steer, -step, step))
+        rate = RETURN if self.steer * way < 0 else TURN
+        return float(np.clip(self.steer + way * rate * self.dt, -1.0, 1.0))
+
+
+def held_keys() -> set[str]:
+    """Which of KEYS are down, from pygame."""
+    import pygame
+
+    down = pygame.key.get_pressed()
+    return {name for name in KEYS if down[pygame.key.key_code(name)]}
+
+
+class Gamepad:
+    """The first gamepad that is plugged in, by SDL's table of known ones, else by the usual order of axes."""
+
+    def __init__(self):
+        import pygame
+        from pygame._sdl2 import controller
+
+        pygame.joystick.init()
+        controller.init()
+        self._pygame, self._controller = pygame, controller
+        self._device, self._known = None, False
+
+    def read(self) -> Pad | None:
+        """What is pressed now; None without a gamepad. One that is plugged in later is found too."""
+        if self._pygame.joystick.get_count() == 0:
+            self._device = None
+            return None
+        if self._device is None:
+            self._known = self._controller.is_controller(0)
+            self._device = self._controller.Controller(0) if self._known else self._pygame.joystick.Joystick(0)
+        return mapped(self._device) if self._known else guessed(self._device)
+
+
+def mapped(device: Any) -> Pad:
+    """An SDL game controller: axes as integers to 32767, named the same on each."""
+    import pygame
+
+    def axis(number: int) -> float:
+        return max(device.get_axis(number) / 32767.0, -1.0)
+
+    return Pad(
+        axis(pygame.CONTROLLER_AXIS_LEFTX),
+        max(axis(pygame.CONTROLLER_AXIS_TRIGGERRIGHT), 0.0),
+        max(axis(pygame.CONTROLLER_AXIS_TRIGGERLEFT), 0.0),
+        bool(device.get_button(pygame.CONTROLLER_BUTTON_A)),
+    )
+
+
+def guessed(device: Any) -> Pad:
+    """A joystick that SDL does not know: axis 0 steers, axes 5 and 2 are triggers, which rest at -1."""
+    axes = [device.get_axis(k) for k in range(device.get_numaxes())]
+    # Before the first event SDL reports 0 for a trigger, which would be half throttle: that is taken as rest.
+    brake, gas = ((axes[k] + 1.0) / 2.0 if len(axes) > k and axes[k] != 0.0 else 0.0 for k in (2, 5))
+    return Pad(axes[0] if axes else 0.0, gas, brake, bool(device.get_numbuttons() and device.get_button(0)))

@@ -1,0 +1,165 @@
+"""Record driving for cloning: ``python -m experiments.record kart --out data/kart``.
+
+    python -m experiments.record kart --out data/me                                   you drive, in a window
+    python -m experiments.record kart --out data/expert --driver expert --minutes 10  the scripted expert, in a moment
+
+Pictures and controls are stored 20 times a second as a dataset that `python -m experiments.data DATA` shows and edits.
+Recording into a dataset that exists adds a session. Every option of the game is an option (--tracks, --theme, --obs
+pilotnet for 66x200, --obs frame --width W --height H for any size, --camera picam, ...).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import tyro
+
+from experiments import cli, dashboard, kart_records
+from experiments.hands import HELP, Hands
+
+NOISE_OFF_ROAD = 0.25  # more of the time off the road than this, and the data teach accidents
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """What to record, and who drives."""
+
+    game: tyro.conf.Positional[str]  # kart
+    out: Path  # the dataset's folder: new, or one that gets another session
+    driver: Literal["person", "expert"] = "person"  # expert: scripted, in simulated time, faster than real time
+    minutes: float | None = None  # of driving; a person also ends with Escape
+    noise: float = 0.4  # expert: pushes against its steering (standard deviation, 1 is full lock), to show recoveries
+    seed: int = 0  # of tracks, looks and pushes; a person's races start anywhere in the list
+    video: Path | None = None  # also write what the window shows
+
+    def __post_init__(self) -> None:
+        if self.minutes is not None and not 0 < self.minutes <= 24 * 60:
+            raise ValueError(f"--minutes {self.minutes}: must be above 0 and at most 1440")
+        if not 0 <= self.noise <= 1:
+            raise ValueError(f"--noise {self.noise}: must lie in 0..1")
+        if not 0 <= self.seed < 2**31:
+            raise ValueError(f"--seed {self.seed}: must lie in 0..2147483647")
+        if self.driver == "expert" and self.minutes is None:
+            raise ValueError("--driver expert: how long? name --minutes, such as --minutes 10")
+
+
+def parse(argv: Sequence[str]) -> tuple[Command, Any]:
+    """Options -> the command and the game's options."""
+    from envs.kart.options import Options
+
+    start = Options(laps=1, threads=1)
+    whole = dataclasses.make_dataclass(
+        "Record",
+        [
+            ("command", Annotated[Command, tyro.conf.arg(name="")]),
+            ("env_", Annotated[Options, tyro.conf.arg(name="")], dataclasses.field(default_factory=lambda: start)),
+        ],
+    )
+    config = (tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagConversionOff)
+    with cli.refusing():
+        parsed = tyro.cli(whole, args=argv, prog="record", description=__doc__, config=config)
+    options, command = parsed.env_, parsed.command
+    if command.game != "kart":
+        raise cli.UserError(f"{command.game!r} cannot be recorded; kart can")
+    if options.control != "speed":
+        raise cli.UserError(f"--control {options.control}: recordings hold a target speed, so it must be speed")
+    if options.picture is None or not options.picture[2]:
+        raise cli.UserError(f"--obs {options.obs} has no colour picture; use trunk, pilotnet or frame")
+    return command, options
+
+
+def by_expert(command: Command, options: Any) -> kart_records.Recorder:
+    """The expert drives in simulated time, pushed aside now and then; its label is what it wants, not the push."""
+    steps = max(1, round(command.minutes * 60 * 20))
+    pushes = kart_records.Pushes(command.noise, np.random.default_rng([19, command.seed]))
+    began = shown = time.monotonic()
+    about = dict(noise=command.noise, seed=command.seed)
+    with (
+        kart_records.open_writer(command.out, options, "expert", **about) as writer,
+        dashboard.video_of(command.video, 20) as video,
+    ):
+        recorder = kart_records.Recorder(writer, options, command.seed, simulated=True)
+        board = dashboard.Dashboard() if command.video else None
+        for done in range(1, steps + 1):
+            label = recorder.expert()
+            sent = label.copy()
+            sent[0] = np.clip(sent[0] + pushes.step(), -1.0, 1.0)
+            record = recorder.step(label, sent)
+            if board:
+                video(board.picture(recorder, record))
+            if time.monotonic() - shown > 5.0:
+                shown = time.monotonic()
+                left = (shown - began) / done * (steps - done)
+                print(f"recorded {done / 1200:.1f} of {steps / 1200:.1f} minutes, {left:.0f} s left", flush=True)
+    seconds = time.monotonic() - began
+    print(f"{steps:,} records, {steps / 1200:.1f} minutes of driving in {seconds:.1f} s, {recorder.race + 1} races")
+    return recorder
+
+
+def by_person(command: Command, options: Any, keyboard: Any = None) -> kart_records.Recorder:
+    """A person drives in a window in real time. keyboard: stands in for the window (tests)."""
+    if keyboard is None and not dashboard.has_display():
+        raise cli.UserError("there is no display here to drive on; --driver expert --minutes M needs none")
+    print(f"{HELP}\n{dashboard.HELP}")
+    steps = None if command.minutes is None else round(command.minutes * 60 * 20)
+    with (
+        kart_records.open_writer(command.out, options, "person") as writer,
+        dashboard.video_of(command.video, 20) as video,
+    ):
+        recorder = kart_records.Recorder(writer, options, None, simulated=False)
+        keyboard = keyboard or dashboard.Keyboard(f"joypad: recording into {command.out}")
+        try:
+            _drive(recorder, Hands("speed", recorder.fps), keyboard, steps, video)
+        finally:
+            keyboard.close()
+    print(f"{recorder.steps:,} records, {recorder.steps / recorder.fps / 60:.1f} minutes of driving")
+    return recorder
+
+
+def _drive(recorder: kart_records.Recorder, person: Hands, keyboard: Any, steps: int | None, video: Callable) -> None:
+    board, metronome, recording, race = dashboard.Dashboard(), dashboard.Metronome(recorder.fps), True, 0
+    thrown = 0
+    while steps is None or recorder.steps < steps:
+        held = keyboard.read()
+        if held is None:
+            break
+        if "r" in keyboard.pressed:
+            recording = not recording
+        if "backspace" in keyboard.pressed:
+            last = recorder.writer.index
+            recorder.writer.delete(range(max(last - round(3 * recorder.fps), recorder.first), last))
+            thrown += 1
+        if recorder.race != race:
+            race = recorder.race
+            person.reset()
+        metronome.wait()
+        record = recorder.step(person.act(*held, recorder.speed), store=recording)
+        more = f"{metronome.rate:.1f} Hz, {metronome.late} late"
+        warn = "" if recording else "not recording (R)"
+        picture = board.picture(recorder, record, more, f"deleted {thrown} times", warn=warn)
+        keyboard.show(picture)
+        video(picture)
+
+
+def main() -> None:
+    with cli.edge():
+        command, options = parse(sys.argv[1:])
+        with cli.refusing():
+            recorder = by_expert(command, options) if command.driver == "expert" else by_person(command, options)
+        if recorder.steps == 0:
+            raise cli.UserError("nothing was recorded")
+        share = recorder.off / recorder.steps
+        if share > NOISE_OFF_ROAD:
+            print(f"warning: {share:.0%} of the time the kart was off the road; less --noise keeps it there")
+        print(f"look:  python -m experiments.data {command.out}")
+        print(f"train: python -m experiments.train kart --agent clone --data {command.out}")
+
+
+if __name__ == "__main__":
+    main()
