@@ -76,6 +76,7 @@ class Rows(VecEnv):
         if spec.action_dim:
             action = spaces.Box(-1, 1, (spec.action_dim,), np.float32)
         self.stream: Stream | None = None
+        self.clock: Any = None
         self.reward_clip = reward_clip
         super().__init__(num_envs, obs, action)
 
@@ -83,6 +84,7 @@ class Rows(VecEnv):
         return self._seen(self.stream.step)
 
     def step_async(self, actions: np.ndarray) -> None:
+        self.clock.lap("act")
         step, action = self.stream.step, torch.as_tensor(actions)
         if step.legal is not None:
             chosen = step.legal.gather(1, action[:, None]).squeeze(1)
@@ -91,6 +93,7 @@ class Rows(VecEnv):
 
     def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]:
         row = self.stream.receive()
+        self.clock.lap("env")
         obs, last, ended = self._seen(row), row.last.numpy(), row.discount.numpy() == 0
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         for i in np.flatnonzero(last | ended):
@@ -129,6 +132,12 @@ class Sb3:
         self.model = _model(config, self.rows, num_envs, seed)
         self.needs = Needs(1, Uniform(), 2 * num_envs * (spec.stack + 1), 1, Ratio(0.0, 1, 0))  # our ring stays empty
 
+    @property
+    def network(self) -> torch.nn.Module:
+        """What learns."""
+        policy = self.model.policy
+        return getattr(policy, "q_net", None) or getattr(policy, "quantile_net", None) or policy
+
     @torch.no_grad()
     def act(self, step: TimeStep, memory: Any = None, *, explore: bool = True) -> Act:
         obs = step.obs.reshape(len(step.obs), *self.rows.observation_space.shape)
@@ -148,24 +157,22 @@ class Sb3:
     ) -> bool:
         """SB3's `learn` until the budget is spent (True) or `stop` says so (False). seconds(): of training so far."""
         agent, clock = self, self.clock
-        self.rows.stream = stream
+        self.rows.stream, self.rows.clock = stream, clock
+        observed = Observed(self.model, clock)
 
         class Told(BaseCallback):
             """Counts, tells our hooks what SB3 logs, and ends the run."""
 
             def _on_step(self) -> bool:
-                clock.steps, clock.seconds = self.num_timesteps, seconds()
-                updates, learned = self.model._n_updates, []
-                if updates != clock.updates:
-                    named = self.logger.name_to_value
-                    metrics = {k.removeprefix("train/"): torch.tensor(float(v)) for k, v in named.items()
-                               if k.startswith("train/")}  # fmt: skip
-                    clock.updates, learned = updates, [Learned(metrics)] if metrics else []
-                moment = Moment(clock, stream.take_episodes(), learned, agent)
+                clock.steps, clock.seconds = self.num_timesteps, seconds() - clock.away
+                moment = Moment(clock, stream.take_episodes(), observed.take(self.logger.name_to_value), agent)
+                clock.lap("act")
                 for hook in hooks:
                     hook(moment)
+                clock.lap()
                 return not stop() and (clock.budget is None or clock.steps < clock.budget)
 
+        clock.lap()
         self.model.learn(clock.budget or 10_000_000, callback=Told(), log_interval=None)
         return not stop()
 
@@ -177,6 +184,65 @@ class Sb3:
 
     def load_weights(self, state: dict[str, Any]) -> None:
         self.model.policy.load_state_dict(state["network"])
+
+
+NAMES = {"policy_gradient_loss": "policy_loss", "approx_kl": "kl"}  # SB3's -> ours
+
+
+class Observed:
+    """What SB3's loop does not tell: optimizer steps, the norm of the gradient before it is clipped, times.
+
+    The algorithm computes what it did: its own clipping is replaced by the same one, just before the optimizer.
+    """
+
+    def __init__(self, model: BaseAlgorithm, clock: Any):
+        self.model, self.clock = model, clock
+        self.norms: list[torch.Tensor] = []  # since they were last taken
+        self.bound = getattr(model, "max_grad_norm", None)
+        if self.bound is not None:
+            model.max_grad_norm = float("inf")
+        model.policy.optimizer.register_step_pre_hook(self._before_step)
+        train, memory = model.train, getattr(model, "replay_buffer", None)
+
+        def timed(*args: Any, **kwargs: Any) -> None:
+            clock.lap("act")
+            train(*args, **kwargs)
+            clock.lap("learn")
+
+        model.train = timed
+        if memory is not None:
+            sample = memory.sample
+
+            def drawn(*args: Any, **kwargs: Any) -> Any:
+                clock.lap("learn")
+                batch = sample(*args, **kwargs)
+                clock.lap("sample")
+                return batch
+
+            memory.sample = drawn
+
+    def _before_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+        weights = [p for group in optimizer.param_groups for p in group["params"]]
+        bound = float("inf") if self.bound is None else self.bound
+        self.norms.append(torch.nn.utils.clip_grad_norm_(weights, bound))
+        self.clock.updates += 1
+
+    def take(self, logged: dict[str, Any]) -> list[Learned]:
+        """What was learned since the last call, under our names. logged: of SB3's logger."""
+        if not self.norms:
+            return []
+        told = {k.removeprefix("train/"): float(v) for k, v in logged.items() if k.startswith("train/")}
+        metrics = {NAMES.get(k, k): v for k, v in told.items()}
+        if "entropy_loss" in metrics:
+            metrics["entropy"] = -metrics.pop("entropy_loss")
+        if "loss" not in metrics:  # A2C names its terms only
+            c = self.model
+            metrics["loss"] = (
+                metrics["policy_loss"] - c.ent_coef * metrics["entropy"] + c.vf_coef * metrics["value_loss"]
+            )
+        learned = {k: torch.tensor(v) for k, v in metrics.items()}
+        norms, self.norms = torch.stack(self.norms), []
+        return [Learned({**learned, "grad_norm": norms.mean()})]
 
 
 def _model(config: Config, rows: Rows, num_envs: int, seed: int) -> BaseAlgorithm:

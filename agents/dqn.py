@@ -167,6 +167,11 @@ class DQN:
         )
 
     @property
+    def network(self) -> nn.Module:
+        """What learns."""
+        return self.online
+
+    @property
     def epsilon(self) -> float:
         """Share of random actions now."""
         c = self.config

@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from agents.core.run import flat
 from experiments import statistics
-from experiments.records import Left, Record, Score, collect, flat, plain
+from experiments.records import Left, Record, Score, collect, plain
 
 # What may differ between the seeds of one group: not part of what was tried, or follows from the machine.
 FREE = {

@@ -213,14 +213,6 @@ def checkpoints(path: Path) -> list[int]:
     return checkpoint.steps(path / "checkpoints")
 
 
-def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested configuration -> dotted names."""
-    rows: dict[str, Any] = {}
-    for key, value in tree.items():
-        rows |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return rows
-
-
 def plain(value: Any) -> str:
     """A configuration's value as a person writes it."""
     return "-" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

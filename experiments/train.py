@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import shlex
 import shutil
 import signal
@@ -30,8 +29,9 @@ from agents import AGENTS, BASELINES
 from agents.core import checkpoint
 from agents.core import device as devices
 from agents.core.checkpoint import write_json
+from agents.core.log import Log, Progress
 from agents.core.loop import Diverged, Moment
-from agents.core.run import Log, Progress, Run
+from agents.core.run import Run
 from experiments import cli, lab
 from experiments.recipes import Recipe, recipes
 
@@ -328,9 +328,9 @@ def _restore(run: Run, parts: lab.Lab, steps: int | None) -> None:
 
 def _train(run: Run, parts: lab.Lab, episodes: int, video: bool, fresh: bool) -> int:
     config, clock = run.config, parts.clock
-    log = Log(run, clock)
+    log = Log(run, clock, stream=parts.stream)
     if fresh:
-        log.start(f"```\n{json.dumps(config, indent=2)}\n```")
+        log.start()
     progress = Progress(log, minutes=config["minutes"])
     hooks: list[Any] = [log, progress]
     if config["minutes"] is not None and config["steps"] is None:
@@ -390,7 +390,8 @@ def _conclude(run: Run, log: Log, episodes: int, video: bool) -> None:
         print(f"  video:    {path}")
         clip = run.inside("videos/final.gif")
         watch.record(run, clip, episodes=1, seconds=10.0)
-        log.clip("eval/clip", clip, size_of(clip))
+        log.clip(clip, size_of(clip))
+    log.finish()
 
 
 def _check_disk(root: Path, parts: lab.Lab, with_ring: bool) -> None:

@@ -73,8 +73,8 @@ class Lab:
 def child(job: dict[str, Any]) -> None:
     """One run in a process of its own; does not return."""
     from agents.core import checkpoint
+    from agents.core.log import Log
     from agents.core.loop import Loop
-    from agents.core.run import Log
     from experiments import train
 
     for number, name in ((1, "out"), (2, "err")):

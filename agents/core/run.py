@@ -7,18 +7,11 @@ from __future__ import annotations
 
 import json
 import re
-import sys
-import time
-from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
 from agents.core.checkpoint import write_json
-from agents.core.loop import Clock, Moment
 
 FORMAT = 1  # of config.json
 
@@ -97,140 +90,14 @@ class Run:
         return path
 
 
-class Log:
-    """A hook: scalars of a run to TensorBoard and metrics.jsonl, every `period` seconds and at the end.
-
-    Both get the same names. A resumed run forgets the lines after its checkpoint first.
-    """
-
-    def __init__(self, run: Run, clock: Clock, period: float = 5.0):
-        from torch.utils.tensorboard import SummaryWriter
-
-        self.run, self.clock, self.period = run, clock, period
-        self.lines = run.path / "metrics.jsonl"
-        if self.lines.exists():
-            kept = [line for line in self.lines.read_text().splitlines() if _steps(line) <= clock.steps]
-            self.lines.write_text("".join(f"{line}\n" for line in kept))
-        self.writer = SummaryWriter(str(run.path), purge_step=clock.steps + 1 if clock.steps else None)
-        self.scores: deque[float] = deque(maxlen=100)  # of the newest finished episodes
-        self.lengths: deque[int] = deque(maxlen=100)
-        self.figures: dict[str, deque[float]] = {}
-        self.pending: list[Mapping[str, Any]] = []  # metrics since the last report, still on the device
-        self.rate = 0.0  # steps per second
-        self._mark = (time.perf_counter(), clock.steps, clock.updates)
-        self.updates_rate = 0.0
-
-    def start(self, text: str) -> None:
-        """The flat configuration, as HPARAMS of this very run and as text."""
-        from torch.utils.tensorboard.summary import hparams
-
-        flat = {k: v if isinstance(v, bool | int | float | str) else str(v) for k, v in _flat(self.run.config)}
-        for part in hparams(flat, {"eval/return": 0.0}):
-            self.writer.file_writer.add_summary(part)
-        self.writer.add_text("run/config", text, 0)
-
-    def __call__(self, moment: Moment) -> None:
-        for episode in moment.episodes:
-            self.scores.append(episode.score)
-            self.lengths.append(episode.length)
-            for name, value in episode.info.items():
-                self.figures.setdefault(name, deque(maxlen=100)).append(value)
-        self.pending += [learned.metrics for learned in moment.learned]
-        if time.perf_counter() - self._mark[0] >= self.period:
-            self.report()
-
-    def report(self) -> None:
-        """Writes what has come together since the last report."""
-        now, (then, steps, updates) = time.perf_counter(), self._mark
-        elapsed = max(now - then, 1e-9)
-        self.rate, self.updates_rate = (self.clock.steps - steps) / elapsed, (self.clock.updates - updates) / elapsed
-        self._mark = (now, self.clock.steps, self.clock.updates)
-        values = {"time/steps_per_second": self.rate, "time/updates_per_second": self.updates_rate}
-        values |= {"clock/frames": self.clock.frames, "clock/updates": self.clock.updates}
-        values["clock/seconds"] = round(self.clock.seconds, 2)
-        if self.scores:
-            values |= {"train/return": float(np.mean(self.scores)), "train/length": float(np.mean(self.lengths))}
-            values |= {f"train/{k}": float(np.mean(v)) for k, v in self.figures.items()}
-        if self.pending:
-            for name in self.pending[-1]:
-                column = torch.stack([m[name].detach().float() for m in self.pending if name in m])
-                values[f"learn/{name}"] = float(column.mean())
-            self.pending.clear()
-        self.write(values)
-
-    def write(self, values: Mapping[str, float]) -> None:
-        """Scalars at the present step."""
-        for name, value in values.items():
-            self.writer.add_scalar(name, value, self.clock.steps)
-        line = {"steps": self.clock.steps, **{k: round(float(v), 6) for k, v in values.items()}}
-        with open(self.lines, "a") as file:
-            file.write(json.dumps(line) + "\n")
-
-    def clip(self, name: str, path: Path, size: tuple[int, int]) -> None:
-        """An animated GIF of (width, height) as an image summary; TensorBoard's page plays it."""
-        from tensorboard.compat.proto.summary_pb2 import Summary
-
-        image = Summary.Image(width=size[0], height=size[1], colorspace=3, encoded_image_string=path.read_bytes())
-        self.writer.file_writer.add_summary(Summary(value=[Summary.Value(tag=name, image=image)]), self.clock.steps)
-
-    def flush(self) -> None:
-        self.writer.flush()
-
-    def close(self) -> None:
-        self.writer.close()
-
-
-class Progress:
-    """A hook: one live line on a terminal, one line every half minute elsewhere."""
-
-    def __init__(self, log: Log, stream: Any = None, minutes: float | None = None):
-        self.log, self.stream, self.minutes = log, stream or sys.stderr, minutes
-        self.live = self.stream.isatty()
-        self._shown = 0.0
-
-    def __call__(self, moment: Moment) -> None:
-        now = time.perf_counter()
-        if now - self._shown < (0.5 if self.live else 30.0) or not self.log.rate:
-            return
-        self._shown = now
-        text = self.line(moment.clock)
-        self.stream.write(f"\r\x1b[K{text}" if self.live else f"{text}\n")
-        self.stream.flush()
-
-    def line(self, clock: Clock) -> str:
-        """steps, speed, the newest score, time left."""
-        log = self.log
-        left = "?"
-        if clock.budget and log.rate:
-            left = duration((clock.budget - clock.steps) / log.rate)
-        elif self.minutes is not None:
-            left = duration(self.minutes * 60 - clock.seconds)
-        total = f" of {clock.budget:,}" if clock.budget else ""
-        score = f"{np.mean(log.scores):.1f} (mean of {len(log.scores)})" if log.scores else "none yet"
-        return (
-            f"{clock.steps:,}{total} steps | {log.rate:,.0f} steps/s | {log.updates_rate:,.1f} updates/s"
-            f" | score {score} | {left} left"
-        )
-
-    def close(self) -> None:
-        if self.live:
-            self.stream.write("\n")
+def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested configuration -> dotted names."""
+    rows: dict[str, Any] = {}
+    for key, value in tree.items():
+        rows |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return rows
 
 
 def duration(seconds: float) -> str:
     minutes, seconds = divmod(max(0, round(seconds)), 60)
     return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}"
-
-
-def _steps(line: str) -> float:
-    try:
-        return json.loads(line)["steps"]
-    except (ValueError, KeyError, TypeError):
-        return float("inf")  # a torn line is dropped
-
-
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    rows = []
-    for key, value in tree.items():
-        rows += _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else [(f"{prefix}{key}", value)]
-    return rows

@@ -1,0 +1,161 @@
+"""Every promised tag of every agent, read back by TensorBoard's own readers from a fresh short run."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from agents import AGENTS, BASELINES
+from agents.core import events
+from experiments import train
+
+GAME = "gym:CartPole-v1"
+LEARNERS = [name for name in (*AGENTS, *BASELINES) if name != "random"]
+FAST = ("ppo", "dqn", "sb3-dqn")  # the rest takes the same way, in the slow run
+OPTIONS: dict[str, list[str]] = {
+    "policy": ["--rollout", "8", "--hidden", "16"],
+    "values": ["--replay", "1000", "--warmup", "32", "--hidden", "16"],
+    "sb3-dqn": ["--learning-starts", "32", "--buffer-size", "1000"],
+    "sb3-ppo": ["--n-steps", "16", "--batch-size", "16"],
+}
+OPTIONS["sb3-qrdqn"] = OPTIONS["sb3-dqn"]
+OPTIONS["sb3-a2c"] = []
+# Agents that give the network something that CartPole does not have would be listed here with another game.
+
+
+def options(agent: str) -> list[str]:
+    """Few rows until the first update."""
+    return OPTIONS.get(agent, OPTIONS["policy" if agent in ("ppo", "a2c", "reinforce", "pqn") else "values"])
+
+
+def run(root: Path, agent: str, *argv: str, video: bool = True) -> Path:
+    """A short run -> its folder."""
+    words = [GAME, "--agent", agent, "--steps", "400", "--num-envs", "4", "--runs", str(root), "--eval-episodes", "2"]
+    words += ["--video", "yes" if video else "no", *options(agent), *argv]
+    before = set(root.rglob("config.json"))
+    with pytest.raises(SystemExit) as left:
+        train.main(words)
+    assert not left.value.code
+    (made,) = set(root.rglob("config.json")) - before
+    return made.parent
+
+
+def read(path: Path) -> EventAccumulator:
+    return EventAccumulator(str(path), {"scalars": 0, "tensors": 0, "images": 0, "histograms": 0}).Reload()
+
+
+def marked(names: list[str], fast: tuple[str, ...]) -> list:
+    return [n if n in fast else pytest.param(n, marks=pytest.mark.slow) for n in names]
+
+
+@pytest.mark.parametrize("agent", marked(LEARNERS, FAST))
+def test_every_promised_tag_is_read_back(agent: str, tmp_path: Path) -> None:
+    if agent == "sb3-qrdqn" and importlib.util.find_spec("sb3_contrib") is None:
+        pytest.skip("sb3-contrib is not installed (extra contrib)")
+    path = run(tmp_path, agent)
+    told, config = read(path), json.loads((path / "config.json").read_text())
+    tags = told.Tags()
+    promised = (*events.PLAYED, *events.CLOCKS, *events.SPEEDS, *events.PARTS, *events.LEARNED, *events.SCORED)
+    assert set(promised) <= set(tags["scalars"])
+    for tag in promised:
+        points = told.Scalars(tag)
+        assert np.isfinite([p.value for p in points]).all()
+        assert [p.step for p in points] == sorted(p.step for p in points)
+    last = {tag: told.Scalars(tag)[-1] for tag in promised}
+    assert {last[tag].step for tag in events.SCORED} == {int(last["clock/frames"].value)} == {400}
+    assert last["learn/grad_norm"].value > 0 and last["learn/weight_norm"].value > 0 < last["clock/updates"].value
+    shares = [last[tag].value for tag in events.PARTS]
+    assert min(shares) >= 0 and 0.3 < sum(shares) <= 1.001
+    assert last["time/act"].value > 0 < last["time/env"].value and last["time/learn"].value > 0
+    lines = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+    assert {k for line in lines for k in line} - {"steps"} == set(tags["scalars"])  # the same names in both
+    pictures(told, tags["images"])
+    assert any(tag.startswith(events.WEIGHTS) for tag in tags["histograms"])
+    texts = {tag: told.Tensors(f"{tag}/text_summary")[0].tensor_proto.string_val[0].decode() for tag in events.TEXTS}
+    assert json.loads(texts["run/config"].strip("`\n")) == config
+    assert config["command"] in texts["run/command"] and f"--agent {agent}" in texts["run/command"]
+    assert config["machine"] in texts["run/hardware"] and f"torch {torch.__version__}" in texts["run/hardware"]
+    assert texts["run/commit"] == str(config["commit"] or "-")
+    assert "custom_scalars__config__" in tags["tensors"]
+
+
+def pictures(told: EventAccumulator, tags: list[str]) -> None:
+    """The clip moves, and the picture of the input is one."""
+    assert {events.CLIP, events.INPUTS} <= set(tags)
+    clip = Image.open(io.BytesIO(told.Images(events.CLIP)[-1].encoded_image_string))
+    assert clip.format == "GIF" and clip.is_animated and clip.n_frames > 3
+    inputs = Image.open(io.BytesIO(told.Images(events.INPUTS)[0].encoded_image_string))
+    assert inputs.format == "PNG" and len(np.unique(np.asarray(inputs))) > 2
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "expected"),
+    [
+        ((5, 4, 84, 84), "uint8", (4 * 86, 4 * 86)),  # rows: environments, columns: frames; one pixel of edge around
+        ((2, 1, 84, 84, 3), "uint8", (2 * 86, 86, 3)),
+        ((1, 1, 7, 9, 9), "float32", (92, 7 * 92)),  # planes side by side, enlarged tenfold
+        ((2, 4, 6), "float32", (2 * (4 * 14 + 2), 6 * 14 + 2)),  # vectors: a strip per environment
+    ],
+)
+def test_pictures_of_the_networks_input(shape: tuple[int, ...], dtype: str, expected: tuple[int, ...]) -> None:
+    obs = (np.random.default_rng(0).random(shape) * 255).astype(dtype)
+    tiles = events.tiles(obs)
+    assert tiles.shape == expected and tiles.dtype == np.uint8
+    if dtype == "uint8" and len(shape) == 4:  # environment 2, frame 3, as it is
+        assert (tiles[2 * 86 + 1 : 3 * 86 - 1, 3 * 86 + 1 : 4 * 86 - 1] == obs[2, 3]).all()
+
+
+def test_a_histogram_counts(tmp_path: Path) -> None:
+    values = torch.tensor([[0.0, 1.0, 1.0, 10.0], [float("nan"), 2.0, 2.0, 2.0]])
+    histogram = events.histogram("x", values).value[0].histo
+    assert (histogram.num, histogram.min, histogram.max, histogram.sum) == (7, 0, 10, 18)
+    assert sum(histogram.bucket) == 7 and len(histogram.bucket) == len(histogram.bucket_limit) == events.BINS
+    assert histogram.bucket[4] == 2 and histogram.bucket_limit[4] == pytest.approx(1.25)  # the two ones
+    assert events.histogram("same", torch.ones(5)).value[0].histo.num == 5
+
+
+def test_the_weight_norm_is_that_of_one_long_vector() -> None:
+    network = torch.nn.Linear(3, 2)
+    long = torch.cat([p.detach().flatten() for p in network.parameters()])
+    assert events.weight_norm(network) == pytest.approx(float(long.norm()))
+
+
+def test_hyperparameters_of_five_runs_appear(tmp_path: Path) -> None:
+    """As the page HPARAMS asks for them; of different agents, with the fields of all of them."""
+    from tensorboard.backend.event_processing import data_provider, plugin_event_multiplexer
+    from tensorboard.context import RequestContext
+    from tensorboard.plugins import base_plugin
+    from tensorboard.plugins.hparams import api_pb2, backend_context, list_session_groups
+
+    agents = ("ppo", "dqn", "ppo", "pqn", "ppo")
+    paths = [run(tmp_path, a, "--seed", str(i), video=False) for i, a in enumerate(agents)]
+    multiplexer = plugin_event_multiplexer.EventMultiplexer(tensor_size_guidance={"hparams": 0, "scalars": 0})
+    multiplexer.AddRunsFromDirectory(str(tmp_path)).Reload()
+    provider = data_provider.MultiplexerDataProvider(multiplexer, str(tmp_path))
+    context = backend_context.Context(base_plugin.TBContext(logdir=str(tmp_path), data_provider=provider))
+    request = RequestContext()
+    metadata = context.hparams_metadata(request, "")
+    experiment = context.experiment_from_metadata(request, "", True, metadata, [])
+    infos = {info.name: info for info in experiment.hparam_infos}
+    assert {"agent", "seed", "agent_config.rollout", "agent_config.n_step", "agent_config.epochs"} <= infos.keys()
+    assert infos["agent_config.lr"].type == api_pb2.DATA_TYPE_FLOAT64
+    assert infos["agent_config.double"].type == api_pb2.DATA_TYPE_BOOL
+    assert "eval/return" in {metric.name.tag for metric in experiment.metric_infos}
+    ask = api_pb2.ListSessionGroupsRequest(slice_size=100, allowed_statuses=[api_pb2.STATUS_SUCCESS])
+    for name in infos:
+        ask.col_params.add().hparam = name
+    groups = list_session_groups.Handler(request, context, "", ask).run().session_groups
+    found = {}
+    for group in groups:
+        scores = [m.value for m in group.metric_values if m.name.tag == "eval/return"]
+        found[int(group.hparams["seed"].number_value)] = (group.hparams["agent"].string_value, *scores)
+    evaluations = [json.loads((path / "eval.json").read_text())["mean"] for path in paths]
+    assert found == {i: (agents[i], pytest.approx(evaluations[i])) for i in range(5)}
