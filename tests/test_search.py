@@ -525,3 +525,32 @@ def test_a_second_process_starts_from_the_cache():
     second = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
     took, compiled = map(float, second.split())
     assert compiled == 0 and took <= 3.0
+
+
+def test_a_memory_asks_once_and_forgets_the_oldest():
+    asked = []
+
+    def network(planes):
+        asked.extend(int(p.sum()) for p in planes)
+        return planes.reshape(len(planes), -1)[:, :3].copy(), planes.reshape(len(planes), -1)[:, 0] / 10
+
+    def ask(*numbers):
+        planes = np.zeros((len(numbers), 2, 2, 2), np.float32)
+        planes[:, 0, 0, 0] = numbers
+        logits, values = memory(planes)
+        np.testing.assert_array_equal(logits, [[n, 0, 0] for n in numbers])
+        np.testing.assert_allclose(values, np.array(numbers) / 10)
+
+    memory = evaluators.Cached(network, size=3)
+    ask(1, 2)
+    ask(2, 3, 3)  # 3 twice in one batch is asked once
+    assert asked == [1, 2, 3] and (memory.hits, memory.misses) == (2, 3)
+    ask(4)  # 1 is forgotten
+    ask(2, 3, 4)
+    assert asked == [1, 2, 3, 4]
+    ask(1)
+    memory.clear()
+    ask(4)
+    assert asked == [1, 2, 3, 4, 1, 4]
+    with pytest.raises(ValueError, match="size is 0"):
+        evaluators.Cached(network, 0)

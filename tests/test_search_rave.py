@@ -1,5 +1,7 @@
 """RAVE search: counts and scores against a literal implementation, and play in solved games."""
 
+import time
+
 import numpy as np
 import pytest
 from test_search import after, legal_actions, nim, solver
@@ -171,3 +173,38 @@ def test_wrong_uses_are_refused():
     for options, message in (({"equivalence": 0}, "equivalence is 0"), ({"expand_after": 0}, "expand_after is 0")):
         with pytest.raises(ValueError, match=message):
             Rave(**options)
+
+
+def test_a_search_settles_when_nobody_can_catch_up():
+    """Halfway through, as many visits are to come as were made: a larger lead than that is final."""
+    rules = connect_four_rules()
+    search = Search(rules, evaluators.rollouts(), Rave(), games=2, seed=1)
+    search.run(visits=50)
+    tree, before = search._tree, search._tree.visits[:, 0].copy()
+    tree.visits[:, 0] += 1000
+    for leads, halfway, settled in (
+        ((1100, 1100), 0.5, True), ((900, 900), 0.5, False), ((1100, 900), 0.5, False), ((120, 120), 0.9, True),
+        ((90, 120), 0.9, False), ((50_000, 50_000), 0.04, False),
+    ):  # fmt: skip
+        tree.edge_visits[:, 0] = 20
+        tree.edge_visits[:, 0, 3] += leads
+        started = time.perf_counter() - 100.0 * halfway
+        assert search._settled(before, started, 100.0) == settled
+
+
+def test_an_obvious_move_takes_less_time():
+    rules = connect_four_rules()
+    state = rules.new_state()
+    for action in (3, 0, 3, 0, 3, 0):  # three in a column: the fourth wins
+        rules.play(state, action)
+    spent = []
+    for settle in (True, False):
+        search = Search(rules, evaluators.rollouts(), Rave(prove=False), seed=1)
+        search.reset(state=state)
+        search.run(visits=10)
+        started = time.perf_counter()
+        assert search.run(seconds=0.6, settle=settle).action[0] == 3
+        spent.append(time.perf_counter() - started)
+    assert spent[0] < 0.55 <= spent[1]
+    with pytest.raises(ValueError, match="a search needs an end"):
+        search.run(settle=True)

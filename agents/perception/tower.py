@@ -18,7 +18,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-
 SCORE = 20.0  # points of lead that one unit of the network's output stands for
 
 

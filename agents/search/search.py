@@ -128,13 +128,14 @@ class Search:
 
     def run(
         self, visits: int | Sequence[int] | None = None, seconds: float | None = None,
-        stop: Callable[[], bool] | None = None,
+        stop: Callable[[], bool] | None = None, settle: bool = False,
     ) -> Result:  # fmt: skip
         """Searches until each root has its visits, the time is over, `stop()` is true, or all roots are solved.
 
         visits: per game, or one number for all. Those of a kept subtree count; but Gumbel counts new simulations and
         needs the number beforehand, because sequential halving plans with it. `stop` is asked every few milliseconds,
-        or after every call of the network, and may call `result` and `variation`.
+        or after every call of the network, and may call `result` and `variation`. settle: ends a search that `seconds`
+        limit as soon as no other action can catch up with the most visited one at the present speed.
         """
         self.stop()
         if visits is None and seconds is None and stop is None:
@@ -146,7 +147,25 @@ class Search:
             raise ValueError(f"visits is {visits}; it must be 1 or more")
         if budget is None and isinstance(self.config, Gumbel):
             raise ValueError("Gumbel search needs visits: sequential halving plans with their number")
-        return self._run(budget, time.perf_counter() + seconds if seconds is not None else np.inf, stop)
+        if seconds is None:
+            return self._run(budget, np.inf, stop)
+        started = time.perf_counter()
+        if settle and not isinstance(self.config, Gumbel):
+            before, asked = self._tree.visits[:, 0].copy(), stop
+
+            def stop() -> bool:
+                return self._settled(before, started, seconds) or (asked is not None and asked())
+
+        return self._run(budget, started + seconds, stop)
+
+    def _settled(self, before: np.ndarray, started: float, seconds: float) -> bool:
+        """Whether the actions of all games are decided: root visits were `before` [B] when the search began."""
+        spent = time.perf_counter() - started
+        if spent < seconds / 20:  # the speed is not known yet
+            return False
+        made = self._tree.visits[:, 0] - before
+        leaders = np.sort(self._tree.edge_visits[:, 0], axis=1)[:, -2:]  # [B, 2]
+        return bool((leaders[:, 1] - leaders[:, 0] > made * (seconds - spent) / spent).all())
 
     def _run(self, budget: np.ndarray | None, deadline: float, stop: Callable[[], bool] | None) -> Result:
         schedules = np.zeros((1, 1, 1), np.int32)

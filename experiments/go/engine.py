@@ -105,7 +105,7 @@ class Engine:
         visits = self.visits
         if visits is None and seconds is None:
             seconds = 1.0
-        found = self.player.think(rules, state, visits, seconds, stop)
+        found = self.player.think(rules, state, visits, seconds, stop, settle=stop is None)
         action = int(found.action[0])
         return (self.game.size**2 if action < 0 else action), (float(found.value[0]) + 1) / 2
 

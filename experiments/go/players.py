@@ -57,13 +57,13 @@ class Player:
 
     def think(
         self, rules: Rules, state: np.ndarray, visits: int | None = None, seconds: float | None = None,
-        stop: Callable[[], bool] | None = None,
+        stop: Callable[[], bool] | None = None, settle: bool = False,
     ) -> Result:  # fmt: skip
-        """Searches the position. After two passes it looks on, as if the players had resumed the game."""
+        """Searches the position; limits as in `Search.run`. After two passes it looks on, as if the game had been resumed."""
         if state[PASSES] >= 2:
             state = state.copy()
             state[PASSES] = 0
-        return self._follow(rules, state).run(visits, seconds, stop)
+        return self._follow(rules, state).run(visits, seconds, stop, settle)
 
     def result(self) -> Result:
         """What the last search has found so far; may be called by its `stop`."""
