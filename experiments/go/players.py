@@ -59,7 +59,7 @@ class Player:
         self, rules: Rules, state: np.ndarray, visits: int | None = None, seconds: float | None = None,
         stop: Callable[[], bool] | None = None, settle: bool = False,
     ) -> Result:  # fmt: skip
-        """Searches the position; limits as in `Search.run`. After two passes it looks on, as if the game had been resumed."""
+        """Searches the position; limits: `Search.run`. After two passes it looks on as if the game had been resumed."""
         if state[PASSES] >= 2:
             state = state.copy()
             state[PASSES] = 0
