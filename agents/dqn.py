@@ -192,6 +192,14 @@ class DQN:
             action = torch.where(draw[1, :, 0] < self.epsilon, anything, action)
         return Act(action)
 
+    def explain(self, step: TimeStep, memory: Any = None) -> dict[str, Tensor]:
+        """Action values [N, A] without noise, and the best of them [N]; see docs/add-an-agent.md."""
+        if self.config.noisy:
+            self.online.noise(None)
+        with devices.mixed(self.device, self.dtype):
+            q = self.online.mean(self.online(step.obs), self.categorical)
+        return {"values": q, "value": masked(q, step.legal).amax(1)}
+
     def learn(self, batch: Batch) -> Iterator[Learned]:
         c = self.config
         if self.clock.steps - self.copied >= c.target_period:

@@ -126,6 +126,13 @@ class PolicyGradient:
         action, logp = self.actor.policy.sample(params, self.act_generator)
         return Act(action, {"logp": logp, "value": value})
 
+    def explain(self, step: TimeStep, memory: Any = None) -> dict[str, Tensor]:
+        """Probabilities [N, A], or means and deviations [N, D], and the value [N]; see docs/add-an-agent.md."""
+        params, value = self.actor(step.obs, step.legal)
+        if isinstance(self.actor.policy, Categorical):
+            return {"probabilities": params.exp(), "value": value}
+        return {"mean": params[..., 0], "deviation": params[..., 1].exp(), "value": value}
+
     def learn(self, batch: Batch) -> Iterator[Learned]:
         """Learns from one rollout: windows of T+1 rows, one per environment."""
         self._sync()  # at once: the next rollout is collected by the weights that it begins with

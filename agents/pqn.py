@@ -120,6 +120,12 @@ class PQN:
         anything = masked(draw[0], step.legal).argmax(1)  # uniform over the legal actions
         return Act(torch.where(draw[1, :, 0] < self.epsilon, anything, action), {"value": value})
 
+    def explain(self, step: TimeStep, memory: Any = None) -> dict[str, Tensor]:
+        """Action values [N, A] and the best of them [N]; see docs/add-an-agent.md."""
+        with devices.mixed(self.device, self.dtype):
+            q = self.actor(step.obs)
+        return {"values": q, "value": masked(q, step.legal).amax(1)}
+
     def learn(self, batch: Batch) -> Iterator[Learned]:
         """Learns from one rollout: windows of T+1 rows, one per environment."""
         self._sync()  # at once: the next rollout is collected by the weights that it begins with

@@ -111,6 +111,7 @@ class Agent(Stateful, Protocol):
 
     needs: Needs
     evaluation: str  # the policy that scores are made with: "sampled", "greedy" or "epsilon 0.001"
+    # Optional: explain(step, memory) -> dict[str, Array], why it would act so (docs/add-an-agent.md), for `watch`.
 
     def act(self, step: TimeStep, memory: Any = None, *, explore: bool = True) -> Act: ...
 
