@@ -103,15 +103,22 @@ def find_run(root: Path, what: str) -> Run:
         return Run.find(root, folder)
 
 
-def load_player(run: Run, spec: Spec, device: torch.device, step: int | None = None) -> tuple[Agent, int]:
-    """The agent of a run with the weights of a checkpoint (the newest), and that checkpoint's step."""
+def load_player(
+    run: Run, spec: Spec, device: torch.device, step: int | None = None, folder: Path | None = None
+) -> tuple[Agent, int]:
+    """The agent of a run with the weights of a checkpoint (the newest), and that checkpoint's step.
+
+    folder: where the checkpoint lies, if not among the run's newest: a stage's.
+    """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        parts, meta = checkpoint.load(run.checkpoints, step, {"agent"})
+        parts, meta = checkpoint.load(folder or run.checkpoints, step, {"agent"})
     for warning in caught:
         print(f"joypad: {warning.message}", file=sys.stderr)  # standard output may be one JSON object
     check_kin(run, meta, spec)
-    agent = build_agent(run.config, spec, Clock(1), device)
+    clock = Clock(run.config["steps"] or None)
+    clock.steps = meta["step"]  # an agent that is asked to explore does it as it did then
+    agent = build_agent(run.config, spec, clock, device)
     try:
         agent.load_weights(parts["agent"])
     except (KeyError, RuntimeError) as fault:
@@ -146,6 +153,29 @@ def save(run: Run, lab: Lab, with_ring: bool) -> Path:
     return checkpoint.save(
         run.checkpoints, lab.clock.steps, lab.parts(with_ring), {**meta, "step": lab.clock.steps, "ring": with_ring}
     )
+
+
+STAGES = (0, 1, 10, 100)  # per cent of training of which weights are kept, for `watch --stages`
+
+
+def stage_folder(run: Run, percent: int) -> Path:
+    """Where the weights of a stage lie: a folder of checkpoints with one in it."""
+    return run.path / "stages" / f"{percent:03d}"
+
+
+def stages(run: Run) -> list[int]:
+    """The stages that a run has kept, in per cent."""
+    return [percent for percent in STAGES if checkpoint.steps(stage_folder(run, percent))]
+
+
+def save_stage(run: Run, lab: Lab, percent: int) -> None:
+    """Keeps the agent's weights alone: neither optimizer nor ring."""
+    state = lab.agent.state_dict()
+    state = {"network": state["network"]} if "network" in state else state
+    meta = {"game": run.config["game"], "agent": run.config["agent"], "spec": _plain(lab.stream.spec)}
+    folder, step = stage_folder(run, percent), lab.clock.steps
+    checkpoint.save(folder, step, {"agent": state}, {**meta, "step": step, "ring": False})
+    checkpoint.discard_after(folder, step)
 
 
 def _plain(spec: Spec) -> dict[str, Any]:

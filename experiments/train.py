@@ -56,6 +56,7 @@ class Command:
     data: Path | None = None  # a dataset, for agents that learn from data
     checkpoint_every: int = 500_000  # steps between checkpoints
     checkpoint_ring: Literal["yes", "no"] = "yes"  # save the replay ring; without it a resume starts with an empty one
+    stages: Literal["yes", "no"] = "yes"  # keep the weights of 0, 1, 10 and 100 % of training, for `watch --stages`
     eval_episodes: int = 30  # full games at the end, 0 for none
     video: Literal["yes", "no"] = "yes"  # write a video at the end
     runs: Path = Path("runs")  # where run folders go
@@ -224,6 +225,23 @@ class Stop:
         return self.asked
 
 
+class Stages:
+    """A hook: keeps the weights at some shares of the budget; the last of them is kept at the very end."""
+
+    def __init__(self, run: Run, parts: lab.Lab):
+        self.run, self.parts = run, parts
+        kept = lab.stages(run)
+        self.left = [percent for percent in lab.STAGES if percent not in kept and percent < 100]
+        self.seconds = 60 * (run.config["minutes"] or float("inf"))  # counts until minutes have become steps
+        self(Moment(parts.clock, [], [], parts.agent))
+
+    def __call__(self, moment: Moment) -> None:
+        clock = moment.clock
+        share = clock.progress if clock.budget else clock.seconds / self.seconds
+        while self.left and share * 100 >= self.left[0]:
+            lab.save_stage(self.run, self.parts, self.left.pop(0))
+
+
 class Minutes:
     """A hook: turns `--minutes` into a step budget once, when the speed of learning is known."""
 
@@ -258,7 +276,7 @@ def start(command: Command, agent_config: dict[str, Any], env: dict[str, Any], a
         "game": command.game, "agent": command.agent, "name": command.name, "recipe": command.recipe,
         "seed": command.seed, "steps": command.steps, "minutes": command.minutes, "num_envs": command.num_envs,
         "checkpoint_every": command.checkpoint_every, "checkpoint_ring": command.checkpoint_ring,
-        "init": command.init, "agent_config": agent_config, "env": env,
+        "stages": command.stages, "init": command.init, "agent_config": agent_config, "env": env,
     }  # fmt: skip
     if command.data is not None:
         raise cli.UserError(f"--data: {command.agent} learns by playing; it takes no dataset")
@@ -335,6 +353,8 @@ def _train(run: Run, parts: lab.Lab, episodes: int, video: bool, fresh: bool) ->
     hooks: list[Any] = [log, progress]
     if config["minutes"] is not None and config["steps"] is None:
         hooks.append(Minutes(run, config["minutes"]))
+    if config.get("stages") == "yes":
+        hooks.append(Stages(run, parts))
 
     def keep() -> None:
         log.report()
@@ -365,6 +385,8 @@ def _train(run: Run, parts: lab.Lab, episodes: int, video: bool, fresh: bool) ->
         log.close()
         print(f"saved at step {clock.steps:,}" + ("" if lab.is_foreign(config["agent"]) else f"; go on with\n{again}"))
         return 0
+    if config.get("stages") == "yes":
+        lab.save_stage(run, parts, 100)
     parts.stream.close()
     _conclude(run, log, episodes, video)
     log.close()

@@ -1,47 +1,59 @@
-"""Watch an agent play: ``python -m experiments.watch breakout``.
+"""Watch agents play, and see why they act: ``python -m experiments.watch breakout``.
 
-With a display a window opens; without one (or with --video) a video is written. A game that has no run yet is
-played by the random agent, and it says so.
+    python -m experiments.watch breakout                the newest run, else the reference run, else random play
+    python -m experiments.watch RUN --web               a page on this machine; its address is printed
+    python -m experiments.watch RUN --video out.mp4 --panels yes
+    python -m experiments.watch RUN --live              a run that is training: follows its newest checkpoint
+    python -m experiments.watch RUN RUN                 two agents side by side, on the same seeds
+    python -m experiments.watch RUN --stages --video out.mp4   at 0, 1, 10 and 100 % of training
+
+With a display a window opens, without one the page. Keys: p pause, n one step, + and - speed, e new episode, g greedy
+or sampled, t take over and hand back, o what drives the choice, v panels, c save the last 30 seconds.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 import os
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import numpy as np
 import torch
 import tyro
-from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-import envs
-from agents.core import device as devices
-from agents.core.evaluate import Policy
-from agents.core.loop import Clock
-from agents.core.run import Run, RunError
-from agents.core.stream import Stream
+from agents.core.run import Run
 from experiments import cli, lab
-from experiments.video import Video, enlarge
+from experiments.video import Video
+from experiments.watching.panels import beside, titled
+from experiments.watching.player import Player, drive
+from experiments.watching.seat import has_display
+from experiments.watching.source import Source, find
+
+STAGE_SECONDS = 20.0  # of a stage's clip, at most, where nothing else is asked for
 
 
 @dataclasses.dataclass(frozen=True)
 class Command:
     """What to watch."""
 
-    what: tyro.conf.Positional[str]  # a run's folder, or a game: its newest run, else the random agent
-    video: Path | None = None  # write a video here instead of opening a window
+    what: tyro.conf.Positional[tuple[str, ...]]  # a game, a run's folder or a checkpoint's; two stand side by side
+    live: bool = False  # follow a run that is training, and read only
+    stages: bool = False  # the agent at 0, 1, 10 and 100 % of its training
+    web: bool = False  # a page instead of a window
+    video: Path | None = None  # write a video here, .mp4 or .gif
+    panels: Literal["auto", "yes", "no"] = "auto"  # why it acts, beside the picture; auto: not in videos
+    overlay: str = "off"  # over the picture: gradient or occlusion (what drives the choice), policy, visits, ownership
+    copies: int = 1  # of the game, in a grid
     episodes: int | None = None  # stop after so many games; without any limit a video has one
     seconds: float | None = None  # stop after so much of the game's time
-    speed: float = 1.0  # of the window, 1: as fast as the game really is, 0: unlimited
+    speed: float = 1.0  # 1: as fast as the game really is, 0: unlimited
     seed: int = 1  # of the game
     policy: str | None = None  # greedy, sampled or "epsilon E"; without it the agent's
     checkpoint: int | None = None  # step of the checkpoint; without it the newest
+    port: int = 0  # of the page; 0: a free one
+    host: str = "127.0.0.1"  # of the page; another address of this machine lets others in who know the token
     runs: Path = Path("runs")  # where run folders are
 
     def __post_init__(self) -> None:
@@ -53,121 +65,116 @@ class Command:
             raise ValueError(f"--seconds {self.seconds}: must be above 0")
         if not 0 <= self.speed < float("inf"):
             raise ValueError(f"--speed {self.speed}: must be at least 0")
-
-
-class Player:
-    """An agent in one game with a picture: yields the pictures, keeps the score."""
-
-    def __init__(self, run: Run | None, game: str, *, seed: int, policy: str | None = None, step: int | None = None):
-        env = dict(run.config["env"]) if run else {}
-        probe = envs.make_vec(game, 1, **env)
-        self.metadata = probe.metadata
-        probe.close()
-        device = devices.choose("auto")
-        vector = SyncVectorEnv(
-            [functools.partial(with_picture, game, env)], autoreset_mode=AutoresetMode.NEXT_STEP
-        )
-        vector.metadata = {**vector.metadata, "frame_stack": self.metadata.get("frame_stack", 1)}
-        self.env = vector.envs[0]
-        self.stream = Stream(vector, device)
-        if run is not None:
-            agent, self.at = lab.load_player(run, self.stream.spec, device, step)
-        else:
-            config = {"agent": "random", "agent_config": {}, "seed": seed, "num_envs": 1}
-            agent, self.at = lab.build_agent(config, self.stream.spec, Clock(1), device), 0
-        self.policy = Policy(agent, policy or agent.evaluation, seed)
-        self.seed = seed
-        self.fps = float(self.env.metadata.get("render_fps") or 30)
-        self.scores: list[float] = []
-        self.score = 0.0
-
-    def pictures(self, episodes: int | None, seconds: float | None) -> Iterator[np.ndarray]:
-        """RGB pictures [H, W, 3] at `fps`, until either limit is reached."""
-        shown = 0
-        step, memory = self.stream.reset(self.seed, 1), None
-        while True:
-            for picture in rendered(self.env):
-                yield picture
-                shown += 1
-                if seconds is not None and shown >= round(seconds * self.fps):
-                    return
-            if episodes is not None and len(self.scores) >= episodes:
-                return
-            act = self.policy.act(step, memory, self.stream.spec)
-            memory = act.memory
-            self.stream.send(act)
-            step = self.stream.receive()
-            self.score = float(self.stream.running_score[0])
-            self.scores += [e.score for e in self.stream.take_episodes()]
-
-    def close(self) -> None:
-        self.stream.close()
-
-
-def with_picture(game: str, env: dict[str, Any]) -> Any:
-    """The game with every picture that it can show: a list per step where it has more than one."""
-    if not has_display():
-        os.environ["SDL_VIDEODRIVER"] = "dummy"  # games that draw with pygame then ask for no screen
-    one = envs.make(game, None, **env)
-    modes = one.metadata.get("render_modes", [])
-    one.close()
-    mode = next((m for m in ("rgb_array_list", "rgb_array") if m in modes), None)
-    if mode is None:
-        raise ValueError(f"{game} has no picture to show")
-    own = game not in envs.GAMES and not game.startswith("gym:")  # Gymnasium's own list mode collects for ever
-    return envs.make(game, mode if own or mode == "rgb_array" else "rgb_array", **env)
-
-
-def rendered(env: Any) -> list[np.ndarray]:
-    """The pictures since the last call: one, or all emulated frames where the game tells them."""
-    picture = env.render()
-    return list(picture) if isinstance(picture, list) else [np.asarray(picture)]
+        if not 1 <= len(self.what) <= 4:
+            raise ValueError("name one game, run or checkpoint, or up to four to see them side by side")
+        if not 1 <= self.copies <= 64:
+            raise ValueError(f"--copies {self.copies}: must lie in 1..64")
+        if not 0 <= self.port < 2**16:
+            raise ValueError(f"--port {self.port}: must lie in 0..65535")
+        if self.web and self.video is not None:
+            raise ValueError("--web and --video: name one")
+        if self.stages and (self.live or len(self.what) > 1 or self.copies > 1 or self.checkpoint is not None):
+            raise ValueError("--stages shows one run alone, without --live, --copies and --checkpoint")
+        if self.live and (self.video is not None or self.checkpoint is not None):
+            raise ValueError("--live follows a run in a window or on the page, without --video and --checkpoint")
 
 
 def record(run: Run | None, path: Path, *, game: str | None = None, episodes: int | None, seconds: float | None,
-           **options: Any) -> Player:  # fmt: skip
-    """Writes a video; returns the player with its scores."""
-    player = Player(run, game or run.config["game"], seed=options.pop("seed", 1), **options)
+           panels: bool = False, overlay: str = "off", **options: Any) -> Player:  # fmt: skip
+    """Writes a video of a run (of the random agent at `game`); returns the player with its scores."""
+    step = options.pop("step", None)
+    source = Source(game or run.config["game"], run, step)
+    player = Player([source], episodes=episodes, seconds=seconds, panels=panels or overlay != "off", **options)
+    return write(player, path, panels, overlay)
+
+
+def write(player: Player, path: Path, panels: bool, overlay: str) -> Player:
+    """Plays into a video file. Frames: exactly those of the play, each once."""
+    if overlay != "off":
+        choose_overlay(player, overlay)
     shown = time.perf_counter()
     with Video(path, player.fps) as video:
-        for picture in player.pictures(episodes, seconds):
+        for frame in player.frames():
+            picture = beside(frame.picture, player) if panels else frame.picture
+            seat = player.focus
+            if player.stages:
+                told = f"{seat.source.stage} % of training, step {seat.at:,}: score {seat.score:g}"
+                picture = titled(picture, f"{player.game}  {told}")
             video.write(picture)
             if time.perf_counter() - shown > 5:
                 shown = time.perf_counter()
-                print(f"video: {video.frames / player.fps:.0f} s written, score {player.score:g}", file=sys.stderr)
+                print(f"video: {video.frames / player.fps:.0f} s written, score {seat.score:g}", file=sys.stderr)
     player.close()
     return player
 
 
-def window(player: Player, title: str, episodes: int | None, seconds: float | None, speed: float) -> None:
-    """A pygame window; Escape or closing it ends."""
-    import pygame
+def choose_overlay(player: Player, name: str) -> None:
+    """Raises ValueError for one that the agents have not."""
+    player.command("overlay", name)
+    if player.messages:
+        raise ValueError(f"--overlay: {player.messages[-1]}")
 
-    pygame.display.init()
-    clock, screen = pygame.time.Clock(), None
+
+def stages_of(source: Source) -> list[Source]:
+    """The run at each stage that it has kept. Raises ValueError where there is none."""
+    kept = [] if source.run is None else lab.stages(source.run)
+    if not kept:
+        whose = source.run.path if source.run else source.game
+        raise ValueError(f"--stages: {whose} has kept no stages of its training (train --stages yes keeps them)")
+    return [source._replace(stage=percent, step=None) for percent in kept]
+
+
+def interactive(player: Player, command: Any, title: str) -> None:
+    """In a window or on a page, until it is closed."""
+    if has_display() and not command.web:
+        from experiments.watching.window import Window
+
+        screen = Window(title, player.fps)
+    else:
+        from experiments.watching.browser import Browser
+
+        screen = Browser(player.fps, command.host, command.port)
+        print(f"open {screen.address}\n(Ctrl-C ends)", flush=True)
     try:
-        for picture in player.pictures(episodes, seconds):
-            picture = enlarge(picture)
-            if screen is None:
-                screen = pygame.display.set_mode((picture.shape[1], picture.shape[0]))
-            screen.blit(pygame.surfarray.make_surface(picture.swapaxes(0, 1)), (0, 0))
-            pygame.display.set_caption(f"{title}   score {player.score:g}")
-            pygame.display.flip()
-            if speed:
-                clock.tick(player.fps * speed)
-            for event in pygame.event.get():
-                if event.type == pygame.QUIT or (event.type == pygame.KEYDOWN and event.key == pygame.K_ESCAPE):
-                    return
+        drive(player, screen)
+    except KeyboardInterrupt:
+        print()
     finally:
-        pygame.quit()
+        screen.close()
         player.close()
 
 
-def has_display() -> bool:
-    """Can a window be opened here?"""
-    if sys.platform in ("darwin", "win32"):
-        return True
-    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY") or os.environ.get("SDL_VIDEODRIVER"))
+def watch(command: Command) -> Player:
+    """Finds what is asked for and shows it."""
+    with cli.refusing():
+        sources = [find(w, command.runs, step=command.checkpoint, live=command.live) for w in command.what]
+    for source in sources:
+        if source.note:
+            print(source.note)
+    if command.live and hasattr(os, "nice"):
+        os.nice(10)  # the run has the right of way
+    to_video = command.video is not None
+    with cli.refusing():
+        stages = stages_of(sources[0]) if command.stages else []
+        limits: dict[str, Any] = dict(episodes=command.episodes, seconds=command.seconds)
+        if (to_video or stages) and not (command.episodes or command.seconds):
+            limits["episodes"] = 1
+            if stages:
+                limits["seconds"] = STAGE_SECONDS
+        panels = command.panels == "yes" or (command.panels == "auto" and not to_video)
+        player = Player(
+            stages[:1] or sources, stages=stages, copies=command.copies, seed=command.seed, policy=command.policy,
+            panels=panels or command.overlay != "off", **limits,
+        )  # fmt: skip
+        player.panels, player.speed, player.loops = panels, command.speed, not to_video
+        if to_video:
+            write(player, command.video, panels, command.overlay)
+            print(f"video: {command.video}")
+        else:
+            if command.overlay != "off":
+                choose_overlay(player, command.overlay)
+            interactive(player, command, f"{player.game} step {player.focus.at:,}")
+    return player
 
 
 def main() -> None:
@@ -175,27 +182,8 @@ def main() -> None:
         with cli.refusing():
             command = tyro.cli(Command, description=__doc__, prog="watch")
         torch.set_num_threads(1)
-        try:
-            run = lab.find_run(command.runs, command.what)
-            game = run.config["game"]
-        except RunError as fault:
-            if Path(command.what).exists():
-                raise
-            game, run = envs.canonical(command.what), None
-            print(f"{game} has no run yet ({fault}): the random agent plays")
-        options = dict(seed=command.seed, policy=command.policy, step=command.checkpoint)
-        with cli.refusing():
-            if command.video is None and has_display():
-                player = Player(run, game, **options)
-                window(player, f"{game} step {player.at:,}", command.episodes, command.seconds, command.speed)
-            else:
-                path = command.video or Path(f"watch-{game.replace(':', '-').replace('/', '-')}.mp4")
-                if command.video is None:
-                    print("there is no display here: a video is written")
-                episodes = command.episodes if command.episodes or command.seconds else 1
-                player = record(run, path, game=game, episodes=episodes, seconds=command.seconds, **options)
-                print(f"video: {path}")
-        told = ", ".join(f"{s:g}" for s in player.scores) or f"{player.score:g} so far"
+        player = watch(command)
+        told = ", ".join(f"{s:g}" for s in player.scores) or f"{player.focus.score:g} so far"
         print(f"scores: {told}")
 
 

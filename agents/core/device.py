@@ -11,7 +11,7 @@ import torch
 
 
 def choose(name: str) -> torch.device:
-    """"auto", "cpu", "cuda", "cuda:1" or "mps" -> device. Raises ValueError where it is not there."""
+    """ "auto", "cpu", "cuda", "cuda:1" or "mps" -> device. Raises ValueError where it is not there."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     kind, _, number = name.partition(":")
@@ -47,7 +47,7 @@ def cpu_flags() -> set[str]:
 
 
 def compute_dtype(device: torch.device, precision: str) -> torch.dtype:
-    """"auto", "bf16" or "fp32" -> the type that convolutions and large products are computed in."""
+    """ "auto", "bf16" or "fp32" -> the type that convolutions and large products are computed in."""
     if precision == "fp32" or (precision == "auto" and not has_bf16(device)):
         return torch.float32
     if precision in ("bf16", "auto"):

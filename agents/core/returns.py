@@ -14,9 +14,7 @@ import torch
 from torch import Tensor
 
 
-def lambda_returns(
-    reward: Tensor, discount: Tensor, last: Tensor, value: Tensor, gamma: float, lam: float
-) -> Tensor:
+def lambda_returns(reward: Tensor, discount: Tensor, last: Tensor, value: Tensor, gamma: float, lam: float) -> Tensor:
     """G of every row but the last of the window.
 
     reward, discount, last, value: [B, L], value in the view of the side to move at its row. Returns [B, L-1].

@@ -1,6 +1,6 @@
 """A run is a folder: config.json, metrics.jsonl, TensorBoard events, checkpoints/, videos/, eval.json.
 
-    runs/<game>/<agent>/<name>-s<seed>/
+runs/<game>/<agent>/<name>-s<seed>/
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Tree search over one game or many in lock-step, for any two-player zero-sum game given as compiled rules.
 
-    search = Search(connect_four_rules(), rollouts(), seed=1)
-    move = search.run(visits=1000).action[0]
-    search.advance(move)            # every move, the opponent's too: the root is the game's position
+search = Search(connect_four_rules(), rollouts(), seed=1)
+move = search.run(visits=1000).action[0]
+search.advance(move)            # every move, the opponent's too: the root is the game's position
 """
 
 import threading
@@ -60,9 +60,7 @@ class Search:
         if rave and (evaluator.network is not None or evaluator.playouts != 1 or evaluator.kind == OWN):
             raise ValueError("Rave needs one traced playout per leaf: the evaluator rollouts() or classical(...)")
         planes = int(np.prod(rules.planes))
-        self._tree = new_tree(
-            games, capacity, rules.num_actions, rules.state_size, self.config.transpositions, rave
-        )
+        self._tree = new_tree(games, capacity, rules.num_actions, rules.state_size, self.config.transpositions, rave)
         depth = min(rules.max_moves, capacity) + 2
         self._leaves = new_leaves(games, leaves, depth, planes, rules.num_actions, rules.state_size)
         self._planes = self._leaves.planes.reshape(games * leaves, *rules.planes)

@@ -138,9 +138,7 @@ def _finish(tree, work, b, k, value, side):
     """Takes the value of a path's end, in the view of `side`, back to the root."""
     settings, length = work.settings, work.path_length[b, k]
     nodes = work.path_node[b, k]
-    back_up(
-        tree, b, nodes, work.path_action[b, k], length, value, side, settings.virtual_loss, settings.transpositions
-    )
+    back_up(tree, b, nodes, work.path_action[b, k], length, value, side, settings.virtual_loss, settings.transpositions)
     if settings.algorithm == RAVE:
         for i in range(length):
             rave.learn(tree, b, nodes[i], work.first, value, side)

@@ -22,6 +22,7 @@ from numba import njit
 from envs.go import picture
 from envs.go.board import ACTION, KO, LAST, SIZE, TAKEN, TURN, is_legal, point_of
 from envs.go.features import features
+from envs.go.game import to_vertex
 from envs.go.rules import go_rules, legal, outcome, play, reset
 from envs.go.scoring import score
 
@@ -221,7 +222,7 @@ class GoEnv(gymnasium.Env):
     `render_mode` rgb_array gives a picture, human shows it in a window, ansi gives text.
     """
 
-    metadata = {"render_modes": ["human", "rgb_array", "ansi"], "render_fps": FPS}
+    metadata = {"render_modes": ["human", "rgb_array", "ansi"], "render_fps": FPS, "turn_based": True}
 
     def __init__(self, options: Options, render_mode: str | None = None):
         if render_mode not in (None, *self.metadata["render_modes"]):
@@ -263,6 +264,19 @@ class GoEnv(gymnasium.Env):
         if self.render_mode == "ansi":
             return "\n".join(" ".join(".XO"[colour] for colour in row) for row in self._batch.board(0))
         return self._batch.render()[0] if self.render_mode == "rgb_array" else None
+
+    def keys(self) -> dict[frozenset[str], int]:
+        """Keys of a keyboard -> action; points are chosen by a click."""
+        return {frozenset(["return"]): self.options.size**2}
+
+    def action_names(self) -> list[str]:
+        """Vertices as people write them, and the pass."""
+        return [to_vertex(action, self.options.size) for action in range(self.options.size**2 + 1)]
+
+    def board_box(self) -> tuple[float, float, float]:
+        """Where the points lie in the picture: px of the first line from the left, from the top, px between lines."""
+        first, gap = picture.geometry(self.options.size)
+        return first, first, gap
 
     def state_dict(self) -> dict:
         """As `GoVectorEnv.state_dict`, of one game."""

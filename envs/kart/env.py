@@ -29,6 +29,10 @@ from envs.kart.options import CONTROLS, DISCRETE, Options, read_options
 from envs.kart.physics import CONTROL
 
 FPS = round(1.0 / CONTROL)
+KEYS = {  # keys -> discrete action
+    "": 7, "up": 0, "up left": 3, "up right": 4, "left": 8, "right": 9, "down": 10, "down left": 11, "down right": 12,
+    "up left space": 13, "up right space": 14, "left space": 13, "right space": 14,
+}  # fmt: skip
 
 
 def environment_seeds(seed: int | None, num_envs: int) -> list[int]:
@@ -222,6 +226,17 @@ class KartEnv(gymnasium.Env):
     def render(self) -> np.ndarray | None:
         """RGB uint8 [360, 480, 3] in mode rgb_array; else None (the window shows each step by itself)."""
         return self._vector.render()[0] if self.render_mode == "rgb_array" else None
+
+    def keys(self) -> dict[frozenset[str], int]:
+        """Keys of a keyboard -> action, for `control` discrete: arrows, and the space bar for the hand brake."""
+        return {frozenset(names.split()): action for names, action in KEYS.items()}
+
+    def axes(self) -> tuple[tuple[str, str, float], ...]:
+        """(key for -1, key for +1, value without either) of each dimension of the other controls."""
+        steering = ("left", "right", 0.0)
+        return {"speed": (steering, ("down", "up", 0.0))}.get(
+            self.options.control, (steering, ("down", "up", 0.0), ("", "space", -1.0))
+        )
 
     def state_dict(self) -> dict:
         """As `KartVectorEnv.state_dict`, of one race."""

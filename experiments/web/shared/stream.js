@@ -9,7 +9,7 @@
 //   link.send({ type: "pause" });
 //   link.figures                               // age of the shown picture in ms, pictures drawn, and so on
 
-const clock = () => (performance.timeOrigin + performance.now()) / 1000; // seconds since 1970
+const clock = () => Date.now() / 1000; // seconds since 1970
 
 export function connect({ pictures = {}, onState = {}, onMessage = () => {}, onLink = () => {} }) {
   const figures = { drawn: 0, age: 0, ages: [], offset: 0, open: false };
@@ -36,7 +36,7 @@ export function connect({ pictures = {}, onState = {}, onMessage = () => {}, onL
     if (figures.ages.length > 600) figures.ages.shift();
   }
 
-  async function take(data) {
+  async function take(data, arrived) {
     if (typeof data !== "string") {
       const length = new DataView(data).getUint32(0);
       const about = JSON.parse(new TextDecoder().decode(new Uint8Array(data, 4, length)));
@@ -48,10 +48,9 @@ export function connect({ pictures = {}, onState = {}, onMessage = () => {}, onL
     const message = JSON.parse(data);
     if (message.type === "state") onState[message.name]?.(message.state);
     else if (message.type === "pong") {
-      const now = clock();
-      if (now - message.sent <= trip) {
-        trip = now - message.sent;
-        figures.offset = message.now - (message.sent + now) / 2;
+      if (arrived - message.sent <= trip) {
+        trip = arrived - message.sent;
+        figures.offset = message.now - (message.sent + arrived) / 2;
       }
     } else if (message.type === "end") ready();
     else onMessage(message);
@@ -72,11 +71,12 @@ export function connect({ pictures = {}, onState = {}, onMessage = () => {}, onL
       wait = 500;
       trip = Infinity;
       figures.open = true;
-      send({ type: "ping", sent: clock() });
+      for (const after of [0, 300, 600, 1000]) setTimeout(ping, after);
       onLink(true);
     };
     socket.onmessage = ({ data }) => {
-      work = work.then(() => take(data)).catch((fault) => console.error(fault));
+      const arrived = clock();
+      work = work.then(() => take(data, arrived)).catch((fault) => console.error(fault));
     };
     socket.onclose = () => {
       figures.open = false;
@@ -86,7 +86,8 @@ export function connect({ pictures = {}, onState = {}, onMessage = () => {}, onL
     };
   }
 
+  const ping = () => send({ type: "ping", sent: clock() });
   open();
-  setInterval(() => send({ type: "ping", sent: clock() }), 5000);
+  setInterval(ping, 5000);
   return { send, figures };
 }

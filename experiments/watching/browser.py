@@ -1,0 +1,80 @@
+"""A web page as a screen; the files are in experiments/web/watch."""
+
+from __future__ import annotations
+
+import queue
+import time
+from pathlib import Path
+from typing import Any
+
+import experiments.web
+from agents.core.run import safe
+from experiments.watching.clip import Clip
+from experiments.watching.player import COMMANDS, Frame, Player
+from experiments.web.page import Client, Message
+from experiments.web.server import Server
+
+FILES = Path(experiments.web.__file__).parent / "watch"
+ABSENT = 2.0  # s after which a play that nobody looks at stands still
+CURVES = 0.1  # s between two states of the curves
+WAITING = 1000  # commands that wait at most; more are dropped
+
+
+class Browser:
+    """The player's page: `address` is to be opened; `close` ends the server."""
+
+    def __init__(self, fps: float, host: str = "127.0.0.1", port: int = 0):
+        self._queue: queue.Queue[tuple[str, Any]] = queue.Queue(WAITING)
+        self.server = Server(host, port)
+        self.page = self.server.add_page("watch", FILES, title="Watch", on_message=self._heard, on_open=self._greet)
+        self.address = self.server.start(self.page)
+        self.clip = Clip(fps)
+        self._looked, self._curves = 0.0, 0.0
+
+    def _greet(self, client: Client) -> None:
+        commands = [{"name": name, "key": key, "about": about} for name, (key, about) in COMMANDS.items()]
+        client.send({"type": "hello", "commands": commands})
+
+    def _heard(self, client: Client, message: Message) -> None:
+        name = message.get("name")
+        if message["type"] != "command" or not isinstance(name, str) or name == "quit":
+            client.send({"type": "error", "message": f"{message['type']} {name} is not understood"})
+        elif not self._queue.full():
+            self._queue.put_nowait((name, message.get("value")))
+
+    def looks(self) -> bool:
+        """Does any browser have the page open, or had it a moment ago?"""
+        if self.page.watchers:
+            self._looked = time.monotonic()
+        return time.monotonic() - self._looked < ABSENT
+
+    def show(self, player: Player, frame: Frame) -> None:
+        pictures, states = {"main": frame.picture}, {"now": player.status()}
+        now = time.monotonic()
+        if player.panels and frame.decided and (seen := player.focus.seen()) is not None:
+            pictures["seen"] = seen
+        if player.panels and now - self._curves > CURVES:
+            states["curves"], self._curves = [seat.history() for seat in player.seats], now
+        self.page.publish(pictures, states)
+        self.clip.add(frame.picture)
+
+    def commands(self, player: Player) -> list[tuple[str, Any]]:
+        found = []
+        while not self._queue.empty():
+            name, value = self._queue.get_nowait()
+            if name == "clip":
+                self.clip.save(safe(player.game), self.tell)
+            else:
+                found.append((name, value))
+        messages, player.messages = player.messages, []
+        for text in messages:
+            self.tell(text)
+        return found
+
+    def tell(self, text: str) -> None:
+        """A sentence for everybody who looks."""
+        self.page.send({"type": "told", "text": text})
+
+    def close(self) -> None:
+        self.clip.wait()
+        self.server.stop()

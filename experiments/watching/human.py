@@ -1,0 +1,136 @@
+"""Keys and gamepads -> actions, for any game.
+
+A game may say what a keyboard does: `keys()` returns {frozenset of key names: action} where actions are discrete, and
+`axes()` returns one (negative key, positive key, value at rest) for each dimension of a Box. Keys have pygame's names:
+"left", "up", "space", "a". A game whose metadata holds "turn_based" waits for its player.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+Keys = Mapping[frozenset[str], int]  # keys that are held together -> action
+Axis = tuple[str, str, float]  # key for -1, key for +1, value without either
+
+DEAD = 0.3  # deflection of a gamepad's stick that counts as a key
+PACE = 0.34  # share of the way that a key moves an axis in one decision: steering by keys is not all or nothing
+FREE: tuple[Axis, ...] = (("left", "right", 0.0), ("down", "up", 0.0), ("", "space", -1.0), ("a", "d", 0.0))
+PEDALS = ("up", "down", "space")  # keys of dimensions that cannot be negative, in their order
+
+
+def keys_of(game: str, env: Any) -> Keys:
+    """Which keys do what, from the game itself. Raises ValueError where a keyboard cannot play it."""
+    inner, space = env.unwrapped, env.action_space
+    if not hasattr(space, "n"):
+        raise ValueError(f"{game} acts in {space}: there are no keys for it")
+    if hasattr(inner, "keys"):
+        return inner.keys()
+    if hasattr(inner, "get_keys_to_action"):  # Gymnasium's own convention, for gymnasium.utils.play
+        named = {"w": "up", "s": "down", "a": "left", "d": "right", " ": "space"}
+        found = inner.get_keys_to_action().items()
+        return {frozenset(named.get(k, k) for k in keys): action for keys, action in found}
+    return {frozenset([str(a)]): a for a in range(min(int(space.n), 10))}
+
+
+def axes_of(env: Any) -> tuple[Axis, ...]:
+    """One axis for each dimension of a Box, in [-1, 1] whatever the Box's bounds are."""
+    inner = env.unwrapped
+    if hasattr(inner, "axes"):
+        return tuple(inner.axes())
+    free, pedals, found = list(FREE), list(PEDALS), []
+    for low in np.ravel(env.action_space.low):
+        if low < 0:
+            found.append(free.pop(0) if free else ("", "", 0.0))
+        else:
+            found.append(("", pedals.pop(0) if pedals else "", -1.0))
+    return tuple(found)
+
+
+def choose(pressed: Iterable[str], keys: Keys) -> int:
+    """The action of the largest set of keys that is held; without any, that of no keys, else action 0."""
+    held = set(pressed)
+    fitting = [k for k in keys if k <= held]
+    return keys[max(fitting, key=len)] if fitting else 0
+
+
+class Human:
+    """A person at a keyboard or a gamepad. `held`, `sticks` and `wanted` are what the window or the page tells."""
+
+    def __init__(self, game: str, env: Any):
+        space = env.action_space
+        self.discrete = hasattr(space, "n")
+        self.keys: Keys = keys_of(game, env) if self.discrete else {}
+        self.axes = () if self.discrete else axes_of(env)
+        self.waits = is_turn_based(env) and self.discrete
+        self.held: set[str] = set()
+        self.sticks: list[float] = []  # of a gamepad: right and down in -1..1, then its button, 0 or 1
+        self.wanted: int | None = None  # an action that was named itself, by a click on a board
+        self._now = np.array([rest for _, _, rest in self.axes], np.float32)
+
+    @property
+    def known(self) -> list[str]:
+        """The names of all keys that do something."""
+        if self.discrete:
+            return sorted(set().union(*self.keys))
+        return sorted({key for low, high, _ in self.axes for key in (low, high) if key})
+
+    def pressed(self) -> set[str]:
+        """Keys that are held, a gamepad's stick and buttons among them."""
+        keys = set(self.held)
+        for value, (low, high) in zip(self.sticks, (("left", "right"), ("up", "down")), strict=False):
+            if abs(value) > DEAD:
+                keys.add(high if value > 0 else low)
+        if len(self.sticks) > 2 and self.sticks[2] > DEAD:
+            keys.add("space")
+        return keys
+
+    def is_ready(self) -> bool:
+        """Has the player of a game that waits made up their mind?"""
+        return not self.waits or self.wanted is not None or any(k and k <= self.pressed() for k in self.keys)
+
+    def action(self, legal: np.ndarray | None = None) -> int | np.ndarray:
+        """The action now: a number, or float32 [D] in [-1, 1]. One that is not legal becomes the first that is."""
+        if not self.discrete:
+            return self._steer()
+        action = choose(self.pressed(), self.keys) if self.wanted is None else self.wanted
+        self.wanted = None
+        if self.waits:
+            self.held.clear()  # one move for one key
+        if legal is not None and not (0 <= action < len(legal) and legal[action]):
+            action = int(np.flatnonzero(legal)[0])
+        return action
+
+    def _steer(self) -> np.ndarray:
+        held = self.held | (self.pressed() & {"space"})
+        for i, (low, high, rest) in enumerate(self.axes):
+            stick = self.sticks[i] if i < min(2, len(self.sticks)) and abs(self.sticks[i]) > 0.08 else None
+            if stick is not None:
+                self._now[i] = -stick if i == 1 else stick  # up is a stick's negative direction
+                continue
+            there = (high in held) - (low in held) if {low, high} & held else rest
+            self._now[i] += (there - self._now[i]) * (PACE if low else 1.0)
+        return self._now.clip(-1, 1).copy()
+
+
+def is_turn_based(env: Any) -> bool:
+    """Does the game wait for its player, as board games do?"""
+    if env.unwrapped.metadata.get("turn_based"):
+        return True
+    entry = getattr(getattr(env, "spec", None), "entry_point", "")
+    return isinstance(entry, str) and entry.startswith("gymnasium.envs.toy_text")
+
+
+def action_names(game: str, env: Any) -> list[str]:
+    """A short name for every discrete action, for the axes of a Box otherwise."""
+    inner, space = env.unwrapped, env.action_space
+    if hasattr(inner, "action_names"):
+        return list(inner.action_names())
+    if not hasattr(space, "n"):
+        return [f"{low}/{high}".strip("/") or str(i) for i, (low, high, _) in enumerate(axes_of(env))]
+    if hasattr(inner, "get_action_meanings"):
+        return [name.lower() for name in inner.get_action_meanings()]
+    names = {action: " ".join(sorted(keys)) or "nothing" for keys, action in keys_of(game, env).items()}
+    return [names.get(a, str(a)) for a in range(int(space.n))]

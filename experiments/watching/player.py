@@ -1,0 +1,298 @@
+"""Seats in step, and what a person does to them: the same for a window, a web page and a video.
+
+    player = Player([source], seed=1)
+    for frame in player.frames(): ...              # as fast as it goes: videos
+    drive(player, screen)                          # in its own time, with a person's commands: window and page
+
+Commands (name, value) are the only way in; `COMMANDS` lists them. Side by side, two agents play games of the same
+seeds: the one that has ended waits for the other.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from experiments.watching.overlay import tile
+from experiments.watching.seat import Seat
+from experiments.watching.source import Source
+
+SPEEDS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 0.0)  # of the game's own; 0: as fast as it goes
+SHOWN = 60.0  # pictures per second that are shown at most, however fast the game runs
+BEHIND = 0.25  # s; whoever is further behind does not try to catch up
+
+COMMANDS = {  # name: (key of the window and the page, what it does)
+    "pause": ("p", "pause or go on"),
+    "step": ("n", "one decision, then pause"),
+    "slower": ("-", "slower"),
+    "faster": ("+", "faster, at last as fast as it goes"),
+    "new": ("e", "a new episode, with the next seed"),
+    "again": ("r", "the same episode again"),
+    "policy": ("g", "greedy or sampled"),
+    "take": ("t", "take over, or hand back"),
+    "overlay": ("o", "what is laid over the picture: what drives the choice, or a board's values"),
+    "panels": ("v", "show or hide the panels"),
+    "clip": ("c", "save the last 30 seconds"),
+}  # beside these, from pages and programs: speed X, seed N, held [keys], sticks [x, y], click [x, y]
+
+
+class Frame(NamedTuple):
+    """What is to be seen at one moment."""
+
+    picture: np.ndarray  # uint8 [H, W, 3]: all seats and copies
+    decided: bool  # does this picture show the state that the newest decision was made in?
+
+
+class Screen(Protocol):
+    """Where people look."""
+
+    def show(self, player: Player, frame: Frame) -> None: ...
+
+    def commands(self, player: Player) -> list[tuple[str, Any]]: ...  # since the last call; ("quit", None) ends
+
+    def looks(self) -> bool: ...  # does anybody look? otherwise the player waits
+
+
+class Player:
+    """Games of one or more agents.
+
+    stages: agents that play one after the other in the only seat, each for `episodes` games or `seconds`.
+    """
+
+    def __init__(
+        self, sources: Sequence[Source], *, copies: int = 1, seed: int = 1, policy: str | None = None,
+        episodes: int | None = None, seconds: float | None = None, stages: Sequence[Source] = (), panels: bool = True,
+    ):  # fmt: skip
+        if len({source.game for source in sources}) > 1:
+            raise ValueError(f"side by side must be one game, not {' and '.join(s.game for s in sources)}")
+        if len(sources) > 1 and copies > 1:
+            raise ValueError("--copies: shows one agent; side by side stand one game of each")
+        self.seats = [Seat(s, copies=copies, seed=seed, policy=policy, explaining=panels) for s in sources]
+        if len({seat.fps for seat in self.seats}) > 1:
+            raise ValueError("side by side: the games run at different speeds")
+        self.game, self.fps = sources[0].game, self.seats[0].fps
+        self.stages, self.episodes, self.seconds = list(stages), episodes, seconds
+        self.paused, self.speed, self.panels, self.ended = False, 1.0, panels, False
+        self.key = (seed,)  # of the present episode; the first number is the seed
+        self.messages: list[str] = []  # for the person, since they were last taken
+        self.loops = False  # do stages begin again after the last?
+        self._again, self._stepping, self._frame = False, False, None
+        self._shown: list[np.ndarray] = []
+
+    @property
+    def focus(self) -> Seat:
+        """The seat that panels and people belong to."""
+        return self.seats[0]
+
+    @property
+    def scores(self) -> list[float]:
+        """Of finished games, seat by seat."""
+        return [score for seat in self.seats for score in seat.scores]
+
+    @property
+    def waits(self) -> bool:
+        """Is it a person's turn, in a game that waits for it?"""
+        return any(seat.waits for seat in self.seats)
+
+    def frames(self) -> Iterator[Frame]:
+        """Pictures at `fps`, until the limits are reached (or for ever)."""
+        program = self.stages or [None]
+        while True:
+            for source in program:
+                if source is not None:
+                    self.focus.load(source)
+                    self._begin(self.key)
+                yield from self._play()
+                if self.ended:
+                    return
+            if not (self.loops and self.stages):
+                return
+
+    def _play(self) -> Iterator[Frame]:
+        shown, limit = 0, None if self.seconds is None else round(self.seconds * self.fps)
+        while not self.ended:
+            for frame in self._pictures():
+                yield frame
+                shown += 1
+                if shown == limit:
+                    return
+            if self._again:
+                self._again = False
+                self._begin(self.key)
+                continue
+            if self.episodes is not None and all(len(seat.scores) >= self.episodes for seat in self.seats):
+                return
+            self._advance()
+
+    def _pictures(self) -> Iterator[Frame]:
+        """The pictures that have come since the last decision; the last of them shows the newest one's state."""
+        groups = [pictures for seat in self.seats for pictures in seat.pictures()]
+        length = max(map(len, groups))
+        before = self._shown or [None] * len(groups)  # a game that waits for the other may have no new one
+        for i in range(length):
+            now = zip(groups, before, strict=True)
+            self._shown = [group[min(i, len(group) - 1)] if group else old for group, old in now]
+            decided = i == length - 1
+            if decided:
+                for seat in self.seats:
+                    seat.decide_once()
+            self._frame = Frame(self.compose(), decided)
+            yield self._frame
+
+    def compose(self) -> np.ndarray:
+        """All games in one picture; what is laid over the picture, over the first copy of each seat."""
+        pictures, at = list(self._shown), 0
+        for seat in self.seats:
+            if at < len(pictures):
+                pictures[at] = seat.decorate(pictures[at])
+            at += seat.copies
+        if len(pictures) == 1:
+            return pictures[0]
+        columns = len(self.seats) if len(self.seats) > 1 else int(np.ceil(np.sqrt(len(pictures))))
+        return tile(pictures, columns)
+
+    def _advance(self) -> None:
+        for seat in self.seats:
+            if seat.follow():
+                self.messages.append(f"now playing the checkpoint of step {seat.at:,}")
+        if len(self.seats) == 1:
+            self.focus.advance()
+            return
+        if all(seat.over for seat in self.seats):
+            self._begin((*self.key[:1], len(self.focus.scores)), keep=True)
+            return
+        for seat in self.seats:
+            if not seat.over:
+                seat.advance()
+
+    def _begin(self, key: tuple[int, ...], keep: bool = False) -> None:
+        """A new episode on every seat, all with the same seed. keep: the scores so far."""
+        for seat in self.seats:
+            scores = seat.scores
+            seat.begin(*key)
+            if keep:
+                seat.scores = scores
+
+    def command(self, name: str, value: Any = None) -> None:
+        """Does what a person asks for; what is not known, or makes no sense, is told in `messages`."""
+        try:
+            self._obey(name, value)
+        except (ValueError, TypeError, OverflowError) as fault:
+            self.messages.append(str(fault) or f"{name}: {value!r} is not understood")
+
+    def _obey(self, name: str, value: Any) -> None:
+        seat = self.focus
+        if name == "pause":
+            self.paused = not self.paused if value is None else bool(value)
+        elif name == "step":
+            self.paused, self._stepping = True, True
+        elif name in ("slower", "faster"):
+            place = min(range(len(SPEEDS)), key=lambda i: abs(SPEEDS[i] - self.speed))
+            self.speed = SPEEDS[max(0, min(len(SPEEDS) - 1, place + (1 if name == "faster" else -1)))]
+        elif name == "speed":
+            speed = float(value)
+            if not 0 <= speed < float("inf"):
+                raise ValueError(f"speed {value!r}: must be at least 0")
+            self.speed = speed
+        elif name in ("new", "again", "seed"):
+            seed = int(value) if name == "seed" else self.key[0] + (name == "new")
+            if not 0 <= seed < 2**31:
+                raise ValueError(f"seed {value!r}: must lie in 0..2147483647")
+            self.key, self._again = (seed,), True
+        elif name == "policy":
+            for each in self.seats:
+                each.choose_policy(value or ("sampled" if each.policy_name != "sampled" else "greedy"))
+            self.messages.append(f"policy: {seat.policy_name}")
+        elif name == "take":
+            seat.take_over(seat.human is None if value is None else bool(value))
+            keys = ", ".join(seat.human.known) if seat.human else ""
+            self.messages.append(f"you play; keys: {keys}" if seat.human else "handed back to the agent")
+        elif name == "overlay":
+            kinds = seat.overlays()
+            there = kinds.index(seat.overlay) if seat.overlay in kinds else 0
+            chosen = kinds[(there + 1) % len(kinds)] if value is None else str(value)
+            if chosen not in kinds:
+                raise ValueError(f"overlay {chosen!r}: choose {', '.join(kinds)}")
+            for each in self.seats:
+                each.overlay, each.explaining = chosen, self.panels or chosen != "off"
+                each.look_again()
+        elif name == "panels":
+            self.panels = not self.panels if value is None else bool(value)
+            for each in self.seats:
+                each.explaining = self.panels or each.overlay != "off"
+                each.look_again()
+        elif name == "quit":
+            self.ended = True
+        elif seat.human is None or name not in ("held", "sticks", "click"):
+            if name not in ("held", "sticks", "click"):
+                raise ValueError(f"there is no command {name!r}")
+        elif name == "held":
+            seat.human.held = {str(key) for key in list(value)[:16]}
+        elif name == "sticks":
+            seat.human.sticks = [float(np.clip(np.nan_to_num(float(x)), -1, 1)) for x in list(value)[:4]]
+        else:
+            x, y = value
+            seat.click(float(x), float(y))
+
+    def may_go_on(self) -> bool:
+        """Is the next picture due, as far as pause and a person's turn go?"""
+        return self._again or self._stepping or not (self.paused or (self.waits and self._decided))
+
+    @property
+    def _decided(self) -> bool:
+        return self._frame is not None and self._frame.decided
+
+    def went_on(self) -> None:
+        """Ends a single step with the picture of its decision."""
+        if self._decided:
+            self._stepping = False
+
+    def redrawn(self) -> Frame | None:
+        """The present picture once more, after a command has changed what lies over it."""
+        if self._frame is not None:
+            self._frame = self._frame._replace(picture=self.compose())
+        return self._frame
+
+    def status(self) -> dict[str, Any]:
+        """Everything about the play that is not a seat's, as JSON."""
+        return {
+            "game": self.game, "fps": self.fps, "paused": self.paused, "speed": self.speed, "panels": self.panels,
+            "seed": self.key[0], "copies": self.focus.copies, "seats": [seat.facts() for seat in self.seats],
+        }  # fmt: skip
+
+    def close(self) -> None:
+        for seat in self.seats:
+            seat.close()
+
+
+def drive(player: Player, screen: Screen) -> None:
+    """Plays in the game's own time on a screen, obeying its commands, until it or the limits end it."""
+    frames, due, last = player.frames(), time.monotonic(), 0.0
+    while not player.ended:
+        commands = screen.commands(player)
+        for name, value in commands:
+            player.command(name, value)
+        if player.ended:
+            return
+        now = time.monotonic()
+        if not screen.looks() or not player.may_go_on():
+            if commands and (frame := player.redrawn()) is not None:
+                screen.show(player, frame)
+            due = now
+            time.sleep(0.01)
+            continue
+        if player.speed and due > now:
+            time.sleep(min(due - now, 0.02))  # in short sleeps, so that commands are obeyed at once
+            continue
+        frame = next(frames, None)
+        if frame is None:
+            return
+        player.went_on()
+        now = time.monotonic()
+        if player.speed or now - last >= 1 / SHOWN:
+            screen.show(player, frame)
+            last = now
+        due = max(due + 1 / (player.fps * player.speed), now - BEHIND) if player.speed else now

@@ -1,0 +1,319 @@
+"""One agent in one game, or in N copies of it: it decides, tells why, and a person may take the first copy over."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections import deque
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+
+import envs
+from agents.core import device as devices
+from agents.core.evaluate import Policy
+from agents.core.loop import Clock
+from agents.core.rows import Act
+from agents.core.stream import Stream
+from agents.perception import saliency
+from experiments import lab
+from experiments.watching.human import Human, action_names
+from experiments.watching.overlay import blend, on_board, stack_picture
+from experiments.watching.source import Follower, Source
+
+HISTORY = 300  # decisions of which value, reward and score are kept for the curves
+BOARD = ("policy", "visits", "ownership")  # parts of an explanation that belong to the points of a board
+
+
+class Seat:
+    """Steps `copies` games with one agent. The panels tell of the first copy.
+
+    `decide` computes the next action and, where `explaining` is on, the reasons; `advance` carries it out.
+    """
+
+    def __init__(self, source: Source, *, copies: int = 1, seed: int = 1, policy: str | None = None,
+                 explaining: bool = False):  # fmt: skip
+        env = dict(source.run.config["env"]) if source.run else {}
+        probe = envs.make_vec(source.game, 1, **env)
+        stack = probe.metadata.get("frame_stack", 1)
+        probe.close()
+        vector = SyncVectorEnv(
+            [functools.partial(with_picture, source.game, env)] * copies, autoreset_mode=AutoresetMode.NEXT_STEP
+        )
+        vector.metadata = {**vector.metadata, "frame_stack": stack}
+        self.envs, self.copies, self.seed, self.named_policy = vector.envs, copies, seed, policy
+        self.device = devices.choose("auto")
+        self.stream = Stream(vector, self.device)
+        self.spec = self.stream.spec
+        self.fps = float(self.envs[0].metadata.get("render_fps") or 30)
+        self.actions = action_names(source.game, self.envs[0])
+        self.human: Human | None = None  # a person who has taken over
+        self.side = 0  # which side of a two-player game the person plays
+        self.alternates = False  # do two sides move in turn?
+        self.explaining, self.overlay = explaining, "off"
+        self.follower: Follower | None = None
+        self.load(source)
+        self.begin(seed)
+
+    def load(self, source: Source) -> None:
+        """Takes the agent of `source`, which must be of the same game."""
+        self.source = source
+        if source.run is None:
+            config = {"agent": "random", "agent_config": {}, "seed": self.seed, "num_envs": 1}
+            self.agent, self.at = lab.build_agent(config, self.spec, Clock(1), self.device), 0
+        elif source.live and not any(source.checkpoints.glob("[0-9]*/manifest.json")):
+            self.agent, self.at = lab.build_agent(source.run.config, self.spec, Clock(1), self.device), -1
+        else:
+            self.agent, self.at = lab.load_player(source.run, self.spec, self.device, source.step, source.checkpoints)
+        self.follower = Follower(source.run, self.at) if source.live else None
+        self.choose_policy(self.named_policy or self.agent.evaluation)
+
+    def choose_policy(self, name: str) -> None:
+        """greedy, sampled or "epsilon E"."""
+        self.policy = Policy(self.agent, name, self.seed)
+        self.policy_name = name
+
+    def begin(self, *key: int) -> None:
+        """A new game everywhere; equal keys begin equal games."""
+        self.step, self.memory = self.stream.reset(*key, 1), None
+        self.stream.take_episodes()
+        self.scores: list[float] = []  # of finished games, all copies
+        self.moves = 0  # decisions of the first copy's game
+        self.values, self.rewards, self.curve = (deque(maxlen=HISTORY) for _ in range(3))
+        self._decided_for: Any = None
+        self.decide_once()
+
+    @property
+    def score(self) -> float:
+        """The first copy's score so far."""
+        return float(self.stream.running_score[0])
+
+    @property
+    def over(self) -> bool:
+        """Has the first copy's game just ended?"""
+        return bool(self.step.last[0])
+
+    def follow(self) -> bool:
+        """Takes a newer checkpoint of a run that is training, where there is one. Was there?"""
+        newer = self.follower.newer() if self.follower else None
+        if newer is None:
+            return False
+        state, self.at = newer
+        self.agent.load_weights(state)
+        return True
+
+    def decide_once(self) -> None:
+        """Decides, unless it was done for this very row."""
+        if self._decided_for is not self.step:
+            self._decided_for = self.step
+            self.decide()
+
+    def look_again(self) -> None:
+        """Computes what is laid over the picture for the present row, after another was chosen."""
+        self.heat, self.reasons = None, {}
+        if self.explaining:
+            self._explain()
+
+    def decide(self) -> None:
+        """What the agent would do now, and why."""
+        self.alternates |= float(self.step.discount[0]) < 0
+        self.act = self.policy.act(self.step, self.memory, self.spec)
+        self.chosen = self.act.action[0].tolist()
+        self.reasons: dict[str, np.ndarray] = {}
+        self.heat: np.ndarray | None = None
+        if self.explaining:
+            self._explain()
+        self.rewards.append(float(self.step.reward[0]))
+        self.curve.append(self.score)
+        self.values.append(self._value())
+
+    def _explain(self) -> None:
+        told = getattr(self.agent, "explain", None)
+        if told is None:
+            return
+        first = type(self.step)(*(None if x is None else x[:1] for x in self.step))
+        memory = _first(self.memory)
+        with torch.no_grad():
+            found = told(first, memory)
+        self.reasons = {k: v[0].float().cpu().numpy() for k, v in found.items()}
+        if self.overlay in saliency.METHODS and self.spec.obs_dtype == "uint8":
+            self.heat = self._saliency(told, first, memory)
+
+    def _saliency(self, told: Any, first: Any, memory: Any) -> np.ndarray:
+        action = self.act.action[0]
+
+        def outputs(obs: torch.Tensor) -> torch.Tensor:
+            n = len(obs)
+            step = type(first)(obs, *(None if x is None else x.expand(n, *x.shape[1:]) for x in first[1:]))
+            found = told(step, memory)
+            key = next((k for k in ("values", "probabilities", "mean", "value") if k in found), None)
+            rows = found[key].float()
+            rows = rows.clamp_min(1e-9).log() if key == "probabilities" else rows
+            return rows[:, None] if rows.ndim == 1 else rows
+
+        def score(obs: torch.Tensor) -> torch.Tensor:
+            rows = outputs(obs)
+            return rows[:, action] if action.ndim == 0 and rows.shape[1] > 1 else rows.sum(1)
+
+        if self.overlay == "gradient":
+            return saliency.gradient(score, first.obs)[0].cpu().numpy()
+        return saliency.occlusion(outputs, first.obs)[0].cpu().numpy()
+
+    def _value(self) -> float | None:
+        """The state's value; in games of two sides in Black's view, so that the curve does not jump."""
+        if "value" not in self.reasons:
+            return None
+        return float(self.reasons["value"]) * (-1.0 if self.alternates and self.moves % 2 else 1.0)
+
+    def take_over(self, taken: bool) -> None:
+        """A person plays the first copy, or hands it back; in a game of two sides, the side that is to move."""
+        self.human = Human(self.source.game, self.envs[0]) if taken else None
+        self.side = self.moves % 2
+
+    @property
+    def is_persons_turn(self) -> bool:
+        return self.human is not None and not self.over and (not self.alternates or self.side == self.moves % 2)
+
+    def click(self, x: float, y: float) -> None:
+        """A point of a board was chosen, by its place in the picture."""
+        if self.human is None or (box := self._box()) is None:
+            return
+        left, top, gap = box
+        row, column = round((y - top) / gap), round((x - left) / gap)
+        rows, columns = self.spec.obs_shape[-2:]
+        if 0 <= row < rows and 0 <= column < columns:
+            action = row * columns + column
+            if self.step.legal is None or bool(self.step.legal[0, action]):
+                self.human.wanted = action
+
+    @property
+    def waits(self) -> bool:
+        """Must a person move before anything goes on?"""
+        return self.is_persons_turn and not self.human.is_ready()
+
+    def advance(self) -> None:
+        """Carries out the decision, or what the person does instead."""
+        act = self.act
+        if self.is_persons_turn:
+            legal = None if self.step.legal is None else self.step.legal[0].cpu().numpy()
+            mine = torch.as_tensor(self.human.action(legal), device=self.device).to(act.action.dtype)
+            action = act.action.clone()
+            action[0] = mine
+            act = act._replace(action=action)
+        self.done: Act = act
+        self.memory = act.memory
+        was_over = self.over
+        self.stream.send(act)
+        self.step = self.stream.receive()
+        self.moves = 0 if was_over else self.moves + 1
+        self.scores += [episode.score for episode in self.stream.take_episodes()]
+
+    def pictures(self) -> list[list[np.ndarray]]:
+        """For each copy the pictures since the last call: one, or all emulated frames."""
+        return [rendered(env) for env in self.envs]
+
+    def overlays(self) -> list[str]:
+        """What can be laid over the picture here."""
+        if not hasattr(self.agent, "explain"):
+            return ["off"]
+        kinds = saliency.METHODS if self.spec.obs_dtype == "uint8" else ()
+        board = [k for k in BOARD if k in self.reasons] if self._box() else []
+        if self._box() and "probabilities" in self.reasons:
+            board.append("policy")
+        return ["off", *kinds, *dict.fromkeys(board)]
+
+    def _box(self) -> tuple[float, float, float] | None:
+        """Where the points of a board lie in its picture."""
+        where = getattr(self.envs[0].unwrapped, "board_box", None)
+        return where() if where else None
+
+    def decorate(self, picture: np.ndarray) -> np.ndarray:
+        """Lays over a picture what was asked for, where there is any of it."""
+        if self.heat is not None:
+            return blend(picture, self.heat)
+        box = self._box()
+        name = "probabilities" if self.overlay == "policy" and "policy" not in self.reasons else self.overlay
+        if box is None or name not in self.reasons:
+            return picture
+        row = self.reasons[name]
+        size = int(len(row) ** 0.5)
+        points = row[: size * size].reshape(size, size)  # without the pass
+        return on_board(picture, points, box, signed=name == "ownership")
+
+    def seen(self) -> np.ndarray | None:
+        """The network's input as a picture."""
+        return stack_picture(self.step.obs[0].cpu().numpy())
+
+    def facts(self) -> dict[str, Any]:
+        """Everything that the panels tell, as JSON."""
+        bars = next((k for k in ("values", "probabilities", "mean") if k in self.reasons), None)
+        value = self.values[-1] if self.values else None
+        return {
+            "label": self.source.label, "step": self.at, "stage": self.source.stage, "live": self.source.live,
+            "policy": self.policy_name, "actions": self.actions, "chosen": self.chosen,
+            "bars": bars, "heights": [] if bars is None else [_finite(x) for x in self.reasons[bars]],
+            "value": value, "reward": self.rewards[-1], "score": self.score, "moves": self.moves,
+            "games": len(self.scores), "last_score": self.scores[-1] if self.scores else None,
+            "winrate": _finite(self.reasons["winrate"]) if "winrate" in self.reasons else None,
+            "human": self.human is not None, "waits": self.waits, "box": self._box(),
+            "keys": self.human.known if self.human else [], "overlay": self.overlay, "overlays": self.overlays(),
+            "numbers": [_finite(x) for x in self._numbers()],
+        }  # fmt: skip
+
+    def _numbers(self) -> np.ndarray:
+        """The newest observation, where it is a vector."""
+        obs = self.step.obs[0, -1]
+        return obs.cpu().numpy()[:24] if obs.ndim == 1 else np.zeros(0)
+
+    def history(self) -> dict[str, list[float | None]]:
+        """The curves of the newest decisions, oldest first."""
+        return {"value": list(self.values), "reward": list(self.rewards), "score": list(self.curve)}
+
+    def close(self) -> None:
+        self.stream.close()
+        if self.follower:
+            self.follower.close()
+
+
+def _finite(x: Any) -> float | None:
+    x = float(x)
+    return round(x, 5) if np.isfinite(x) else None
+
+
+def _first(memory: Any) -> Any:
+    """The recurrent state of the first copy."""
+    if isinstance(memory, torch.Tensor):
+        return memory[:1]
+    if isinstance(memory, tuple | list):
+        return type(memory)(_first(m) for m in memory)
+    return {k: _first(v) for k, v in memory.items()} if isinstance(memory, dict) else memory
+
+
+def with_picture(game: str, env: dict[str, Any]) -> Any:
+    """The game with every picture that it can show: a list per step where it has more than one."""
+    if not has_display():
+        os.environ["SDL_VIDEODRIVER"] = "dummy"  # games that draw with pygame then ask for no screen
+    one = envs.make(game, None, **env)
+    modes = one.metadata.get("render_modes", [])
+    one.close()
+    mode = next((m for m in ("rgb_array_list", "rgb_array") if m in modes), None)
+    if mode is None:
+        raise ValueError(f"{game} has no picture to show")
+    own = game not in envs.GAMES and not game.startswith("gym:")  # Gymnasium's own list mode collects for ever
+    return envs.make(game, mode if own or mode == "rgb_array" else "rgb_array", **env)
+
+
+def rendered(env: Any) -> list[np.ndarray]:
+    """The pictures since the last call: one, or all emulated frames where the game tells them."""
+    picture = env.render()
+    return list(picture) if isinstance(picture, list) else [np.asarray(picture)]
+
+
+def has_display() -> bool:
+    """Can a window be opened here?"""
+    if sys.platform in ("darwin", "win32"):
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY") or os.environ.get("SDL_VIDEODRIVER"))
