@@ -190,6 +190,10 @@ def test_a_search_settles_when_nobody_can_catch_up():
         tree.edge_visits[:, 0, 3] += leads
         started = time.perf_counter() - 100.0 * halfway
         assert search._settled(before, started, 100.0) == settled
+    tree.edge_visits[:, 0] = 20
+    for values, share, settled in (((0.98, -0.99), 0.3, True), ((0.98, 0.9), 0.3, False), ((0.98, -0.99), 0.2, False)):
+        tree.value_sum[:, 0] = tree.visits[:, 0] * np.array(values)
+        assert search._settled(before, time.perf_counter() - 100.0 * share, 100.0) == settled
 
 
 def test_an_obvious_move_takes_less_time():

@@ -22,6 +22,7 @@ from agents.search.simulate import GUMBEL, PUCT, RAVE, Settings, absorb, begin, 
 from agents.search.tree import NEW, OPEN, PER_EDGE, PER_NODE, RAVE_EDGE, TERMINAL, link_tree, new_tree, reroot
 
 CHUNK_SECONDS = 0.005  # compiled search looks at the clock about this often
+DECIDED = 0.97  # value, of the winner's side, from which a game counts as won
 NO_LIMIT = 2**31 - 2  # visits are int32
 
 
@@ -133,7 +134,8 @@ class Search:
         visits: per game, or one number for all. Those of a kept subtree count; but Gumbel counts new simulations and
         needs the number beforehand, because sequential halving plans with it. `stop` is asked every few milliseconds,
         or after every call of the network, and may call `result` and `variation`. settle: ends a search that `seconds`
-        limit as soon as no other action can catch up with the most visited one at the present speed.
+        limit as soon as no other action can catch up with the most visited one at the present speed, and after a
+        quarter of the time where the game is as good as won or lost.
         """
         self.stop()
         if visits is None and seconds is None and stop is None:
@@ -161,6 +163,9 @@ class Search:
         spent = time.perf_counter() - started
         if spent < seconds / 20:  # the speed is not known yet
             return False
+        mean = self._tree.value_sum[:, 0] / self._tree.visits[:, 0]
+        if spent > seconds / 4 and (abs(mean) > DECIDED).all():
+            return True
         made = self._tree.visits[:, 0] - before
         leaders = np.sort(self._tree.edge_visits[:, 0], axis=1)[:, -2:]  # [B, 2]
         return bool((leaders[:, 1] - leaders[:, 0] > made * (seconds - spent) / spent).all())
