@@ -59,7 +59,7 @@ class Manifest:
         except FileNotFoundError:
             if not found:
                 old = any(path.glob("record_*.json"))
-                hint = "its records are of version 1: `python -m experiments.data convert` makes version 2 of them"
+                hint = f"its records are of version 1; `python -m experiments.data {path} --convert OUT` makes 2 of it"
                 raise TubError(f"{path} is no dataset: there is no manifest.json" + f"; {hint}" * old) from None
             manifest, fault = cls.new(), "manifest.json is missing"
         except (ValueError, TypeError, KeyError, AttributeError):

@@ -1,0 +1,224 @@
+"""Look at recordings of driving and edit them: ``python -m experiments.data DATA``.
+
+    python -m experiments.data DATA                          statistics, and what would keep a network from learning
+    python -m experiments.data DATA --sheet frames.png       frames with their steering
+    python -m experiments.data DATA --web                    the same to browse and to cut, as a page
+    python -m experiments.data DATA --video drive.mp4
+    python -m experiments.data DATA --delete 100:200 lap:3 off-road
+    python -m experiments.data DATA --trim 50:9000           deletes everything else
+    python -m experiments.data DATA --undo                   takes the last deletion back, then the one before, ...
+    python -m experiments.data DATA --split OUT --validation 0.2    whole laps into OUT/train and OUT/validation
+    python -m experiments.data A B --merge OUT               good records of all into one (also to mend a damaged one)
+    python -m experiments.data OLD --convert OUT             version 1 of the format -> version 2
+
+Deleted records stay in the files, marked: `--restore A:B` or `--undo` brings them back, `--merge` leaves them out.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import tyro
+
+from envs import tub_edits
+from envs.tub import Tub, TubError
+from experiments import cli, dataset, overlay
+
+ACTIONS = ("sheet", "web", "video", "delete", "trim", "restore", "undo", "split", "merge", "convert")
+TILE = 120  # rows of a frame on the sheet
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """Which dataset, and what to do with it; without anything: statistics."""
+
+    data: tyro.conf.Positional[tuple[Path, ...]]  # folders of datasets
+    sheet: Path | None = None  # write a PNG of frames with their steering here
+    frames: int = 40  # on the sheet, evenly spread
+    web: bool = False  # a page on this machine; its address is printed
+    port: int = 0  # of the page; 0: a free one
+    video: Path | None = None  # write a video here, .mp4 or .gif
+    delete: tuple[str, ...] = ()  # records: A:B (A to B-1), N, lap:K, off-road
+    trim: str | None = None  # keep only these
+    restore: tuple[str, ...] = ()  # bring deleted records A:B or N back
+    undo: bool = False  # take the last edit back
+    split: Path | None = None  # new folder for train and validation
+    validation: float = 0.2  # share of the laps for validation
+    seed: int = 0  # of the laps that are drawn
+    merge: Path | None = None  # new folder for the good records of all
+    convert: Path | None = None  # new folder for a dataset of version 1
+    json: bool = False  # statistics as JSON
+
+    def __post_init__(self) -> None:
+        chosen = [name for name in ACTIONS if getattr(self, name)]
+        if len(chosen) > 1:
+            raise ValueError(f"--{chosen[0]} and --{chosen[1]}: one thing at a time")
+        if not self.data:
+            raise ValueError("which dataset? name its folder")
+        if len(self.data) > 1 and chosen and chosen[0] != "merge":
+            raise ValueError(f"--{chosen[0]} takes one dataset, not {len(self.data)}")
+        if not 0 < self.validation < 1:
+            raise ValueError(f"--validation {self.validation}: must lie between 0 and 1")
+        if not 1 <= self.frames <= 1000:
+            raise ValueError(f"--frames {self.frames}: must lie in 1..1000")
+        if not 0 <= self.port < 2**16:
+            raise ValueError(f"--port {self.port}: must lie in 0..65535")
+        if self.sheet is not None and self.sheet.suffix != ".png":
+            raise ValueError(f"--sheet {self.sheet}: must end in .png")
+
+
+def frame(tub: Tub, row: int, height: int = TILE) -> np.ndarray:
+    """A record's picture with its steering, enlarged to about `height` rows."""
+    get = tub.records.get
+    pilot = get("pilot/angle")
+    picture = overlay.larger(tub.image(row), height)
+    return overlay.with_steering(picture, tub.records["user/angle"][row], None if pilot is None else pilot[row])
+
+
+def sheet(tub: Tub, count: int) -> np.ndarray:
+    """`count` frames, evenly spread over the records, as one picture."""
+    rows = np.unique(np.linspace(0, len(tub) - 1, min(count, len(tub))).round().astype(int))
+    tiles = [frame(tub, row) for row in rows]
+    captions = [f"{tub.index[row]}  {tub.records['user/angle'][row]:+.2f}" for row in rows]
+    columns = max(1, min(len(tiles), 1320 // tiles[0].shape[1]))
+    return overlay.sheet(tiles, captions, columns)
+
+
+def video(tub: Tub, path: Path) -> int:
+    """All good records at 20 Hz, with steering, pedals and numbers; returns how many."""
+    from experiments.video import Video
+
+    plot, progress = overlay.Plot(), Progress(len(tub), "frames written")
+    get = tub.records.get
+    throttle, pilot, speed = get("user/throttle"), get("pilot/angle"), get("game/speed")
+    with Video(path, dataset.FPS) as out:
+        for row in range(len(tub)):
+            wanted = None if pilot is None else pilot[row]
+            plot.add(tub.records["user/angle"][row], None if throttle is None else throttle[row], wanted)
+            lines = [
+                f"record {tub.index[row]}",
+                f"lap {tub.laps[row]}",
+                f"steering {tub.records['user/angle'][row]:+.2f}",
+            ]
+            if speed is not None:
+                lines.append(f"speed {speed[row]:.1f} m/s")
+            if not tub.labelled[row]:
+                lines.append("the network drives")
+            out.write(overlay.panel(frame(tub, row, 400), plot, lines))
+            progress(row + 1)
+    return len(tub)
+
+
+class Progress:
+    """Prints how far it is and the time left, every 5 s."""
+
+    def __init__(self, total: int, what: str):
+        self.total, self.what = total, what
+        self.began = self.shown = time.monotonic()
+
+    def __call__(self, done: int) -> None:
+        now = time.monotonic()
+        if now - self.shown > 5.0:
+            self.shown = now
+            left = (now - self.began) / done * (self.total - done)
+            print(f"{done:,} of {self.total:,} {self.what}, {left:.0f} s left", flush=True)
+
+
+def edit(command: Command) -> None:
+    """--delete, --trim, --restore, --undo."""
+    path = command.data[0]
+    if command.undo:
+        what, count = tub_edits.undo(path)
+        print(f"undone: {count:,} records are {'back' if what == 'deleted' else 'deleted again'}")
+        return
+    if command.restore:
+        count = tub_edits.restore(path, set().union(*(_indexes(what) for what in command.restore)))
+        print(f"{count:,} records are back")
+        return
+    tub = Tub(path, check=False)
+    if command.trim is not None:
+        chosen = set(tub.index.tolist()) - dataset.choose(tub, command.trim)
+    else:
+        chosen = set().union(*(dataset.choose(tub, what) for what in command.delete))
+    count = tub_edits.delete(path, chosen)
+    print(f"{count:,} records deleted; take it back: python -m experiments.data {path} --undo")
+
+
+def _indexes(what: str) -> range:
+    low, colon, high = what.partition(":")
+    if not low.isdigit() or (colon and not high.isdigit()):
+        raise TubError(f"--restore {what}: say A:B (records A to B-1) or N")
+    return range(int(low), int(high) if colon else int(low) + 1)
+
+
+def copies(command: Command) -> None:
+    """--split, --merge, --convert."""
+    path = command.data[0]
+    if command.convert is not None:
+        total = sum(1 for _ in path.glob("record_*.json")) if path.is_dir() else 0
+        done, skipped = dataset.convert(path, command.convert, Progress(total, "records converted"))
+        print(f"{done:,} records in {command.convert}")
+        for reason in skipped[:5]:
+            print(f"  skipped: {reason}")
+        if len(skipped) > 5:
+            print(f"  skipped: {len(skipped) - 5:,} more")
+        print(f"look: python -m experiments.data {command.convert}")
+    elif command.split is not None:
+        counts = dataset.split(Tub(path), command.split, command.validation, command.seed)
+        for name, count in counts.items():
+            print(f"{count:,} records in {command.split / name}")
+        print(f"train: python -m experiments.train kart --agent clone --data {command.split / 'train'}")
+    else:
+        tubs = [Tub(each) for each in command.data]
+        total = sum(len(tub) for tub in tubs)
+        for tub in tubs:
+            if tub.damaged or tub.faults:
+                print(f"{tub.path}: {len(tub.damaged):,} damaged records left out: {(tub.damaged + tub.faults)[0]}")
+        sources = [(tub, np.arange(len(tub))) for tub in tubs]
+        done = dataset.copy(sources, command.merge, Progress(total, "records copied"))
+        print(f"{done:,} records in {command.merge}")
+        print(f"look: python -m experiments.data {command.merge}")
+
+
+def show(command: Command) -> None:
+    """Statistics, --sheet, --video, --web."""
+    tubs = [Tub(path) for path in command.data]
+    if command.sheet is not None:
+        from PIL import Image
+
+        command.sheet.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(sheet(tubs[0], command.frames)).save(command.sheet)
+        print(f"frames with their steering: {command.sheet}")
+    elif command.video is not None:
+        print(f"video: {command.video}, {video(tubs[0], command.video):,} frames")
+    elif command.json:
+        print(json.dumps([{**dataset.statistics(t), "warnings": dataset.balance(dataset.statistics(t))} for t in tubs]))
+    else:
+        for tub in tubs:
+            print(dataset.report(dataset.statistics(tub), tub.damaged))
+
+
+def run(argv: Sequence[str]) -> None:
+    with cli.refusing():
+        command = tyro.cli(Command, args=argv, prog="data", description=__doc__)
+        if command.delete or command.trim is not None or command.restore or command.undo:
+            edit(command)
+        elif command.split or command.merge or command.convert:
+            copies(command)
+        else:
+            show(command)
+
+
+def main() -> None:
+    with cli.edge():
+        run(sys.argv[1:])
+
+
+if __name__ == "__main__":
+    main()
