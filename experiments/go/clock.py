@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 LAG = 0.2  # s kept back per move for the way there and back
-LEAST = 0.02  # s
+LEAST, MOST = 0.02, 60.0  # s per move, however little or much time there is
 
 
 class Clock:
@@ -49,9 +49,10 @@ class Clock:
             return None
         time, stones = self._left[colour]
         if stones:
-            return max(LEAST, time / stones - LAG)
-        expected = max(points // 8, (points * 3 // 4 - moves) // 2)  # moves that this side may still have to make
+            return min(MOST, max(LEAST, time / stones - LAG))
+        expected = max(12, points // 8, (points * 3 // 4 - moves) // 2)  # moves that this side may still have to make
         share = time / expected
         if self.byo_stones:
             share = max(share, min(time, self.byo_time / self.byo_stones))
-        return max(LEAST, min(share, time / 2) - LAG if share > 2 * LAG else share / 2)
+        share = min(share, time / 2)
+        return min(MOST, max(LEAST, share - LAG if share > 2 * LAG else share / 2))

@@ -19,6 +19,7 @@ from experiments.go.protocol import Command, GTPError, Output
 COLOURS = {"b": 0, "black": 0, "w": 1, "white": 1}
 KOMI_LIMIT = 1000.0  # points
 STATUS_PLAYOUTS = 400
+DEFAULT_SECONDS = 1.0  # per move, without any limit
 
 
 class RuleSet(NamedTuple):
@@ -79,12 +80,15 @@ class Engine:
     def rule_set(self) -> RuleSet:
         return RULES[self.rules_name]
 
-    def new_game(self, size: int) -> None:
-        """An empty board of this size."""
+    def empty(self, size: int) -> Game:
+        """A game by the present rules."""
         rules = self.rule_set
         limit = max(300, 4 * size * size)
-        self.game = Game(size, self.komi, superko=rules.superko, suicide=rules.suicide, max_moves=limit)
-        self.losing = [0, 0]
+        return Game(size, self.komi, superko=rules.superko, suicide=rules.suicide, max_moves=limit)
+
+    def new_game(self, size: int) -> None:
+        """An empty board of this size, clocks as at the beginning."""
+        self.game, self.losing = self.empty(size), [0, 0]
         self.clock.restart()
 
     def position(self, colour: int | None = None) -> tuple:
@@ -102,10 +106,9 @@ class Engine:
         allowed = self.clock.allowed(colour, len(self.game.moves), self.game.size**2)
         if allowed is not None:
             seconds = allowed if seconds is None else min(seconds, allowed)
-        visits = self.visits
-        if visits is None and seconds is None:
-            seconds = 1.0
-        found = self.player.think(rules, state, visits, seconds, stop, settle=stop is None)
+        if self.visits is None and seconds is None:
+            seconds = DEFAULT_SECONDS
+        found = self.player.think(rules, state, self.visits, seconds, stop, settle=stop is None)
         action = int(found.action[0])
         return (self.game.size**2 if action < 0 else action), (float(found.value[0]) + 1) / 2
 
@@ -357,9 +360,10 @@ def loadsgf(engine: Engine, given: Command) -> str:
         if upto < 1:
             raise GTPError("syntax error")
     try:
-        if Path(name).stat().st_size > sgf.MAX_BYTES:
+        if not Path(name).is_file():  # not a device, which may never end
             raise GTPError("cannot load file")
-        root = sgf.parse(Path(name).read_bytes())
+        with Path(name).open("rb") as file:
+            root = sgf.parse(file.read(sgf.MAX_BYTES + 1))
         loaded = record.read(root)
         if root.get("KM") is None:
             loaded.komi = engine.komi
@@ -375,14 +379,3 @@ def loadsgf(engine: Engine, given: Command) -> str:
     engine.game = game
     engine.clock.restart()
     return ""
-
-
-@command("set_random_seed")
-def set_random_seed(engine: Engine, given: Command) -> str:
-    engine.player.seed(integer(arguments(given, 1)[0]) % 2**31)
-    return ""
-
-
-@command("cputime")
-def cputime(engine: Engine, given: Command) -> str:
-    return f"{time.process_time():.3f}"

@@ -29,11 +29,12 @@ class Player:
         self._search: Search | None = None
         self._shape: tuple[int, int] | None = None  # size and move limit, which the search's arrays depend on
         self._rng = np.array([seed + 1], np.uint64)
+        self._judged: tuple[bytes, np.ndarray, float, int] | None = None  # see `ownership`
 
     def seed(self, seed: int) -> None:
         """What follows depends on this number and the game alone; the tree is dropped."""
         self._seed, self._rng[0] = seed, seed + 1
-        self._shape = None
+        self._shape = self._judged = None
 
     def _follow(self, rules: Rules, state: np.ndarray) -> Search:
         """The search with `state` at its root; the tree is kept where the game went on."""
@@ -87,10 +88,13 @@ class Player:
     def ownership(self, state: np.ndarray, playouts: int = 200) -> tuple[np.ndarray, float]:
         """(mean owner of every point [size * size], +1 Black to -1 White; mean score, Black's view less komi).
 
-        The end of classical playouts; what Benson's theorem settles is exact.
+        The ends of classical playouts; what Benson's theorem settles is exact. Asked again about the same position it
+        plays as many more and counts all of them.
         """
         owner, alive = np.empty((2, int(state[SIZE]) ** 2), np.int8)
-        total, points, first = np.zeros(len(owner)), 0.0, np.empty(len(owner) + 1, np.int8)
+        total, points, count, first = np.zeros(len(owner)), 0.0, 0, np.empty(len(owner) + 1, np.int8)
+        if self._judged is not None and self._judged[0] == state.tobytes():
+            _, total, points, count = self._judged
         for _ in range(playouts):
             end = state.copy()
             end[PASSES] = 0
@@ -98,8 +102,10 @@ class Player:
             area(end, owner)
             total += owner
             points += score(end)
+        count += playouts
+        self._judged = state.tobytes(), total, points, count
         pass_alive(state, alive)
-        return np.where(alive != 0, alive, total / playouts), points / playouts
+        return np.where(alive != 0, alive, total / count), points / count
 
 
 def groups(state: np.ndarray) -> list[list[int]]:
