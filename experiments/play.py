@@ -1,115 +1,111 @@
 """Play a game yourself: ``python -m experiments.play flappy``.
 
-The keys are printed at the start. After each game your score stands beside those of the agents that were evaluated on
-it. Escape or closing the window ends.
+The keys are printed at the start; a gamepad works too. With a display a window opens, without one (or with --web) a page.
+After the last game your scores stand beside those of the agents that were evaluated on it. --record keeps what you saw and
+did as a dataset. Escape, or Ctrl-C, ends; t lets the random agent play, and gives the game back to you.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 import tyro
 
 import envs
-from experiments import cli
-from experiments.video import enlarge
-from experiments.watch import has_display, rendered, with_picture
-
-Keys = Mapping[frozenset[str], int]  # keys that are held together -> action
+from experiments import cli, lab
+from experiments.watch import interactive
+from experiments.watching.player import Player
+from experiments.watching.source import REFERENCE, Source
 
 
 @dataclasses.dataclass(frozen=True)
 class Command:
     """What to play."""
 
-    game: tyro.conf.Positional[str]  # breakout, any other ALE game, flappy, or gym:ID
+    game: tyro.conf.Positional[str]  # breakout, any other ALE game, flappy, kart, go, or gym:ID
     episodes: int | None = None  # stop after so many games
     speed: float = 1.0  # 1: as fast as the game is meant to be
     seed: int | None = None  # of the first game; without it each game is another
+    web: bool = False  # a page instead of a window
+    record: Path | None = None  # a folder for a dataset of your play; one that is there goes on
+    port: int = 0  # of the page; 0: a free one
+    host: str = "127.0.0.1"  # of the page; another address of this machine lets others in who know the token
+    env: tyro.conf.UseAppendAction[tuple[str, ...]] = ()  # an option of the game, as NAME=VALUE; may be repeated
     runs: Path = Path("runs")  # where the agents' runs are, for the table
 
     def __post_init__(self) -> None:
-        if self.speed <= 0:
+        if not 0 < self.speed < float("inf"):
             raise ValueError(f"--speed {self.speed}: must be above 0")
         if self.episodes is not None and self.episodes < 1:
             raise ValueError(f"--episodes {self.episodes}: must be at least 1")
+        if self.seed is not None and not 0 <= self.seed < 2**31:
+            raise ValueError(f"--seed {self.seed}: must lie in 0..2147483647")
+        if not 0 <= self.port < 2**16:
+            raise ValueError(f"--port {self.port}: must lie in 0..65535")
 
 
-def keys_of(game: str, env: Any) -> Keys:
-    """Which keys do what, from the game itself. Raises ValueError where a keyboard cannot play it."""
-    inner = env.unwrapped
-    if hasattr(inner, "keys"):
-        return inner.keys()
-    if hasattr(inner, "get_keys_to_action"):  # Gymnasium's own convention, for gymnasium.utils.play
-        named = {"w": "up", "s": "down", "a": "left", "d": "right", " ": "space"}
-        return {frozenset(named.get(k, k) for k in keys): a for keys, a in inner.get_keys_to_action().items()}
-    space = env.action_space
-    if not hasattr(space, "n"):
-        raise ValueError(f"{game} acts in {space}: there are no keys for it")
-    return {frozenset([str(a)]): a for a in range(min(int(space.n), 10))}
-
-
-def choose(pressed: Iterable[str], keys: Keys) -> int:
-    """The action of the largest set of keys that is held; without any, that of no keys, else action 0."""
-    held = set(pressed)
-    fitting = [k for k in keys if k <= held]
-    return keys[max(fitting, key=len)] if fitting else 0
+def options_of(game: str, pairs: tuple[str, ...]) -> dict[str, Any]:
+    """NAME=VALUE -> fields of the game's Options. Raises ValueError by name."""
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        name, _, text = pair.partition("=")
+        try:
+            found[name.replace("-", "_")] = json.loads(text)
+        except ValueError:
+            found[name.replace("-", "_")] = text
+    lab.check_fields(type(envs.options(game)), found)
+    return found
 
 
 def play(command: Command) -> list[float]:
-    """Opens the window and plays; returns the scores."""
-    import pygame
-
+    """Opens the window or the page and plays; returns the scores."""
     game = envs.canonical(command.game)
+    seed = int(torch.randint(2**31 - 1, ())) if command.seed is None else command.seed
     with cli.refusing():
-        env = with_picture(game, {})
-        keys = keys_of(game, env)
-    known = sorted(set().union(*keys))
-    print(f"keys: {', '.join(known)}; Escape ends")
-    pygame.display.init()
-    clock, screen, scores = pygame.time.Clock(), None, []
-    fps = float(env.metadata.get("render_fps") or 30) * command.speed
+        env = options_of(game, command.env)
+        player = Player([Source(game, env=env)], seed=seed, episodes=command.episodes, panels=False)
+        player.speed = command.speed
+        player.command("take", True)
+        if player.focus.human is None:
+            raise ValueError(player.messages[-1])
+        recorder = None if command.record is None else recorder_of(command.record, game, env, player)
+    print(f"keys: {', '.join(player.focus.human.known)}; Escape ends")
     try:
-        while command.episodes is None or len(scores) < command.episodes:
-            env.reset(seed=command.seed if not scores else None)
-            total, over = 0.0, False
-            while not over:
-                for picture in rendered(env):
-                    picture = enlarge(picture)
-                    if screen is None:
-                        screen = pygame.display.set_mode((picture.shape[1], picture.shape[0]))
-                    screen.blit(pygame.surfarray.make_surface(picture.swapaxes(0, 1)), (0, 0))
-                    pygame.display.set_caption(f"{game}   score {total:g}")
-                    pygame.display.flip()
-                    clock.tick(fps)
-                for event in pygame.event.get():
-                    if event.type == pygame.QUIT or (event.type == pygame.KEYDOWN and event.key == pygame.K_ESCAPE):
-                        return scores
-                down = pygame.key.get_pressed()
-                pressed = [k for k in known if down[pygame.key.key_code(k)]]
-                _, reward, terminated, truncated, info = env.step(choose(pressed, keys))
-                total = float(info.get("score", total + float(reward)))
-                over = terminated or truncated
-            scores.append(total)
-            print(f"your score: {total:g}")
+        interactive(player, command, game)
     finally:
-        pygame.quit()
-        env.close()
-    return scores
+        if recorder is not None:
+            if player.focus.over:  # the last observation of a game is a row, too
+                recorder.add(player.focus.step, player.focus.act.action, True)
+            recorder.close()
+            print(f"recorded: {recorder.count:,} rows in {command.record}")
+    return player.scores
+
+
+def recorder_of(folder: Path, game: str, env: dict[str, Any], player: Player) -> Any:
+    """Hears every decision of the player's first game from now on. Kart races become a dataset of driving."""
+    from experiments.watching.rows import Laps, Rows
+
+    seat = player.focus
+    driving = game == "kart" and seat.spec.action_dim == 2 and len(seat.spec.obs_shape) == 3
+    rows = Laps(folder, seat.envs[0]) if driving else Rows(folder, game, env, seat.spec)
+    seat.listeners.append(rows)
+    return rows
 
 
 def table(root: Path, game: str, scores: list[float]) -> str:
     """Your best game beside the evaluated agents, best first."""
-    rows = [("you, best game", max(scores))] if scores else []
-    for path in (root / game.replace(":", "-").replace("/", "-")).glob("*/*/eval.json"):
-        try:
-            rows.append((str(path.parent.relative_to(root)), float(json.loads(path.read_text())["mean"])))
-        except (OSError, ValueError, KeyError):
-            print(f"joypad: {path} cannot be read and is left out")
+    rows = [("you, best game", max(scores)), ("you, mean", sum(scores) / len(scores))] if scores else []
+    name = game.replace(":", "-").replace("/", "-")
+    for start in dict.fromkeys(p.resolve() for p in (root, root / "reference", REFERENCE)):
+        for path in (start / name).glob("**/eval.json"):
+            try:
+                rows.append((str(path.parent.relative_to(start)), float(json.loads(path.read_text())["mean"])))
+            except (OSError, ValueError, KeyError, TypeError):
+                print(f"joypad: {path} cannot be read and is left out")
     return "\n".join(f"  {score:10,.1f}  {who}" for who, score in sorted(rows, key=lambda row: -row[1]))
 
 
@@ -117,9 +113,10 @@ def main() -> None:
     with cli.edge():
         with cli.refusing():
             command = tyro.cli(Command, description=__doc__, prog="play")
-        if not has_display():
-            raise cli.UserError("there is no display here to play on; watch an agent with --video instead")
+        torch.set_num_threads(1)
         scores = play(command)
+        for score in scores:
+            print(f"your score: {score:g}")
         print(table(command.runs, envs.canonical(command.game), scores))
 
 

@@ -60,9 +60,12 @@ class Video:
         if self._writer is not None:
             self._writer.close()
         if self._stills:
-            duration = 1000 * max(1, round(self.fps / GIF_FPS)) / self.fps  # ms per picture
+            each = max(1, round(self.fps / GIF_FPS))
+            # A GIF counts hundredths of a second: what rounding takes from one picture, the next one gets.
+            ends = [round(100 * min(i * each, self.frames) / self.fps) for i in range(len(self._stills) + 1)]
+            lengths = [10 * (b - a) for a, b in zip(ends, ends[1:], strict=False)]  # ms
             first, *rest = self._stills
-            first.save(self.path, save_all=True, append_images=rest, duration=duration, loop=0, optimize=True)
+            first.save(self.path, save_all=True, append_images=rest, duration=lengths, loop=0, optimize=True)
 
 
 def size_of(path: Path) -> tuple[int, int]:

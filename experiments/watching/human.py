@@ -65,6 +65,12 @@ class Human:
         self.keys: Keys = keys_of(game, env) if self.discrete else {}
         self.axes = () if self.discrete else axes_of(env)
         self.waits = is_turn_based(env) and self.discrete
+        self.hands = None  # the kart's own way to steer by keys
+        if game == "kart" and not self.discrete:
+            from envs.kart.physics import speed_of
+            from experiments.hands import Hands
+
+            self.hands, self._kart, self._speed_of = Hands(env.unwrapped.options.control), env.unwrapped, speed_of
         self.held: set[str] = set()
         self.sticks: list[float] = []  # of a gamepad: right and down in -1..1, then its button, 0 or 1
         self.wanted: int | None = None  # an action that was named itself, by a click on a board
@@ -105,6 +111,8 @@ class Human:
 
     def _steer(self) -> np.ndarray:
         held = self.held | (self.pressed() & {"space"})
+        if self.hands is not None and not any(abs(x) > DEAD for x in self.sticks[:2]):
+            return self.hands.act(held, None, float(self._speed_of(self._kart.batch.karts[0, 0])))
         for i, (low, high, rest) in enumerate(self.axes):
             stick = self.sticks[i] if i < min(2, len(self.sticks)) and abs(self.sticks[i]) > 0.08 else None
             if stick is not None:

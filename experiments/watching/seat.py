@@ -16,7 +16,6 @@ import envs
 from agents.core import device as devices
 from agents.core.evaluate import Policy
 from agents.core.loop import Clock
-from agents.core.rows import Act
 from agents.core.stream import Stream
 from agents.perception import saliency
 from experiments import lab
@@ -36,7 +35,7 @@ class Seat:
 
     def __init__(self, source: Source, *, copies: int = 1, seed: int = 1, policy: str | None = None,
                  explaining: bool = False):  # fmt: skip
-        env = dict(source.run.config["env"]) if source.run else {}
+        env = dict(source.run.config["env"] if source.run else source.env)
         probe = envs.make_vec(source.game, 1, **env)
         stack = probe.metadata.get("frame_stack", 1)
         probe.close()
@@ -55,6 +54,7 @@ class Seat:
         self.alternates = False  # do two sides move in turn?
         self.explaining, self.overlay = explaining, "off"
         self.follower: Follower | None = None
+        self.listeners: list[Any] = []  # each hears add(step, action, person) and ended(score)
         self.load(source)
         self.begin(seed)
 
@@ -196,20 +196,26 @@ class Seat:
 
     def advance(self) -> None:
         """Carries out the decision, or what the person does instead."""
-        act = self.act
-        if self.is_persons_turn:
+        act, person = self.act, self.is_persons_turn
+        if person:
             legal = None if self.step.legal is None else self.step.legal[0].cpu().numpy()
             mine = torch.as_tensor(self.human.action(legal), device=self.device).to(act.action.dtype)
             action = act.action.clone()
             action[0] = mine
             act = act._replace(action=action)
-        self.done: Act = act
+        for listener in self.listeners:
+            listener.add(self.step, act.action, person)
         self.memory = act.memory
         was_over = self.over
         self.stream.send(act)
         self.step = self.stream.receive()
         self.moves = 0 if was_over else self.moves + 1
-        self.scores += [episode.score for episode in self.stream.take_episodes()]
+        finished = self.stream.take_episodes()
+        self.scores += [episode.score for episode in finished]
+        for listener in self.listeners:
+            for episode in finished:
+                if episode.column == 0:
+                    listener.ended(episode.score)
 
     def pictures(self) -> list[list[np.ndarray]]:
         """For each copy the pictures since the last call: one, or all emulated frames."""

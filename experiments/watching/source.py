@@ -27,6 +27,7 @@ class Source(NamedTuple):
     stage: int | None = None  # per cent of training, for the checkpoints that a run keeps of its course
     live: bool = False  # follow the newest checkpoint
     note: str = ""  # what a person should be told
+    env: dict[str, Any] = {}  # noqa: RUF012  options of the game; a run has its own
 
     @property
     def checkpoints(self) -> Path:
