@@ -1,7 +1,7 @@
 """Play a game yourself: ``python -m experiments.play flappy``.
 
-The keys are printed at the start; a gamepad works too. With a display a window opens, without one (or with --web) a page.
-After the last game your scores stand beside those of the agents that were evaluated on it. --record keeps what you saw and
+The keys are printed at the start; a gamepad works too. With a display a window opens, without one (or with --web) a
+page. At the end your scores stand beside those of the agents that were evaluated on it. --record keeps what you saw and
 did as a dataset. Escape, or Ctrl-C, ends; t lets the random agent play, and gives the game back to you.
 """
 

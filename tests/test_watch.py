@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from test_cli import program
 
 import envs
 from agents import AGENTS, BASELINES
@@ -23,7 +24,6 @@ from experiments.watching.human import Human, axes_of, choose, keys_of
 from experiments.watching.player import COMMANDS, SPEEDS, Player, drive
 from experiments.watching.rows import Rows, read, read_manifest
 from experiments.watching.source import Follower, Source, find
-from test_cli import program
 
 ROOT = Path(__file__).resolve().parent.parent
 

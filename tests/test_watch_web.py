@@ -268,14 +268,13 @@ def test_two_agents_and_a_grid(chrome, runs):
 
 def test_a_run_that_trains_is_followed_and_not_disturbed(chrome, tmp_path):
     """The page shows newer and newer steps; the run ends as the same run does that nobody looked at."""
-    argv = ["gym:CartPole-v1", "--agent", "ppo", "--steps", "12000", "--num-envs", "4", "--rollout", "16", "--hidden", "16",
-            "--checkpoint-every", "1000", "--eval-episodes", "0", "--video", "no"]  # fmt: skip
+    argv = ["gym:CartPole-v1", "--agent", "ppo", "--steps", "12000", "--num-envs", "4", "--rollout", "16"]
+    argv += ["--hidden", "16", "--checkpoint-every", "1000", "--eval-episodes", "0", "--video", "no"]
     command = [sys.executable, "-m", "experiments.train", *argv]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    log = open(tmp_path / "log", "w")
-    trainer = subprocess.Popen(
-        [*command, "--runs", str(tmp_path / "a")], cwd=ROOT, env=environment, stdout=log, stderr=log
-    )
+    with (tmp_path / "log").open("w") as log:
+        there = dict(cwd=ROOT, env=environment, stdout=log, stderr=log)
+        trainer = subprocess.Popen([*command, "--runs", str(tmp_path / "a")], **there)
     try:
         end = time.monotonic() + 300
         while not list((tmp_path / "a").rglob("config.json")) and time.monotonic() < end:
@@ -293,7 +292,6 @@ def test_a_run_that_trains_is_followed_and_not_disturbed(chrome, tmp_path):
             assert not chrome.faults
     finally:
         trainer.kill()
-        log.close()
     subprocess.run(
         [*command, "--runs", str(tmp_path / "b")], cwd=ROOT, env=environment, check=True, capture_output=True
     )
