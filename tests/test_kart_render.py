@@ -9,7 +9,7 @@ import pytest
 from envs.kart import camera, looks, physics
 from envs.kart import columns as c
 from envs.kart.batch import Batch
-from envs.kart.camera import CAMERAS, Camera, mount, project, rays
+from envs.kart.camera import CAMERAS, Camera, aim, mount, project, rays
 from envs.kart.env import make, make_vec
 from envs.kart.hud import clock, write
 from envs.kart.looks import THEMES, make_look
@@ -51,7 +51,7 @@ def test_known_points_fall_on_the_right_pixels(lens, shape):
     inside = 0
     for _ in range(400):
         point = (rng.uniform(0.8, 40), rng.uniform(-20, 20), rng.uniform(0, 2))
-        col, row, depth = project(*point, pose, eyes.lens)
+        col, row, depth = project(*point, aim(pose, eyes.lens))
         if not (0 <= col <= width - 1 and 0 <= row <= height - 1):
             continue
         inside += 1
@@ -73,7 +73,7 @@ def test_known_points_fall_on_the_right_pixels(lens, shape):
         assert x / ahead == pytest.approx(point[1] / point[0], abs=0.01)
         assert down / ahead == pytest.approx((pose[camera.HEIGHT] - point[2]) / point[0], abs=0.01)
     assert inside > 30
-    assert project(-3.0, 0.0, 0.0, pose, eyes.lens)[2] < 0  # behind
+    assert project(-3.0, 0.0, 0.0, aim(pose, eyes.lens))[2] < 0  # behind
 
 
 def test_field_of_view_and_pixel_shape():

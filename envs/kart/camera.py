@@ -114,26 +114,32 @@ def has_sensor(poses: np.ndarray, eyes: Rays) -> bool:
 
 
 @njit(cache=True, nogil=True)
-def project(forward, right, up, pose, lens):
+def aim(pose, lens):
+    """The numbers of one camera that `project` needs, taken together once per picture."""
+    middle = 0.375 * lens[0] / lens[3] * lens[4] - lens[2] - 0.5  # row of the uncropped frame's centre
+    return (
+        pose[HEIGHT], math.cos(pose[PITCH]), math.sin(pose[PITCH]), math.cos(pose[ROLL]) / pose[ZOOM],
+        math.sin(pose[ROLL]) / pose[ZOOM], lens[3], lens[4], 0.5 * lens[0] - 0.5, middle, lens[5], lens[6],
+    )  # fmt: skip
+
+
+@njit(cache=True, nogil=True)
+def project(forward, right, up, view):
     """Pixel (column, row) and depth of a point given relative to the camera's place, turned by its yaw.
 
-    forward, right: on the ground, m; up: height above the ground, m. Depth <= 0 is behind the camera.
+    forward, right: on the ground, m; up: height above the ground, m; view: of `aim`. Depth <= 0 is behind the camera.
     """
-    down = pose[HEIGHT] - up
-    cos_p, sin_p = math.cos(pose[PITCH]), math.sin(pose[PITCH])
+    height, cos_p, sin_p, cos_r, sin_r, scale_x, scale_y, middle_x, middle_y, k1, k2 = view
+    down = height - up
     depth = forward * cos_p + down * sin_p
     if depth <= 1e-3:
         return 0.0, 0.0, -1.0
     level_x, level_y = right / depth, (down * cos_p - forward * sin_p) / depth
-    cos_r, sin_r = math.cos(pose[ROLL]), math.sin(pose[ROLL])
-    x = (level_x * cos_r + level_y * sin_r) / pose[ZOOM]
-    y = (-level_x * sin_r + level_y * cos_r) / pose[ZOOM]
+    x = level_x * cos_r + level_y * sin_r
+    y = -level_x * sin_r + level_y * cos_r
     square = min(x * x + y * y, 4.0)  # beyond it the polynomial turns back
-    bend = 1.0 + lens[5] * square + lens[6] * square * square
-    column = x * bend * lens[3] + 0.5 * lens[0] - 0.5
-    full_height = 0.75 * lens[0] / lens[3] * lens[4]  # of the uncropped frame, pixels
-    row = y * bend * lens[4] + 0.5 * full_height - lens[2] - 0.5
-    return column, row, depth
+    bend = 1.0 + k1 * square + k2 * square * square
+    return x * bend * scale_x + middle_x, y * bend * scale_y + middle_y, depth
 
 
 # What the sensor does to a finished picture, uint8 [H, W, 3].

@@ -61,9 +61,16 @@ PAD_START, PAD_END, PAD_LEFT, PAD_RIGHT = 0, 1, 2, 3
 PAD_COLUMNS = 4
 
 # Sizes of the padded arrays of a batch.
-MAX_POINTS, MAX_ITEMS, MAX_PADS = 512, 96, 4
+MAX_POINTS, MAX_ITEMS, MAX_PADS, MAX_DETAILS = 512, 96, 4, 6144
 GRID = 192  # cells of the ground map per side
 CELL = 1.0  # metres per cell
-FAR = 99.0  # lateral offset of a cell that no part of the track is near
+FAR = 99.0  # lateral offset where no part of the track is near
+# One row for each ground cell where more than grass or asphalt may lie (float32): linear inside the cell, by the
+# place in it, 0..1 to the east and to the south.
+OFFSET, OFFSET_X, OFFSET_Y = 0, 1, 2  # from the centreline
+ARC, ARC_X, ARC_Y = 3, 4, 5  # along the centreline, near the start line from below 0
+KERB_WIDE, KERB_RATE = 6, 7  # width of the kerb at ARC 0, as if it changed evenly, and its change per metre
+DETAIL_COLUMNS = 8
+
 # Flags of ground cells: nothing but grass or asphalt; the road's edge without and with a kerb; start line and pads.
 GRASS, ASPHALT, EDGE, KERB, SPECIAL = 0, 1, 2, 3, 4

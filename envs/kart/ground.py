@@ -1,7 +1,7 @@
-"""The ground map: for every cell the offset from the centreline and the place along it, and what lies there.
+"""The ground map: which cells are plain grass or road, and for the others where road, kerb and lines run in them.
 
-The renderer does not look up colours but these two smooth fields; edges, kerbs and lines are then drawn at any
-resolution without steps, like letters from a signed distance font.
+The renderer does not look up colours but offset and arc length, two smooth fields; edges, kerbs and lines are then
+drawn at any resolution without steps, like letters from a signed distance font.
 """
 
 import math
@@ -10,9 +10,13 @@ import numpy as np
 from numba import njit
 
 from envs.kart.columns import (
+    ARC,
+    ARC_X,
+    ARC_Y,
     ASPHALT,
     BEND,
     CELL,
+    DETAIL_COLUMNS,
     EDGE,
     FAR,
     GRASS,
@@ -20,6 +24,12 @@ from envs.kart.columns import (
     KERB,
     KERB_L,
     KERB_R,
+    KERB_RATE,
+    KERB_WIDE,
+    MAX_DETAILS,
+    OFFSET,
+    OFFSET_X,
+    OFFSET_Y,
     PAD_END,
     PAD_LEFT,
     PAD_RIGHT,
@@ -61,8 +71,8 @@ def locate(x, y, index, line, n, step):
 
 
 @njit(cache=True)
-def ground_map(line, n, step, half, pads, pad_count):
-    """Fields [GRID, GRID, 2] float32 (offset, arc length) at cell corners and flags [GRID, GRID] uint8 of cells."""
+def ground_field(line, n, step):
+    """Offset and arc length at the corners of all cells, float32 [GRID, GRID, 2]; FAR beyond REACH."""
     nearest = np.full((GRID, GRID), -1, np.int32)
     best = np.full((GRID, GRID), REACH * REACH, np.float32)
     reach = int(REACH / CELL)
@@ -80,66 +90,79 @@ def ground_map(line, n, step, half, pads, pad_count):
     for gy in range(GRID):
         for gx in range(GRID):
             if nearest[gy, gx] >= 0:
-                _, along, right = locate(gx * CELL, gy * CELL, nearest[gy, gx], line, n, step)
+                _, along, right = locate(gx * CELL, gy * CELL, np.int64(nearest[gy, gx]), line, n, step)
                 field[gy, gx, 0] = right
                 field[gy, gx, 1] = along
-    return field, flag_cells(field, line, n, step, half, pads, pad_count)
+    return field
 
 
 @njit(cache=True)
-def flag_cells(field, line, n, step, half, pads, pad_count):
-    """What may lie in each cell: one of the flags of columns.py, uint8 [GRID, GRID]."""
-    flags = np.full((GRID, GRID), GRASS, np.uint8)
+def ground_map(field, line, n, step, half, pads, pad_count):
+    """Flags uint8 [GRID * GRID] of cells, the rows of their details int16 [GRID * GRID], and these [d, 8]."""
+    flags = np.full(GRID * GRID, GRASS, np.uint8)
+    rows = np.zeros(GRID * GRID, np.int16)
+    details = np.zeros((MAX_DETAILS, DETAIL_COLUMNS), np.float32)
+    count, length = 0, n * step
+    offset, arc = np.empty(4), np.empty(4)
     for gy in range(GRID - 1):
         for gx in range(GRID - 1):
-            low, high, first, last = FAR, 0.0, 1e9, -1e9
-            left, right = FAR, -FAR
-            for dy in range(2):
-                for dx in range(2):
-                    offset, along = field[gy + dy, gx + dx, 0], field[gy + dy, gx + dx, 1]
-                    low, high = min(low, abs(offset)), max(high, abs(offset))
-                    left, right = min(left, offset), max(right, offset)
-                    first, last = min(first, along), max(last, along)
+            for k in range(4):
+                offset[k], arc[k] = field[gy + (k >> 1), gx + (k & 1)]
+            low, high = np.abs(offset).min(), np.abs(offset).max()
             if low > half + KERB_WIDTH + 0.3:
                 continue
-            special = last - first > 4.0 or first < START_WIDTH + 0.5  # at the start line, or on both sides of the seam
+            # Near the start line all corners count from that line, those before it from below 0.
+            near_start = arc.max() - arc.min() > 0.5 * length or arc.min() > length - 4.0
+            for k in range(4):
+                if near_start and arc[k] > 0.5 * length:
+                    arc[k] -= length
+            first, last = arc.min(), arc.max()
+            special = -3.0 < first < START_WIDTH + 0.5
             for k in range(pad_count):
                 along_pad = last > pads[k, PAD_START] - 0.5 and first < pads[k, PAD_END] + 0.5
-                special |= along_pad and right > pads[k, PAD_LEFT] - 0.3 and left < pads[k, PAD_RIGHT] + 0.3
+                across_pad = offset.max() > pads[k, PAD_LEFT] - 0.3 and offset.min() < pads[k, PAD_RIGHT] + 0.3
+                special |= along_pad and across_pad
+            column = KERB_R if offset.max() > half - 0.3 else KERB_L
+            begin = int(math.floor(arc[0] / step))
+            kerb, ahead = line[begin % n, column], line[(begin + 1) % n, column]
             kerbs = False
-            if high > half - 0.3:
-                for i in range(int(first / step) - 2, int(last / step) + 4):
-                    kerb = line[i % n, KERB_R if right > half - 0.3 else KERB_L]
-                    kerbs |= kerb > 0.02
+            for i in range(int(math.floor(first / step)) - 1, int(last / step) + 3):
+                kerbs |= high > half - 0.3 and line[i % n, column] > 0.02
+            cell = gy * GRID + gx
             if special:
-                flags[gy, gx] = SPECIAL
+                flags[cell] = SPECIAL
             elif kerbs:
-                flags[gy, gx] = KERB
+                flags[cell] = KERB
             elif high > half - LINE_BAND:
-                flags[gy, gx] = GRASS if low > half + 0.3 else EDGE
+                flags[cell] = GRASS if low > half + 0.3 else EDGE
             else:
-                flags[gy, gx] = ASPHALT
-    return flags
+                flags[cell] = ASPHALT
+            if flags[cell] < EDGE:
+                continue
+            if count == MAX_DETAILS:
+                raise ValueError("the road needs more detailed ground cells than there is room for")
+            row = details[count]
+            for column, value in ((OFFSET, offset), (ARC, arc)):
+                row[column + 1] = 0.5 * (value[1] - value[0] + value[3] - value[2])
+                row[column + 2] = 0.5 * (value[2] - value[0] + value[3] - value[1])
+                row[column] = value.mean() - 0.5 * (row[column + 1] + row[column + 2])
+            row[KERB_RATE] = (ahead - kerb) / step
+            row[KERB_WIDE] = kerb - row[KERB_RATE] * begin * step
+            rows[cell] = count
+            count += 1
+    return flags, rows, details[:count].copy()
 
 
-@njit(cache=True)
-def sample(field, x, y, length):
-    """Bilinear (offset, arc length) at a world point of a flat map [GRID * GRID, 2].
-
-    The arc length jumps at the start line; the four corners are brought to the same side of that seam.
-    """
+@njit(cache=True, nogil=True)
+def ground_at(x, y, flags, rows, details):
+    """What lies at a world point: (flag, offset, arc length); the last two only where the cell has details."""
     gx = min(max(x / CELL, 0.0), GRID - 1.001)
     gy = min(max(y / CELL, 0.0), GRID - 1.001)
     ix, iy = int(gx), int(gy)
-    fx, fy = gx - ix, gy - iy
     cell = iy * GRID + ix
-    a, b, c, d = field[cell], field[cell + 1], field[cell + GRID], field[cell + GRID + 1]
-    if max(abs(a[0]), abs(b[0]), abs(c[0]), abs(d[0])) >= FAR:
-        return FAR, 0.0
-    s0 = a[1]
-    s1 = b[1] - length * math.floor((b[1] - s0) / length + 0.5)
-    s2 = c[1] - length * math.floor((c[1] - s0) / length + 0.5)
-    s3 = d[1] - length * math.floor((d[1] - s0) / length + 0.5)
-    offset = (1 - fy) * ((1 - fx) * a[0] + fx * b[0]) + fy * ((1 - fx) * c[0] + fx * d[0])
-    along = (1 - fy) * ((1 - fx) * s0 + fx * s1) + fy * ((1 - fx) * s2 + fx * s3)
-    return offset, along % length
+    flag = int(flags[cell])
+    if flag < EDGE:
+        return flag, 0.0, 0.0
+    row, fx, fy = details[rows[cell]], gx - ix, gy - iy
+    offset = row[OFFSET] + fx * row[OFFSET_X] + fy * row[OFFSET_Y]
+    return flag, float(offset), float(row[ARC] + fx * row[ARC_X] + fy * row[ARC_Y])

@@ -18,7 +18,7 @@ def least_bending(points, normals, bound):
     n = points.shape[0]
     offset = np.zeros(n)
     q = points.copy()
-    for h, sweeps in ((16, 40), (8, 40), (4, 60), (2, 60), (1, 60)):
+    for h, sweeps in ((16, 20), (8, 20), (4, 25), (2, 25), (1, 20)):
         for _ in range(sweeps):
             for i in range(n):
                 a, b = i - 2 * h, i - h

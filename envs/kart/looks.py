@@ -20,6 +20,7 @@ WEATHER = 11
 AZIMUTHS = 1024  # samples of hills and sky around the horizon
 SKY_ROWS = 64  # of the cloud tile, from the horizon to SKY_SPAN
 SKY_SPAN = 0.9  # rad
+HILLS_BELOW = 0.2  # no hill is higher, rad
 TILE = 256  # texels per side of the ground texture
 TEXEL = 0.0625  # m
 SHADES = 16  # levels of the ground texture
@@ -115,7 +116,7 @@ def ridges(rng: np.random.Generator, theme: str) -> np.ndarray:
         waves /= 1.4
         if theme == "desert":
             waves = np.tanh(6.0 * (waves - 0.25)) + 0.12 * waves
-        out[layer] = base + swing * waves
+        out[layer] = np.minimum(base + swing * waves, HILLS_BELOW)
     return out
 
 
@@ -132,7 +133,7 @@ def fractal(rng: np.random.Generator, shape: tuple[int, int], slope: float) -> n
 
 @lru_cache(maxsize=1)
 def textures() -> tuple[np.ndarray, np.ndarray]:
-    """Ground tiles uint8 [2, TILE * TILE] (grass, road) and sky tiles uint8 [2, SKY_ROWS, AZIMUTHS] (clouds, stars)."""
+    """Ground tiles uint8 [2 * TILE * TILE] (grass 0..15, road 16..31), sky tiles uint8 [2, SKY_ROWS, AZIMUTHS]."""
     rng = np.random.default_rng(29)
     ground = np.empty((2, TILE, TILE), np.uint8)
     for k, (coarse, fine) in enumerate(((2.4, 2.0), (1.2, 2.6))):
@@ -146,4 +147,5 @@ def textures() -> tuple[np.ndarray, np.ndarray]:
     sky[0] = np.clip(255.0 * clouds, 0, 255)
     stars = rng.random((SKY_ROWS, AZIMUTHS)) < 0.012
     sky[1][stars] = rng.integers(60, 256, int(stars.sum()))
-    return ground.reshape(2, -1), sky
+    ground[1] += SHADES  # palettes hold grass first, then road
+    return ground.ravel(), sky

@@ -7,8 +7,8 @@ import numpy as np
 from numba import njit
 
 from envs.kart.camera import HEIGHT, PITCH, ROLL, SENSOR_TABLES, ZOOM, develop
-from envs.kart.columns import FAR, YAW_RATE
-from envs.kart.ground import sample
+from envs.kart.columns import ASPHALT, EDGE, YAW_RATE
+from envs.kart.ground import ground_at
 from envs.kart.looks import textures
 from envs.kart.physics import speed_of
 from envs.kart.random import uniform
@@ -49,8 +49,8 @@ def paint_batch(out, low, high, rays, poses, scene, paint, art, karts, fallen, s
         x, y, yaw = eye(karts[i, 0], pose)
         backdrop(
             image, rays.right, rays.down, rays.turn, rays.bounds, rays.lens, pose, x, y, yaw,
-            scene.line[i, :n], scene.step[i], scene.half[i], scene.pads[i], scene.pad_count[i], scene.field[i],
-            scene.flags[i], paint.colours[i], paint.weather[i], paint.hills[i], art.ground, art.sky,
+            scene.half[i], scene.pads[i], scene.pad_count[i], scene.flags[i], scene.rows[i], scene.details[i],
+            paint.colours[i], paint.weather[i], paint.hills[i], art.ground, art.sky,
         )  # fmt: skip
         solids(
             image, x, y, yaw, pose, rays.lens, scene.line[i], n, scene.items[i], scene.item_count[i], fallen[i],
@@ -90,7 +90,6 @@ def drivable_batch(out, rays, poses, scene, karts):
         x, y, yaw = eye(karts[i, 0], pose)
         cos_p, sin_p = math.cos(pose[PITCH]), math.sin(pose[PITCH])
         cos_r, sin_r = math.cos(pose[ROLL]), math.sin(pose[ROLL])
-        length = scene.count[i] * scene.step[i]
         for row in range(out.shape[1]):
             for col in range(out.shape[2]):
                 a0, b0 = pose[ZOOM] * rays.right[row, col], pose[ZOOM] * rays.down[row, col]
@@ -102,6 +101,5 @@ def drivable_batch(out, rays, poses, scene, karts):
                     ahead, aside = (cos_p - b * sin_p) * t, a * t
                     px = x + ahead * math.cos(yaw) - aside * math.sin(yaw)
                     py = y + ahead * math.sin(yaw) + aside * math.cos(yaw)
-                    offset, _ = sample(scene.field[i], px, py, length)
-                    if abs(offset) < min(scene.half[i], FAR):
-                        out[i, row, col] = 1
+                    flag, offset, _ = ground_at(px, py, scene.flags[i], scene.rows[i], scene.details[i])
+                    out[i, row, col] = flag == ASPHALT or (flag >= EDGE and abs(offset) < scene.half[i])

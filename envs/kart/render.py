@@ -10,36 +10,34 @@ import math
 import numpy as np
 from numba import njit
 
-from envs.kart import looks
 from envs.kart.camera import AHEAD, ASIDE, HEIGHT, LOOK, PITCH, ROLL, ZOOM
 from envs.kart.columns import (
-    ASPHALT,
+    ARC,
+    ARC_X,
+    ARC_Y,
+    CELL,
     EDGE,
     GRASS,
     GRID,
-    KERB_L,
-    KERB_R,
-    PAD_END,
-    PAD_LEFT,
-    PAD_RIGHT,
-    PAD_START,
+    KERB_RATE,
+    KERB_WIDE,
+    OFFSET,
+    OFFSET_X,
+    OFFSET_Y,
     POS_X,
     POS_Y,
     SPECIAL,
     YAW,
 )
-from envs.kart.ground import KERB_WIDTH, START_WIDTH
 from envs.kart.looks import (
     AMBIENT,
     AZIMUTHS,
-    BUMP,
     CLOUD,
     CLOUDS,
     DRIFT,
-    FOG,
-    FOG_RATE,
     HILL_FAR,
     HILL_NEAR,
+    HILLS_BELOW,
     SHADES,
     SKY_LOW,
     SKY_ROWS,
@@ -51,18 +49,24 @@ from envs.kart.looks import (
     SUN_TURN,
     TEXEL,
     TILE,
-    WET,
+)
+from envs.kart.surface import (
+    F32,
+    HEADLIGHTS,
+    LANE,
+    LINE_OUT,
+    SOLIDS,
+    blend_row,
+    pack,
+    row_palette,
+    special,
 )
 
 FARTHEST = 250.0  # ground beyond this is part of the sky's lower edge, m
-SOLIDS = 6  # colours of the row palette after grass and road: edge, two of kerbs, two of pads, black
 SKY_LEVELS = 256  # steps of the sky's gradient
 SUN_SIZE = 0.055  # radius of the sun's disc, rad
-HEADLIGHTS = 24.0  # distance at which the light of the headlights has fallen to 1/e, m
-LINE_OUT, LINE_IN = 0.34, 0.14  # the white line begins and ends this far inside the road's edge, m
-STRIPE = 1.6  # length of one kerb colour, m
-CHECK = 0.8  # side of a square of the start line, m
-F32, ONE, LANE = np.float32, np.uint32(1), np.uint64(0xFFFF)
+CLOUD_LEVELS = 32  # steps between clear sky and cloud
+ROAD_BITS = np.uint32(16)  # the ground texture holds TILE * TILE = 2^16 texels of grass, then as many of road
 
 
 @njit(cache=True, nogil=True)
@@ -74,145 +78,62 @@ def eye(kart, pose):
     return x, y, yaw + pose[LOOK]
 
 
-@njit(cache=True, nogil=True, fastmath=True, inline="always")
-def covered(low, high, value, width, per_width):
-    """Fraction of [value - width/2, value + width/2] that lies in [low, high]; per_width = 1 / width."""
-    part = (min(high, value + F32(0.5) * width) - max(low, value - F32(0.5) * width)) * per_width
-    return min(max(part, F32(0.0)), F32(1.0))
-
-
-@njit(cache=True, nogil=True, inline="always")
-def pack(red, green, blue):
-    """Three channels 0..255 as 16-bit lanes of one word, so that four colours can be added at once."""
-    return np.uint64(red) | (np.uint64(green) << np.uint64(16)) | (np.uint64(blue) << np.uint64(32))
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy", inline="always")
+def dip_row(right, down, row, shift, eye_of, dip):
+    """Slope downwards of the rays of one row; eye_of: float32 [10], see `backdrop`."""
+    cos_p, sin_p, cos_r, sin_r, zoom = eye_of[0], eye_of[1], eye_of[2], eye_of[3], eye_of[6]
+    for col in range(dip.shape[0]):
+        dip[col] = (zoom * right[row, col] * sin_r + zoom * (down[row, col] + shift) * cos_r) * cos_p + sin_p
 
 
 @njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-def edge_line(distance, wide, per_wide, palette, grass, road, half):
-    """Packed colour beside the road's edge where there is no kerb: road, white line, road, grass."""
-    line = covered(half - F32(LINE_OUT), half - F32(LINE_IN), distance, wide, per_wide)
-    inside = min(max((half - distance) * per_wide + F32(0.5), F32(0.0)), F32(1.0)) - line
-    rest = F32(1.0) - line - inside
-    edge = 2 * SHADES
-    return pack(
-        inside * palette[road, 0] + line * palette[edge, 0] + rest * palette[grass, 0],
-        inside * palette[road, 1] + line * palette[edge, 1] + rest * palette[grass, 1],
-        inside * palette[road, 2] + line * palette[edge, 2] + rest * palette[grass, 2],
-    )
-
-
-@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-def surface(a, along, wide, deep, palette, grass, road, line, per_step, half, pads, pad_count):
-    """Packed colour of any ground: kerb, start line and pads too; a: offset, wide and deep: the footprint, m."""
-    distance, per_wide, per_deep = abs(a), F32(1.0) / wide, F32(1.0) / deep
-    edge = 2 * SHADES
-    red, green, blue = palette[road, 0], palette[road, 1], palette[road, 2]
-    if distance > half - wide:
-        ground_red, ground_green, ground_blue = palette[grass, 0], palette[grass, 1], palette[grass, 2]
-        index = min(np.uint32(along * per_step), np.uint32(line.shape[0] - 1))
-        kerb = F32(line[index, KERB_R] if a > 0.0 else line[index, KERB_L])
-        if kerb > 0.02 and distance < half + kerb + wide:
-            phase = along - F32(2.0 * STRIPE) * F32(math.floor(along * F32(0.5 / STRIPE)))
-            second = covered(F32(STRIPE), F32(2.0 * STRIPE), phase, deep, per_deep)
-            second += covered(F32(-STRIPE), F32(0.0), phase, deep, per_deep)
-            mix = covered(half, half + kerb, distance, wide, per_wide)
-            one, two = mix * (F32(1.0) - second), mix * second
-            rest = F32(1.0) - mix
-            ground_red = rest * ground_red + one * palette[edge + 1, 0] + two * palette[edge + 2, 0]
-            ground_green = rest * ground_green + one * palette[edge + 1, 1] + two * palette[edge + 2, 1]
-            ground_blue = rest * ground_blue + one * palette[edge + 1, 2] + two * palette[edge + 2, 2]
-        mix = covered(-half, half, distance, wide, per_wide)
-        red = ground_red + mix * (red - ground_red)
-        green = ground_green + mix * (green - ground_green)
-        blue = ground_blue + mix * (blue - ground_blue)
-    mark, mix = edge, F32(0.0)
-    if distance > half - F32(LINE_OUT) - wide:
-        mix = covered(half - F32(LINE_OUT), half - F32(LINE_IN), distance, wide, per_wide)
-    if along < F32(START_WIDTH) + deep:
-        mix = covered(F32(0.0), F32(START_WIDTH), along, deep, per_deep)
-        mix *= covered(-half, half, distance, wide, per_wide)
-        if (int(math.floor(a / CHECK)) + int(along / CHECK)) & 1:
-            mark = edge + 5
-    for k in range(pad_count):
-        start, end = F32(pads[k, PAD_START]), F32(pads[k, PAD_END])
-        if start - deep < along < end + deep:
-            left, right = F32(pads[k, PAD_LEFT]), F32(pads[k, PAD_RIGHT])
-            on = covered(start, end, along, deep, per_deep) * covered(left, right, a, wide, per_wide)
-            if on > 0.0:
-                arrow = (along - start + abs(a - F32(0.5) * (left + right))) % F32(1.4)
-                mark, mix = (edge + 4 if arrow < 0.6 else edge + 3), on
-    return pack(
-        red + mix * (palette[mark, 0] - red),
-        green + mix * (palette[mark, 1] - green),
-        blue + mix * (palette[mark, 2] - blue),
-    )
-
-
-@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-def row_palette(palette, plain, colours, weather, distance, wide, deep):
-    """Fill palette [2 * SHADES + SOLIDS, 3] and plain (its first rows, packed) with the colours at one distance.
-
-    Texture fades with the footprint, a wet road mirrors the sky, headlights and fog follow the distance.
-    """
-    footprint = F32(0.5) * wide + F32(0.5) * min(deep, F32(8.0) * wide)
-    contrast = weather[BUMP] * min(F32(2.5 * TEXEL) / footprint, F32(1.0))
-    reach = distance * F32(1.0 / HEADLIGHTS)
-    light = weather[AMBIENT] + (F32(1.0) - weather[AMBIENT]) * F32(math.exp(-reach * reach))
-    clear = F32(math.exp(-weather[FOG_RATE] * distance))
-    shine = weather[WET] * distance / (distance + F32(8.0))
-    clear_light = clear * light
-    for k in range(3):
-        haze = (F32(1.0) - clear) * colours[FOG, k]
-        dark, bright = colours[looks.GRASS_DARK, k], colours[looks.GRASS_LIGHT, k]
-        wet_dark = colours[looks.ROAD_DARK, k] + shine * (colours[SKY_LOW, k] - colours[looks.ROAD_DARK, k])
-        wet_bright = colours[looks.ROAD_LIGHT, k] + shine * (colours[SKY_LOW, k] - colours[looks.ROAD_LIGHT, k])
-        step = clear_light * contrast * (bright - dark) / F32(SHADES - 1)
-        first = clear_light * F32(0.5) * (dark + bright) + haze - F32(0.5 * (SHADES - 1)) * step
-        for s in range(SHADES):
-            palette[s, k] = max(min(first + F32(s) * step, F32(255.0)), F32(0.0))
-        step = clear_light * contrast * (wet_bright - wet_dark) / F32(SHADES - 1)
-        first = clear_light * F32(0.5) * (wet_dark + wet_bright) + haze - F32(0.5 * (SHADES - 1)) * step
-        for s in range(SHADES):
-            palette[SHADES + s, k] = max(min(first + F32(s) * step, F32(255.0)), F32(0.0))
-        for s in range(SOLIDS - 1):
-            palette[2 * SHADES + s, k] = clear_light * colours[looks.LINE + s, k] + haze
-        palette[2 * SHADES + SOLIDS - 1, k] = clear_light * F32(20.0) + haze
-    for s in range(2 * SHADES):
-        plain[s] = pack(palette[s, 0], palette[s, 1], palette[s, 2])
-
-
-@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-def cast_row(right, down, shift, eye_of, gx, gy, dip, cell, texel):
-    """Where the rays of one row meet the ground.
-
-    eye_of: float32 [10], see `backdrop`; dip: the rays' slope downwards; gx, gy: world, m; cell and texel: flat
-    places in the ground map and in the texture tile. Short loops that write one or two arrays each, because the
-    compiler vectorises only those.
-    """
+def cast_slanted_row(right, down, row, shift, eye_of, gx, gy, dip):
+    """Ground points of a row whose pixels have distances of their own: gx, gy as in `cast_row`."""
     cos_p, sin_p, cos_r, sin_r = eye_of[0], eye_of[1], eye_of[2], eye_of[3]
     cos_y, sin_y, zoom, tall, ex, ey = eye_of[4], eye_of[5], eye_of[6], eye_of[7], eye_of[8], eye_of[9]
     least = tall * F32(1.0 / FARTHEST)
-    width = right.shape[0]
-    for col in range(width):
-        dip[col] = (zoom * right[col] * sin_r + zoom * (down[col] + shift) * cos_r) * cos_p + sin_p
+    width = dip.shape[0]
     for col in range(width):  # metres to the right
-        level = zoom * right[col] * cos_r - zoom * (down[col] + shift) * sin_r
+        level = zoom * right[row, col] * cos_r - zoom * (down[row, col] + shift) * sin_r
         gx[col] = level * tall / max(dip[col], least)
     for col in range(width):  # metres ahead
-        level = zoom * right[col] * sin_r + zoom * (down[col] + shift) * cos_r
+        level = zoom * right[row, col] * sin_r + zoom * (down[row, col] + shift) * cos_r
         gy[col] = (cos_p - level * sin_p) * tall / max(dip[col], least)
     for col in range(width):
         aside, ahead = gx[col], gy[col]
         gx[col] = ex + ahead * cos_y - aside * sin_y
         gy[col] = ey + ahead * sin_y + aside * cos_y
-    # Whole numbers below 2^24 are exact in float32.
+
+
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy", inline="always")
+def cast_row(right, down, row, shift, eye_of, gx, gy, dip, cell, texel):
+    """Where the rays of one row meet the ground.
+
+    gx, gy: world, m; cell and texel: flat places in the ground map and in the texture tile. Short loops that write
+    one or two arrays each, because the compiler vectorises only those.
+    """
+    cos_p, sin_p, sin_r = eye_of[0], eye_of[1], eye_of[3]
+    cos_y, sin_y, zoom, tall, ex, ey = eye_of[4], eye_of[5], eye_of[6], eye_of[7], eye_of[8], eye_of[9]
+    least = tall * F32(1.0 / FARTHEST)
+    width = dip.shape[0]
+    if sin_r == 0.0 and dip[0] == dip[width - 1] and dip[0] == dip[width // 2]:
+        # A level row (no roll, no distortion): one distance for all its pixels.
+        t = zoom * tall / max(dip[0], least)
+        ahead = (cos_p / zoom - (down[row, 0] + shift) * sin_p) * t
+        start_x, start_y = ex + ahead * cos_y, ey + ahead * sin_y
+        for col in range(width):
+            gx[col] = start_x - right[row, col] * t * sin_y
+            gy[col] = start_y + right[row, col] * t * cos_y
+    else:
+        cast_slanted_row(right, down, row, shift, eye_of, gx, gy, dip)
     for col in range(width):
-        x, y = min(max(gx[col], F32(0.0)), F32(GRID - 1.001)), min(max(gy[col], F32(0.0)), F32(GRID - 1.001))
-        cell[col] = np.int32(np.floor(y) * F32(GRID) + np.floor(x))
+        x = min(max(gx[col], F32(0.0)), F32(GRID - 1.01)) * F32(1.0 / CELL)
+        y = min(max(gy[col], F32(0.0)), F32(GRID - 1.01)) * F32(1.0 / CELL)
+        cell[col] = np.int32(y) * np.int32(GRID) + np.int32(x)
     for col in range(width):
-        tx, ty = gx[col] * F32(1.0 / (TEXEL * TILE)), gy[col] * F32(1.0 / (TEXEL * TILE))
-        tx, ty = (tx - np.floor(tx)) * F32(TILE - 0.01), (ty - np.floor(ty)) * F32(TILE - 0.01)
-        texel[col] = np.int32(np.floor(ty) * F32(TILE) + tx)
+        x = np.int32(gx[col] * F32(1.0 / TEXEL)) & np.int32(TILE - 1)
+        y = np.int32(gy[col] * F32(1.0 / TEXEL)) & np.int32(TILE - 1)
+        texel[col] = y * np.int32(TILE) + x
 
 
 @njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
@@ -237,13 +158,13 @@ def sky_row(total, dip, turn, face, limit, gradient, colours, weather, hills, ti
         mark = CLOUD
         if abs(up - sun) < SUN_SIZE:
             aside = face + turn[col] - weather[SUN_TURN]
-            aside -= F32(2.0 * math.pi) * F32(math.floor(aside * F32(0.5 / math.pi) + F32(0.5)))
+            aside -= F32(2.0 * math.pi) * np.floor(aside * F32(0.5 / math.pi) + F32(0.5))
             inside = F32(SUN_SIZE) - F32(math.sqrt(aside * aside + (up - sun) * (up - sun)))
             glow = min(max(inside * F32(100.0), F32(0.0)), F32(1.0))
             if glow > cloud:
                 cloud, mark = glow, SUN
         if cloud > 0.01:
-            red, green, blue = level & LANE, (level >> np.uint64(16)) & LANE, level >> np.uint64(32)
+            red, green, blue = level & LANE, (level >> np.uint32(10)) & LANE, level >> np.uint32(20)
             total[col] += pack(
                 F32(red) + cloud * (colours[mark, 0] - F32(red)),
                 F32(green) + cloud * (colours[mark, 1] - F32(green)),
@@ -254,80 +175,146 @@ def sky_row(total, dip, turn, face, limit, gradient, colours, weather, hills, ti
 
 
 @njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-def ground_row(
-    total, dip, limit, gx, gy, cell, texel, wide, deep, palette, plain, ground_tile,
-    line, per_step, length, half, pads, pad_count, field, flags,
-):  # fmt: skip
-    """Ground of one row: adds packed colours where dip > limit."""
-    per_wide, per_length = F32(1.0) / wide, F32(1.0) / length
-    inside, outside = half - F32(LINE_OUT) - F32(0.5) * wide, half + F32(0.5) * wide
-    beyond = outside + F32(KERB_WIDTH)
-    for col in range(dip.shape[0]):
-        if dip[col] <= limit:
-            continue
-        place, spot = np.uint32(cell[col]), np.uint32(texel[col])
-        flag = flags[place]
-        if flag == GRASS:
-            total[col] += plain[ground_tile[0, spot]]
-        elif flag == ASPHALT:
-            total[col] += plain[ground_tile[1, spot] + np.uint8(SHADES)]
-        else:
-            fx, fy = gx[col] - np.floor(gx[col]), gy[col] - np.floor(gy[col])
-            below = place + np.uint32(GRID)
-            upper = field[place, 0] + fx * (field[place + ONE, 0] - field[place, 0])
-            lower = field[below, 0] + fx * (field[below + ONE, 0] - field[below, 0])
-            offset = upper + fy * (lower - upper)
-            grass, road = ground_tile[0, spot], ground_tile[1, spot] + np.uint8(SHADES)
-            if flag != SPECIAL:
-                distance = abs(offset)
-                if distance < inside:
-                    total[col] += plain[road]
-                    continue
-                if distance > (outside if flag == EDGE else beyond):
-                    total[col] += plain[grass]
-                    continue
-                if flag == EDGE:
-                    total[col] += edge_line(distance, wide, per_wide, palette, grass, road, half)
-                    continue
-            s0 = field[place, 1]
-            s1, s2, s3 = field[place + ONE, 1] - s0, field[below, 1] - s0, field[below + ONE, 1] - s0
-            if max(abs(s1), abs(s2), abs(s3)) > 20.0:  # the seam at the start line
-                s1 -= length * np.floor(s1 * per_length + F32(0.5))
-                s2 -= length * np.floor(s2 * per_length + F32(0.5))
-                s3 -= length * np.floor(s3 * per_length + F32(0.5))
-            along = s0 + (F32(1.0) - fy) * fx * s1 + fy * ((F32(1.0) - fx) * s2 + fx * s3)
-            along -= length * np.floor(along * per_length)
-            total[col] += surface(
-                offset, along, wide, deep, palette, grass, road, line, per_step, half, pads, pad_count
-            )
+def sky_columns(turn, face, weather, ridge, cloudy):
+    """Per column of a level picture: its sample of the hills and its sample of the sky tile, int32 [W] each."""
+    base = face * F32(AZIMUTHS / (2.0 * math.pi)) + F32(16 * AZIMUTHS)
+    drift = np.int32(weather[DRIFT])
+    for col in range(turn.shape[0]):
+        place = np.int32(base + turn[col] * F32(AZIMUTHS / (2.0 * math.pi)))
+        ridge[col] = place & np.int32(AZIMUTHS - 1)
+        cloudy[col] = (place + drift) & np.int32(AZIMUTHS - 1)
 
 
 @njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-def unpack_row(image, total, parts):
+def level_sky_row(total, up, gradient, colours, weather, hills, tile, ridge, cloudy, shades):
+    """`sky_row` for a row of one elevation without the sun in it, several times as fast; shades: scratch."""
+    near = pack(colours[HILL_NEAR, 0], colours[HILL_NEAR, 1], colours[HILL_NEAR, 2])
+    far = pack(colours[HILL_FAR, 0], colours[HILL_FAR, 1], colours[HILL_FAR, 2])
+    high = min(max(up * F32(1.0 / SKY_SPAN), F32(0.0)), F32(0.999))
+    level = gradient[np.uint32(high * F32(SKY_LEVELS))]
+    red, green, blue = F32(level & LANE), F32((level >> np.uint32(10)) & LANE), F32(level >> np.uint32(20))
+    for k in range(CLOUD_LEVELS):
+        cloud = weather[CLOUDS] * F32(k) * F32(1.0 / (CLOUD_LEVELS - 1))
+        shades[k] = pack(
+            red + cloud * (colours[CLOUD, 0] - red),
+            green + cloud * (colours[CLOUD, 1] - green),
+            blue + cloud * (colours[CLOUD, 2] - blue),
+        )
+    clouds = tile[int(high * F32(SKY_ROWS))]
+    for col in range(total.shape[0]):
+        total[col] = shades[clouds[np.uint32(cloudy[col])] >> np.uint8(3)]
+    if up < F32(HILLS_BELOW):
+        for col in range(total.shape[0]):
+            column = np.uint32(ridge[col])
+            word = far if up < hills[0, column] else total[col]
+            total[col] = near if up < hills[1, column] else word
+
+
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy", inline="always")
+def plain_row(total, cell, texel, plain, ground_tile, flags, edges):
+    """Adds a whole row of plain grass and road, without branches: where colours change all the time they cost most.
+
+    Returns how many pixels lie in cells with more in them; their columns are the first entries of `edges`.
+    """
+    count = 0
+    for col in range(total.shape[0]):
+        flag = flags[np.uint32(cell[col])]
+        road = np.uint32(flag != GRASS)
+        total[col] += plain[ground_tile[(road << ROAD_BITS) + np.uint32(texel[col])]]
+        edges[count] = col
+        count += flag >= EDGE
+    return count
+
+
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy", inline="always")
+def part_row(total, dip, limit, cell, texel, plain, ground_tile, flags, edges):
+    """`plain_row` where dip > limit, the rest of the row is sky."""
+    count = 0
+    for col in range(total.shape[0]):
+        if dip[col] > limit:
+            flag = flags[np.uint32(cell[col])]
+            road = np.uint32(flag != GRASS)
+            total[col] += plain[ground_tile[(road << ROAD_BITS) + np.uint32(texel[col])]]
+            edges[count] = col
+            count += flag >= EDGE
+    return count
+
+
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy", inline="always")
+def ground_row(
+    total, dip, limit, every, gx, gy, cell, texel, wide, deep, palette, plain, ground_tile,
+    half, pads, pad_count, flags, rows, details, edges, mixed, work,
+):  # fmt: skip
+    """Ground of one row: adds packed colours where dip > limit (`every`: that is everywhere).
+
+    edges: int32 [W], mixed: uint32 [W], work: float32 [3, W], all scratch. First everything as plain grass or road,
+    then the pixels near edges once more.
+    """
+    if every:
+        count = plain_row(total, cell, texel, plain, ground_tile, flags, edges)
+    else:
+        count = part_row(total, dip, limit, cell, texel, plain, ground_tile, flags, edges)
+    if count > 0:
+        detail_row(
+            total, count, gx, gy, cell, texel, wide, deep, palette, plain, ground_tile, half, pads, pad_count, flags,
+            rows, details, edges, mixed, work,
+        )  # fmt: skip
+
+
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def detail_row(
+    total, count, gx, gy, cell, texel, wide, deep, palette, plain, ground_tile, half, pads, pad_count, flags, rows,
+    details, edges, mixed, work,
+):  # fmt: skip
+    """Replace plain road by what is really there in the first `count` columns of `edges`; mixed, work: scratch."""
+    offsets, alongs, kerbs = work[0], work[1], work[2]
+    for e in range(count):
+        col = np.uint32(edges[e])
+        d = np.uint32(rows[np.uint32(cell[col])])
+        fx, fy = gx[col] - np.floor(gx[col]), gy[col] - np.floor(gy[col])
+        along = details[d, ARC] + fx * details[d, ARC_X] + fy * details[d, ARC_Y]
+        offsets[e] = details[d, OFFSET] + fx * details[d, OFFSET_X] + fy * details[d, OFFSET_Y]
+        alongs[e] = along
+        kerbs[e] = max(details[d, KERB_WIDE] + along * details[d, KERB_RATE], F32(0.0))
+    blend_row(mixed, count, offsets, alongs, kerbs, wide, deep, half, palette)
+    inside, outside = half - F32(LINE_OUT) - F32(0.5) * wide, half + F32(0.5) * wide
+    for e in range(count):
+        col = np.uint32(edges[e])
+        spot = np.uint32(texel[col])
+        road, distance = plain[ground_tile[np.uint32(TILE * TILE) + spot]], abs(offsets[e])
+        colour = road if distance < inside else mixed[e]
+        colour = plain[ground_tile[spot]] if distance > outside + kerbs[e] else colour
+        if flags[np.uint32(cell[col])] == SPECIAL:
+            colour = special(colour, offsets[e], alongs[e], wide, deep, palette, half, pads, pad_count)
+        total[col] += colour - road
+
+
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy", inline="always")
+def unpack_row(image, row, total, parts):
     """Mean of `parts` (1 or 2) packed colours into one row of the picture [W, 3]."""
-    shift = np.uint64(parts - 1)
+    shift = np.uint32(parts - 1)
     for col in range(total.shape[0]):
         word = total[col] >> shift
-        image[col, 0] = np.uint8(word & np.uint64(255))
-        image[col, 1] = np.uint8((word >> np.uint64(16)) & np.uint64(255))
-        image[col, 2] = np.uint8((word >> np.uint64(32)) & np.uint64(255))
+        image[row, col, 0] = np.uint8(word & np.uint32(255))
+        image[row, col, 1] = np.uint8((word >> np.uint32(10)) & np.uint32(255))
+        image[row, col, 2] = np.uint8((word >> np.uint32(20)) & np.uint32(255))
 
 
 @njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def unpack_lit_row(image, total, parts, fade):
     """As `unpack_row`, each pixel times its `fade` [W]."""
-    shift = np.uint64(parts - 1)
+    shift = np.uint32(parts - 1)
     for col in range(total.shape[0]):
         word = total[col] >> shift
-        image[col, 0] = np.uint8(F32(word & LANE) * fade[col])
-        image[col, 1] = np.uint8(F32((word >> np.uint64(16)) & LANE) * fade[col])
-        image[col, 2] = np.uint8(F32((word >> np.uint64(32)) & LANE) * fade[col])
+        image[col, 0] = np.uint8(F32(word & np.uint32(255)) * fade[col])
+        image[col, 1] = np.uint8(F32((word >> np.uint32(10)) & np.uint32(255)) * fade[col])
+        image[col, 2] = np.uint8(F32((word >> np.uint32(20)) & np.uint32(255)) * fade[col])
 
 
 @njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def backdrop(
     image, right, down, turn, bounds, lens, pose, x, y, yaw,
-    line, step, half, pads, pad_count, field, flags,
+    half, pads, pad_count, flags, rows, details,
     colours, weather, hills, ground_tile, sky_tile,
 ):  # fmt: skip
     """Ground and sky of one picture, uint8 [H, W, 3], seen from (x, y) in direction `yaw`."""
@@ -340,14 +327,14 @@ def backdrop(
     zoom, tall, face = F32(pose[ZOOM]), F32(pose[HEIGHT]), F32(yaw)
     least = tall * F32(1.0 / FARTHEST)
     row_step, pixel = F32(1.0 / lens[4]), F32(lens[7])
-    road_half, per_step = F32(half), F32(1.0 / step)
-    length = F32(line.shape[0] * step)
+    road_half = F32(half)
     gx, gy, dip = np.empty(width, np.float32), np.empty(width, np.float32), np.empty(width, np.float32)
     cell, texel = np.zeros(width, np.int32), np.zeros(width, np.int32)
-    total = np.empty(width, np.uint64)
-    palette = np.empty((2 * SHADES + SOLIDS, 3), np.float32)
-    plain = np.empty(2 * SHADES, np.uint64)
-    gradient = np.empty(SKY_LEVELS, np.uint64)
+    total, mixed, edges = np.empty(width, np.uint32), np.empty(width, np.uint32), np.empty(width, np.int32)
+    work = np.empty((3, width), np.float32)
+    palette = np.empty((3, 2 * SHADES + SOLIDS), np.float32)
+    plain, shades = np.empty(2 * SHADES, np.uint32), np.empty(CLOUD_LEVELS, np.uint32)
+    gradient = np.empty(SKY_LEVELS, np.uint32)
     for i in range(SKY_LEVELS):
         u = F32(i) * F32(1.0 / SKY_LEVELS)
         u *= F32(2.0) - u
@@ -357,6 +344,7 @@ def backdrop(
         )
     tile = sky_tile[int(weather[SKY_TILE])]
     night = weather[AMBIENT] < 0.9
+    ridge, cloudy, placed = np.empty(width, np.int32), np.empty(width, np.int32), False
 
     for row in range(height):
         middle = zoom * (down[row, width // 2] * eye_of[2] + right[row, width // 2] * eye_of[3])
@@ -367,7 +355,7 @@ def backdrop(
         # Far rows are much deeper than wide: the mean of two thinner rows.
         parts = 1 if deep < 1.5 or middle <= 0.0 else 2
         deep /= F32(parts)
-        total[:] = np.uint64(0)
+        total[:] = np.uint32(0)
         # The range of `dip` in this row, from the ranges of its rays: is there sky, is there ground?
         along_x, along_y = zoom * eye_of[3] * eye_of[0], zoom * eye_of[2] * eye_of[0]
         low_dip = eye_of[1] + min(along_x * bounds[row, 0], along_x * bounds[row, 1]) + along_y * bounds[row, 2]
@@ -375,16 +363,24 @@ def backdrop(
         lit = False
         for part in range(parts):
             shift = ((F32(part) + F32(0.5)) / F32(parts) - F32(0.5)) * row_step
-            cast_row(right[row], down[row], shift, eye_of, gx, gy, dip, cell, texel)
+            level = pose[ROLL] == 0.0 and bounds[row, 2] == bounds[row, 3] and parts == 1
+            if level and high_dip <= least and abs(-high_dip - weather[SUN_HEIGHT]) > SUN_SIZE:
+                if not placed:
+                    sky_columns(turn[row], face, weather, ridge, cloudy)
+                    placed = True
+                level_sky_row(total, -high_dip, gradient, colours, weather, hills, tile, ridge, cloudy, shades)
+                continue
+            dip_row(right, down, row, shift, eye_of, dip)
             if low_dip - row_step <= least:
                 sky_row(total, dip, turn[row], face, least, gradient, colours, weather, hills, tile)
             if high_dip + row_step > least:
                 if not lit:
                     row_palette(palette, plain, colours, weather, distance, wide, deep)
                     lit = True
+                cast_row(right, down, row, shift, eye_of, gx, gy, dip, cell, texel)
                 ground_row(
-                    total, dip, least, gx, gy, cell, texel, wide, deep, palette, plain, ground_tile,
-                    line, per_step, length, road_half, pads, pad_count, field, flags,
+                    total, dip, least, low_dip - row_step > least, gx, gy, cell, texel, wide, deep, palette, plain,
+                    ground_tile, road_half, pads, pad_count, flags, rows, details, edges, mixed, work,
                 )  # fmt: skip
         if night and middle > least:  # headlights: darker to both sides
             reach = distance * F32(1.0 / HEADLIGHTS)
@@ -395,4 +391,4 @@ def backdrop(
                 gx[col] = (weather[AMBIENT] + beam / (F32(1.0) + F32(1.6) * a * a)) * scale
             unpack_lit_row(image[row], total, parts, gx)
         else:
-            unpack_row(image[row], total, parts)
+            unpack_row(image, row, total, parts)

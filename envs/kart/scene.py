@@ -21,8 +21,9 @@ class Scene(NamedTuple):
     items: np.ndarray  # float64 [N, MAX_ITEMS, ITEM_COLUMNS]
     item_count: np.ndarray  # int64 [N]
     cone_count: np.ndarray  # int64 [N], the first of the items
-    field: np.ndarray  # float32 [N, GRID * GRID, 2]
     flags: np.ndarray  # uint8 [N, GRID * GRID]
+    rows: np.ndarray  # int16 [N, GRID * GRID]
+    details: np.ndarray  # float32 [N, MAX_DETAILS, DETAIL_COLUMNS]
 
 
 class Paint(NamedTuple):
@@ -46,8 +47,9 @@ def new_scene(num: int) -> Scene:
         np.zeros((num, c.MAX_ITEMS, c.ITEM_COLUMNS)),
         np.zeros(num, np.int64),
         np.zeros(num, np.int64),
-        np.zeros((num, c.GRID * c.GRID, 2), np.float32),
         np.zeros((num, c.GRID * c.GRID), np.uint8),
+        np.zeros((num, c.GRID * c.GRID), np.int16),
+        np.zeros((num, c.MAX_DETAILS, c.DETAIL_COLUMNS), np.float32),
     )
 
 
@@ -67,7 +69,7 @@ def put_track(scene: Scene, i: int, track: Track) -> None:
     scene.line[i, :n], scene.pads[i, :pads], scene.items[i, :items] = track.line, track.pads, track.items
     scene.count[i], scene.pad_count[i], scene.item_count[i], scene.cone_count[i] = n, pads, items, track.cones
     scene.step[i], scene.half[i] = track.length / n, track.half
-    scene.field[i], scene.flags[i] = track.field.reshape(-1, 2), track.flags.ravel()
+    scene.flags[i], scene.rows[i], scene.details[i, : len(track.details)] = track.flags, track.rows, track.details
 
 
 def put_look(paint: Paint, i: int, look: Look) -> None:

@@ -100,9 +100,9 @@ def curvature(points: np.ndarray) -> np.ndarray:
 def relax(points, bound):
     """Smooth a closed line in place where it bends more than `bound`; True once it no longer does."""
     n = points.shape[0]
-    near = np.zeros(n, np.bool_)
-    for _ in range(60):
-        near[:] = False
+    near = np.zeros(n)
+    for _ in range(40):
+        near[:] = 0.0
         calm = True
         for i in range(n):
             ax = points[i, 0] - points[i - 1, 0]
@@ -112,17 +112,19 @@ def relax(points, bound):
             angle = math.atan2(ax * by - ay * bx, ax * bx + ay * by)
             if abs(angle) > bound * 0.5 * (math.hypot(ax, ay) + math.hypot(bx, by)):
                 calm = False
-                for k in range(-8, 9):
-                    near[(i + k) % n] = True
+                for k in range(-12, 13):  # weights that fade out, so that no new kink begins there
+                    j = (i + k) % n
+                    near[j] = max(near[j], 1.0 - abs(k) / 13.0)
         if calm:
             return True
-        for _ in range(8):
-            old = points.copy()
-            for i in range(n):
-                if near[i]:
-                    for k in range(2):
-                        middle = 0.5 * (old[i - 1, k] + old[(i + 1) % n, k])
-                        points[i, k] = old[i, k] + 0.5 * (middle - old[i, k])
+        old = points.copy()
+        for i in range(n):
+            if near[i] > 0.0:
+                for k in range(2):
+                    mean = 0.0
+                    for j in range(-5, 6):
+                        mean += old[(i + j) % n, k] / 11.0
+                    points[i, k] += near[i] * (mean - points[i, k])
     return False
 
 

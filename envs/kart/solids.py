@@ -8,16 +8,17 @@ import math
 import numpy as np
 from numba import njit
 
-from envs.kart.camera import AHEAD, ZOOM, project
+from envs.kart.camera import AHEAD, ZOOM, aim, project
 from envs.kart.columns import ITEM_KIND, ITEM_SIZE, ITEM_X, ITEM_Y, POS_X, POS_Y, TX, TY, WALL_L, WALL_R, YAW, X, Y
 from envs.kart.looks import AMBIENT, BANNER, FOG, FOG_RATE, LINE, RAIN, SNOW, WALL_A, WALL_B, WALL_TOP
 from envs.kart.random import uniform
 from envs.kart.sprites import FOOT, KART_VIEWS, LEVELS, SIZE
+from envs.kart.surface import HEADLIGHTS
 
 WALL_HEIGHT = 0.55  # m
-WALL_BLOCK = 2  # centreline points per colour of the wall
+WALL_BLOCK = 2  # centreline points from post to post; the wall changes colour at each
 BANNER_LOW, BANNER_HIGH, BANNER_PIECES = 3.1, 4.1, 12  # m, m, squares across the road
-DRAW_DISTANCE = 110.0  # m
+DRAW_DISTANCE = 100.0  # m
 BUCKETS = 280
 NEAR = 0.3  # nearest depth that is drawn, m
 TINTS = 8
@@ -38,10 +39,10 @@ def column_fill(image, col, top, bottom, red, green, blue):
 
 
 @njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-def panel(image, f0, r0, f1, r1, low, high, main, strip, pose, lens, tone):
+def panel(image, f0, r0, f1, r1, low, high, main, strip, view, tone):
     """An upright rectangle between two ground points (forward, right), from height low to high, with a top strip.
 
-    main, strip: colours [3]; tone: their light and fog, [4].
+    main, strip: colours [3]; view: of `camera.aim`; tone: light and fog, see `set_tone`.
     """
     if f0 < NEAR and f1 < NEAR:
         return
@@ -51,10 +52,10 @@ def panel(image, f0, r0, f1, r1, low, high, main, strip, pose, lens, tone):
     elif f1 < NEAR:
         cut = (NEAR - f1) / (f0 - f1)
         f1, r1 = NEAR, r1 + cut * (r0 - r1)
-    x0, bottom0, depth0 = project(f0, r0, low, pose, lens)
-    x1, bottom1, depth1 = project(f1, r1, low, pose, lens)
-    _, top0, _ = project(f0, r0, high, pose, lens)
-    _, top1, _ = project(f1, r1, high, pose, lens)
+    x0, bottom0, depth0 = project(f0, r0, low, view)
+    x1, bottom1, depth1 = project(f1, r1, low, view)
+    _, top0, _ = project(f0, r0, high, view)
+    _, top1, _ = project(f1, r1, high, view)
     if depth0 <= 0.0 or depth1 <= 0.0:
         return
     if x0 > x1:
@@ -108,17 +109,13 @@ def stamp(image, col, row, wide, high, texels, sprite, mirror, tone):
 
 
 @njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-def set_tone(tone, forward, right, colours, weather):
-    """Light and fog of something at a place: tone = (light factor, fog share, fog colour[3])."""
-    distance = math.sqrt(forward * forward + right * right)
-    clear = math.exp(-weather[FOG_RATE] * distance)
-    ambient = weather[AMBIENT]
-    if ambient < 1.0:
-        aside = right / max(forward, 0.5)
-        beam = math.exp(-((distance / 24.0) ** 2)) / (1.0 + 1.6 * aside * aside)
-        ambient += (1.0 - ambient) * beam
-    tone[0], tone[1] = clear * ambient, 1.0 - clear
+def set_tone(tone, distance, colours, weather):
+    """Fog of things at a distance, and headlights there: tone = (clear share, fog share, fog colour[3], beam)."""
+    tone[1] = 1.0 - math.exp(-weather[FOG_RATE] * distance)
+    tone[0] = 1.0 - tone[1]
     tone[2], tone[3], tone[4] = colours[FOG, 0], colours[FOG, 1], colours[FOG, 2]
+    reach = distance / HEADLIGHTS
+    tone[5] = math.exp(-reach * reach) if weather[AMBIENT] < 1.0 else 1.0
 
 
 @njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
@@ -131,13 +128,14 @@ def solids(
     fallen: bool [items], cones that were knocked over.
     """
     cos_y, sin_y = math.cos(yaw), math.sin(yaw)
+    count = (count + 1) // WALL_BLOCK  # posts per side
     points = 2 * count
     forward, aside = np.empty(points), np.empty(points)
     for i in range(count):
-        tx, ty = line[i, TX], line[i, TY]
+        post = line[WALL_BLOCK * i]
         for side in range(2):
-            wall = line[i, WALL_R] if side else -line[i, WALL_L]
-            dx, dy = line[i, X] - wall * ty - x, line[i, Y] + wall * tx - y
+            wall = post[WALL_R] if side else -post[WALL_L]
+            dx, dy = post[X] - wall * post[TY] - x, post[Y] + wall * post[TX] - y
             forward[side * count + i] = dx * cos_y + dy * sin_y
             aside[side * count + i] = -dx * sin_y + dy * cos_y
     total = points + item_count + karts.shape[0] + BANNER_PIECES
@@ -150,7 +148,7 @@ def solids(
         if i < points:
             j = i + 1 if (i + 1) % count else i + 1 - count
             f, r = 0.5 * (forward[i] + forward[j]), 0.5 * (aside[i] + aside[j])
-            reach = 2.0
+            reach = 3.0
         elif i < points + BANNER_PIECES:
             u = (i - points + 0.5) / BANNER_PIECES
             f = forward[0] + u * (forward[count] - forward[0])
@@ -173,17 +171,24 @@ def solids(
             follow[i], head[bucket] = head[bucket], i
             place_f[i], place_r[i] = f, r
 
-    tone = np.empty(5)
+    tone = np.empty(6)
+    view = aim(pose, lens)
     for bucket in range(BUCKETS - 1, -1, -1):
         i = head[bucket]
+        if i >= 0:
+            set_tone(tone, (bucket + 0.5) / scale, colours, weather)
+            clear = tone[0]
         while i >= 0:
             f, r = place_f[i], place_r[i]
-            set_tone(tone, f, r, colours, weather)
+            if weather[AMBIENT] < 1.0:  # lit by the headlights, less to both sides
+                aside_slope = r / max(f, 0.5)
+                beam = tone[5] / (1.0 + 1.6 * aside_slope * aside_slope)
+                tone[0] = clear * (weather[AMBIENT] + (1.0 - weather[AMBIENT]) * beam)
             if i < points:
                 j = i + 1 if (i + 1) % count else i + 1 - count
-                paint = WALL_A if (i % count // WALL_BLOCK) & 1 else WALL_B
+                paint = WALL_A if (i % count) & 1 else WALL_B
                 panel(image, forward[i], aside[i], forward[j], aside[j], 0.0, WALL_HEIGHT, colours[paint],
-                      colours[WALL_TOP], pose, lens, tone)  # fmt: skip
+                      colours[WALL_TOP], view, tone)  # fmt: skip
             elif i < points + BANNER_PIECES:
                 k = i - points
                 df = (forward[count] - forward[0]) / BANNER_PIECES
@@ -192,14 +197,14 @@ def solids(
                 paint, other = (LINE, BANNER) if k & 1 else (BANNER, LINE)
                 middle = 0.5 * (BANNER_LOW + BANNER_HIGH)
                 f1, r1 = f0 + df, r0 + dr
-                panel(image, f0, r0, f1, r1, BANNER_LOW, middle, colours[paint], colours[paint], pose, lens, tone)
-                panel(image, f0, r0, f1, r1, middle, BANNER_HIGH, colours[other], colours[other], pose, lens, tone)
+                panel(image, f0, r0, f1, r1, BANNER_LOW, middle, colours[paint], colours[paint], view, tone)
+                panel(image, f0, r0, f1, r1, middle, BANNER_HIGH, colours[other], colours[other], view, tone)
                 if k == 0 or k == BANNER_PIECES - 1:
                     f0, r0, post = (f0, r0, colours[BANNER]) if k == 0 else (f1, r1, colours[BANNER])
-                    panel(image, f0, r0 - 0.1, f0, r0 + 0.1, 0.0, BANNER_HIGH, post, post, pose, lens, tone)
+                    panel(image, f0, r0 - 0.1, f0, r0 + 0.1, 0.0, BANNER_HIGH, post, post, view, tone)
             else:
                 j = i - points - BANNER_PIECES
-                col, row, depth = project(f, r, 0.0, pose, lens)
+                col, row, depth = project(f, r, 0.0, view)
                 if depth > NEAR:
                     mirror = False
                     if j < item_count:
@@ -209,9 +214,9 @@ def solids(
                         j -= item_count
                         turn = karts[j, YAW] - yaw - math.atan2(r, f)
                         turn -= 2.0 * math.pi * math.floor(turn / (2.0 * math.pi) + 0.5)
-                        view = int(abs(turn) / math.pi * (KART_VIEWS - 1) + 0.5)
+                        side_seen = int(abs(turn) / math.pi * (KART_VIEWS - 1) + 0.5)
                         mirror = turn < 0.0
-                        sprite = first_kart + (j % TINTS) * KART_VIEWS + view
+                        sprite = first_kart + (j % TINTS) * KART_VIEWS + side_seen
                         size = span[sprite]
                     pixels = size / (depth * pose[ZOOM])
                     stamp(image, col, row, pixels * lens[3], pixels * lens[4], texels, sprite, mirror, tone)

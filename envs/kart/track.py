@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 
 from envs.kart import columns as c
-from envs.kart.ground import KERB_WIDTH, ground_map
+from envs.kart.ground import KERB_WIDTH, ground_field, ground_map
 from envs.kart.line import least_bending, pace
 from envs.kart.physics import BRAKE_ACCEL, DRAG_QUADRATIC, ENGINE_ACCEL, ENGINE_POWER, MAX_GRIP, ROLLING
 from envs.kart.shape import centreline, clearance, curvature, random_points
@@ -45,8 +45,9 @@ class Track:
     pads: np.ndarray  # float64 [p, PAD_COLUMNS]
     items: np.ndarray  # float64 [k, ITEM_COLUMNS], the cones first
     cones: int
-    field: np.ndarray  # float32 [GRID, GRID, 2]
-    flags: np.ndarray  # uint8 [GRID, GRID]
+    flags: np.ndarray  # uint8 [GRID * GRID]
+    rows: np.ndarray  # int16 [GRID * GRID]
+    details: np.ndarray  # float32 [d, DETAIL_COLUMNS]
 
 
 @lru_cache(maxsize=64)
@@ -104,10 +105,11 @@ def assemble(number: int, name: str, points: np.ndarray, half: float, rng: np.ra
     race = points + line[:, c.RACE, None] * normal
     line[:, c.PACE] = pace(race, MAX_GRIP, ENGINE_ACCEL, ENGINE_POWER, BRAKE_ACCEL, DRAG_QUADRATIC, ROLLING)
     pads = place_pads(line, step, half, rng)
-    field, flags = ground_map(line, n, step, half, pads, len(pads))
-    items = place_items(line, step, half, rng)
+    field = ground_field(line, n, step)
+    flags, rows, details = ground_map(field, line, n, step, half, pads, len(pads))
+    items = place_items(line, step, half, field, rng)
     cones = int((items[:, c.ITEM_KIND] == c.CONE).sum())
-    return Track(number, name, half, length, line, pads, items, cones, field, flags)
+    return Track(number, name, half, length, line, pads, items, cones, flags, rows, details)
 
 
 def start_index(bend: np.ndarray) -> int:
@@ -151,7 +153,7 @@ def place_pads(line: np.ndarray, step: float, half: float, rng: np.random.Genera
     return np.array(chosen).reshape(-1, c.PAD_COLUMNS)
 
 
-def place_items(line: np.ndarray, step: float, half: float, rng: np.random.Generator) -> np.ndarray:
+def place_items(line: np.ndarray, step: float, half: float, field: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Cones and signs on the outside of sharp bends, scenery beyond the walls; at most MAX_ITEMS, cones first."""
     n = len(line)
     normal = np.stack([-line[:, c.TY], line[:, c.TX]], axis=1)
@@ -184,9 +186,9 @@ def place_items(line: np.ndarray, step: float, half: float, rng: np.random.Gener
         spot = line[i, [c.X, c.Y]] + offset * normal[i]
         if not (spot > 2.0).all() or not (spot < c.GRID * c.CELL - 2.0).all():
             continue
-        distance = np.hypot(line[:, c.X] - spot[0], line[:, c.Y] - spot[1])
-        nearest = int(distance.argmin())
-        if distance[nearest] < max(line[nearest, c.WALL_L], line[nearest, c.WALL_R]) + 1.3:
+        away, along = field[int(spot[1] / c.CELL), int(spot[0] / c.CELL)]
+        nearest = int(along / step) % n
+        if abs(away) < max(line[nearest, c.WALL_L], line[nearest, c.WALL_R]) + 2.0:
             continue
         kind = int(rng.choice([c.SCENERY_A, c.SCENERY_B, c.SCENERY_C], p=[0.45, 0.3, 0.25]))
         put(i, offset, kind, rng.uniform(0.75, 1.3))
