@@ -4,7 +4,7 @@ Protocol `nature`: 30 no-ops, epsilon 0.05, games of at most 5 minutes. Later pa
 the two are never mixed.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Published(NamedTuple):
@@ -67,3 +67,12 @@ NATURE: dict[str, Published] = {
     "wizard_of_wor": Published(563.5, 4757, 3393, 2019),
     "zaxxon": Published(32.5, 9173, 4977, 1235),
 }
+
+# Aitchison et al. (2022). Phoenix is none of the 49 games, so it has no published score here.
+ATARI5 = ("battle_zone", "double_dunk", "name_this_game", "phoenix", "qbert")
+
+
+def human_normalised(game: str, score: Any) -> Any:
+    """A score or an array of them: 0 is random play, 1 the professional tester; None outside the 49 games."""
+    row = NATURE.get(game.replace("-", "_"))
+    return None if row is None else (score - row.random) / (row.human - row.random)

@@ -21,6 +21,7 @@ from agents.core.checkpoint import write_json
 from agents.core.evaluate import Policy, play, summary
 from agents.core.run import Run, duration
 from agents.core.stream import Stream
+from envs.atari_scores import human_normalised
 from experiments import cli, lab
 
 MAX_ENVS = 32  # played side by side
@@ -80,17 +81,10 @@ def evaluate(
     stream.close()
     result = summary(played, metadata.get("protocol", ""), name, int(metadata.get("frame_skip", 1)))
     result |= {"game": run.config["game"], "run": str(run.path), "step": at, "seed": seed}
-    result["human_normalised"] = _human_normalised(run.config["game"], result["mean"])
+    share = human_normalised(run.config["game"], result["mean"])
+    result["human_normalised"] = None if share is None else 100 * share  # in per cent
     write_json(run.path / "eval.json", result)
     return result
-
-
-def _human_normalised(game: str, mean: float) -> float | None:
-    """100 = a professional tester, 0 = random play, for the 49 games of Mnih et al. (2015); elsewhere None."""
-    from envs.atari_scores import NATURE
-
-    row = NATURE.get(game.replace("-", "_"))
-    return None if row is None else 100 * (mean - row.random) / (row.human - row.random)
 
 
 def _follow(episodes: int, quiet: bool) -> Any:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from agents.core.run import flat
+from envs.atari_scores import human_normalised
 from experiments import statistics
 from experiments.records import Left, Record, Score, collect, plain
 
@@ -93,14 +94,6 @@ class Comparison:
         """The games whose human-normalised scores may be averaged: at least two, all under one protocol."""
         whole = len(self.known) > 1 and len(self.protocols(self.known)) == 1
         return self.known if whole and self.metric in ("eval/return", "eval/mean", "train/return") else []
-
-
-def human_normalised(game: str, scores: np.ndarray) -> np.ndarray | None:
-    """By the random player and the human of Mnih et al. (2015); None for other games."""
-    from envs.atari_scores import NATURE
-
-    row = NATURE.get(game.replace("-", "_"))
-    return None if row is None else (scores - row.random) / (row.human - row.random)
 
 
 def configuration(config: dict[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator, PercentFormatter
 
 from experiments import statistics
 from experiments.groups import Comparison, Group
@@ -182,6 +182,61 @@ def profiles(made: Comparison, path: Path) -> Path:
     axis.set_title(f"Performance profile over {len(made.suite)} games", loc="left", fontsize=14, fontweight="bold",
                    color=INK)  # fmt: skip
     axis.legend(frameon=False, fontsize=11, labelcolor=INK, loc="upper right")
+    return saved(figure, path)
+
+
+def suite(games: Mapping[str, np.ndarray], published: Mapping[str, float], agent: str, path: Path) -> Path:
+    """Human-normalised scores game by game, the best on top. games: an array of seeds each; published: Nature DQN's."""
+    order = sorted(games, key=lambda g: float(games[g].mean()))
+    figure = Figure(figsize=(8, 1.3 + 0.24 * max(4, len(order))), dpi=110, facecolor="white", layout="constrained")
+    axis = figure.subplots()
+    prepare(axis)
+    axis.grid(False, axis="y")
+    axis.grid(True, axis="x", color=RULE)
+    axis.set_xscale("symlog", linthresh=1.0, linscale=1.0)  # linear up to the human, logarithmic above
+    places = np.arange(len(order))
+    axis.barh(places, [float(games[g].mean()) for g in order], color=COLORS[0], height=0.6, alpha=0.85, label=agent)
+    for place, game in zip(places, order, strict=True):
+        if len(games[game]) > 1:
+            axis.plot(games[game], np.full(len(games[game]), place), "o", color=INK, markersize=2.5)
+    axis.plot([published[g] for g in order], places, "D", color=COLORS[1], markersize=5, label="Nature DQN (published)")
+    axis.axvline(1, color=FAINT, linewidth=0.9, linestyle=(0, (2, 3)))
+    axis.axvline(0, color=FAINT, linewidth=0.9)
+    axis.set_yticks(places, order)
+    axis.xaxis.set_major_locator(FixedLocator([-1, -0.5, 0, 0.5, 1, 2, 5, 10, 20, 50, 100]))
+    axis.xaxis.set_minor_locator(NullLocator())
+    axis.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axis.set_xlabel("human-normalised score: 0 % random play, 100 % human")
+    axis.legend(frameon=False, fontsize=10, loc="lower right", labelcolor=INK)
+    return saved(figure, path)
+
+
+def search(trials: Sequence[Any], weights: Mapping[str, float], path: Path, what: str) -> Path:
+    """How much each field of a sweep matters, and the score over each of them. trials: complete, the best first."""
+    shown = list(weights)[:6]
+    figure = Figure(figsize=(3.6 + 2.4 * len(shown), 3.6), dpi=110, facecolor="white", layout="constrained")
+    bars, *scatters = figure.subplots(1, 1 + len(shown), width_ratios=[1.5, *(1 for _ in shown)])
+    prepare(bars)
+    bars.grid(False)
+    shares = [weights[k] for k in shown]
+    bars.barh(shown[::-1], shares[::-1], color=COLORS[0], height=0.55)
+    bars.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    bars.set_title("importance", loc="left", fontsize=12, fontweight="bold", color=INK)
+    for axis, field in zip(scatters, shown, strict=True):
+        prepare(axis)
+        values = [t.params[field] for t in trials if field in t.params]
+        scores = [t.value for t in trials if field in t.params]
+        if not all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
+            values = [str(v) for v in values]
+        elif min(values) > 0 and max(values) / min(values) >= 20:
+            axis.set_xscale("log")
+        axis.plot(values, scores, "o", color=COLORS[0], alpha=0.5, markersize=6, markeredgewidth=0)
+        axis.plot(values[:1], scores[:1], "o", color=COLORS[1], markersize=8, markeredgewidth=0)
+        axis.set_xlabel(field)
+        axis.margins(x=0.1)
+        if axis is not scatters[0]:
+            axis.set_yticklabels([])
+    scatters[0].set_title(f"{what}; the best in colour", loc="left", fontsize=10.5, color=FAINT)
     return saved(figure, path)
 
 

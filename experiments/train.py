@@ -206,8 +206,8 @@ def _recipe(game: str, code: str, name: str | None, agent: str | None, file: str
 class Stop:
     """Ctrl-C and SIGTERM ask the loop to stop at the next step; a second Ctrl-C does not wait."""
 
-    def __init__(self) -> None:
-        self.asked = False
+    def __init__(self, what: str = "the run is being saved") -> None:
+        self.asked, self.what = False, what
         self._before = {n: signal.signal(n, self._ask) for n in (signal.SIGINT, signal.SIGTERM)}
 
     def release(self) -> None:
@@ -219,7 +219,7 @@ class Stop:
         if self.asked and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.asked = True
-        print("\nstopping: the run is being saved (Ctrl-C again to leave at once)", file=sys.stderr)
+        print(f"\nstopping: {self.what} (Ctrl-C again to leave at once)", file=sys.stderr)
 
     def __call__(self) -> bool:
         return self.asked

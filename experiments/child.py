@@ -1,0 +1,59 @@
+"""Programs of the lab in processes of their own: what `sweep` and `suite` start, follow and wait for."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def start(
+    program: str, argv: Sequence[object], log: Path, *, cores: Collection[int] = (), keep: Collection[int] = ()
+) -> subprocess.Popen:
+    """``python -m experiments.PROGRAM`` with these options, its output appended to `log`.
+
+    cores: processors that it may use, without any all of ours; its threads are planned by them. keep: file descriptors
+    that it inherits, such as locks: they are held as long as it lives, whatever becomes of us.
+    """
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
+    words = [sys.executable, "-m", f"experiments.{program}", *map(str, argv)]
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with open(log, "ab") as file:
+        # A session of its own: Ctrl-C reaches us alone, and we ask the child to save and stop.
+        process = subprocess.Popen(
+            words,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            pass_fds=list(keep),
+            start_new_session=True,
+        )
+    if cores and hasattr(os, "sched_setaffinity"):  # long before it has imported enough to ask
+        os.sched_setaffinity(process.pid, set(cores))
+    return process
+
+
+def stop(process: subprocess.Popen, patience: float = 120.0) -> None:
+    """Asks it to save and stop, and waits; after `patience` seconds it is ended."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(patience)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def reason(code: int, log: Path) -> str:
+    """Why it ended: its last line on standard error, or the signal."""
+    if code < 0:
+        return f"ended by {signal.Signals(-code).name}" + (" (out of memory?)" if code == -signal.SIGKILL else "")
+    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+    told = [line.removeprefix("joypad: ") for line in lines if line.startswith("joypad: ")]
+    return (told or lines or [f"exit code {code}"])[-1]

@@ -1,0 +1,293 @@
+"""Train and score an agent on game after game: ``python -m experiments.suite atari --games nature49``
+
+    python -m experiments.suite atari --games atari5 --minutes-per-game 30
+    python -m experiments.suite atari --games pong,breakout --seeds 3 --agent dqn
+    python -m experiments.suite atari --games nature49 -- --num-envs 32        what follows -- goes to every `train`
+
+Called again with the same words it goes on where it was: runs are resumed, what is scored stays. Writes the table
+random / human / Nature DQN / ours with human-normalised scores and their interquartile mean.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import math
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import tyro
+
+import envs
+from agents import AGENTS, BASELINES
+from agents.core import device as devices
+from agents.core.run import RunError, duration, safe
+from envs.atari_scores import ATARI5, NATURE, human_normalised
+from experiments import child, cli, records, report, statistics, train
+from experiments.report import Table, estimate, number, percent
+
+SETS = {"nature49": tuple(NATURE), "atari5": ATARI5}
+PROTOCOL = "nature"  # of the scores, as of the published ones they stand beside
+PERIOD = 1.0  # seconds between looks at a run
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """Which games, and how long."""
+
+    family: tyro.conf.Positional[Literal["atari"]]  # the family of games
+    games: str = "atari5"  # nature49, atari5, or names with commas
+    minutes_per_game: float = 30.0  # of training
+    agent: str = "ppo"  # the algorithm, with the games' own recipes for it
+    seeds: int = 1  # runs per game; three make an interval
+    eval_episodes: int = 30  # full games that score a run
+    name: str | None = None  # of the runs; without it suite-MINUTESm
+    device: str = "auto"  # auto, cpu, cuda, cuda:N or mps
+    runs: Path = Path("runs")  # where run folders go
+    out: Path | None = None  # folder for the table; without it suites/AGENT-NAME
+
+    def __post_init__(self) -> None:
+        if not 0 < self.minutes_per_game < float("inf"):
+            raise ValueError(f"--minutes-per-game {self.minutes_per_game}: must be above 0")
+        for name in ("seeds", "eval_episodes"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"--{name.replace('_', '-')} {getattr(self, name)}: must be at least 1")
+        if self.agent not in AGENTS | BASELINES:
+            raise ValueError(f"--agent {self.agent}: choose {', '.join(AGENTS | BASELINES)}")
+
+    @property
+    def called(self) -> str:
+        return self.name or f"suite-{self.minutes_per_game:g}m"
+
+
+class Task(NamedTuple):
+    """One game with one seed."""
+
+    game: str  # its canonical name
+    seed: int
+    path: Path  # of its run
+
+
+def games(words: str) -> list[str]:
+    """``nature49``, ``atari5`` or names with commas -> canonical names. Raises ValueError or UnknownGame."""
+    names = SETS.get(words) or [w.strip() for w in words.split(",") if w.strip()]
+    if not names:
+        raise ValueError(f"--games {words}: choose {', '.join(SETS)} or names with commas")
+    found = list(dict.fromkeys(envs.canonical(n) for n in names))
+    if other := [n for n in found if envs.find(n)[0] != "envs.atari"]:
+        raise ValueError(f"--games: {', '.join(other)} is no Atari game")
+    return found
+
+
+class Suite:
+    """The runs of a suite: what is done, what is next, and the table."""
+
+    def __init__(self, command: Command, rest: Sequence[str]):
+        self.command, self.rest = command, list(rest)
+        self.games = games(command.games)
+        self.out = command.out or Path("suites") / f"{safe(command.agent)}-{safe(command.called)}"
+        self.failed: dict[Task, str] = {}
+        self.tasks = [
+            Task(game, seed, command.runs / safe(game) / safe(command.agent) / f"{safe(command.called)}-s{seed}")
+            for seed in range(command.seeds)
+            for game in self.games
+        ]
+
+    def training(self, task: Task) -> list[str]:
+        """Options of `train` for a new run."""
+        c = self.command
+        words = [task.game, "--agent", c.agent, "--minutes", f"{c.minutes_per_game:g}", "--seed", task.seed]
+        words += ["--name", c.called, "--runs", c.runs, "--device", c.device, "--eval-episodes", 0, "--video", "no"]
+        return [*map(str, words), *self.rest]
+
+    def check(self) -> None:
+        """Refuses what `train` would refuse, and runs of that name that were begun otherwise."""
+        train.parse(self.training(self.tasks[0]))
+        for task in self.tasks:
+            if (task.path / "config.json").exists():
+                begun = records.read(task.path).config.get("command")
+                if begun != shlex.join(["python", "-m", "experiments.train", *self.training(task)]):
+                    raise cli.UserError(f"{task.path} was begun with other options ({begun}); --name names another run")
+
+    def score(self, task: Task) -> float | None:
+        """The mean of the run's full games; None where they have not been played yet."""
+        try:
+            record = records.read(task.path)
+        except RunError:
+            return None
+        told, newest = record.evaluation or {}, (records.checkpoints(task.path) or [None])[-1]
+        fitting = told.get("protocol") == PROTOCOL and told.get("episodes") == self.command.eval_episodes
+        whole = record.budget is not None and newest is not None and newest >= record.budget
+        return float(told["mean"]) if whole and fitting and told.get("step") == newest else None
+
+    def work(self, stopping: Any) -> bool:
+        """Trains and scores what is not done yet; False where `stopping` says so before the end."""
+        waiting = [t for t in self.tasks if self.score(t) is None]
+        print(f"{len(self.tasks) - len(waiting)} of {len(self.tasks)} runs are done; the others need about"
+              f" {duration(60 * self.command.minutes_per_game * len(waiting))} and their evaluations")  # fmt: skip
+        for place, task in enumerate(waiting, 1):
+            print(f"{task.game}, seed {task.seed} ({place} of {len(waiting)})", flush=True)
+            if not self._finished(task):
+                resumed = (task.path / "config.json").exists()
+                words = ["--resume", task.path, "--device", self.command.device, "--eval-episodes", 0, "--video", "no",
+                         "--runs", self.command.runs] if resumed else self.training(task)  # fmt: skip
+                self._run("train", words, task, stopping)
+            if stopping():
+                return False
+            if self._finished(task):
+                words = [task.path, "--episodes", self.command.eval_episodes, "--device", self.command.device, "--json"]
+                self._run("evaluate", [*words, "--protocol", PROTOCOL], task, stopping)
+            if stopping():
+                return False
+            score = self.score(task)
+            print(f"  {self.failed[task]}" if score is None else f"  score {number(score)}", flush=True)
+            self.write()
+        return True
+
+    def _finished(self, task: Task) -> bool:
+        try:
+            record = records.read(task.path)
+        except RunError:
+            return False
+        newest = records.checkpoints(task.path)
+        return record.budget is not None and bool(newest) and newest[-1] >= record.budget
+
+    def _run(self, program: str, words: Sequence[object], task: Task, stopping: Any) -> None:
+        """One program to its end, its words in a log, its progress told every half minute."""
+        log = self.out / "logs" / f"{safe(task.game)}-s{task.seed}.txt"
+        process, shown = child.start(program, words, log), time.monotonic()
+        while process.poll() is None:
+            time.sleep(PERIOD)
+            if stopping():
+                child.stop(process)
+            elif program == "train" and time.monotonic() - shown > 30 and task.path.exists():
+                shown = time.monotonic()
+                print(f"  {self.progress(task)}", file=sys.stderr)
+        if process.returncode:
+            self.failed[task] = f"{program} failed: {child.reason(process.returncode, log)}"
+
+    def progress(self, task: Task) -> str:
+        """How far a run has come."""
+        record = records.read(task.path)
+        scores = record.curve("train/return").values
+        left = 60 * self.command.minutes_per_game - (0 if math.isnan(record.seconds) else record.seconds)
+        budget = f" of {record.budget:,}" if record.budget else ""
+        score = f", score {number(scores[-1])}" if len(scores) else ""
+        return f"{record.steps:,}{budget} steps{score}, {duration(left)} left"
+
+    def scores(self) -> dict[str, np.ndarray]:
+        """Game -> the scores of its seeds, of those games that have any."""
+        found: dict[str, list[float]] = {}
+        for task in self.tasks:
+            if (score := self.score(task)) is not None:
+                found.setdefault(task.game, []).append(score)
+        return {game: np.array(found[game]) for game in self.games if game in found}
+
+    def tables(self) -> list[Table]:
+        """Every game, and the aggregates."""
+        return [each_game(self.games, self.scores(), self.command), together(self.scores(), self.command)]
+
+    def write(self) -> list[Path]:
+        """suite.md, suite.csv and, with at least one game of the 49, suite.png."""
+        from experiments import plots
+
+        self.out.mkdir(parents=True, exist_ok=True)
+        found, written = self.scores(), [self.out / "suite.md", self.out / "suite.csv"]
+        known = {g: human_normalised(g, s) for g, s in found.items() if human_normalised(g, 0.0) is not None}
+        if known:
+            published = {g: human_normalised(g, NATURE[g.replace("-", "_")].dqn) for g in known}
+            written.append(plots.suite(known, published, self.command.agent, self.out / "suite.png"))
+        parts = [report.markdown(t) for t in self.tables()]
+        parts += ["![scores](suite.png)"] if known else []
+        if self.failed:
+            parts.append("## Failed\n\n" + "\n".join(f"- {t.game}, seed {t.seed}: {r}" for t, r in self.failed.items()))
+        written[0].write_text("\n\n".join(parts) + "\n")
+        with open(written[1], "w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["game", "seed", "protocol", "score", "human_normalised", "run"])
+            for task in self.tasks:
+                if (score := self.score(task)) is not None:
+                    share = human_normalised(task.game, score)
+                    writer.writerow([task.game, task.seed, PROTOCOL, score, "" if share is None else share, task.path])
+        return written
+
+
+def each_game(names: Sequence[str], found: dict[str, np.ndarray], command: Command) -> Table:
+    """random / human / Nature DQN / ours, a row per game; a game without a score keeps its row."""
+    rows = []
+    for game in names:
+        row, mine = NATURE.get(game.replace("-", "_")), found.get(game)
+        published = [number(x) for x in (row.random, row.human, row.dqn)] if row else ["-"] * 3
+        ours = "-" if mine is None else number(float(mine.mean()))
+        shares = ["-", "-"]
+        if row:
+            shares[0] = percent(human_normalised(game, row.dqn))
+            shares[1] = "-" if mine is None else percent(float(human_normalised(game, mine).mean()))
+        rows.append([game, *published, ours, str(0 if mine is None else len(mine)), *shares])
+    header = [
+        "game",
+        "random",
+        "human",
+        "Nature DQN",
+        f"{command.agent}",
+        "seeds",
+        "Nature DQN, normalised",
+        "ours, normalised",
+    ]
+    remark = (
+        f"{command.agent}: {command.minutes_per_game:g} minutes of training for each game, mean of"
+        f" {command.eval_episodes} full games, protocol {PROTOCOL}. The other columns are published"
+        " (Mnih et al. 2015, 200 M frames). Normalised: 0 % is random play, 100 % the human."
+    )
+    return Table("Atari", header, rows, remark)
+
+
+def together(found: dict[str, np.ndarray], command: Command) -> Table:
+    """Human-normalised scores over the games that have one."""
+    known = [g for g in found if human_normalised(g, 0.0) is not None]
+    rows = []
+    if known:
+        dqn = [np.array([human_normalised(g, NATURE[g.replace("-", "_")].dqn)]) for g in known]
+        mine = [human_normalised(g, found[g]) for g in known]
+        for label, scores in (("Nature DQN (published)", dqn), (command.agent, mine)):
+            rows.append(
+                [label, *(estimate(f, scores, statistics.RESAMPLES).text(percent) for f in report.AGGREGATES.values())]
+            )
+    few = min((len(s) for s in found.values()), default=0)
+    remark = f"Over {len(known)} of {len(found)} games that have a published human score."
+    remark += (
+        " Intervals: 95 %, stratified bootstrap over seeds." if few >= statistics.MIN_SEEDS
+        else f" No interval from fewer than {statistics.MIN_SEEDS} seeds in every game: --seeds {statistics.MIN_SEEDS}."
+    )  # fmt: skip
+    return Table("All games, human-normalised", ["agent", *report.AGGREGATES], rows, remark)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    argv = list(sys.argv[1:] if argv is None else argv)
+    with cli.edge():
+        cut = argv.index("--") if "--" in argv else len(argv)
+        with cli.refusing():
+            command = tyro.cli(Command, args=argv[:cut], description=__doc__, prog="suite")
+            devices.choose(command.device)
+            suite = Suite(command, argv[cut + 1 :])
+            suite.check()
+        stop = train.Stop("the run is being saved")
+        finished = suite.work(stop)
+        stop.release()
+        written = suite.write()
+        print("\n\n".join(report.markdown(t) for t in suite.tables()))
+        print("\nwritten: " + ", ".join(map(str, written)))
+        if not finished or suite.failed:
+            print(f"{len(suite.failed)} failed; " if suite.failed else "stopped; ", end="")
+            print(f"go on with\n  python -m experiments.suite {shlex.join(argv)}")
+        if finished and suite.failed:
+            sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

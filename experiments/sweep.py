@@ -1,0 +1,166 @@
+"""Search for a better configuration: ``python -m experiments.sweep breakout --trials 30 --minutes 5``
+
+    python -m experiments.sweep GAME --trials N --minutes M            minutes of training for each trial
+    python -m experiments.sweep pong --search lr=1e-5..1e-3 encoder=nature,small
+    python -m experiments.sweep flappy --agent dqn -- --num-envs 4     what follows -- goes to every `train`
+
+Called again with the same words it goes on where it was, also after it was killed; a second process on the same sweep
+takes its share of the trials. The first trial is the recipe, where it lies within the ranges. Ends in a table, the
+importance of each field and best.json, which ``train GAME --config`` takes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shlex
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import tyro
+
+import envs
+from agents.core import device as devices
+from agents.core.checkpoint import write_json
+from agents.core.run import duration, safe
+from experiments import cli, lab, space, train, trials
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """What to search, and how long."""
+
+    game: tyro.conf.Positional[str]  # a game
+    trials: int = 20  # in all; a higher number later adds to them
+    minutes: float = 5.0  # of training for each trial, evaluation apart
+    agent: str | None = None  # the algorithm; without it the recipe's
+    recipe: str | None = None  # what the search starts from; without it the game's default
+    search: tuple[str, ...] = ()  # FIELD=LOW..HIGH[:log] or FIELD=A,B,C; without it the agent's usual fields
+    jobs: int | None = None  # trials side by side; without it one per processor, one on a GPU
+    prune: bool = True  # end trials early that lag behind the median of the others
+    eval_episodes: int = 10  # full games that score a trial; 0: its last training score
+    seed: int = 0  # of the search and of every training
+    device: str = "auto"  # auto, cpu, cuda, cuda:N or mps
+    out: Path | None = None  # the sweep's folder; without it sweeps/GAME-AGENT
+
+    def __post_init__(self) -> None:
+        if self.trials < 1:
+            raise ValueError(f"--trials {self.trials}: must be at least 1")
+        if not 0 < self.minutes < float("inf"):
+            raise ValueError(f"--minutes {self.minutes}: must be above 0")
+        if self.jobs is not None and not 1 <= self.jobs <= devices.cores():
+            raise ValueError(f"--jobs {self.jobs}: must lie in 1..{devices.cores()}, the processors here")
+        if self.eval_episodes < 0:
+            raise ValueError(f"--eval-episodes {self.eval_episodes}: must be at least 0")
+        if not 0 <= self.seed < 2**31:
+            raise ValueError(f"--seed {self.seed}: must lie in 0..2147483647")
+
+
+def plan(command: Command, rest: Sequence[str]) -> tuple[trials.Plan, Path]:
+    """What every trial shares, and the sweep's folder. Raises UserError for what `train` would refuse."""
+    start = ["--agent", command.agent] if command.agent else []
+    start += ["--recipe", command.recipe] if command.recipe else []
+    if {"--agent", "--recipe", "--seed", "--steps", "--minutes", "--runs", "--name", "--resume"} & {*rest}:
+        raise cli.UserError("after -- stand further options of train; agent, recipe, seed and budget stand before it")
+    words = [command.game, *start, "--minutes", str(command.minutes), "--seed", str(command.seed), *rest]
+    base, agent_config, env = train.parse(words)
+    if base.agent == "random":
+        raise cli.UserError("the random agent has nothing to search")
+    code = lab.module(base.agent)
+    kinds = {f.name: {"bool": bool, "int": int, "float": float, "str": str}[getattr(f.type, "__name__", f.type)]
+             for f in dataclasses.fields(code.Config)}  # fmt: skip
+    kinds |= {"num_envs": int}
+    wanted = command.search or space.defaults(base.agent, code.__name__)
+    dimensions = space.parse(wanted, kinds)
+    made = trials.Plan(
+        game=base.game, agent=base.agent, minutes=command.minutes, eval_episodes=command.eval_episodes,
+        seed=command.seed, search=[d.text() for d in dimensions], num_envs=base.num_envs, init=base.init,
+        checkpoint_every=base.checkpoint_every, agent_config=agent_config, env=env, device=command.device,
+    )  # fmt: skip
+    return made, command.out or Path("sweeps") / f"{safe(base.game)}-{safe(base.agent)}"
+
+
+def settle(folder: Path, made: trials.Plan) -> None:
+    """Writes the plan into the sweep's folder; refuses another one than it was begun with, by name."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "sweep.json"
+    with trials.lock(folder / "locks" / "plan", wait=True):
+        if not path.exists():
+            write_json(path, dataclasses.asdict(made))
+            return
+        begun = json.loads(path.read_text())
+    now = json.loads(json.dumps(dataclasses.asdict(made)))
+    other = [k for k in now if begun.get(k) != now[k] and k != "device"]
+    if other:
+        told = ", ".join(f"{k} {begun.get(k)!r}, now {now[k]!r}" for k in other[:2])
+        raise cli.UserError(f"{folder} was begun otherwise ({told}); --out names another folder")
+
+
+def share(jobs: int) -> list[set[int]]:
+    """The processors of each job."""
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    return [set(cores[i::jobs]) for i in range(jobs)]
+
+
+def work(sweep: trials.Sweep, jobs: int, total: int) -> bool:
+    """Trials side by side until there are `total`; False where Ctrl-C came before."""
+    faults: list[BaseException] = []
+
+    def worker(cores: set[int]) -> None:
+        try:
+            sweep.work(total, cores)
+        except BaseException as fault:
+            faults.append(fault)
+            sweep.stopping.set()
+
+    stop = train.Stop("the running trials are being saved")
+    threads = [threading.Thread(target=worker, args=(cores,)) for cores in share(jobs)]
+    for thread in threads:
+        thread.start()
+    shown = time.perf_counter()
+    while any(t.is_alive() for t in threads):
+        time.sleep(0.2)
+        if stop():
+            sweep.stopping.set()
+        if time.perf_counter() - shown > 60:
+            shown = time.perf_counter()
+            print(sweep.progress(total), file=sys.stderr)
+    stop.release()
+    if faults:
+        raise faults[0]
+    return not stop()
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    argv = list(sys.argv[1:] if argv is None else argv)
+    with cli.edge():
+        cut = argv.index("--") if "--" in argv else len(argv)
+        with cli.refusing():
+            command = tyro.cli(Command, args=argv[:cut], description=__doc__, prog="sweep")
+            devices.choose(command.device)
+            envs.canonical(command.game)
+            made, folder = plan(command, argv[cut + 1 :])
+        try:
+            import optuna  # noqa: F401
+        except ImportError:
+            raise cli.UserError('sweep needs optuna: pip install -e ".[sweep]"') from None
+        settle(folder, made)
+        jobs = command.jobs or (devices.cores() if devices.choose(command.device).type == "cpu" else 1)
+        jobs = min(jobs, command.trials)
+        sweep = trials.Sweep(folder, made, prune=command.prune)
+        rounds = -(-max(0, command.trials - sweep.done()) // jobs)
+        print(f"sweep: {folder}, {command.trials} trials of {command.minutes:g} minutes, {jobs} side by side:"
+              f" about {duration(rounds * command.minutes * 60)} and the evaluations")  # fmt: skip
+        print(f"searched: {' '.join(made.search)}")
+        finished = work(sweep, jobs, command.trials)
+        print(sweep.report())
+        if not finished:
+            print(f"stopped; go on with\n  python -m experiments.sweep {shlex.join(argv)}")
+
+
+if __name__ == "__main__":
+    main()
