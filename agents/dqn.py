@@ -12,7 +12,7 @@ import copy
 import dataclasses
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,7 @@ from agents.core.samplers import Prioritized, Uniform
 from agents.heads import ActionValues, Cosine, masked
 from agents.perception import encoders
 
+LEARNING_BOUND = True  # eight samples trained per step: emulators and learner both take every processor
 HEADS = ("values", "categorical", "quantile", "implicit")
 
 
@@ -107,6 +108,21 @@ PRESETS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
+class Transitions(NamedTuple):
+    """B of them, from row 0 of a window to the row that is bootstrapped from."""
+
+    obs: Tensor  # [B, stack, ...]
+    action: Tensor  # int64 [B]
+    reward: Tensor  # [B, 1] discounted sum up to the later row
+    discount: Tensor  # [B, 1] of what the later row is worth
+    later: Tensor  # [B, stack, ...]
+    legal: Tensor | None  # bool [B, A] at the later row
+    weight: Tensor  # [B]
+    index: Tensor  # int64 [B]
+    z_t: Tensor | None = None  # [B, A, M] what the target network gives for `later`
+    now: Tensor | None = None  # [B, A] its values of `obs`
+
+
 class Network(nn.Module):
     """Encoder and action values."""
 
@@ -154,7 +170,7 @@ class DQN:
         with torch.random.fork_rng(devices=[]):  # weights come from the seed, whatever else draws numbers
             torch.manual_seed(seed)
             self.online = Network(config, spec).to(device)
-        self.target = copy.deepcopy(self.online).requires_grad_(False)
+        self.target = devices.rounded(copy.deepcopy(self.online).requires_grad_(False), self.dtype)
         self.copied = 0  # step of the last copy to the target
         self.generator = devices.generator(device, seed, 1)
         self.optimizer = optimizers.build(config.optimizer, self.online.parameters(), config.lr, config.eps)
@@ -201,31 +217,64 @@ class DQN:
         return {"values": q, "value": masked(q, step.legal).amax(1)}
 
     def learn(self, batch: Batch) -> Iterator[Learned]:
+        """One optimizer step per `batch` windows drawn. Several draws come at once, as the loop owes them: the target
+        network rests meanwhile, so that one pass of it serves them all (unless its noise must be new every time)."""
         c = self.config
         if self.clock.steps - self.copied >= c.target_period:
             self.target.load_state_dict(self.online.state_dict())
             self.copied = self.clock.steps
+        draws = max(1, len(batch.index) // c.batch)
+        drawn = self._transitions(batch)
+        if not c.noisy:
+            drawn = self._look_ahead(drawn)
+        for i in range(draws):  # every draw has rows of all strata of the prioritized sampler
+            yield self._step(Transitions(*(None if x is None else x[i::draws] for x in drawn)))
+
+    def _transitions(self, batch: Batch) -> Transitions:
+        c = self.config
+        reward = batch.reward.clamp(-c.reward_clip, c.reward_clip) if c.reward_clip else batch.reward
+        ahead = n_step(reward, batch.discount, batch.last, c.gamma)
+        rows = torch.arange(len(batch.index), device=self.device)
+        legal = None if batch.legal is None else batch.legal[rows, ahead.boot]
+        return Transitions(
+            obs=batch.obs[:, 0], action=batch.action[:, 0], reward=ahead.reward[:, None],
+            discount=ahead.discount[:, None], later=batch.obs[rows, ahead.boot], legal=legal,
+            weight=batch.weight[:, 0], index=batch.index,
+        )  # fmt: skip
+
+    @torch.no_grad()
+    def _look_ahead(self, drawn: Transitions) -> Transitions:
+        """What the target network says of the later rows and, for Munchausen, of the rows themselves."""
+        if self.config.noisy:
+            self.target.noise(self.generator)
+        with devices.mixed(self.device, self.dtype):
+            z_t = self.target(drawn.later, self._levels(len(drawn.index)))
+            now = self.target.mean(self.target(drawn.obs), self.categorical) if self.config.munchausen else None
+        return drawn._replace(z_t=z_t, now=now)
+
+    def _step(self, drawn: Transitions) -> Learned:
+        """One optimizer step on [B] transitions."""
+        c = self.config
         if c.noisy:
             self.online.noise(self.generator)
-            self.target.noise(self.generator)
-        rows = torch.arange(len(batch.index), device=self.device)
-        action, obs = batch.action[:, 0], batch.obs[:, 0]
-        target = self._target(batch, rows, obs, action)  # [B, M]
+            drawn = self._look_ahead(drawn)
+        rows = torch.arange(len(drawn.index), device=self.device)
+        target = self._target(drawn, rows)  # [B, M]
         tau = self._levels(len(rows))
         with devices.mixed(self.device, self.dtype):
-            z = self.online(obs, tau)[rows, action]  # [B, M]
+            z = self.online(drawn.obs, tau)[rows, drawn.action]  # [B, M]
         if self.categorical:
             row = losses.cross_entropy(z, target)
         elif c.head == "values":
             row = losses.huber(target[:, 0] - z[:, 0], c.huber)
         else:
             row = losses.quantile_regression(z, self.online.levels if tau is None else tau, target, c.huber)
-        loss = losses.mean(row, batch.weight[:, 0])
+        loss = losses.mean(row, drawn.weight)
         for group in self.optimizer.param_groups:
             group["lr"] = c.lr * (1 - (1 - c.lr_end) * self.clock.progress)
         self.optimizer.zero_grad()
         loss.backward()
-        norm = nn.utils.clip_grad_norm_(self.online.parameters(), c.max_grad_norm or float("inf"), foreach=True)
+        norm = optimizers.clip(self.online.parameters(), c.max_grad_norm)
         self.optimizer.step()
         with torch.no_grad():
             value = (torch.softmax(z, -1) * self.online.support).sum(-1) if self.categorical else z.mean(-1)
@@ -234,35 +283,29 @@ class DQN:
             if c.prioritized:
                 self.needs.sampler.beta = c.beta + (1 - c.beta) * self.clock.progress
                 error = row if self.categorical else target.mean(1) - value  # C51: the loss (Hessel et al. 2018)
-                there = batch.weight[:, 0] > 0  # a `last` row is the start of no transition
-                priority = Priority(batch.index, error.detach().abs() * there)
-        yield Learned(metrics, priority)
+                there = drawn.weight > 0  # a `last` row is the start of no transition
+                priority = Priority(drawn.index, error.detach().abs() * there)
+        return Learned(metrics, priority)
 
     @torch.no_grad()
-    def _target(self, batch: Batch, rows: Tensor, obs: Tensor, action: Tensor) -> Tensor:
+    def _target(self, drawn: Transitions, rows: Tensor) -> Tensor:
         """What row 0 should have learned: values or samples of the return [B, M], for C51 probabilities of atoms."""
-        c = self.config
-        reward = batch.reward.clamp(-c.reward_clip, c.reward_clip) if c.reward_clip else batch.reward
-        ahead = n_step(reward, batch.discount, batch.last, c.gamma)
-        later = batch.obs[rows, ahead.boot]
-        legal = None if batch.legal is None else batch.legal[rows, ahead.boot]
-        r_t, d_t = ahead.reward[:, None], ahead.discount[:, None]  # [B, 1]
-        with devices.mixed(self.device, self.dtype):
-            z_t = self.target(later, self._levels(len(rows)))  # [B, A, M]
-            q_t = self.target.mean(z_t, self.categorical)
-            chooser = self.online.mean(self.online(later), self.categorical) if c.double else q_t
-            if c.munchausen:
-                now = self.target.mean(self.target(obs), self.categorical)
+        c, z_t = self.config, drawn.z_t
+        q_t = self.target.mean(z_t, self.categorical)  # [B, A]
         if c.munchausen:
-            bonus = losses.munchausen_bonus(now, action, c.munchausen, c.temperature, c.lowest)
-            policy, logp = losses.soft_policy(q_t, c.temperature, legal)
+            bonus = losses.munchausen_bonus(drawn.now, drawn.action, c.munchausen, c.temperature, c.lowest)
+            policy, logp = losses.soft_policy(q_t, c.temperature, drawn.legal)
             soft = (policy[..., None] * (z_t - c.temperature * logp[..., None])).sum(1)  # [B, M]
-            return r_t + bonus[:, None] + d_t * soft
-        z_t = z_t[rows, masked(chooser, legal).argmax(1)]  # [B, M]
+            return drawn.reward + bonus[:, None] + drawn.discount * soft
+        if c.double:
+            with devices.mixed(self.device, self.dtype):
+                q_t = self.online.mean(self.online(drawn.later), self.categorical)
+        z_t = z_t[rows, masked(q_t, drawn.legal).argmax(1)]  # [B, M]
         if self.categorical:
             support = self.target.support
-            return losses.categorical_projection(r_t + d_t * support, torch.softmax(z_t, -1), support)
-        return r_t + d_t * z_t
+            shifted = drawn.reward + drawn.discount * support
+            return losses.categorical_projection(shifted, torch.softmax(z_t, -1), support)
+        return drawn.reward + drawn.discount * z_t
 
     def _levels(self, size: int) -> Tensor | None:
         """Quantile levels for IQN, drawn uniformly; None for the other heads."""

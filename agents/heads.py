@@ -106,12 +106,12 @@ class ActionValues(nn.Module):
         self, features: int, hidden: int, num_actions: int, atoms: int = 1, dueling: bool = False, noisy: bool = False
     ):
         super().__init__()
-        layer = NoisyLinear if noisy else nn.Linear
+        layer, last = (NoisyLinear, NoisyLinear) if noisy else (nn.Linear, Linear)
         self.shape = (num_actions, atoms)
         self.hidden = layer(features, hidden)
-        self.advantage = layer(hidden, num_actions * atoms)
+        self.advantage = last(hidden, num_actions * atoms)
         self.value_hidden = layer(features, hidden) if dueling else None
-        self.value = layer(hidden, atoms) if dueling else None
+        self.value = last(hidden, atoms) if dueling else None
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., features] -> [..., A, M]."""

@@ -36,6 +36,20 @@ class CentredRMSProp(torch.optim.Optimizer):
                 p.addcdiv_(p.grad, (square - mean.square() + eps).sqrt_(), value=-group["lr"])
 
 
+@torch.no_grad()
+def clip(params: Iterable[nn.Parameter], bound: float) -> Tensor:
+    """Scales gradients down to a norm of `bound` (0: never) and returns their norm before.
+
+    `nn.utils.clip_grad_norm_` multiplies every gradient by 1 where nothing is to be scaled; on a processor, which
+    does not wait for its own result, that second pass through memory is left out.
+    """
+    grads = [p.grad for p in params if p.grad is not None]
+    norm = nn.utils.get_total_norm(grads, foreach=True)
+    if bound and (norm.is_cuda or norm > bound):
+        torch._foreach_mul_(grads, (bound / (norm + 1e-6)).clamp(max=1.0))
+    return norm
+
+
 def build(name: str, params: Iterable[Tensor], lr: float, eps: float) -> torch.optim.Optimizer:
     """The optimizer `name`. Raises ValueError for one that is not known."""
     common: dict[str, Any] = dict(lr=lr, eps=eps)

@@ -58,7 +58,8 @@ def is_foreign(agent: str) -> bool:
 
 def assemble(config: dict[str, Any], device: torch.device) -> Lab:
     """Builds what `config` (the content of a run's config.json) describes. Raises ValueError for what cannot be."""
-    torch_threads, env_threads = devices.plan_threads(device)
+    bound = getattr(module(config["agent"]), "LEARNING_BOUND", False) if config["agent"] in AGENTS else False
+    torch_threads, env_threads = devices.plan_threads(device, bound)
     torch.set_num_threads(torch_threads)
     env = dict(config["env"])
     check_fields(type(envs.options(config["game"])), env)

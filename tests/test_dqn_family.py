@@ -158,6 +158,12 @@ def test_cosine_embedding_is_its_definition():
             torch.testing.assert_close(cosine(x, tau)[b, k], x[b] * torch.relu(cosine.linear(basis)))
 
 
+def targets(agent, batch):
+    """What row 0 of every window should have learned, [B]."""
+    drawn = agent._look_ahead(agent._transitions(batch))
+    return agent._target(drawn, torch.arange(len(batch.index)))[:, 0]
+
+
 def test_n_step_double_target_is_the_textbook_sum():
     agent = small("dqn", double=True, n_step=3, reward_clip=0.0, gamma=0.9)
     generator = torch.Generator().manual_seed(2)
@@ -165,8 +171,7 @@ def test_n_step_double_target_is_the_textbook_sum():
         for p in agent.target.parameters():
             p.add_(torch.randn(p.shape, generator=generator) * 0.3)
     batch = batch_of(40, 4, generator)
-    rows = torch.arange(40)
-    got = agent._target(batch, rows, batch.obs[:, 0], batch.action[:, 0])[:, 0]
+    got = targets(agent, batch)
     for b in range(40):
         total, factor, t = 0.0, 1.0, 0
         while t < 3:
@@ -185,7 +190,7 @@ def test_munchausen_target_is_the_papers_equation():
     agent = small("dqn", munchausen=0.9, reward_clip=0.0, gamma=0.9)
     generator = torch.Generator().manual_seed(3)
     batch = batch_of(10, 2, generator)
-    got = agent._target(batch, torch.arange(10), batch.obs[:, 0], batch.action[:, 0])[:, 0]
+    got = targets(agent, batch)
     with torch.no_grad():
         now, later = agent.target(batch.obs[:, 0])[..., 0], agent.target(batch.obs[:, 1])[..., 0]
     for b in range(10):

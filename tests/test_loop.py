@@ -40,10 +40,11 @@ class Probe:
         return self._learn(batch)
 
     def _learn(self, batch):
-        for _ in range(self.updates):
+        draws = len(batch.index) // self.needs.batch if isinstance(self.needs.pace, Ratio) else 1
+        for i in range(self.updates * draws):
             self.weights += 1
             self.moments.append(self.clock.steps)
-            priority = Priority(batch.index, batch.reward[:, 1].abs())
+            priority = Priority(batch.index[i::draws], batch.reward[i::draws, 1].abs())
             yield Learned(self.metrics(self.weights), priority if isinstance(self.needs.sampler, Prioritized) else None)
         if not self.needs.overlap:
             self.acting = self.weights

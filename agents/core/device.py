@@ -60,20 +60,34 @@ def mixed(device: torch.device, dtype: torch.dtype) -> contextlib.AbstractContex
     return torch.autocast(device.type, dtype) if dtype != torch.float32 else contextlib.nullcontext()
 
 
+def rounded(module: torch.nn.Module, dtype: torch.dtype) -> torch.nn.Module:
+    """Weights that `mixed` would round in every pass, rounded once: for networks that do not learn. In place.
+
+    The outputs stay the same to the bit. Layers with a `forward` of their own (noisy, scaled, float32) are left alone.
+    """
+    for layer in module.modules():
+        if type(layer) in (torch.nn.Conv2d, torch.nn.Linear):
+            layer.to(dtype)
+    return module
+
+
 def cores() -> int:
     """Processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def plan_threads(device: torch.device) -> tuple[int, int]:
-    """(torch threads, environment threads): together they never exceed the processors.
+def plan_threads(device: torch.device, learning_bound: bool = False) -> tuple[int, int]:
+    """(torch threads, environment threads).
 
-    On two cores one of each beats two torch threads that wait on each other; on a GPU the environments get all
-    but two.
+    On two cores one of each beats two torch threads that wait on each other, as long as learning and stepping take
+    about as long; on a GPU the environments get all but two. learning_bound: an agent that learns so much more than
+    it steps that both are faster with every processor (measured in docs/log.md).
     """
     n = cores()
     if device.type != "cpu":
         return 1, max(1, n - 2)
+    if learning_bound:
+        return n, n
     return max(1, n // 2), max(1, n - n // 2)
 
 

@@ -16,6 +16,7 @@ from agents.core.rows import Act, Agent, Learned
 from agents.core.stream import Episode, Stream
 
 PARTS = ("act", "env", "sample", "learn")  # of a vector step, whose time is told apart
+TOGETHER = 8  # draws that are read from the ring at once: fewer, larger reads; more would leave the processor's cache
 
 
 class Clock:
@@ -185,9 +186,7 @@ class Loop:
         self.stream.send(act)
         self.clock.lap("env")
         self.clock.steps += self.stream.num_envs
-        for _ in range(draws):
-            self._begin()
-            self._drain()
+        self._pay(draws)
         if self._learning is not None:
             self._quota += self.pace.chunks / self.pace.slots
             while self._quota >= 1 and self._learning is not None:
@@ -207,9 +206,7 @@ class Loop:
         self._drain()
         if not self.stream.exact:
             _, draws = self._record()
-            for _ in range(draws):
-                self._begin()
-                self._drain()
+            self._pay(draws)
             self._drain()
             self.replay.seal()
             self.stream.reset(self.seed, self.clock.steps)
@@ -236,8 +233,16 @@ class Loop:
         self.memory = act.memory
         return act, draws
 
-    def _begin(self) -> None:
-        batch = self.replay.sample(self.agent.needs.batch)
+    def _pay(self, draws: int) -> None:
+        """Learns from as many draws; they are read from the ring together, at most TOGETHER at once."""
+        while draws:
+            some = min(draws, TOGETHER)
+            self._begin(some)
+            self._drain()
+            draws -= some
+
+    def _begin(self, draws: int = 1) -> None:
+        batch = self.replay.sample(draws * self.agent.needs.batch)
         self.clock.lap("sample")
         self._learning, self._quota = self.agent.learn(batch), 0.0
 

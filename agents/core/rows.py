@@ -92,7 +92,7 @@ class Needs(NamedTuple):
     window: int  # L, rows in a window
     sampler: Any  # Uniform, Prioritized or Recent (agents.core.samplers)
     length: int  # rows that the ring must hold, over all environments
-    batch: int  # windows per draw (Recent: every column, whatever is asked)
+    batch: int  # windows per draw; `learn` gets a few draws at once (Recent: every column, whatever is asked)
     pace: Any  # Ratio or Every (agents.core.loop): when to learn
     extras: tuple[str, ...] = ()  # columns that `act` returns and `learn` reads
     overlap: bool = True  # learn beside the environments' stepping
