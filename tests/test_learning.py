@@ -57,7 +57,7 @@ LEARNERS = {
     "c51": Row({**DQN, "v_max": 12.0, "v_min": 0.0}, best_action),
     "qrdqn": Row({**DQN, "atoms": 16}, best_action),
     "iqn": Row({**DQN, "atoms": 8}, best_action),
-    "rainbow": Row({**NOISY, "v_max": 12.0, "v_min": 0.0}, best_action),
+    "rainbow": Row({**NOISY, "v_max": 12.0, "v_min": 0.0}, best_action, effort=2),
     # Noisy layers of this size give up exploring before every context of the bandit is known (rainbow's first values
     # are optimistic: the middle of its atoms), so it explores as DQN does.
     "btr": Row({**DQN, "noisy": False, "epsilon": 1.0, "encoder": "auto"}, best_action),
