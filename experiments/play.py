@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,11 @@ def table(root: Path, game: str, scores: list[float]) -> str:
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["go"]:
+        from experiments.go import play as go
+
+        go.main(sys.argv[2:])
+        return
     with cli.edge():
         with cli.refusing():
             command = tyro.cli(Command, description=__doc__, prog="play")

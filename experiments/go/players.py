@@ -74,6 +74,15 @@ class Player:
         """The line of most visits from the position, or after its action."""
         return self._search.variation(action)
 
+    def policy(self, state: np.ndarray, result: Result) -> np.ndarray:
+        """What it thinks of the moves before it searches, shares [A] of 1: a network's prior, or the heuristic's."""
+        if self._search.evaluator.network is not None:
+            return result.prior[0]
+        visits, value = np.zeros((2, len(result.prior[0])), np.float32)
+        heuristic.heuristic(state, visits, value)
+        wins = np.where(visits > 0, (visits + value) / 2, 0.0) * (result.prior[0] > 0)
+        return wins / max(float(wins.sum()), 1e-9)
+
     def ponder(self, rules: Rules, state: np.ndarray) -> None:
         """Goes on thinking about the position in the background until the next call."""
         search = self._follow(rules, state)

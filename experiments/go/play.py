@@ -1,0 +1,95 @@
+"""Play Go: ``python -m experiments.play go --size 9``. A window, or with --web a page on this machine.
+
+The player can be `rave`, which needs no training, or a run. Load and save SGF, take moves back, see where it looks,
+what it expects to belong to whom, and how its chances went.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from experiments import cli
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """Who plays whom."""
+
+    player: str = "rave"  # rave, or a run folder
+    size: int = 9  # lines of the board, 2 to 19
+    komi: float = 7.5  # points
+    you: Literal["black", "white", "both", "none"] = "black"  # your colour
+    handicap: int = 0  # black stones on fixed points
+    rules: str = "chinese"  # chinese, tromp-taylor, aga, new-zealand, japanese
+    seconds: float = 2.0  # of the player's moves
+    visits: int | None = None  # most of a move
+    sgf: Path | None = None  # a game to begin with
+    web: bool = False  # a page instead of a window
+    port: int = 0  # of the page; 0: a free one
+    host: str = "127.0.0.1"  # of the page; another address of this machine lets others in who know the token
+    save: Path = Path("runs/go-games")  # folder for saved games
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.size <= 19:
+            raise ValueError(f"--size {self.size}: must be 2 to 19")
+        if not abs(self.komi) <= 1000:
+            raise ValueError(f"--komi {self.komi}: must be -1000 to 1000")
+        if not 0 < self.seconds <= 120:
+            raise ValueError(f"--seconds {self.seconds}: must be above 0 and at most 120")
+        if self.visits is not None and self.visits < 1:
+            raise ValueError(f"--visits {self.visits}: must be at least 1")
+
+
+def main(arguments: list[str]) -> None:
+    """Called by `experiments.play` with what stands behind `go`."""
+    with cli.edge():
+        with cli.refusing():
+            command = tyro.cli(Command, args=arguments, description=__doc__, prog="play go")
+        from experiments.go import players
+        from experiments.go.engine import RULES
+        from experiments.go.table import Table
+        from experiments.watching.seat import has_display
+
+        if command.rules not in RULES:
+            raise cli.UserError(f"--rules {command.rules}: must be one of {', '.join(RULES)}")
+        player = players.load(command.player, seed=int.from_bytes(os.urandom(6), "big"))
+        with cli.refusing():
+            table = Table(
+                player, size=command.size, komi=command.komi, human=command.you, seconds=command.seconds,
+                visits=command.visits, handicap=command.handicap, rules=command.rules,
+            )  # fmt: skip
+        if command.sgf is not None:
+            try:
+                table.command("load", command.sgf.read_bytes().decode("utf-8", "replace"))
+            except OSError as fault:
+                raise cli.UserError(f"{command.sgf}: {fault.strerror}") from fault
+        if command.web or not has_display():
+            serve(command, table)
+        else:
+            from experiments.go.screen import Screen
+
+            Screen(table, command.save).run()
+
+
+def serve(command: Command, table) -> None:
+    """The page, until Ctrl-C."""
+    from experiments.go.browser import Browser
+
+    with cli.refusing():
+        browser = Browser(table, command.host, command.port)
+    print(f"open {browser.address}\n(Ctrl-C ends)", flush=True)
+    table.start()
+    try:
+        while True:
+            time.sleep(3600)
+    except KeyboardInterrupt:
+        print()
+    finally:
+        table.close()
+        browser.close()

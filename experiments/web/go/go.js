@@ -1,0 +1,198 @@
+// The page of `python -m experiments.play go --web`: the board, what a person does, and what the player thinks.
+import { connect } from "/shared/stream.js";
+import { Board } from "./board.js";
+
+const $ = (id) => document.getElementById(id);
+const board = new Board($("board"));
+let view = null; // the newest state
+let cells = []; // x of each move in the graph
+
+const link = connect({
+  onState: { table: show },
+  onMessage: (message) => {
+    if (message.type === "error") $("told").textContent = message.message;
+  },
+  onLink: (open) => {
+    if (!open) $("state").textContent = "the program does not answer; trying again";
+  },
+});
+const command = (name, value = null) => link.send({ type: "command", name, value });
+window.joypad = { link, command, board, state: () => view }; // for tests and the curious
+
+const percent = (chance) => `${(100 * chance).toFixed(1)} %`;
+const number = (n) => (n >= 10000 ? `${(n / 1000).toFixed(0)}k` : n >= 1000 ? `${(n / 1000).toFixed(1)}k` : `${n}`);
+
+function show(state) {
+  view = board.view = state;
+  const found = state.found, side = state.turn ? "White" : "Black";
+  $("state").textContent = state.ended
+    ? "the game is over"
+    : state.thinking
+      ? `${side} to move: ${state.player} thinks`
+      : `${side} to move${state.mine ? ": you" : ""}`;
+  $("told").textContent = state.message || state.ended || (state.passed ? `${state.turn ? "Black" : "White"} has passed.` : "");
+  for (const [i, id] of ["black", "white"].entries()) {
+    const who = state.human === "both" ? "" : state.human === id ? "you, " : `${state.player}, `;
+    $(id).textContent = `${who}${state.captured[i]} captured${i ? `, komi ${state.komi}` : state.handicap ? `, ${state.handicap} handicap` : ""}`;
+  }
+  if (found.chance !== undefined) {
+    $("bar").firstElementChild.style.width = `${100 * found.chance}%`;
+    $("bar").lastElementChild.textContent = `Black ${percent(found.chance)}`;
+    $("bar").setAttribute("aria-label", `Black wins with ${percent(found.chance)}`);
+  }
+  $("figures").textContent = found.visits
+    ? `move ${state.ply}, ${number(found.visits)} visits, playouts end with ${found.lead >= 0 ? "B" : "W"}+${Math.abs(found.lead).toFixed(1)}`
+    : `move ${state.ply}${state.result ? `, result ${state.result}` : ""}`;
+  $("moves").tBodies[0].replaceChildren(...(found.moves || []).map(row));
+  $("analyse").setAttribute("aria-pressed", state.analysing);
+  $("pass").disabled = !state.mine;
+  $("undo").disabled = state.ply === 0;
+  $("first").disabled = $("back").disabled = state.ply === 0;
+  $("last").disabled = $("on").disabled = state.ply === state.plies;
+  if (document.activeElement !== $("side")) $("side").value = state.human;
+  if (document.activeElement !== $("level") && [...$("level").options].some((o) => Number(o.value) === state.seconds)) {
+    $("level").value = [...$("level").options].find((o) => Number(o.value) === state.seconds).value;
+  }
+  board.draw();
+  graph();
+}
+
+function row(move) {
+  const line = document.createElement("tr");
+  for (const text of [move.move, number(move.visits), percent(move.chance), move.line]) {
+    line.insertCell().textContent = text;
+  }
+  line.lastChild.title = move.line;
+  line.onmouseenter = () => { board.hover = move.action; board.draw(); };
+  line.onmouseleave = () => { board.hover = -1; board.draw(); };
+  return line;
+}
+
+function graph() {
+  const canvas = $("graph"), ratio = window.devicePixelRatio || 1, style = getComputedStyle(document.documentElement);
+  const width = (canvas.width = Math.round(canvas.clientWidth * ratio));
+  const height = (canvas.height = Math.round(canvas.clientHeight * ratio));
+  const g = canvas.getContext("2d"), pad = 6 * ratio;
+  const colour = (name) => {
+    const probe = document.createElement("i");
+    probe.style.color = style.getPropertyValue(name);
+    document.body.append(probe);
+    const value = getComputedStyle(probe).color;
+    probe.remove();
+    return value;
+  };
+  const x = (ply) => pad + ((width - 2 * pad) * ply) / Math.max(view.plies, 20);
+  const y = (chance) => pad + (height - 2 * pad) * (1 - chance);
+  cells = view.chances.map((_, ply) => x(ply) / ratio);
+  g.strokeStyle = colour("--edge");
+  g.lineWidth = ratio;
+  for (const chance of [0, 0.5, 1]) {
+    g.setLineDash(chance === 0.5 ? [4 * ratio, 4 * ratio] : []);
+    g.beginPath();
+    g.moveTo(pad, y(chance));
+    g.lineTo(width - pad, y(chance));
+    g.stroke();
+  }
+  g.setLineDash([]);
+  const known = view.chances.map((chance, ply) => [ply, chance]).filter(([, chance]) => chance !== null);
+  if (known.length) {
+    g.beginPath();
+    g.moveTo(x(known[0][0]), y(0.5));
+    for (const [ply, chance] of known) g.lineTo(x(ply), y(chance));
+    g.lineTo(x(known.at(-1)[0]), y(0.5));
+    g.globalAlpha = 0.15;
+    g.fillStyle = colour("--accent");
+    g.fill();
+    g.globalAlpha = 1;
+    g.strokeStyle = colour("--accent");
+    g.lineWidth = 2 * ratio;
+    g.lineJoin = "round";
+    g.beginPath();
+    known.forEach(([ply, chance], i) => (i ? g.lineTo(x(ply), y(chance)) : g.moveTo(x(ply), y(chance))));
+    g.stroke();
+  }
+  g.strokeStyle = colour("--quiet");
+  g.lineWidth = ratio;
+  g.beginPath();
+  g.moveTo(x(view.ply), pad);
+  g.lineTo(x(view.ply), height - pad);
+  g.stroke();
+  const here = view.chances[view.ply];
+  if (here !== null && here !== undefined) {
+    g.fillStyle = colour("--accent");
+    g.beginPath();
+    g.arc(x(view.ply), y(here), 4 * ratio, 0, 7);
+    g.fill();
+  }
+}
+
+const canvas = $("board");
+canvas.addEventListener("mousemove", (event) => {
+  const action = board.at(event);
+  if (action !== board.hover) {
+    board.hover = action;
+    board.draw();
+  }
+});
+canvas.addEventListener("mouseleave", () => { board.hover = -1; board.draw(); });
+canvas.addEventListener("blur", () => { board.cursor = -1; board.draw(); });
+canvas.addEventListener("click", (event) => {
+  const action = board.at(event);
+  if (action >= 0) command("play", action);
+});
+
+const go = (ply) => view && command("go", ply);
+$("pass").onclick = () => command("pass");
+$("undo").onclick = () => command("undo");
+$("first").onclick = () => go(0);
+$("back").onclick = () => go(view.ply - 1);
+$("on").onclick = () => go(view.ply + 1);
+$("last").onclick = () => go(view.plies);
+$("analyse").onclick = () => command("analyse", !view.analysing);
+$("overlay").onchange = () => { board.overlay = $("overlay").value; board.draw(); };
+$("side").onchange = () => { command("side", $("side").value); $("side").blur(); };
+$("level").onchange = () => { command("level", Number($("level").value)); $("level").blur(); };
+$("graph").onclick = (event) => {
+  if (!view) return;
+  const at = event.offsetX;
+  go(cells.reduce((best, x, ply) => (Math.abs(x - at) < Math.abs(cells[best] - at) ? ply : best), 0));
+};
+for (let size = 2; size <= 19; size++) $("new").size.add(new Option(`${size}×${size}`, size, size === 9, size === 9));
+$("new").onsubmit = (event) => {
+  event.preventDefault();
+  const form = $("new");
+  command("new", { size: Number(form.size.value), komi: Number(form.komi.value), handicap: Number(form.handicap.value) });
+};
+$("file").onchange = async () => {
+  const [file] = $("file").files;
+  $("file").value = "";
+  if (!file) return;
+  if (file.size > 60000) $("told").textContent = "the file is larger than 60 kB; give it by --sgf instead";
+  else command("load", await file.text());
+};
+
+document.addEventListener("keydown", (event) => {
+  if (!view || event.ctrlKey || event.altKey || event.metaKey || event.target.matches("input, select, textarea")) return;
+  const key = event.key, steps = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -view.size, ArrowDown: view.size };
+  if (event.target === canvas && key in steps) {
+    event.preventDefault();
+    const middle = Math.floor(view.size / 2) * (view.size + 1), at = board.cursor;
+    const column = at % view.size, edge = { ArrowLeft: column === 0, ArrowRight: column === view.size - 1 }[key];
+    const next = at < 0 ? middle : at + steps[key];
+    if (at < 0 || (!edge && next >= 0 && next < view.size ** 2)) board.cursor = next;
+    board.draw();
+  } else if (event.target === canvas && (key === "Enter" || key === " ")) {
+    event.preventDefault();
+    if (board.cursor >= 0) command("play", board.cursor);
+  } else if (event.target.matches("button, a") && (key === "Enter" || key === " ")) return;
+  else if (key === "p") command("pass");
+  else if (key === "u") command("undo");
+  else if (key === "a") command("analyse", !view.analysing);
+  else if (key === "o") {
+    $("overlay").selectedIndex = ($("overlay").selectedIndex + 1) % $("overlay").options.length;
+    $("overlay").onchange();
+  } else if (key === "ArrowLeft") go(view.ply - 1);
+  else if (key === "ArrowRight") go(view.ply + 1);
+});
+new ResizeObserver(() => { if (view) { board.draw(); graph(); } }).observe(canvas);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => view && graph());
