@@ -27,6 +27,7 @@ DQN = dict(
     replay=100_000, warmup=2_000, batch=32, ratio=8.0, lr=1e-4, target_period=1_000, encoder="nature", hidden=512
 )  # fmt: skip
 DQN_ENVS = 16
+PATIENCE = 6  # SB3 is stopped once it has taken so many times as long in the race
 RING = 20_000  # rows of the random agent's ring
 Meter = Callable[[float], tuple[int, float]]  # seconds -> (steps done, seconds taken)
 
@@ -154,7 +155,7 @@ def best_of_sb3(kind: str, device: torch.device, seconds: float) -> tuple[float,
 def race_to(score: float, device: torch.device, threads: int, processes: bool) -> dict[str, Any]:
     """Seconds until the mean of the newest 100 training games reaches `score`: our recipe, then SB3's PPO.
 
-    SB3 has the zoo's schedule over 10 M steps and is stopped once it has taken ten times as long.
+    SB3 has the zoo's schedule over 10 M steps and is stopped once it has taken PATIENCE times as long.
     """
     from stable_baselines3.common.callbacks import BaseCallback
 
@@ -177,7 +178,7 @@ def race_to(score: float, device: torch.device, threads: int, processes: bool) -
         def _on_step(self) -> bool:
             self.taken = time.perf_counter() - began
             self.mean = float(np.mean([e["r"] for e in self.model.ep_info_buffer] or [0.0]))
-            return self.mean < score and self.taken < 10 * ours
+            return self.mean < score and self.taken < PATIENCE * ours
 
     model, runner = sb3("ppo", device, processes), Race()
     torch.set_num_threads(threads)
