@@ -63,6 +63,7 @@ class Config:
     lowest: float = -1.0  # Munchausen: bound of the bonus
     huber: float = 1.0  # errors count linearly beyond this, 0: never
     max_grad_norm: float = 10.0  # gradients are scaled down to this norm, 0: never
+    evaluation: str = "epsilon 0.001"  # policy that scores are made with: greedy or epsilon E
     reward_clip: float = 1.0  # learns from rewards cut to +-this, 0: as they are
     encoder: str = "auto"  # nature, nips, small, tiny, impala, btr or auto (by the size of the picture)
     hidden: int = 512  # units of the layer before the last
@@ -74,6 +75,7 @@ class Config:
         ranges.at_least(self, 0, "warmup", "eps", "alpha", "munchausen", "huber", "max_grad_norm", "reward_clip")
         ranges.above(self, 0, "ratio", "lr", "epsilon_decay", "temperature")
         ranges.share(self, "lr_end", "gamma", "beta", "epsilon", "epsilon_end")
+        ranges.evaluation(self, "greedy", "epsilon")
         if not -math.inf < self.lowest <= 0:
             raise ValueError(f"--lowest {self.lowest}: must be at most 0")
         if self.warmup > self.replay:
@@ -164,7 +166,7 @@ class DQN:
         if not spec.num_actions:
             raise ValueError("the DQN family needs discrete actions; for continuous ones take ppo, a2c or reinforce")
         self.config, self.clock, self.device, self.num_actions = config, clock, device, spec.num_actions
-        self.evaluation = "epsilon 0.001"
+        self.evaluation = config.evaluation
         self.categorical = config.head == "categorical"
         self.dtype = devices.compute_dtype(device, config.precision)
         with torch.random.fork_rng(devices=[]):  # weights come from the seed, whatever else draws numbers

@@ -48,6 +48,8 @@ class Config:
     entropy_end: float = 1.0  # share of the entropy bonus that is left at the end of the budget
     max_grad_norm: float = 0.5  # gradients are scaled down to this norm
     normalize: bool = True  # advantages to mean 0, deviation 1 in each minibatch
+    idle: float = 0.0  # probability of action 0 (most games: do nothing) at the start; 0: all actions alike
+    evaluation: str = "sampled"  # policy that scores are made with: sampled or greedy
     reward_clip: float = 1.0  # learns from rewards cut to +-this, 0: as they are
     encoder: str = "auto"  # nature, nips, small, tiny, impala or auto (by the size of the picture)
     hidden: int = 512  # features
@@ -58,9 +60,12 @@ class Config:
         ranges.at_least(self, 1, "rollout", "epochs", "hidden")
         ranges.at_least(self, 0, "minibatch", "value_clip", "value_coef", "entropy_coef", "reward_clip")
         ranges.above(self, 0, "lr", "clip", "max_grad_norm")
-        ranges.share(self, "lr_end", "gamma", "lam", "entropy_end")
+        ranges.share(self, "lr_end", "gamma", "lam", "entropy_end", "idle")
         if self.optimizer not in optimizers.NAMES:
             raise ValueError(f"--optimizer {self.optimizer}: choose {', '.join(optimizers.NAMES)}")
+        ranges.evaluation(self, "sampled", "greedy")
+        if self.idle == 1:
+            raise ValueError("--idle 1: no other action would ever be tried")
         if not self.ratio and self.epochs > 1:
             raise ValueError("--epochs above 1 needs the importance ratio (--ratio)")
 
@@ -83,6 +88,10 @@ class Network(nn.Module):
             Gaussian(features, spec.action_dim) if spec.action_dim else Categorical(features, spec.num_actions)
         )
         self.value = Value(features)
+        if config.idle and isinstance(self.policy, Categorical):
+            others = (1 - config.idle) / max(1, spec.num_actions - 1)
+            with torch.no_grad():
+                self.policy.logits.bias.copy_(torch.tensor([config.idle] + [others] * (spec.num_actions - 1)).log())
 
     def forward(self, obs: Tensor, legal: Tensor | None) -> tuple[Tensor, Tensor]:
         """[B, stack, ...] -> (parameters of the policy [B, ...], value [B])."""
@@ -93,10 +102,9 @@ class Network(nn.Module):
 class PolicyGradient:
     """See the module. Columns of the ring: logp and value of the acting policy."""
 
-    evaluation = "sampled"
-
     def __init__(self, config: Config, spec: Spec, clock: Any, device: torch.device, seed: int, num_envs: int):
         self.config, self.clock, self.device = config, clock, device
+        self.evaluation = config.evaluation
         self.dtype = devices.compute_dtype(device, config.precision)
         with torch.random.fork_rng(devices=[]):  # weights come from the seed, whatever else draws numbers
             torch.manual_seed(seed)
@@ -192,7 +200,7 @@ class PolicyGradient:
             group["lr"] = c.lr * (c.lr_end + (1 - c.lr_end) * left)
         self.optimizer.zero_grad()
         loss.backward()
-        norm = nn.utils.clip_grad_norm_(self.network.parameters(), c.max_grad_norm, foreach=True)
+        norm = optimizers.clip(self.network.parameters(), c.max_grad_norm)
         self.optimizer.step()
         with torch.no_grad():
             log_ratio = logp - old_logp

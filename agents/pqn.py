@@ -41,6 +41,7 @@ class Config:
     epsilon_end: float = 0.001  # and after its fall
     epsilon_decay: float = 0.1  # steps of its fall; up to 1: a share of the budget
     max_grad_norm: float = 10.0  # gradients are scaled down to this norm
+    evaluation: str = "epsilon 0.001"  # policy that scores are made with: greedy or epsilon E
     reward_clip: float = 1.0  # learns from rewards cut to +-this, 0: as they are
     encoder: str = "auto"  # nature, nips, small, tiny or auto (by the size of the picture)
     hidden: int = 512  # features
@@ -51,6 +52,7 @@ class Config:
         ranges.at_least(self, 0, "minibatch", "reward_clip")
         ranges.above(self, 0, "lr", "epsilon_decay", "max_grad_norm")
         ranges.share(self, "lr_end", "gamma", "lam", "epsilon", "epsilon_end")
+        ranges.evaluation(self, "greedy", "epsilon")
         if self.optimizer not in optimizers.NAMES:
             raise ValueError(f"--optimizer {self.optimizer}: choose {', '.join(optimizers.NAMES)}")
 
@@ -76,12 +78,11 @@ class Network(nn.Module):
 class PQN:
     """See the module. Columns of the ring: value, the largest action value that the acting copy saw."""
 
-    evaluation = "epsilon 0.001"
-
     def __init__(self, config: Config, spec: Spec, clock: Any, device: torch.device, seed: int, num_envs: int):
         if not spec.num_actions:
             raise ValueError("pqn needs discrete actions; for continuous ones take ppo, a2c or reinforce")
         self.config, self.clock, self.device, self.num_actions = config, clock, device, spec.num_actions
+        self.evaluation = config.evaluation
         self.dtype = devices.compute_dtype(device, config.precision)
         with torch.random.fork_rng(devices=[]):  # weights come from the seed, whatever else draws numbers
             torch.manual_seed(seed)
@@ -155,7 +156,7 @@ class PQN:
             group["lr"] = c.lr * (c.lr_end + (1 - c.lr_end) * (1 - self.clock.progress))
         self.optimizer.zero_grad()
         loss.backward()
-        norm = nn.utils.clip_grad_norm_(self.network.parameters(), c.max_grad_norm, foreach=True)
+        norm = optimizers.clip(self.network.parameters(), c.max_grad_norm)
         self.optimizer.step()
         return Learned({"loss": loss.detach(), "q": chosen.detach().mean(), "grad_norm": norm})
 

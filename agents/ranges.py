@@ -27,6 +27,18 @@ def share(config: Any, *names: str) -> None:
         _require(config, name, 0 <= getattr(config, name) <= 1, "must lie in 0..1")
 
 
+def evaluation(config: Any, *kinds: str) -> None:
+    """Raises ValueError where the policy of scores is none of `kinds`; "epsilon" stands for "epsilon E", E in 0..1."""
+    kind, _, number = config.evaluation.partition(" ")
+    try:
+        fits = kind in kinds and (0 <= float(number) <= 1 if kind == "epsilon" else not number)
+    except ValueError:
+        fits = False
+    if not fits:
+        allowed = ", ".join("'epsilon E' with E in 0..1" if k == "epsilon" else k for k in kinds)
+        raise ValueError(f"--evaluation {config.evaluation}: choose {allowed}")
+
+
 def _require(config: Any, name: str, fits: bool, allowed: str) -> None:
     value = getattr(config, name)
     if not fits or not math.isfinite(value):
