@@ -88,6 +88,12 @@ def test_the_search_is_told_the_komi_and_what_handicap_stones_give():
     assert talk.engine.position()[0].header == talk.engine.game.rules.header
 
 
+def test_a_fault_of_ours_is_an_answer_and_not_the_end(talk, monkeypatch, capsys):
+    monkeypatch.setitem(COMMANDS, "name", lambda engine, given: 1 / 0)
+    assert talk("4 name", "5 get_komi") == ["?4 internal fault: division by zero", "=5 7.5"]
+    assert "ZeroDivisionError" in capsys.readouterr().err
+
+
 def test_undo_load_and_save_reach_every_position(talk, tmp_path):
     path = tmp_path / "a game.sgf"
     talk("komi 5.5", "fixed_handicap 2", "play w e5", "play b d4", "play w pass", "play w c7")

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numba import njit
-from test_search import nim
+from search_games import nim
 
 from agents.search import search as search_module
 from agents.search.evaluators import network

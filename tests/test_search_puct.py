@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from test_search import after, legal_actions, nim
+from search_games import after, legal_actions, nim
 from test_search_gumbel import made_up_network
 
 from agents.search import evaluators

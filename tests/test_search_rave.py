@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 import pytest
-from test_search import after, legal_actions, nim, solver
+from search_games import after, legal_actions, nim, solver
 
 from agents.search import evaluators
 from agents.search.rave import Rave

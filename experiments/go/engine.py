@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -355,12 +356,12 @@ def loadsgf(engine: Engine, given: Command) -> str:
     if not name:
         raise GTPError("syntax error")
     words = name.rsplit(None, 1)
-    if not Path(name).is_file() and len(words) == 2 and words[1].isascii() and words[1].isdigit():
+    if not os.path.isfile(name) and len(words) == 2 and words[1].isascii() and words[1].isdigit():
         name, upto = words[0], integer(words[1])
         if upto < 1:
             raise GTPError("syntax error")
     try:
-        if not Path(name).is_file():  # not a device, which may never end
+        if not os.path.isfile(name):  # not a device, which may never end
             raise GTPError("cannot load file")
         with Path(name).open("rb") as file:
             root = sgf.parse(file.read(sgf.MAX_BYTES + 1))

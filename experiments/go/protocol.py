@@ -8,11 +8,14 @@ Specification: G. Farneback, "Specification of the Go Text Protocol, version 2, 
 import queue
 import re
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, NamedTuple
 
 LONGEST = 1 << 14  # bytes of one line; what is longer is refused without being kept
 WAITING = 1024  # lines that may wait unread; then the sender has to wait
+
+INTERNAL = "internal fault"  # begins an answer that should never be given
 
 _DROPPED = dict.fromkeys([*range(32), 127]) | {9: " "}  # control characters; a newline has already ended the line
 _NUMBER = re.compile(r"([0-9]+)(?:\s+|$)")
@@ -116,6 +119,9 @@ def serve(lines: Input, output: Output, commands: Callable[[Command], str | None
             text = commands(command)
         except GTPError as fault:
             output.send(answer(command.number, str(fault), failed=True))
+        except Exception as fault:  # a fault of ours must not end somebody's game
+            traceback.print_exc()
+            output.send(answer(command.number, f"{INTERNAL}: {fault}", failed=True))
         else:
             if text is not None:
                 output.send(answer(command.number, text))
