@@ -168,17 +168,16 @@ def test_whole_games_stay_within_their_time():
         assert 10 < spent < 30
 
 
-def test_time_left_makes_moves_shorter():
-    talk = Talk(visits=None, seconds=0.3)
-    took = {}
-    for given in ("time_left b 1000 0", "time_left b 1 0"):
-        talk("clear_board", given)
-        started = talk.engine.clock.allowed(0, 0, 81)
-        talk("genmove b")
-        took[given] = started
-    assert took["time_left b 1000 0"] > 0.3 and took["time_left b 1 0"] < 0.3
-    first, second = (int(talk.engine.player.result().visits.sum()) for _ in range(2))
-    assert first == second > 0
+def test_time_left_makes_moves_shorter(monkeypatch):
+    talk, given = Talk(visits=None, seconds=0.3), []
+    think = talk.engine.player.think
+    monkeypatch.setattr(talk.engine.player, "think", lambda *a, **k: given.append(a[3]) or think(*a[:2], 10, **k))
+    talk("genmove b", "time_left w 1000 0", "genmove w", "time_left b 1 0", "genmove b")
+    assert given[:2] == [0.3, 0.3] and given[2] < 0.05
+    talk("time_settings 0 5 10", "genmove w")
+    assert given[3] == pytest.approx(0.3)
+    talk("time_settings 0 2 10", "genmove w")  # 0.2 s a move, less what the way there takes
+    assert given[4] <= 0.2
 
 
 def test_kgs_time_settings(talk):
