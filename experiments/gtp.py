@@ -11,10 +11,13 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
+import time
 
 import tyro
 
 from experiments import cli
+
+CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +33,7 @@ class Command:
     resign: float = 0.0  # resigns after three moves with less than this chance of winning, 0..1; 0: never
     ponder: bool = False  # think in the opponent's time
     seed: int | None = None  # of the player's random numbers; without it every start plays differently
+    clock: str = "wall"  # what counts --seconds: wall, or processor (its own processor time, for a busy machine)
     set: tuple[str, ...] = ()  # NAME=VALUE of the player's own settings, e.g. equivalence=1000
 
     def __post_init__(self) -> None:
@@ -45,6 +49,11 @@ class Command:
             raise ValueError(f"--resign {self.resign}: must be at least 0 and below 1")
         if self.seed is not None and not 0 <= self.seed < 2**63:
             raise ValueError(f"--seed {self.seed}: must be 0 or more")
+
+        if self.clock not in CLOCKS:
+            raise ValueError(f"--clock {self.clock}: must be wall or processor")
+        if self.clock == "processor" and self.ponder:
+            raise ValueError("--clock processor counts pondering as thinking; leave out one of --clock and --ponder")
 
     def settings(self) -> dict[str, float]:
         """`set` as numbers."""
@@ -74,7 +83,7 @@ def main() -> None:
         output, lines = Output(sys.stdout.buffer), Input(sys.stdin.buffer)
         engine = Engine(
             player, output, size=command.size, komi=command.komi, rules=command.rules, visits=command.visits,
-            seconds=command.seconds, resign=command.resign, ponder=command.ponder,
+            seconds=command.seconds, resign=command.resign, ponder=command.ponder, clock=CLOCKS[command.clock],
         )  # fmt: skip
         engine.waiting, engine.wait = lines.waiting, lines.wait
         serve(lines, output, engine)

@@ -188,12 +188,11 @@ def test_a_search_settles_when_nobody_can_catch_up():
     ):  # fmt: skip
         tree.edge_visits[:, 0] = 20
         tree.edge_visits[:, 0, 3] += leads
-        started = time.perf_counter() - 100.0 * halfway
-        assert search._settled(before, started, 100.0) == settled
+        assert search._settled(before, 100.0 * halfway, 100.0) == settled
     tree.edge_visits[:, 0] = 20
     for values, share, settled in (((0.98, -0.99), 0.3, True), ((0.98, 0.9), 0.3, False), ((0.98, -0.99), 0.2, False)):
         tree.value_sum[:, 0] = tree.visits[:, 0] * np.array(values)
-        assert search._settled(before, time.perf_counter() - 100.0 * share, 100.0) == settled
+        assert search._settled(before, 100.0 * share, 100.0) == settled
 
 
 def test_an_obvious_move_takes_less_time():
@@ -212,3 +211,22 @@ def test_an_obvious_move_takes_less_time():
     assert spent[0] < 0.55 <= spent[1]
     with pytest.raises(ValueError, match="a search needs an end"):
         search.run(settle=True)
+
+
+def test_another_clock_counts_the_seconds():
+    """A clock that goes on by a second at each look: a search of ten seconds ends after as many looks."""
+    search, looks = Search(connect_four_rules(), evaluators.rollouts(), Rave(), seed=1), []
+
+    def clock():
+        looks.append(len(looks))
+        return float(looks[-1])
+
+    search.run(visits=10)
+    search.run(seconds=10, clock=clock)
+    assert 8 <= len(looks) <= 12
+    looks.clear()
+    search.run(seconds=10, clock=clock, settle=True)
+    assert 2 <= len(looks) <= 12
+    began = time.process_time()
+    search.run(seconds=0.3, clock=time.process_time)
+    assert 0.29 < time.process_time() - began < 0.6

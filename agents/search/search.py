@@ -127,7 +127,7 @@ class Search:
 
     def run(
         self, visits: int | Sequence[int] | None = None, seconds: float | None = None,
-        stop: Callable[[], bool] | None = None, settle: bool = False,
+        stop: Callable[[], bool] | None = None, settle: bool = False, clock: Callable[[], float] = time.perf_counter,
     ) -> Result:  # fmt: skip
         """Searches until each root has its visits, the time is over, `stop()` is true, or all roots are solved.
 
@@ -135,7 +135,8 @@ class Search:
         needs the number beforehand, because sequential halving plans with it. `stop` is asked every few milliseconds,
         or after every call of the network, and may call `result` and `variation`. settle: ends a search that `seconds`
         limit as soon as no other action can catch up with the most visited one at the present speed, and after a
-        quarter of the time where the game is as good as won or lost.
+        quarter of the time where the game is as good as won or lost. clock: what counts the seconds;
+        `time.process_time` makes a search on a busy machine as good as on a quiet one (do not ponder with it).
         """
         self.stop()
         if visits is None and seconds is None and stop is None:
@@ -149,18 +150,17 @@ class Search:
             raise ValueError("Gumbel search needs visits: sequential halving plans with their number")
         if seconds is None:
             return self._run(budget, np.inf, stop)
-        started = time.perf_counter()
+        started = clock()
         if settle and not isinstance(self.config, Gumbel):
             before, asked = self._tree.visits[:, 0].copy(), stop
 
             def stop() -> bool:
-                return self._settled(before, started, seconds) or (asked is not None and asked())
+                return self._settled(before, clock() - started, seconds) or (asked is not None and asked())
 
-        return self._run(budget, started + seconds, stop)
+        return self._run(budget, started + seconds, stop, clock)
 
-    def _settled(self, before: np.ndarray, started: float, seconds: float) -> bool:
+    def _settled(self, before: np.ndarray, spent: float, seconds: float) -> bool:
         """Whether the actions of all games are decided: root visits were `before` [B] when the search began."""
-        spent = time.perf_counter() - started
         if spent < seconds / 20:  # the speed is not known yet
             return False
         mean = self._tree.value_sum[:, 0] / self._tree.visits[:, 0]
@@ -170,7 +170,10 @@ class Search:
         leaders = np.sort(self._tree.edge_visits[:, 0], axis=1)[:, -2:]  # [B, 2]
         return bool((leaders[:, 1] - leaders[:, 0] > made * (seconds - spent) / spent).all())
 
-    def _run(self, budget: np.ndarray | None, deadline: float, stop: Callable[[], bool] | None) -> Result:
+    def _run(
+        self, budget: np.ndarray | None, deadline: float, stop: Callable[[], bool] | None,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> Result:  # fmt: skip
         schedules = np.zeros((1, 1, 1), np.int32)
         if (self._tree.status[:, 0] == NEW).any():
             self._loop(schedules, np.zeros(self.games, np.int64), np.inf, None)
@@ -180,15 +183,15 @@ class Search:
             schedules = gumbel.schedules(self.config.max_considered, tuple(sizes.tolist()))
             target += self._tree.visits[:, 0] - 1
         begin(self._linked_tree, self._work)
-        self._loop(schedules, target, deadline, stop)
+        self._loop(schedules, target, deadline, stop, clock)
         return self.result()
 
-    def _loop(self, schedules, target, deadline: float, stop: Callable[[], bool] | None) -> None:
+    def _loop(self, schedules, target, deadline: float, stop: Callable[[], bool] | None, clock=time.perf_counter):
         """Rounds of descents and evaluations until nothing is left to do or it is time to stop."""
         timed, network = deadline < np.inf or stop is not None, self.evaluator.network
         game, tree, work, done = self._game, self._linked_tree, self._work, self._leaves.done
         while True:
-            started = time.perf_counter() if timed else 0.0
+            started = clock() if timed else 0.0
             rows = collect(game, tree, work, schedules, target, self._quota if timed else NO_LIMIT)
             if rows:
                 logits, values = network(self._planes[:rows])
@@ -196,7 +199,7 @@ class Search:
             elif not done.any():
                 return
             if timed:
-                now = time.perf_counter()
+                now = clock()
                 if network is None:  # as many descents per call as fit between two looks at the clock
                     most = int(done.max()) * CHUNK_SECONDS / max(now - started, 1e-6)
                     self._quota = int(min(max(most, 16), 4 * self._quota))

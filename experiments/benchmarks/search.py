@@ -1,11 +1,14 @@
 """Tree search on one core: visits per second with every evaluator, the search's own cost per visit, beside OpenSpiel.
 
-    python -m experiments.bench search
+    python -m experiments.bench search --seconds 2
 
-Rates are per second of this process's CPU time. The network has 4 residual blocks of 32 channels with random weights
-and runs in onnxruntime on one thread (`pip install onnx onnxruntime`); "no network" answers zeros at once, so that what
-remains is the search with rules and planes. OpenSpiel (`pip install open_spiel`) is measured if it is there: its
-MCTSBot with one random rollout per simulation.
+Rates are per second of this process's CPU time, each contender in turn, several rounds. Networks have 4 residual blocks
+of 32 channels with random weights. The tower runs in torch on one thread, in bfloat16 where the processor multiplies it
+natively, with several leaves of one game, or one leaf of each of many games, in a batch; onnxruntime (`pip install
+onnx onnxruntime`) has its full speed with a single leaf. "no network" answers zeros at once, so that what remains is
+the search with rules and planes. OpenSpiel (`pip install "joypad[oracle]"`) is measured if it is there: its MCTSBot in
+C++ with one random rollout per simulation, and its Python MCTS, which its Python AlphaZero searches with, asking the
+same tower for one leaf at a time.
 """
 
 from __future__ import annotations
@@ -104,9 +107,10 @@ def positions(rules: Rules) -> list[np.ndarray]:
     return found
 
 
-def searching(rules: Rules, judge, config, games: int = 1) -> Callable[[], int]:
+def searching(rules: Rules, judge, config, games: int = 1, leaves: int = 1) -> Callable[[], int]:
     """A function that makes one search and returns the visits made."""
-    search, starts, turn = Search(rules, judge, config, games=games, capacity=2 * VISITS), positions(rules), 0
+    search = Search(rules, judge, config, games=games, capacity=2 * VISITS, leaves=leaves)
+    starts, turn = positions(rules), 0
 
     def once() -> int:
         nonlocal turn
@@ -128,6 +132,64 @@ def spiel(name: str) -> Callable[[], int]:
     def once() -> int:
         bot.mcts_search(game.new_initial_state())
         return VISITS
+
+    return once
+
+
+def tower(planes: int) -> Any:
+    """A tower in torch, of the benchmark's size, in the processor's best precision."""
+    import torch
+
+    from agents.core.device import compute_dtype
+    from agents.perception.tower import Answers, Tower, TowerConfig
+
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    module = Tower(planes, TowerConfig(BLOCKS, CHANNELS))
+    with torch.no_grad():
+        for block in module.blocks:  # not the zeros that a fresh tower begins with
+            torch.nn.init.kaiming_normal_(block.second.weight)
+    return Answers(module, compute_dtype(torch.device("cpu"), "auto"))
+
+
+def spiel_python(visits: int = 32) -> Callable[[], int]:
+    """OpenSpiel's Python MCTS, one leaf of the tower at a time: a function that makes one search."""
+    import pyspiel
+    from open_spiel.python.algorithms import mcts
+
+    game = pyspiel.load_game("go(board_size=9,komi=7.5)")
+    shape = game.observation_tensor_shape()
+    answers = tower(shape[0])
+
+    class Judge(mcts.Evaluator):
+        """Value and prior of a state; the second question about it costs nothing, as in OpenSpiel's own."""
+
+        def __init__(self):
+            self.known: dict[str, tuple[np.ndarray, float]] = {}
+
+        def ask(self, state):
+            planes = np.array(state.observation_tensor(), np.float32)
+            key = planes.tobytes()
+            if key not in self.known:
+                logits, value = answers(planes.reshape(1, *shape))
+                self.known[key] = np.exp(logits[0] - logits[0].max()), float(value[0])
+            return self.known[key]
+
+        def evaluate(self, state):
+            value = self.ask(state)[1]
+            return np.array([value, -value] if state.current_player() == 0 else [-value, value])
+
+        def prior(self, state):
+            weights = self.ask(state)[0]
+            return [(action, weights[action]) for action in state.legal_actions()]
+
+    judge = Judge()
+    bot = mcts.MCTSBot(game, 1.4, visits, judge, solve=False, child_selection_fn=mcts.SearchNode.puct_value)
+
+    def once() -> int:
+        judge.known.clear()
+        bot.mcts_search(game.new_initial_state())
+        return visits
 
     return once
 
@@ -162,18 +224,26 @@ def measure(seconds: float = 1.0, rounds: int = 3) -> dict[str, Any]:
         "go 9x9, no network, Gumbel": searching(go, evaluators.network(zeros(go)), Gumbel()),
         f"go 9x9, no network, {GAMES} games": searching(go, evaluators.network(zeros(go)), plain, GAMES),
     }
+    judge = evaluators.network(tower(go.planes[0]))
+    runs |= {
+        **{f"go 9x9, tower, {n} leaves": searching(go, judge, plain, leaves=n) for n in (1, 8, 16)},
+        f"go 9x9, tower, {GAMES} games": searching(go, judge, plain, GAMES),
+        f"go 9x9, tower, {2 * GAMES} games": searching(go, judge, plain, 2 * GAMES),
+        f"go 9x9, tower, {2 * GAMES} games, Gumbel": searching(go, judge, Gumbel(), 2 * GAMES),
+    }
     result: dict[str, Any] = {}
     if importlib.util.find_spec("onnx") and importlib.util.find_spec("onnxruntime"):
         network = evaluators.network(session(residual_network(go)))
-        runs["go 9x9, network"] = searching(go, network, plain)
-        runs["go 9x9, network, Gumbel"] = searching(go, network, Gumbel())
-        runs[f"go 9x9, network, {GAMES} games"] = searching(go, network, plain, GAMES)
+        runs["go 9x9, onnxruntime"] = searching(go, network, plain)
+        runs["go 9x9, onnxruntime, Gumbel"] = searching(go, network, Gumbel())
+        runs[f"go 9x9, onnxruntime, {GAMES} games"] = searching(go, network, plain, GAMES)
     else:
-        result["network"] = "not measured: pip install onnx onnxruntime"
+        result["onnxruntime"] = "not measured: pip install onnx onnxruntime"
     if importlib.util.find_spec("pyspiel"):
         runs["OpenSpiel MCTSBot, tic-tac-toe"] = spiel("tic_tac_toe")
         runs["OpenSpiel MCTSBot, connect four"] = spiel("connect_four")
         runs["OpenSpiel MCTSBot, go 9x9"] = spiel("go(board_size=9,komi=7.5)")
+        runs["OpenSpiel Python MCTS, go 9x9, tower"] = spiel_python()
     else:
         result["OpenSpiel"] = "not measured: pip install open_spiel"
     rates: dict[str, list[float]] = {name: [] for name in runs}

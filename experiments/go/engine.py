@@ -57,15 +57,18 @@ class Engine:
     """The game, the player and its limits; called with one command after the other.
 
     visits, seconds: most per move, None without; resign: the chance of winning (0 to 1) below which it resigns after
-    three moves in a row; ponder: think in the opponent's time. moves are those of `game`.
+    three moves in a row; ponder: think in the opponent's time; clock: what counts the seconds. moves are those of
+    `game`.
     """
 
     def __init__(
         self, player: Player, output: Output, *, size: int = 19, komi: float = 7.5, rules: str = "chinese",
         visits: int | None = None, seconds: float | None = None, resign: float = 0.0, ponder: bool = False,
+        clock: Callable[[], float] = time.perf_counter,
     ):  # fmt: skip
         self.player, self.output, self.visits, self.seconds = player, output, visits, seconds
         self.resign, self.ponder, self.rules_name, self.komi = resign, ponder, rules, komi
+        self.seconds_by = clock
         self.clock, self.losing = Clock(), [0, 0]
         self.waiting: Callable[[], bool] = lambda: False  # whether another command has come
         self.wait: Callable[[], None] = lambda: None  # until one has
@@ -109,7 +112,7 @@ class Engine:
             seconds = allowed if seconds is None else min(seconds, allowed)
         if self.visits is None and seconds is None:
             seconds = DEFAULT_SECONDS
-        found = self.player.think(rules, state, self.visits, seconds, stop, settle=stop is None)
+        found = self.player.think(rules, state, self.visits, seconds, stop, settle=stop is None, clock=self.seconds_by)
         action = int(found.action[0])
         return (self.game.size**2 if action < 0 else action), (float(found.value[0]) + 1) / 2
 

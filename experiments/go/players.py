@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -58,13 +59,13 @@ class Player:
 
     def think(
         self, rules: Rules, state: np.ndarray, visits: int | None = None, seconds: float | None = None,
-        stop: Callable[[], bool] | None = None, settle: bool = False,
+        stop: Callable[[], bool] | None = None, settle: bool = False, clock: Callable[[], float] = time.perf_counter,
     ) -> Result:  # fmt: skip
         """Searches the position; limits: `Search.run`. After two passes it looks on as if the game had been resumed."""
         if state[PASSES] >= 2:
             state = state.copy()
             state[PASSES] = 0
-        return self._follow(rules, state).run(visits, seconds, stop, settle)
+        return self._follow(rules, state).run(visits, seconds, stop, settle, clock)
 
     def result(self) -> Result:
         """What the last search has found so far; may be called by its `stop`."""

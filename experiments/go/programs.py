@@ -60,7 +60,7 @@ def command_line(player: str, size: int) -> list[str]:
         return [path, *GNUGO.split(), *(word for name, value in options.items() for word in (f"--{name}", value))]
     words = [sys.executable, "-m", "experiments.gtp", "--player", kind, "--size", str(size)]
     for name, value in options.items():
-        own = name in ("visits", "seconds", "rules", "resign", "seed")
+        own = name in ("visits", "seconds", "clock", "rules", "resign", "seed")
         words += [f"--{name}", value] if own else ["--set", f"{name}={value}"]
     return words
 
