@@ -32,7 +32,7 @@ class Command:
     size: int = 9  # lines of the board
     komi: float = 7.5  # points
     openings: str = "tuning"  # tuning for trying things out; test for a result that is to be published
-    parallel: int = 1  # games at once
+    parallel: int = 1  # games at once; where seconds count, no more than processors that are free
     seed: int = 1  # of the programs' random numbers
     move_seconds: float = 120.0  # a program that is silent for longer voids the game
     out: Path | None = None  # folder; without it runs/tournaments/ and a name made of the settings

@@ -105,6 +105,7 @@ def test_wrong_commands_change_nothing_but_the_message(seat):
     for name, value in (
         ("play", at("c3")), ("play", 99), ("play", -3), ("play", "x"), ("play", None), ("go", "x"), ("new", {}),
         ("new", {"size": 40, "komi": 1}), ("new", {"size": 9, "komi": float("nan")}), ("new", 3), ("level", "fast"),
+        ("level", float("nan")), ("level", -1), ("play", float("inf")), ("side", [1]),
         ("new", {"size": 9, "komi": 0, "handicap": 77}), ("side", "green"), ("load", "nonsense"), ("load", 7),
         ("dance", 1), ("quit", 0),
     ):  # fmt: skip

@@ -308,6 +308,25 @@ def test_pondering_ends_with_the_next_command():
     assert all(a.startswith("=") for a in moves)
 
 
+def test_a_network_plays_without_torch(tmp_path):
+    """A run folder with an exported network of 7x7; on another board it says so."""
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    from envs.go.rules import go_rules
+    from experiments.benchmarks.search import residual_network
+
+    (tmp_path / "network.onnx").write_bytes(residual_network(go_rules(7)))
+    lines = b"genmove b\nlz-genmove_analyze w 5\nboardsize 9\ngenmove b\nboardsize 7\ngenmove w\nname\n"
+    argv = [sys.executable, "-X", "importtime", "-m", "experiments.gtp", "--player", str(tmp_path)]
+    done = subprocess.run(
+        [*argv, "--size", "7", "--visits", "30"], input=lines, capture_output=True, check=True, timeout=300
+    )
+    answers = done.stdout.decode().split("\n\n")
+    assert re.fullmatch("= [A-HJ][1-9]|= pass", answers[0]) and "play " in answers[1]
+    assert answers[3].startswith("? the network was made for planes") and answers[5].startswith("= ")
+    assert answers[6] == f"= joypad {tmp_path.name}" and b"| torch\n" not in done.stderr
+
+
 def gnugo() -> str:
     path = shutil.which("gnugo") or shutil.which("gnugo", path="/usr/games")
     if path is None and os.environ.get("CI_RUN"):

@@ -13,6 +13,7 @@ from envs.go import record, sgf
 from envs.go.board import MAX_SIZE
 from envs.go.game import COLUMNS, Game, fixed_handicap, free_handicap, from_vertex, to_vertex
 from envs.go.rules import go_rules
+from experiments.cli import UserError
 from experiments.go.clock import Clock
 from experiments.go.players import Player, status
 from experiments.go.protocol import Command, GTPError, Output
@@ -78,7 +79,10 @@ class Engine:
         function = COMMANDS.get(given.name)
         if function is None:
             raise GTPError("unknown command")
-        return function(self, given)
+        try:
+            return function(self, given)
+        except UserError as fault:  # a network that was made for another board, for example
+            raise GTPError(str(fault)) from fault
 
     @property
     def rule_set(self) -> RuleSet:

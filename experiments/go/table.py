@@ -221,7 +221,9 @@ class Table:
             elif name == "side" and value in SIDES:
                 self.human = value
             elif name == "level":
-                self.seconds, self.visits = min(max(float(value), 0.05), 120.0), None
+                if not 0.05 <= float(value) <= 120:
+                    raise ValueError(f"{value} seconds: must be 0.05 to 120")
+                self.seconds, self.visits = float(value), None
             elif name == "analyse":
                 self.analysing = bool(value)
             elif name == "load":
