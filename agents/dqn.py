@@ -65,7 +65,7 @@ class Config:
     max_grad_norm: float = 10.0  # gradients are scaled down to this norm, 0: never
     evaluation: str = "epsilon 0.001"  # policy that scores are made with: greedy or epsilon E
     reward_clip: float = 1.0  # learns from rewards cut to +-this, 0: as they are
-    encoder: str = "auto"  # nature, nips, small, tiny, impala, btr or auto (by the size of the picture)
+    encoder: str = "auto"  # nature, nips, small, tiny, impala, btr, deepflappy or auto (by the size of the picture)
     hidden: int = 512  # units of the layer before the last
     precision: str = "auto"  # bf16 where the machine has it, or fp32
 

@@ -145,6 +145,33 @@ class Convolutional(nn.Module):
         return self.dense(self.convolutions(to_channels(obs, computed_in(self.convolutions[0].weight))))
 
 
+class DeepFlappy(nn.Module):
+    """The convolutions of yenchenlin/DeepLearningFlappyBird for 80x80 pictures, as its code has them.
+
+    "Same" padding, a max-pool after the first layer, weights N(0, 0.01) cut at two deviations, biases 0.01, pixels
+    0..255 as they are. 1,600 features.
+    """
+
+    def __init__(self, shape: Sequence[int]):
+        super().__init__()
+        if tuple(shape[1:]) != (80, 80):
+            raise ValueError(f"--encoder deepflappy: takes pictures of 80x80 (--obs seed), not {shape[1]}x{shape[2]}")
+        layers = (nn.Conv2d(shape[0], 32, 8, 4, padding=2), nn.Conv2d(32, 64, 4, 2, padding=1),
+                  nn.Conv2d(64, 64, 3, 1, padding=1))  # fmt: skip
+        for layer in layers:
+            nn.init.trunc_normal_(layer.weight, 0.0, 0.01, -0.02, 0.02)
+            nn.init.constant_(layer.bias, 0.01)
+        first, *others = layers
+        modules: list[nn.Module] = [first, nn.ReLU(), nn.MaxPool2d(2)]
+        for layer in others:
+            modules += [layer, nn.ReLU()]
+        self.convolutions = nn.Sequential(*modules).to(memory_format=torch.channels_last)
+        self.features = 1600
+
+    def forward(self, obs: Tensor) -> Tensor:
+        return self.convolutions(to_channels(obs, computed_in(self.convolutions[0].weight))).flatten(1)
+
+
 class Dense(nn.Module):
     """Vectors: tanh layers, as small control tasks like them."""
 
@@ -184,6 +211,8 @@ def build(obs_shape: Sequence[int], stack: int, name: str, hidden: int, norm: bo
     channels = stack * (obs_shape[2] if len(obs_shape) == 3 else 1)
     if name in IMPALA and not norm:
         return Impala(channels, hidden, tuple(obs_shape[:2]), *IMPALA[name])
+    if name == "deepflappy" and not norm and not hidden:
+        return DeepFlappy((channels, obs_shape[0], obs_shape[1]))
     if name not in LAYERS:
         raise ValueError(f"--encoder {name}: choose auto, {', '.join((*LAYERS, *IMPALA))}")
     return Convolutional((channels, obs_shape[0], obs_shape[1]), LAYERS[name], hidden, norm)

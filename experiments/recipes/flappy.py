@@ -24,4 +24,17 @@ RECIPES = {
             target_period=2_000, reward_clip=0.0, encoder="small", hidden=256,
         ),
     ),
+    "seed": Recipe(
+        agent="dqn",
+        note="the agent of the project that this game replaces: its view, network and numbers, in our loop",
+        steps=3_000_000,
+        num_envs=1,
+        config=dict(
+            replay=50_000, warmup=10_000, batch=32, ratio=32.0, optimizer="adam", lr=1e-6, gamma=0.99,
+            target_period=1,  # its code has no target network: a copy at every step comes next to none
+            epsilon=0.1, epsilon_end=0.0001, epsilon_decay=3_000_000, huber=0.0, max_grad_norm=0.0, reward_clip=0.0,
+            encoder="deepflappy", hidden=512,
+        ),
+        env=dict(obs="seed", reward="seed"),
+    ),
 }  # fmt: skip
