@@ -15,6 +15,7 @@ from envs.kart.hud import clock, write
 from envs.kart.looks import THEMES, make_look
 from envs.kart.options import Options
 from envs.kart.picture import to_grey
+from envs.kart.scene import put_posts
 from envs.kart.sprites import FOOT, KART_SPAN, atlas
 from envs.kart.track import make_track
 
@@ -127,6 +128,7 @@ def test_colours_of_the_ground_equal_a_literal_renderer(preset, along, lateral):
     pose = mount(Camera(lens.fov, lens.height, lens.pitch, lens.forward, lens.k1, lens.k2))  # without the sensor
     eyes = rays(Camera(lens.fov, lens.height, lens.pitch, lens.forward, lens.k1, lens.k2), 160, 120)
     batch.scene.line[0, :, [c.WALL_L, c.WALL_R]] = 60.0  # walls out of the way
+    put_posts(batch.scene, 0)
     picture = batch.pictures(eyes, pose[None])[0].astype(int)
     colours, half = batch.paint.colours[0], batch.scene.half[0]
     kart = batch.karts[0, 0]
@@ -197,6 +199,7 @@ def test_a_kart_is_drawn_where_it_stands():
 def test_a_wall_has_its_height_and_its_place():
     batch = flat_batch(along=20.0, width=320, height=240)
     batch.scene.line[0, :, c.WALL_L], batch.scene.line[0, :, c.WALL_R] = 90.0, 6.0
+    put_posts(batch.scene, 0)
     batch.paint.colours[0, [looks.WALL_A, looks.WALL_B, looks.WALL_TOP]] = (0, 0, 255), (0, 0, 255), (255, 0, 255)
     pose, me, col = batch.poses[0], batch.karts[0, 0], 250
     rows = batch.observe()[0, :, col].astype(int)

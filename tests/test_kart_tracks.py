@@ -52,7 +52,7 @@ def test_a_track_is_a_closed_road_between_walls(number):
     again = make_track.__wrapped__(number)
     assert all(
         np.array_equal(getattr(track, name), getattr(again, name))
-        for name in ("line", "items", "pads", "flags", "rows", "details")
+        for name in ("line", "items", "pads", "cells", "details")
     )
 
 
@@ -71,10 +71,10 @@ def test_the_ground_map_gives_the_distance_to_the_centreline():
         k = np.hypot(*away.T).argmin()
         right = edge[k, 0] * away[k, 1] - edge[k, 1] * away[k, 0]
         expected = np.copysign(np.hypot(*away[k]), right)
-        flag, offset, along = ground_at(spot[0], spot[1], track.flags, track.rows, track.details)
-        if flag == c.ASPHALT:  # such cells hold nothing but the middle of the road
+        what, offset, along = ground_at(spot[0], spot[1], track.cells, track.details)
+        if what == c.ASPHALT:  # such cells hold nothing but the middle of the road
             assert abs(expected) < track.half - 0.3
-        elif flag == c.GRASS:
+        elif what == c.GRASS:
             assert abs(expected) > track.half + 0.2
         else:
             checked += 1

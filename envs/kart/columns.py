@@ -72,5 +72,5 @@ ARC, ARC_X, ARC_Y = 3, 4, 5  # along the centreline, near the start line from be
 KERB_WIDE, KERB_RATE = 6, 7  # width of the kerb at ARC 0, as if it changed evenly, and its change per metre
 DETAIL_COLUMNS = 8
 
-# Flags of ground cells: nothing but grass or asphalt; the road's edge without and with a kerb; start line and pads.
-GRASS, ASPHALT, EDGE, KERB, SPECIAL = 0, 1, 2, 3, 4
+# Ground cells (int16): nothing but grass or asphalt, or DETAIL + a row of details.
+GRASS, ASPHALT, DETAIL = 0, 1, 2

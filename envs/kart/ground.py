@@ -16,12 +16,11 @@ from envs.kart.columns import (
     ASPHALT,
     BEND,
     CELL,
+    DETAIL,
     DETAIL_COLUMNS,
-    EDGE,
     FAR,
     GRASS,
     GRID,
-    KERB,
     KERB_L,
     KERB_R,
     KERB_RATE,
@@ -34,7 +33,6 @@ from envs.kart.columns import (
     PAD_LEFT,
     PAD_RIGHT,
     PAD_START,
-    SPECIAL,
     TX,
     TY,
     X,
@@ -98,71 +96,95 @@ def ground_field(line, n, step):
 
 @njit(cache=True)
 def ground_map(field, line, n, step, half, pads, pad_count):
-    """Flags uint8 [GRID * GRID] of cells, the rows of their details int16 [GRID * GRID], and these [d, 8]."""
-    flags = np.full(GRID * GRID, GRASS, np.uint8)
-    rows = np.zeros(GRID * GRID, np.int16)
+    """What lies in each cell, from the field of `ground_field`.
+
+    Returns cells int16 [GRID * GRID] (GRASS, ASPHALT, or DETAIL + a row of details), details float32
+    [d, DETAIL_COLUMNS], and how many of these, the first ones, may show the start line or a pad.
+    """
+    cells = np.full(GRID * GRID, GRASS, np.int16)
     details = np.zeros((MAX_DETAILS, DETAIL_COLUMNS), np.float32)
-    count, length = 0, n * step
     offset, arc = np.empty(4), np.empty(4)
-    for gy in range(GRID - 1):
-        for gx in range(GRID - 1):
-            for k in range(4):
-                offset[k], arc[k] = field[gy + (k >> 1), gx + (k & 1)]
-            low, high = np.abs(offset).min(), np.abs(offset).max()
-            if low > half + KERB_WIDTH + 0.3:
-                continue
-            # Near the start line all corners count from that line, those before it from below 0.
-            near_start = arc.max() - arc.min() > 0.5 * length or arc.min() > length - 4.0
-            for k in range(4):
-                if near_start and arc[k] > 0.5 * length:
-                    arc[k] -= length
-            first, last = arc.min(), arc.max()
-            special = -3.0 < first < START_WIDTH + 0.5
-            for k in range(pad_count):
-                along_pad = last > pads[k, PAD_START] - 0.5 and first < pads[k, PAD_END] + 0.5
-                across_pad = offset.max() > pads[k, PAD_LEFT] - 0.3 and offset.min() < pads[k, PAD_RIGHT] + 0.3
-                special |= along_pad and across_pad
-            column = KERB_R if offset.max() > half - 0.3 else KERB_L
-            begin = int(math.floor(arc[0] / step))
-            kerb, ahead = line[begin % n, column], line[(begin + 1) % n, column]
-            kerbs = False
-            for i in range(int(math.floor(first / step)) - 1, int(last / step) + 3):
-                kerbs |= high > half - 0.3 and line[i % n, column] > 0.02
-            cell = gy * GRID + gx
-            if special:
-                flags[cell] = SPECIAL
-            elif kerbs:
-                flags[cell] = KERB
-            elif high > half - LINE_BAND:
-                flags[cell] = GRASS if low > half + 0.3 else EDGE
-            else:
-                flags[cell] = ASPHALT
-            if flags[cell] < EDGE:
-                continue
-            if count == MAX_DETAILS:
-                raise ValueError("the road needs more detailed ground cells than there is room for")
-            row = details[count]
-            for column, value in ((OFFSET, offset), (ARC, arc)):
-                row[column + 1] = 0.5 * (value[1] - value[0] + value[3] - value[2])
-                row[column + 2] = 0.5 * (value[2] - value[0] + value[3] - value[1])
-                row[column] = value.mean() - 0.5 * (row[column + 1] + row[column + 2])
-            row[KERB_RATE] = (ahead - kerb) / step
-            row[KERB_WIDE] = kerb - row[KERB_RATE] * begin * step
-            rows[cell] = count
-            count += 1
-    return flags, rows, details[:count].copy()
+    count, specials = 0, 0
+    for wanted in (True, False):
+        for gy in range(GRID - 1):
+            for gx in range(GRID - 1):
+                low = min(abs(field[gy, gx, 0]), abs(field[gy + 1, gx + 1, 0]))
+                if low > half + KERB_WIDTH + 1.3:  # also where nothing is near: the offset is FAR there
+                    continue
+                for k in range(4):
+                    offset[k], arc[k] = field[gy + (k >> 1), gx + (k & 1)]
+                special = settle(offset, arc, n * step, pads, pad_count)
+                if special != wanted:
+                    continue
+                flag = content(offset, arc, line, n, step, half) if not special else DETAIL
+                cell = gy * GRID + gx
+                if flag < DETAIL:
+                    cells[cell] = flag
+                    continue
+                if count == MAX_DETAILS:
+                    raise ValueError("the road needs more detailed ground cells than there is room for")
+                cells[cell] = DETAIL + count
+                fit(details[count], offset, arc, line, n, step, half)
+                count += 1
+        specials = count if wanted else specials
+    return cells, details[:count].copy(), specials
+
+
+@njit(cache=True)
+def settle(offset, arc, length, pads, pad_count):
+    """Bring the arc lengths of a cell's corners to one side of the start line; True if that or a pad may show."""
+    low, high = arc.min(), arc.max()
+    # Near the start line all corners count from that line, those before it from below 0.
+    near_start = high - low > 0.5 * length or low > length - 4.0
+    for k in range(4):
+        if near_start and arc[k] > 0.5 * length:
+            arc[k] -= length
+    first, last = arc.min(), arc.max()
+    special = -3.0 < first < START_WIDTH + 0.5
+    for k in range(pad_count):
+        along_pad = last > pads[k, PAD_START] - 0.5 and first < pads[k, PAD_END] + 0.5
+        across_pad = offset.max() > pads[k, PAD_LEFT] - 0.3 and offset.min() < pads[k, PAD_RIGHT] + 0.3
+        special |= along_pad and across_pad
+    return special
+
+
+@njit(cache=True)
+def content(offset, arc, line, n, step, half):
+    """GRASS, ASPHALT or DETAIL, by the offsets and arc lengths of a cell's corners."""
+    high = np.abs(offset).max()
+    if high <= half - LINE_BAND:
+        return ASPHALT
+    if high > half - 0.3:
+        column = KERB_R if offset.max() > half - 0.3 else KERB_L
+        for i in range(int(math.floor(arc.min() / step)) - 1, int(arc.max() / step) + 3):
+            if line[i % n, column] > 0.02:
+                return DETAIL if np.abs(offset).min() <= half + KERB_WIDTH + 0.3 else GRASS
+    return GRASS if np.abs(offset).min() > half + 0.3 else DETAIL
+
+
+@njit(cache=True)
+def fit(row, offset, arc, line, n, step, half):
+    """Fill a row of details: offset, arc length and kerb as linear functions of the place in the cell."""
+    for column, value in ((OFFSET, offset), (ARC, arc)):
+        row[column + 1] = 0.5 * (value[1] - value[0] + value[3] - value[2])
+        row[column + 2] = 0.5 * (value[2] - value[0] + value[3] - value[1])
+        row[column] = value.mean() - 0.5 * (row[column + 1] + row[column + 2])
+    column = KERB_R if offset.max() > half - 0.3 else KERB_L
+    begin = int(math.floor(arc[0] / step))
+    kerb, ahead = line[begin % n, column], line[(begin + 1) % n, column]
+    row[KERB_RATE] = (ahead - kerb) / step
+    row[KERB_WIDE] = kerb - row[KERB_RATE] * begin * step
 
 
 @njit(cache=True, nogil=True)
-def ground_at(x, y, flags, rows, details):
-    """What lies at a world point: (flag, offset, arc length); the last two only where the cell has details."""
+def ground_at(x, y, cells, details):
+    """What lies at a world point: (GRASS, ASPHALT or DETAIL; offset; arc length), the last two only for DETAIL."""
     gx = min(max(x / CELL, 0.0), GRID - 1.001)
     gy = min(max(y / CELL, 0.0), GRID - 1.001)
     ix, iy = int(gx), int(gy)
-    cell = iy * GRID + ix
-    flag = int(flags[cell])
-    if flag < EDGE:
-        return flag, 0.0, 0.0
-    row, fx, fy = details[rows[cell]], gx - ix, gy - iy
+    cell = int(cells[iy * GRID + ix])
+    if cell < DETAIL:
+        return cell, 0.0, 0.0
+    row, fx, fy = details[cell - DETAIL], gx - ix, gy - iy
     offset = row[OFFSET] + fx * row[OFFSET_X] + fy * row[OFFSET_Y]
-    return flag, float(offset), float(row[ARC] + fx * row[ARC_X] + fy * row[ARC_Y])
+    return DETAIL, float(offset), float(row[ARC] + fx * row[ARC_X] + fy * row[ARC_Y])

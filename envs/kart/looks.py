@@ -21,7 +21,7 @@ AZIMUTHS = 1024  # samples of hills and sky around the horizon
 SKY_ROWS = 64  # of the cloud tile, from the horizon to SKY_SPAN
 SKY_SPAN = 0.9  # rad
 HILLS_BELOW = 0.2  # no hill is higher, rad
-TILE = 256  # texels per side of the ground texture
+TILE = 128  # texels per side of the ground texture
 TEXEL = 0.0625  # m
 SHADES = 16  # levels of the ground texture
 

@@ -7,7 +7,7 @@ import numpy as np
 from numba import njit
 
 from envs.kart.camera import HEIGHT, PITCH, ROLL, SENSOR_TABLES, ZOOM, develop
-from envs.kart.columns import ASPHALT, EDGE, YAW_RATE
+from envs.kart.columns import ASPHALT, DETAIL, YAW_RATE
 from envs.kart.ground import ground_at
 from envs.kart.looks import textures
 from envs.kart.physics import speed_of
@@ -45,16 +45,16 @@ def paint_batch(out, low, high, rays, poses, scene, paint, art, karts, fallen, s
     """
     for i in range(low, high):
         image, pose = out[i], poses[i]
-        n = scene.count[i]
         x, y, yaw = eye(karts[i, 0], pose)
         backdrop(
             image, rays.right, rays.down, rays.turn, rays.bounds, rays.lens, pose, x, y, yaw,
-            scene.half[i], scene.pads[i], scene.pad_count[i], scene.flags[i], scene.rows[i], scene.details[i],
+            scene.half[i], scene.pads[i], scene.pad_count[i], scene.cells[i], scene.details[i], scene.special_count[i],
             paint.colours[i], paint.weather[i], paint.hills[i], art.ground, art.sky,
         )  # fmt: skip
         solids(
-            image, x, y, yaw, pose, rays.lens, scene.line[i], n, scene.items[i], scene.item_count[i], fallen[i],
-            karts[i], paint.colours[i], paint.weather[i], paint.scenery[i], art.texels, art.span, art.first_kart,
+            image, x, y, yaw, pose, rays.lens, scene.posts[i], scene.post_count[i], scene.items[i],
+            scene.item_count[i], fallen[i], karts[i], paint.colours[i], paint.weather[i], paint.scenery[i],
+            art.texels, art.span, art.first_kart,
         )  # fmt: skip
         falling(image, paint.weather[i], state, i)
 
@@ -101,5 +101,5 @@ def drivable_batch(out, rays, poses, scene, karts):
                     ahead, aside = (cos_p - b * sin_p) * t, a * t
                     px = x + ahead * math.cos(yaw) - aside * math.sin(yaw)
                     py = y + ahead * math.sin(yaw) + aside * math.cos(yaw)
-                    flag, offset, _ = ground_at(px, py, scene.flags[i], scene.rows[i], scene.details[i])
-                    out[i, row, col] = flag == ASPHALT or (flag >= EDGE and abs(offset) < scene.half[i])
+                    what, offset, _ = ground_at(px, py, scene.cells[i], scene.details[i])
+                    out[i, row, col] = what == ASPHALT or (what == DETAIL and abs(offset) < scene.half[i])

@@ -8,6 +8,8 @@ from envs.kart import columns as c
 from envs.kart.looks import AZIMUTHS, COLOURS, WEATHER, Look
 from envs.kart.track import Track
 
+WALL_BLOCK = 2  # centreline points from post to post; the wall changes colour at each
+
 
 class Scene(NamedTuple):
     """Tracks of N environments; see `columns.py`."""
@@ -21,9 +23,11 @@ class Scene(NamedTuple):
     items: np.ndarray  # float64 [N, MAX_ITEMS, ITEM_COLUMNS]
     item_count: np.ndarray  # int64 [N]
     cone_count: np.ndarray  # int64 [N], the first of the items
-    flags: np.ndarray  # uint8 [N, GRID * GRID]
-    rows: np.ndarray  # int16 [N, GRID * GRID]
+    cells: np.ndarray  # int16 [N, GRID * GRID]
     details: np.ndarray  # float32 [N, MAX_DETAILS, DETAIL_COLUMNS]
+    special_count: np.ndarray  # int64 [N], details that may show the start line or a pad, the first ones
+    posts: np.ndarray  # float32 [N, MAX_POINTS, 2, 2], places of the wall's posts, left and right
+    post_count: np.ndarray  # int64 [N], per side
 
 
 class Paint(NamedTuple):
@@ -47,9 +51,11 @@ def new_scene(num: int) -> Scene:
         np.zeros((num, c.MAX_ITEMS, c.ITEM_COLUMNS)),
         np.zeros(num, np.int64),
         np.zeros(num, np.int64),
-        np.zeros((num, c.GRID * c.GRID), np.uint8),
         np.zeros((num, c.GRID * c.GRID), np.int16),
         np.zeros((num, c.MAX_DETAILS, c.DETAIL_COLUMNS), np.float32),
+        np.zeros(num, np.int64),
+        np.zeros((num, c.MAX_POINTS, 2, 2), np.float32),
+        np.zeros(num, np.int64),
     )
 
 
@@ -69,7 +75,19 @@ def put_track(scene: Scene, i: int, track: Track) -> None:
     scene.line[i, :n], scene.pads[i, :pads], scene.items[i, :items] = track.line, track.pads, track.items
     scene.count[i], scene.pad_count[i], scene.item_count[i], scene.cone_count[i] = n, pads, items, track.cones
     scene.step[i], scene.half[i] = track.length / n, track.half
-    scene.flags[i], scene.rows[i], scene.details[i, : len(track.details)] = track.flags, track.rows, track.details
+    scene.cells[i], scene.details[i, : len(track.details)] = track.cells, track.details
+    scene.special_count[i] = track.specials
+    put_posts(scene, i)
+
+
+def put_posts(scene: Scene, i: int) -> None:
+    """Set up the posts of slot i along the walls of its line: at every WALL_BLOCK-th point."""
+    line = scene.line[i, : scene.count[i] : WALL_BLOCK]
+    normal = np.stack([-line[:, c.TY], line[:, c.TX]], axis=1)
+    middle = line[:, [c.X, c.Y]]
+    scene.post_count[i] = len(line)
+    scene.posts[i, : len(line), 0] = middle - line[:, c.WALL_L, None] * normal
+    scene.posts[i, : len(line), 1] = middle + line[:, c.WALL_R, None] * normal
 
 
 def put_look(paint: Paint, i: int, look: Look) -> None:

@@ -9,14 +9,13 @@ import numpy as np
 from numba import njit
 
 from envs.kart.camera import AHEAD, ZOOM, aim, project
-from envs.kart.columns import ITEM_KIND, ITEM_SIZE, ITEM_X, ITEM_Y, POS_X, POS_Y, TX, TY, WALL_L, WALL_R, YAW, X, Y
+from envs.kart.columns import ITEM_KIND, ITEM_SIZE, ITEM_X, ITEM_Y, POS_X, POS_Y, YAW
 from envs.kart.looks import AMBIENT, BANNER, FOG, FOG_RATE, LINE, RAIN, SNOW, WALL_A, WALL_B, WALL_TOP
 from envs.kart.random import uniform
 from envs.kart.sprites import FOOT, KART_VIEWS, LEVELS, SIZE
 from envs.kart.surface import HEADLIGHTS
 
 WALL_HEIGHT = 0.55  # m
-WALL_BLOCK = 2  # centreline points from post to post; the wall changes colour at each
 BANNER_LOW, BANNER_HIGH, BANNER_PIECES = 3.1, 4.1, 12  # m, m, squares across the road
 DRAW_DISTANCE = 100.0  # m
 BUCKETS = 280
@@ -120,22 +119,19 @@ def set_tone(tone, distance, colours, weather):
 
 @njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def solids(
-    image, x, y, yaw, pose, lens, line, count, items, item_count, fallen, karts, colours, weather, scenery,
+    image, x, y, yaw, pose, lens, posts, count, items, item_count, fallen, karts, colours, weather, scenery,
     texels, span, first_kart,
 ):  # fmt: skip
     """Walls, banner, items and the other karts [K, ...] of one picture. Kart 0 carries the camera.
 
-    fallen: bool [items], cones that were knocked over.
+    posts: float32 [count or more, 2, 2], of the walls, left and right; fallen: bool [items], cones that were hit.
     """
     cos_y, sin_y = math.cos(yaw), math.sin(yaw)
-    count = (count + 1) // WALL_BLOCK  # posts per side
     points = 2 * count
     forward, aside = np.empty(points), np.empty(points)
-    for i in range(count):
-        post = line[WALL_BLOCK * i]
-        for side in range(2):
-            wall = post[WALL_R] if side else -post[WALL_L]
-            dx, dy = post[X] - wall * post[TY] - x, post[Y] + wall * post[TX] - y
+    for side in range(2):
+        for i in range(count):
+            dx, dy = posts[i, side, 0] - x, posts[i, side, 1] - y
             forward[side * count + i] = dx * cos_y + dy * sin_y
             aside[side * count + i] = -dx * sin_y + dy * cos_y
     total = points + item_count + karts.shape[0] + BANNER_PIECES

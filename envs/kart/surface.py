@@ -6,9 +6,25 @@ import numpy as np
 from numba import njit
 
 from envs.kart import looks
-from envs.kart.columns import PAD_END, PAD_LEFT, PAD_RIGHT, PAD_START
+from envs.kart.columns import (
+    ARC,
+    ARC_X,
+    ARC_Y,
+    CELL,
+    DETAIL,
+    GRASS,
+    KERB_RATE,
+    KERB_WIDE,
+    OFFSET,
+    OFFSET_X,
+    OFFSET_Y,
+    PAD_END,
+    PAD_LEFT,
+    PAD_RIGHT,
+    PAD_START,
+)
 from envs.kart.ground import START_WIDTH
-from envs.kart.looks import AMBIENT, BUMP, FOG, FOG_RATE, SHADES, SKY_LOW, TEXEL, WET
+from envs.kart.looks import AMBIENT, BUMP, FOG, FOG_RATE, SHADES, SKY_LOW, TEXEL, TILE, WET
 
 SOLIDS = 6  # colours of the row palette after grass and road: edge, two of kerbs, two of pads, black
 HEADLIGHTS = 24.0  # distance at which the light of the headlights has fallen to 1/e, m
@@ -16,6 +32,8 @@ LINE_OUT, LINE_IN = 0.34, 0.14  # the white line begins and ends this far inside
 STRIPE = 1.6  # length of one kerb colour, m
 CHECK = 0.8  # side of a square of the start line, m
 F32, LANE = np.float32, np.uint32(1023)
+UNIT = 65536.0  # places on the ground are whole numbers of 1 / UNIT m
+ROAD = np.uint32(TILE * TILE)  # the ground texture holds so many texels of grass, then as many of road
 
 
 @njit(cache=True, nogil=True, fastmath=True, inline="always")
@@ -119,3 +137,70 @@ def row_palette(palette, plain, colours, weather, distance, wide, deep):
         palette[k, 2 * SHADES + SOLIDS - 1] = clear_light * F32(20.0) + haze
     for s in range(2 * SHADES):
         plain[s] = pack(palette[0, s], palette[1, s], palette[2, s])
+
+
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def plain_row(total, cell, texel, plain, ground_tile, cells, edges):
+    """Adds a whole row of plain grass and road, without branches: where colours change all the time they cost most.
+
+    Returns how many pixels lie in cells with more in them; their columns are the first entries of `edges`.
+    """
+    count = 0
+    for col in range(total.shape[0]):
+        what = cells[np.uint32(cell[col])]
+        total[col] += plain[ground_tile[np.uint32(what != GRASS) * ROAD + np.uint32(texel[col])]]
+        edges[count] = col
+        count += what >= DETAIL
+    return count
+
+
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def part_row(total, dip, limit, cell, texel, plain, ground_tile, cells, edges):
+    """`plain_row` where dip > limit; the rest of the row is sky."""
+    count = 0
+    for col in range(total.shape[0]):
+        if dip[col] > limit:
+            what = cells[np.uint32(cell[col])]
+            total[col] += plain[ground_tile[np.uint32(what != GRASS) * ROAD + np.uint32(texel[col])]]
+            edges[count] = col
+            count += what >= DETAIL
+    return count
+
+
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def ground_row(
+    total, dip, limit, every, xs, ys, cell, texel, wide, deep, palette, plain, ground_tile,
+    half, pads, pad_count, cells, details, specials, edges, mixed, work,
+):  # fmt: skip
+    """Ground of one row: adds packed colours where dip > limit (`every`: that is everywhere).
+
+    edges: int32 [W], mixed: uint32 [W], work: float32 [3, W], all scratch. First everything as plain grass or road,
+    then what is really there in the pixels near edges, start line and pads.
+    """
+    if every:
+        count = plain_row(total, cell, texel, plain, ground_tile, cells, edges)
+    else:
+        count = part_row(total, dip, limit, cell, texel, plain, ground_tile, cells, edges)
+    if count == 0:
+        return
+    offsets, alongs, kerbs = work[0], work[1], work[2]
+    in_cell = np.int32(CELL * UNIT - 1)
+    for e in range(count):
+        col = np.uint32(edges[e])
+        d = np.uint32(cells[np.uint32(cell[col])] - DETAIL)
+        fx, fy = F32(xs[col] & in_cell) * F32(1.0 / UNIT), F32(ys[col] & in_cell) * F32(1.0 / UNIT)
+        along = details[d, ARC] + fx * details[d, ARC_X] + fy * details[d, ARC_Y]
+        offsets[e] = details[d, OFFSET] + fx * details[d, OFFSET_X] + fy * details[d, OFFSET_Y]
+        alongs[e] = along
+        kerbs[e] = max(details[d, KERB_WIDE] + along * details[d, KERB_RATE], F32(0.0))
+    blend_row(mixed, count, offsets, alongs, kerbs, wide, deep, half, palette)
+    inside, outside = half - F32(LINE_OUT) - F32(0.5) * wide, half + F32(0.5) * wide
+    for e in range(count):
+        col = np.uint32(edges[e])
+        spot, distance = np.uint32(texel[col]), abs(offsets[e])
+        road = plain[ground_tile[ROAD + spot]]
+        colour = road if distance < inside else mixed[e]
+        colour = plain[ground_tile[spot]] if distance > outside + kerbs[e] else colour
+        if cells[np.uint32(cell[col])] < specials + DETAIL:
+            colour = special(colour, offsets[e], alongs[e], wide, deep, palette, half, pads, pad_count)
+        total[col] += colour - road

@@ -45,9 +45,9 @@ class Track:
     pads: np.ndarray  # float64 [p, PAD_COLUMNS]
     items: np.ndarray  # float64 [k, ITEM_COLUMNS], the cones first
     cones: int
-    flags: np.ndarray  # uint8 [GRID * GRID]
-    rows: np.ndarray  # int16 [GRID * GRID]
+    cells: np.ndarray  # int16 [GRID * GRID]
     details: np.ndarray  # float32 [d, DETAIL_COLUMNS]
+    specials: int  # details that may show the start line or a pad, the first ones
 
 
 @lru_cache(maxsize=64)
@@ -106,10 +106,10 @@ def assemble(number: int, name: str, points: np.ndarray, half: float, rng: np.ra
     line[:, c.PACE] = pace(race, MAX_GRIP, ENGINE_ACCEL, ENGINE_POWER, BRAKE_ACCEL, DRAG_QUADRATIC, ROLLING)
     pads = place_pads(line, step, half, rng)
     field = ground_field(line, n, step)
-    flags, rows, details = ground_map(field, line, n, step, half, pads, len(pads))
+    cells, details, specials = ground_map(field, line, n, step, half, pads, len(pads))
     items = place_items(line, step, half, field, rng)
     cones = int((items[:, c.ITEM_KIND] == c.CONE).sum())
-    return Track(number, name, half, length, line, pads, items, cones, flags, rows, details)
+    return Track(number, name, half, length, line, pads, items, cones, cells, details, specials)
 
 
 def start_index(bend: np.ndarray) -> int:
