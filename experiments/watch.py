@@ -185,6 +185,8 @@ def main() -> None:
         player = watch(command)
         told = ", ".join(f"{s:g}" for s in player.scores) or f"{player.focus.score:g} so far"
         print(f"scores: {told}")
+        if player.focus.source.run is None:
+            print(f"  train:    python -m experiments.train {player.game}")
 
 
 if __name__ == "__main__":

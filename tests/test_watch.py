@@ -22,7 +22,7 @@ from experiments import lab, train, watch
 from experiments.watching import panels
 from experiments.watching.human import Human, axes_of, choose, keys_of
 from experiments.watching.player import COMMANDS, SPEEDS, Player, drive
-from experiments.watching.rows import Rows, read, read_manifest
+from experiments.watching.rows import Laps, Rows, read, read_manifest
 from experiments.watching.source import Follower, Source, find
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -517,6 +517,25 @@ def test_recorded_rows_are_those_of_the_game(tmp_path):
     (tmp_path / "other" / "mine.txt").write_text("x")
     with pytest.raises(ValueError, match="name another folder"):
         Rows(tmp_path / "other", "flappy", {}, player.focus.spec)
+
+
+def test_races_of_the_kart_become_a_dataset_of_driving(tmp_path):
+    from envs.tub import Tub
+
+    player = Player([Source("kart", env={"obs": "trunk", "control": "speed"})], seed=1, seconds=1.5)
+    laps, seen = Laps(tmp_path / "tub", player.focus.envs[0]), []
+    player.focus.listeners += [laps, type("L", (), {"add": lambda s, t, a, p: seen.append((t, a)), "ended": print})()]
+    player.command("take", True)
+    player.command("held", ["up", "left"])
+    for _ in player.frames():
+        pass
+    laps.close()
+    player.close()
+    tub = Tub(tmp_path / "tub")
+    assert not tub.damaged and len(tub.records["user/angle"]) == len(seen) == laps.count == 29
+    np.testing.assert_allclose(tub.records["user/angle"], [float(a[0, 0]) for _, a in seen], atol=1e-6)
+    assert tub.records["user/angle"][-1] < -0.9 and set(tub.records["user/mode"]) == {"user"}
+    assert np.abs(tub.image(3).astype(float) - seen[3][0].obs[0, -1].numpy()).mean() < 4  # JPEG
 
 
 def test_driving_limits_the_pace_and_asks_the_screen():

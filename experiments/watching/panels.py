@@ -64,6 +64,7 @@ def _head(draw: ImageDraw.ImageDraw, status: dict[str, Any], seat: dict[str, Any
     draw.text((EDGE, 28), f"{stage}{step}  ·  {who}  ·  seed {status['seed']}"[:52], QUIET, font(12))
     draw.text((EDGE, 46), f"score {seat['score']:g}", INK, font(26))
     last = "" if seat["last_score"] is None else f"last game {seat['last_score']:g}"
+    last = last if seat["winrate"] is None else f"winrate {seat['winrate']:.0%}"
     draw.text((WIDTH - EDGE, 60), last, QUIET, font(12), anchor="ra")
     return 86
 

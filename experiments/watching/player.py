@@ -292,7 +292,7 @@ def drive(player: Player, screen: Screen) -> None:
             return
         player.went_on()
         now = time.monotonic()
-        if player.speed or now - last >= 1 / SHOWN:
+        if 0 < player.speed * player.fps <= SHOWN + 1 or now - last >= 1 / SHOWN:
             screen.show(player, frame)
             last = now
         due = max(due + 1 / (player.fps * player.speed), now - BEHIND) if player.speed else now

@@ -148,7 +148,7 @@ class Seat:
         def outputs(obs: torch.Tensor) -> torch.Tensor:
             n = len(obs)
             step = type(first)(obs, *(None if x is None else x.expand(n, *x.shape[1:]) for x in first[1:]))
-            found = told(step, memory)
+            found = told(step, _repeated(memory, n))
             key = next((k for k in ("values", "probabilities", "mean", "value") if k in found), None)
             rows = found[key].float()
             rows = rows.clamp_min(1e-9).log() if key == "probabilities" else rows
@@ -289,13 +289,23 @@ def _finite(x: Any) -> float | None:
     return round(x, 5) if np.isfinite(x) else None
 
 
+def _mapped(function: Any, memory: Any) -> Any:
+    """A recurrent state, tensors [N, ...] however nested, with a function applied to each of them."""
+    if isinstance(memory, torch.Tensor):
+        return function(memory)
+    if isinstance(memory, tuple | list):
+        return type(memory)(_mapped(function, m) for m in memory)
+    return {k: _mapped(function, v) for k, v in memory.items()} if isinstance(memory, dict) else memory
+
+
 def _first(memory: Any) -> Any:
     """The recurrent state of the first copy."""
-    if isinstance(memory, torch.Tensor):
-        return memory[:1]
-    if isinstance(memory, tuple | list):
-        return type(memory)(_first(m) for m in memory)
-    return {k: _first(v) for k, v in memory.items()} if isinstance(memory, dict) else memory
+    return _mapped(lambda tensor: tensor[:1], memory)
+
+
+def _repeated(memory: Any, n: int) -> Any:
+    """The recurrent state of one copy for n observations of it."""
+    return _mapped(lambda tensor: tensor.expand(n, *tensor.shape[1:]), memory)
 
 
 def with_picture(game: str, env: dict[str, Any]) -> Any:

@@ -173,7 +173,8 @@ function drawSeat(panel, seat, i) {
   put(".label", seat.label);
   put(".about", `${stage}${seat.step < 0 ? "untrained" : `step ${seat.step.toLocaleString("en")}`} · ${seat.human ? "a person plays" : seat.policy}${seat.live ? " · live" : ""}`);
   put(".now", number(seat.score));
-  put(".last", seat.games ? `last game ${number(seat.last_score)} · ${seat.games} played` : "");
+  const chance = seat.winrate === null ? "" : `winrate ${(100 * seat.winrate).toFixed(0)} % · `;
+  put(".last", chance + (seat.games ? `last game ${number(seat.last_score)} · ${seat.games} played` : ""));
   const names = { values: "action values", probabilities: "probabilities", mean: "actions" };
   put(".kind", names[seat.bars] ?? "this agent does not tell why");
   drawBars(panel.querySelector(".bars"), seat);
