@@ -13,6 +13,8 @@ AGENTS: dict[str, str] = {
     "iqn": "agents.dqn",
     "btr": "agents.dqn",
     "pqn": "agents.pqn",
+    "clone": "agents.clone",
+    "dagger": "agents.clone",
     "random": "agents.scripted",
 }
 

@@ -18,13 +18,15 @@ import torch
 
 import envs
 from agents import AGENTS, BASELINES
-from agents.core import checkpoint
+from agents.core import checkpoint, dataset
 from agents.core import device as devices
-from agents.core.loop import Clock, Loop
+from agents.core.loop import Clock, Loop, Rounds, Study
 from agents.core.replay import ReplayBuffer
-from agents.core.rows import Agent, Spec
+from agents.core.rows import Agent, Needs, Spec
 from agents.core.run import Run, RunError, safe
+from agents.core.samplers import Uniform
 from agents.core.stream import Stream
+from experiments import datasets
 
 
 class Lab(NamedTuple):
@@ -35,6 +37,7 @@ class Lab(NamedTuple):
     replay: ReplayBuffer
     clock: Clock
     loop: Loop
+    validation: ReplayBuffer | None = None  # rows of a dataset that are not learned from
 
     def parts(self, with_ring: bool = True) -> dict[str, dict[str, Any]]:
         """The state of a run, part by part, for a checkpoint."""
@@ -69,16 +72,54 @@ def assemble(config: dict[str, Any], device: torch.device) -> Lab:
     clock = Clock(config["steps"], int(stream.envs.metadata.get("frame_skip", 1)))
     agent = build_agent(config, stream.spec, clock, device)
     needs = agent.needs
-    replay = ReplayBuffer(
-        max(math.ceil(needs.length / stream.num_envs), needs.window + stream.spec.stack),
-        stream.num_envs,
-        stream.spec,
-        needs.sampler,
-        window=needs.window,
-        device=device,
-        seed=config["seed"],
-    )
-    return Lab(agent, stream, replay, clock, Loop(agent, stream, replay, clock, seed=config["seed"]))
+    stream.labels = tuple(needs.labels)
+    if config.get("data") and not needs.labels:
+        raise ValueError(f"--data: {config['agent']} learns by playing; it takes no dataset")
+    recorded = _recorded(config, stream.spec) if config.get("data") else None
+    taught = bool(needs.labels) and _has_teacher(stream)
+    if needs.labels and recorded is None and not taught:
+        raise ValueError(
+            f"{config['agent']} learns from a teacher and {config['game']} has none with these options;"
+            " --data names a recorded drive, and kart has a teacher with --expert-info True"
+        )
+    alone = recorded is not None and not (taught and isinstance(needs.pace, Rounds))  # nothing but the dataset
+    length = (0 if alone else needs.length) + (len(recorded[0].lap) if recorded else 0)
+    replay = _ring(length, stream.num_envs, stream.spec, needs, device, config["seed"])
+    loop = Loop(agent, stream, replay, clock, seed=config["seed"])
+    if recorded is None:
+        return Lab(agent, stream, replay, clock, loop)
+    training, kept = recorded
+    dataset.fill(replay, training, needs.labels)
+    if alone:
+        loop.pace = Study()
+    else:
+        loop.pace.begin()
+    validation = None
+    if len(kept.lap):
+        validation = _ring(len(kept.lap), 1, stream.spec, needs._replace(sampler=Uniform()), device, 0)
+        dataset.fill(validation, kept, needs.labels)
+    return Lab(agent, stream, replay, clock, loop, validation)
+
+
+def _ring(length: int, num_envs: int, spec: Spec, needs: Needs, device: torch.device, seed: int) -> ReplayBuffer:
+    slots = max(math.ceil(length / num_envs), needs.window + spec.stack)
+    return ReplayBuffer(slots, num_envs, spec, needs.sampler, window=needs.window, device=device, seed=seed)
+
+
+def _recorded(config: dict[str, Any], spec: Spec) -> tuple[dataset.Rows, dataset.Rows]:
+    """The dataset of a run as (training, validation) rows. Raises ValueError where it is not the one of its start."""
+    rows = datasets.read(Path(config["data"]), spec)
+    known = config.setdefault("data_digest", rows.digest)
+    if known != rows.digest:
+        raise ValueError(f"--data {config['data']}: has changed since the run began, so that it cannot go on from it")
+    return dataset.split(rows, config["agent_config"].get("validation", 0.0), config["seed"])
+
+
+def _has_teacher(stream: Stream) -> bool:
+    """Does the game say what a teacher would do?"""
+    step = stream.reset(0, 0)
+    stream.step = None  # training begins with a reset of its own
+    return "expert" in step.labels
 
 
 def build_agent(config: dict[str, Any], spec: Spec, clock: Clock, device: torch.device) -> Agent:

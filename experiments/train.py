@@ -31,6 +31,7 @@ from agents.core import device as devices
 from agents.core.checkpoint import write_json
 from agents.core.log import Log, Progress
 from agents.core.loop import Diverged, Moment
+from agents.core.replay import ReplayBuffer
 from agents.core.run import Run
 from experiments import cli, lab
 from experiments.recipes import Recipe, recipes
@@ -268,6 +269,26 @@ class Minutes:
         write_json(self.run.path / "config.json", self.run.config)
 
 
+class Validation:
+    """A hook: how far off the agent is on laps that it does not learn from, every so many updates and at the end."""
+
+    def __init__(self, log: Log, ring: ReplayBuffer, period: int = 500):
+        self.log, self.ring, self.period = log, ring, period
+
+    def __call__(self, moment: Moment) -> None:
+        clock = moment.clock
+        if moment.learned and (clock.updates % self.period == 0 or clock.steps == clock.budget):
+            values = {f"validation/{k}": v for k, v in self.figures(moment.agent).items()}
+            self.log.write({"clock/updates": clock.updates, **values})
+
+    def figures(self, agent: Any) -> dict[str, float]:
+        """Means over all rows of the ring."""
+        rows, batches = torch.arange(len(self.ring), device=self.ring.device), []
+        for index in rows.split(256):
+            batches.append({k: float(v) * len(index) for k, v in agent.examine(self.ring.windows(index)).items()})
+        return {k: sum(b[k] for b in batches) / len(rows) for k in batches[0]}
+
+
 def start(command: Command, agent_config: dict[str, Any], env: dict[str, Any], argv: Sequence[str]) -> int:
     """A new run."""
     with cli.refusing():
@@ -279,7 +300,8 @@ def start(command: Command, agent_config: dict[str, Any], env: dict[str, Any], a
         "stages": command.stages, "init": command.init, "agent_config": agent_config, "env": env,
     }  # fmt: skip
     if command.data is not None:
-        raise cli.UserError(f"--data: {command.agent} learns by playing; it takes no dataset")
+        config["data"] = str(command.data)
+        print(f"reading {command.data}")
     with cli.refusing():
         parts = lab.assemble(config, device)
         _take_weights(parts, command.runs, command.init)
@@ -355,6 +377,8 @@ def _train(run: Run, parts: lab.Lab, episodes: int, video: bool, fresh: bool) ->
         hooks.append(Minutes(run, config["minutes"]))
     if config.get("stages") == "yes":
         hooks.append(Stages(run, parts))
+    if parts.validation is not None:
+        hooks.insert(0, Validation(log, parts.validation))
 
     def keep() -> None:
         log.report()

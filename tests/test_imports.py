@@ -18,7 +18,7 @@ DEVICES = {"ale_py", "pygame", "cv2", "mss", "pynput", "serial", "gpiozero", "sm
 HEAVY = DEVICES | {"torch", "numpy", "numba", "gymnasium", "tensorboard", "stable_baselines3", "PIL", "imageio_ffmpeg"}
 SHARED = {"heads", "losses", "optimizers", "ranges"}  # modules of `agents` that algorithms may share
 CORE = {"rows", "returns", "device", "samplers"}  # what an algorithm may take of the core, beside ...
-PACES = {"Ratio", "Every"}  # ... these two names of its loop
+PACES = {"Ratio", "Every", "Rounds"}  # ... these names of its loop
 TORCH_FREE = {"drive", "gtp", "go", "tournament", "data", "record", "web"}  # programs
 
 

@@ -71,6 +71,10 @@ class Ratio:
         """The ring was lost: counts anew, and learns when `start` rows have come again."""
         self.seen, self.credit = 0, 0.0
 
+    def study(self) -> bool:
+        """It learns beside the environments, never without them."""
+        return False
+
     def due(self, slots: int, num_envs: int) -> int:
         """How many draws are due, with `slots` time slots of `num_envs` rows added so far."""
         rows = slots * num_envs
@@ -98,6 +102,10 @@ class Every:
         """The ring was lost: the next rollout begins with the next row."""
         self.mark = 1
 
+    def study(self) -> bool:
+        """It learns beside the environments, never without them."""
+        return False
+
     def due(self, slots: int, num_envs: int) -> int:
         if slots - self.mark < self.slots:
             return 0
@@ -109,6 +117,66 @@ class Every:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.mark = state["mark"]
+
+
+class Study:
+    """No environments: one draw per step, from a ring that a dataset was read into."""
+
+    def refill(self) -> None:
+        """The dataset has been read again."""
+
+    def study(self) -> bool:
+        """The next step is a draw without the environments."""
+        return True
+
+    def due(self, slots: int, num_envs: int) -> int:
+        return 0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        pass
+
+
+class Rounds:
+    """DAgger's pace: `first` draws from a dataset, then in turn `rows` new rows and `draws` draws.
+
+    A draw is a step of its own, without the environments: the policy that collects a round does not move in it.
+    """
+
+    def __init__(self, first: int, rows: int, draws: int):
+        self.first, self.rows, self.draws = first, rows, draws
+        self.round = 0  # 0 before the first round's rows are complete
+        self.seen = 0  # rows of all rounds
+        self.owed = 0  # draws before the environments go on
+
+    def begin(self) -> None:
+        """A dataset has been read into the ring."""
+        self.owed = self.first
+
+    def refill(self) -> None:
+        """The ring was lost; a dataset has been read again, the rows of the rounds are gone."""
+        self.owed = 0
+
+    def study(self) -> bool:
+        """Is the next step a draw without the environments? Counts it."""
+        if not self.owed:
+            return False
+        self.owed -= 1
+        return True
+
+    def due(self, slots: int, num_envs: int) -> int:
+        self.seen += num_envs
+        if self.seen >= (self.round + 1) * self.rows:
+            self.round, self.owed = self.round + 1, self.draws
+        return 0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"round": self.round, "seen": self.seen, "owed": self.owed}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.round, self.seen, self.owed = state["round"], state["seen"], state["owed"]
 
 
 class Moment(NamedTuple):
@@ -129,7 +197,7 @@ class Loop:
 
     def __init__(self, agent: Agent, stream: Stream, replay: ReplayBuffer, clock: Clock, *, seed: int):
         self.agent, self.stream, self.replay, self.clock, self.seed = agent, stream, replay, clock, seed
-        self.pace = agent.needs.pace
+        self.pace: Any = agent.needs.pace
         self.memory: Any = None  # recurrent state of the actor
         self._learning: Iterator[Learned] | None = None  # a `learn` that is spread over vector steps
         self._quota = 0.0  # optimizer steps that it owes by now
@@ -154,13 +222,14 @@ class Loop:
         started, before = time.perf_counter(), clock.seconds
         away = clock.away
         while clock.budget is None or clock.steps < clock.budget:
+            passed = clock.steps
             self.advance()
             clock.seconds = before + time.perf_counter() - started - (clock.away - away)
             self._tell(hooks)
             if stop():
                 self._halt(hooks, save)
                 return False
-            due = barrier and clock.steps // barrier > (clock.steps - stream.num_envs) // barrier
+            due = barrier and clock.steps // barrier > passed // barrier
             if due and (clock.budget is None or clock.steps < clock.budget):
                 self._halt(hooks, save)
         self._halt(hooks, save)
@@ -179,8 +248,14 @@ class Loop:
             hook(moment)
 
     def advance(self) -> None:
-        """One vector step: act, remember, send, learn beside it, receive."""
+        """One vector step: act, remember, send, learn beside it, receive. Or one draw without the environments."""
         self.clock.lap()
+        if self.pace.study():
+            self.clock.steps += 1
+            self._begin()
+            self._drain()
+            self._check(patience=0 if self.replay.device.type == "cpu" else 256)
+            return
         act, draws = self._record()
         self.clock.lap("act")
         self.stream.send(act)
@@ -204,7 +279,7 @@ class Loop:
         """
         self.clock.lap()
         self._drain()
-        if not self.stream.exact:
+        if not self.stream.exact and not isinstance(self.pace, Study):
             _, draws = self._record()
             self._pay(draws)
             self._drain()

@@ -11,7 +11,7 @@ A time limit is ``last`` with a discount that is not 0. A lost life is discount 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
 Array = Any  # a torch tensor on the learner's device; shapes stand beside each field
@@ -46,6 +46,7 @@ class TimeStep(NamedTuple):
     last: Array  # bool [N]
     legal: Array | None = None  # bool [N, A]; at least one True in every row, `last` rows included
     state: Any = None  # opaque handle for search; never stored
+    labels: dict[str, Array] = {}  # noqa: RUF012  what the agent's `needs.labels` names and the game tells  [N, ...]
 
 
 class Act(NamedTuple):
@@ -96,6 +97,8 @@ class Needs(NamedTuple):
     pace: Any  # Ratio or Every (agents.core.loop): when to learn
     extras: tuple[str, ...] = ()  # columns that `act` returns and `learn` reads
     overlap: bool = True  # learn beside the environments' stepping
+    # Arrays of `info` that teach -> one row of them where nothing is known; "expert": what a teacher would do now.
+    labels: Mapping[str, Array] = {}  # noqa: RUF012
 
 
 class Stateful(Protocol):

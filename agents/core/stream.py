@@ -66,6 +66,7 @@ class Stream:
         self._last = np.zeros(self.num_envs, bool)
         self._score = np.zeros(self.num_envs)
         self._length = np.zeros(self.num_envs, np.int64)
+        self.labels: tuple[str, ...] = ()  # arrays of `info` that the agent wants with each row
         self.step: TimeStep | None = None  # the newest
 
     def reset(self, *key: int) -> TimeStep:
@@ -144,12 +145,18 @@ class Stream:
             last=torch.as_tensor(self._last, device=self.device),
             legal=None if legal is None else self._copied(legal, np.bool_),
             state=info.get("state"),
+            labels={k: self._label(info[k]) for k in self.labels if k in info},
         )
         return self.step
 
     def _copied(self, array: Any, dtype: type) -> torch.Tensor:
         """On the device, apart from the environments' own memory: they may reuse it at the next step."""
         return torch.from_numpy(np.array(array, dtype)).to(self.device)
+
+    def _label(self, array: Any) -> torch.Tensor:
+        """Numbers as float32, whole ones and flags as they are."""
+        array = np.asarray(array)
+        return self._copied(array, np.float32 if array.dtype.kind == "f" else array.dtype)
 
     def _checked(self, action: torch.Tensor) -> np.ndarray:
         """Actions for the environments. Refuses one outside the space: some environments would hang on it for ever."""
@@ -169,7 +176,7 @@ class Stream:
         """Everything where the environments can be saved (`exact`); otherwise nothing, the barrier resets them."""
         if not self.exact:
             return {}
-        row = {k: v for k, v in self.step._asdict().items() if k != "state" and v is not None}
+        row = {k: v for k, v in self.step._asdict().items() if k != "state" and v is not None and v != {}}
         mine = {"score": self._score.copy(), "length": self._length.copy(), "row": row}
         return {**mine, "envs": self.envs.state_dict()}
 
@@ -178,5 +185,7 @@ class Stream:
             return
         self.envs.load_state_dict(state["envs"])
         self._score, self._length = state["score"].copy(), state["length"].copy()
-        self.step = TimeStep(**{k: v.to(self.device) for k, v in state["row"].items()})
+        row = {k: v for k, v in state["row"].items() if k != "labels"}
+        labels = {k: v.to(self.device) for k, v in state["row"].get("labels", {}).items()}
+        self.step = TimeStep(**{k: v.to(self.device) for k, v in row.items()}, labels=labels)
         self._stack, self._last = self.step.obs, self.step.last.cpu().numpy().copy()

@@ -1,0 +1,135 @@
+"""Pictures of the road made different without changing what is to be done, or with a label that follows.
+
+Everything is drawn for a whole batch at once from the caller's generator: flip (steering, offset and heading change
+sign), sideways shift (the camera turned by an angle: the wheel turns with it), colours (a mixing matrix, brightness,
+contrast), noise. Pictures come out as float32, still 0..255.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from agents import ranges
+
+SIGNED = ("lateral", "heading")  # labels that change sign in a mirror
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """How much of each; 0 everywhere leaves pictures and labels as they are."""
+
+    flip: float = 0.5  # share of mirrored pictures
+    shift: float = 0.1  # largest sideways shift, share of the picture's width
+    shift_steer: float = 1.6  # steering per picture width of shift
+    shift_angle: float = 1.7  # rad per picture width of shift
+    colour: float = 0.5  # 0 none .. 1: each colour becomes another mixture of all three
+    light: float = 0.4  # largest relative change of brightness and of contrast
+    noise: float = 8.0  # largest standard deviation of noise on the pixels, of 255
+
+    def __post_init__(self) -> None:
+        ranges.share(self, "flip", "shift", "colour", "light")
+        ranges.at_least(self, 0, "shift_steer", "shift_angle", "noise")
+
+
+class Augment:
+    """See the module. steering: which axis of the action is the wheel."""
+
+    def __init__(self, config: Config, device: torch.device | str = "cpu", steering: int = 0):
+        self.config, self.device, self.steering = config, torch.device(device), steering
+        self.sheet = torch.empty(0, device=self.device)
+
+    def __call__(
+        self, obs: Tensor, action: Tensor, labels: dict[str, Tensor], generator: torch.Generator
+    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """obs: uint8 [B, S, H, W, 3] (or without colours), action: [B, D] in -1..1, labels: lateral [B] m,
+        heading [B] rad, drivable [B, h, w]. Returns new tensors of the same shapes; obs as float32.
+        """
+        c, batch, width = self.config, len(obs), obs.shape[3]
+        action, labels = action.clone(), dict(labels)
+
+        def uniform(*shape: int, low: float = -1.0, high: float = 1.0) -> Tensor:
+            return low + (high - low) * torch.rand(shape, generator=generator, device=self.device)
+
+        mirrored = uniform(batch, low=0.0) < c.flip
+        sign = 1.0 - 2.0 * mirrored.float()
+        action[:, self.steering] *= sign
+        most = int(c.shift * width)
+        by = torch.randint(-most, most + 1, (batch,), generator=generator, device=self.device)
+        # The picture moves to the right by `by`: the camera looks further to the left.
+        action[:, self.steering] = (action[:, self.steering] + c.shift_steer * by / width).clamp(-1, 1)
+        for name in SIGNED:
+            if name in labels:
+                labels[name] = labels[name] * sign
+        if "heading" in labels:
+            labels["heading"] = labels["heading"] - c.shift_angle * by / width
+        if "drivable" in labels:
+            area = labels["drivable"]
+            moved = (by * area.shape[-1] / width).round().long()
+            labels["drivable"] = area.gather(2, _columns(mirrored, moved, area.shape[-1])[:, None, :].expand_as(area))
+        return self._coloured(_moved(obs, _columns(mirrored, by, width)), uniform, generator), action, labels
+
+    def _coloured(self, picture: Tensor, uniform: Callable[..., Tensor], generator: torch.Generator) -> Tensor:
+        """[B, S, H, W, C] or [B, S, H, W] uint8 -> the same in other light, float32 with the colours' planes apart."""
+        c, batch = self.config, len(picture)
+        grey = picture.ndim == 4
+        planes = (picture.unsqueeze(1) if grey else picture.movedim(4, 1)).float().contiguous()  # [B, C, S, H, W]
+        channels = planes.shape[1]
+        mix = torch.eye(channels, device=self.device).expand(batch, -1, -1)
+        if c.colour and channels == 3:
+            mix = mix + 0.5 * c.colour * uniform(batch, 3, 3)
+            mix = mix / mix.sum(2, keepdim=True).clamp(min=0.3)  # grey stays grey, but for ...
+            mix = mix * (1.0 + 0.3 * c.colour * uniform(batch, 3, 1))  # ... the tint
+        contrast, brightness = 1.0 + c.light * uniform(batch), 255.0 * 0.5 * c.light * uniform(batch)
+        mix = mix * contrast[:, None, None]
+        offset = 127.5 * (1.0 - contrast) + brightness
+        # Plane by plane: a product of tiny matrices would take three times as long.
+        result = torch.empty_like(planes)
+        for i in range(channels):
+            torch.mul(planes[:, 0], _as(mix[:, i, 0], planes[:, 0]), out=result[:, i])
+            for k in range(1, channels):
+                result[:, i].addcmul_(planes[:, k], _as(mix[:, i, k], planes[:, 0]))
+            result[:, i].add_(_as(offset, planes[:, 0]))
+        if c.noise:
+            noise = self._noise(result.numel(), generator).view_as(result)
+            result.addcmul_(noise, _as(uniform(batch, low=0.0) * c.noise, result))
+        result.clamp_(0.0, 255.0)
+        return result.squeeze(1) if grey else result.movedim(1, 4)
+
+    def _noise(self, size: int, generator: torch.Generator) -> Tensor:
+        """`size` normal numbers, cut from one sheet at a random place: drawn anew they would cost a quarter of the
+        whole training.
+        """
+        if len(self.sheet) < 2 * size:
+            fixed = torch.Generator(self.device).manual_seed(7)
+            self.sheet = torch.randn(2 * size, generator=fixed, device=self.device)
+        begin = int(torch.randint(len(self.sheet) - size + 1, (), generator=generator, device=self.device))
+        return self.sheet[begin : begin + size]
+
+
+def _as(each: Tensor, like: Tensor) -> Tensor:
+    """[B] -> [B, 1, ...] with the rank of `like`."""
+    return each.view(-1, *[1] * (like.ndim - 1))
+
+
+def _columns(mirrored: Tensor, by: Tensor, width: int) -> Tensor:
+    """Which column of a picture comes to each place: int64 [B, width]. First mirrored, then moved; edges repeat."""
+    source = (torch.arange(width, device=by.device) - by[:, None]).clamp_(0, width - 1)
+    return torch.where(mirrored[:, None], width - 1 - source, source)
+
+
+def _moved(obs: Tensor, columns: Tensor) -> Tensor:
+    """[B, S, H, W] or [B, S, H, W, C] with its columns rearranged; whole pixels are copied."""
+    batch, stack, height, width = obs.shape[:4]
+    line = torch.arange(batch * stack * height, device=obs.device).view(batch, stack * height, 1)
+    at = (line * width + columns[:, None, :]).view(-1)
+    return obs.reshape(batch * stack * height * width, -1).index_select(0, at).view(obs.shape)
+
+
+def plain(config: Any) -> bool:
+    """Does the configuration change nothing?"""
+    return not (config.flip or config.shift or config.colour or config.light or config.noise)
