@@ -7,7 +7,9 @@ uint8 [T, ...].
 
 from __future__ import annotations
 
+import sys
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,8 @@ import numpy as np
 from agents.core import dataset
 from agents.core.dataset import Rows
 from agents.core.rows import Spec
+from agents.perception import preprocess
+from envs.tub import Tub
 
 
 def read(path: Path, spec: Spec) -> Rows:
@@ -27,9 +31,73 @@ def read(path: Path, spec: Spec) -> Rows:
     if path.suffix == ".npz":
         rows = _arrays(path)
     else:
-        raise ValueError(f"--data {path}: is neither a tub (a folder with manifest.json) nor a file of arrays (.npz)")
+        found = [p.parent for p in [path / "manifest.json", *sorted(path.glob("*/manifest.json"))] if p.is_file()]
+        if not found:
+            told = "is neither a tub (a folder with manifest.json), nor a folder of them, nor a file of arrays (.npz)"
+            raise ValueError(f"--data {path}: {told}")
+        rows = _together([_tub(folder, spec) for folder in found])
     dataset.check(rows, spec, f"--data {path}")
     return rows
+
+
+def _tub(path: Path, spec: Spec) -> Rows:
+    """The records that somebody drove; what is damaged is skipped and counted, what a network drove is no label."""
+    from envs.kart.line import TOP_SPEED
+    from envs.kart.options import PICTURES
+
+    tub = Tub(path)
+    for fault in tub.faults:
+        print(f"joypad: {path}: {fault}", file=sys.stderr)
+    if tub.damaged:
+        print(f"joypad: {path}: {len(tub.damaged)} damaged records are skipped; {tub.damaged[0]}", file=sys.stderr)
+    tub.require("user/angle", "user/target_speed")
+    at = np.flatnonzero(tub.labelled)
+    if not len(at):
+        raise ValueError(f"--data {path}: a network drove all of its {len(tub)} records: nothing to learn from")
+    if len(spec.obs_shape) != 3 or spec.action_dim != 2:
+        raise ValueError(f"--data {path}: is of colour pictures, steering and target speed; the game is not")
+    height, width, _ = spec.obs_shape
+    cuts = {(h, w): (top, bottom) for h, w, _, top, bottom in PICTURES.values()}.get((height, width), (0.0, 0.0))
+    obs = np.empty((len(at), height, width, 3), np.uint8)
+    for k, row in enumerate(at):
+        try:
+            obs[k] = preprocess.band(tub.image(int(row)), height, width, *cuts)
+        except ValueError as fault:
+            raise ValueError(f"--data {path}: {fault}") from None
+    angle, speed = tub.records["user/angle"][at], tub.records["user/target_speed"][at]
+    action = np.stack([angle, np.clip(2 * speed / TOP_SPEED - 1, -1, 1)], 1).astype(np.float32)
+    labels = {
+        name: tub.records[f"game/{name}"][at].astype(np.float32)
+        for name in ("lateral", "heading")
+        if f"game/{name}" in tub.records
+    }
+    if "game/drivable" in tub.records:
+        labels["drivable"] = np.stack([_area(text, path) for text in tub.records["game/drivable"][at]])
+    return Rows(obs, action, tub.laps[at], labels)
+
+
+def _area(text: str, path: Path) -> np.ndarray:
+    """The drivable area of one record, uint8 [15, 20], 255 where it is not known."""
+    from experiments.kart_records import unpack
+
+    if not text:
+        return np.full((15, 20), 255, np.uint8)
+    try:
+        return unpack(text)
+    except ValueError as fault:
+        raise ValueError(f"--data {path}: {fault}") from None
+
+
+def _together(parts: Sequence[Rows]) -> Rows:
+    """Several recordings as one; a label that one of them lacks is not taken from the others."""
+    laps = np.cumsum([0, *(int(p.lap[-1]) + 1 for p in parts)])
+    names = set.intersection(*(set(p.labels) for p in parts))
+    return Rows(
+        np.concatenate([p.obs for p in parts]),
+        np.concatenate([p.action for p in parts]),
+        np.concatenate([p.lap + first for p, first in zip(parts, laps, strict=False)]),
+        {k: np.concatenate([p.labels[k] for p in parts]) for k in sorted(names)},
+    )
 
 
 def _arrays(path: Path) -> Rows:

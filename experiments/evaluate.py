@@ -1,5 +1,8 @@
 """Score a run over full games: ``python -m experiments.evaluate RUN --episodes 30 --json``.
 
+    python -m experiments.evaluate RUN --tracks test:20                              a driver, on tracks it has never seen
+    python -m experiments.evaluate RUN --tracks test:20 --under theme=all,random_looks=1     and in looks it has not
+
 Episodes are assigned to environments and seeds beforehand. The protocol is the run's; a run trained under
 `baselines` may also be scored under `nature` (30 no-ops, epsilon 0.05, games of at most 5 minutes).
 """
@@ -13,6 +16,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 import tyro
 
 import envs
@@ -37,6 +42,9 @@ class Command:
     protocol: str | None = None  # another protocol that the run may be scored under
     seed: int = 1  # of the games
     checkpoint: int | None = None  # step of the checkpoint; without it the newest
+    tracks: str | None = None  # kart: drive each of these once, such as test:20, and tell autonomy and lap times
+    seconds: float = 120.0  # kart with --tracks: on each track
+    under: str | None = None  # kart with --tracks: other conditions than the run's, such as theme=all,latency=2
     device: str = "auto"  # auto, cpu, cuda, cuda:N or mps
     json: bool = False  # print one JSON object and nothing else
     runs: Path = Path("runs")  # where run folders are
@@ -46,6 +54,10 @@ class Command:
             raise ValueError(f"--seed {self.seed}: must lie in 0..2147483647")
         if self.episodes < 1:
             raise ValueError(f"--episodes {self.episodes}: must be at least 1")
+        if not 5 <= self.seconds <= 3600:
+            raise ValueError(f"--seconds {self.seconds}: must lie in 5..3600")
+        if self.under is not None and self.tracks is None:
+            raise ValueError("--under needs --tracks")
 
 
 def evaluate(
@@ -87,6 +99,52 @@ def evaluate(
     return result
 
 
+def drive(
+    run: Run,
+    *,
+    tracks: str,
+    seconds: float = 120.0,
+    under: str | None = None,
+    seed: int = 1,
+    policy: str | None = None,
+    step: int | None = None,
+    device: str = "auto",
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """Drives each of the tracks once, beside the expert, and writes the figures to drives.json as well.
+
+    policy: as for games; or `straight`, the constant predictor, or `expert`.
+    """
+    if run.config["game"] != "kart":
+        raise ValueError(f"--tracks: {run.path} is a run of {run.config['game']}; only kart has tracks")
+    from experiments import drives
+
+    where = devices.choose(device)
+    env = {**run.config["env"], **drives.conditions(under or ""), "tracks": tracks, "expert_info": True}
+    env |= {"drivable_info": False, "karts": 1}
+    stream = Stream(envs.make_vec("kart", 1, **env), where)
+    spec = stream.spec
+    stream.close()
+    agent, at = lab.load_player(run, spec, where, step)
+    name = policy or agent.evaluation
+    fixed = {"straight": drives.straight, "expert": drives.expert}
+    act = fixed.get(name) or drives.Seat(Policy(agent, name, seed), spec, where)
+    torch.set_num_threads(devices.plan_threads(where)[0])
+    mine = drives.drive(env, act, seconds, seed, None if quiet else drives.Follow(name))
+    teacher = drives.drive(env, drives.expert, seconds, seed, None if quiet else drives.Follow("the expert"))
+    told = drives.figures(mine, teacher)
+    protocol = f"drives tracks={tracks} seconds={seconds:g}" + (f" under {under}" if under else "")
+    laps = mine.laps
+    result = {
+        "protocol": protocol, "policy": name, "episodes": len(laps), "mean": float(laps.mean()),
+        "median": float(np.median(laps)), "sem": float(laps.std(ddof=1) / len(laps) ** 0.5) if len(laps) > 1 else None,
+        "scores": [float(x) for x in laps], "frames": int(mine.seconds.sum() * drives.FPS), "human_normalised": None,
+        **told, "game": "kart", "run": str(run.path), "step": at, "seed": seed,
+    }  # fmt: skip
+    write_json(run.path / "drives.json", result)
+    return result
+
+
 def _follow(episodes: int, quiet: bool) -> Any:
     started, shown = time.perf_counter(), time.perf_counter()
 
@@ -118,6 +176,16 @@ def main() -> None:
         with cli.refusing():
             command = tyro.cli(Command, description=__doc__, prog="evaluate")
         run = lab.find_run(command.runs, command.run)
+        if command.tracks is not None:
+            from experiments import drives
+
+            same = ("tracks", "seconds", "under", "seed", "policy", "device")
+            with cli.refusing():
+                result = drive(
+                    run, step=command.checkpoint, quiet=command.json, **{k: getattr(command, k) for k in same}
+                )
+            print(json.dumps(result) if command.json else drives.sentence(result))
+            return
         with cli.refusing():
             result = evaluate(
                 run,

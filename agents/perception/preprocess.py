@@ -34,6 +34,24 @@ def resize(picture: np.ndarray, height: int, width: int) -> np.ndarray:
     return (across + 0.5).astype(np.uint8).reshape(height, width, *picture.shape[2:])
 
 
+def band(picture: np.ndarray, height: int, width: int, top: float = 0.0, bottom: float = 0.0) -> np.ndarray:
+    """What a driver's network sees of a camera's picture [H, W, 3]: a band without its `top` and `bottom` fractions,
+    resized to [height, width, 3]. A picture of that size already is the band, and stays as it is.
+
+    Raises ValueError, with both sizes, where the band has another shape than the network's picture (by over 5 %).
+    """
+    if picture.shape[:2] == (height, width):
+        return picture
+    rows = picture.shape[0]
+    cut = crop(picture, top=round(top * rows), bottom=round(bottom * rows))
+    if not 0.95 < cut.shape[1] / cut.shape[0] / (width / height) < 1.05:
+        raise ValueError(
+            f"pictures of {picture.shape[1]}x{rows} do not fit a network that sees {width}x{height}: their band is"
+            f" {cut.shape[1]}x{cut.shape[0]}"
+        )
+    return resize(cut, height, width)
+
+
 @functools.lru_cache(maxsize=64)
 def _weights(source: int, target: int) -> np.ndarray:
     """[target, source] share of each source pixel in each target pixel; rows sum to 1."""

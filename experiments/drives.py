@@ -1,0 +1,246 @@
+"""Closed-loop figures of a driver on fixed tracks: what `evaluate RUN --tracks test:20` prints.
+
+Every track is driven for the same time, all side by side. The expert drives the same races (tracks, looks, noise), so
+that a lap time can be told as a share of the expert's. An *intervention* is what a person beside the driver would do:
+the kart was off the road for a second without a break, or it was rescued (3 s stuck). Autonomy is PilotNet's formula
+(Bojarski et al. 2016): the share of the time that is left when each intervention costs six seconds.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from agents.core.evaluate import Policy
+from agents.core.rows import Spec, TimeStep
+from agents.core.run import duration
+from experiments import statistics
+
+COST = 6.0  # s that an intervention costs
+OFF_ROAD = 1.0  # s off the road without a break: somebody has to intervene
+FPS = 20  # control steps per second
+STRAIGHT = (0.0, 0.0)  # the constant predictor: straight on at 8 m/s
+
+Act = Callable[[np.ndarray, dict[str, Any]], np.ndarray]  # (observations, info) -> actions float32 [N, 2]
+
+
+class Drive(NamedTuple):
+    """Figures of one driver, one entry per track, [N]."""
+
+    track: np.ndarray  # its number
+    interventions: np.ndarray
+    off_road: np.ndarray  # s
+    contacts: np.ndarray
+    laps: np.ndarray  # with fraction
+    lap_time: np.ndarray  # s, median of the flying laps; nan without one
+    jerk: np.ndarray  # mean change of the steering from step to step
+    seconds: np.ndarray
+
+    @property
+    def autonomy(self) -> np.ndarray:
+        """0..1 of each track."""
+        return np.maximum(0.0, 1.0 - COST * self.interventions / self.seconds)
+
+
+class Watch:
+    """Counts interventions of N karts step by step."""
+
+    def __init__(self, num: int):
+        self.count = np.zeros(num, np.int64)
+        self.spell = np.zeros(num, np.int64)  # steps off the road without a break
+        self.rescues = np.zeros(num)
+
+    def __call__(self, off_road: np.ndarray, rescues: np.ndarray) -> None:
+        """off_road: bool [N], rescues: so far [N]."""
+        rescued = rescues > self.rescues
+        counted = self.spell >= OFF_ROAD * FPS  # this spell has been counted already
+        self.spell = np.where(off_road, self.spell + 1, 0)
+        self.count += self.spell == OFF_ROAD * FPS
+        self.count += rescued & ~counted
+        self.rescues = rescues.copy()
+
+
+class Follow:
+    """Prints how far a drive has come, every five seconds."""
+
+    def __init__(self, who: str):
+        self.who, self.began = who, time.perf_counter()
+        self.shown = self.began
+
+    def __call__(self, share: float) -> None:
+        now = time.perf_counter()
+        if now - self.shown >= 5.0:
+            self.shown = now
+            left = (now - self.began) / share * (1.0 - share)
+            print(f"{self.who} drives: {share:.0%}, {duration(left)} left", file=sys.stderr)
+
+
+def drive(
+    options: dict[str, Any], act: Act, seconds: float, seed: int, follow: Callable[[float], None] | None = None
+) -> Drive:
+    """One driver on all tracks of `options` (of the game kart) for `seconds` each, from the grid."""
+    from envs.kart.env import KartVectorEnv
+    from envs.kart.options import read_options
+    from envs.kart.splits import parse_tracks
+
+    wanted = dict(order="cycle", laps=0, time_limit=float(seconds), start="grid", on_stuck="rescue")
+    tracks = parse_tracks(options["tracks"])
+    if len(tracks) > 1000:
+        raise ValueError(f"--tracks {options['tracks']}: are {len(tracks)}; name how many, such as test:20")
+    env = KartVectorEnv(len(tracks), read_options({**options, **wanted}))
+    obs, info = env.reset(seed=seed)
+    watch, num = Watch(len(tracks)), len(tracks)
+    off, jerk, before, lap = np.zeros(num), np.zeros(num), None, np.zeros(num)
+    times: list[list[float]] = [[] for _ in range(num)]
+    steps = round(seconds * FPS)
+    for t in range(steps):
+        action = np.clip(act(obs, info), -1.0, 1.0)
+        if before is not None:
+            jerk += np.abs(action[:, 0] - before)
+        before = action[:, 0].copy()
+        obs, _, _, _, info = env.step(action)
+        watch(info["off_road"], info["rescues"])
+        off += info["off_road"] / FPS
+        for i in np.flatnonzero(info["lap"] > lap):
+            if info["lap"][i] > 1:  # the first is from standstill
+                times[i].append(float(info["lap_time"][i]))
+        lap = info["lap"].copy()
+        if follow is not None:
+            follow((t + 1) / steps)
+    env.close()
+    middle = np.array([np.median(ts) if ts else np.nan for ts in times])
+    return Drive(
+        info["track"].copy(), watch.count, off, info["contacts"].copy(), np.maximum(info["progress"], 0.0), middle,
+        jerk / max(1, steps - 1), np.full(num, steps / FPS),
+    )  # fmt: skip
+
+
+class Seat:
+    """An agent at the wheel: observations -> actions. Keeps its frames and its memory."""
+
+    def __init__(self, policy: Policy, spec: Spec, device: torch.device):
+        self.policy, self.spec, self.device = policy, spec, device
+        self.stack: torch.Tensor | None = None  # [N, stack, *obs_shape]
+        self.memory: Any = None
+
+    def __call__(self, obs: np.ndarray, info: dict[str, Any]) -> np.ndarray:
+        frame = torch.as_tensor(obs).to(self.device).unsqueeze(1)
+        first = self.stack is None
+        if first:
+            self.stack = frame.new_zeros((len(obs), self.spec.stack, *self.spec.obs_shape))
+        self.stack = torch.cat([self.stack[:, 1:], frame], 1)
+        zeros = torch.zeros(len(obs), device=self.device)
+        step = TimeStep(self.stack, zeros, zeros + 1, (zeros + first).bool(), zeros.bool())
+        act = self.policy.act(step, self.memory, self.spec)
+        self.memory = act.memory
+        return act.action.float().cpu().numpy()
+
+
+def expert(obs: np.ndarray, info: dict[str, Any]) -> np.ndarray:
+    """The teacher; needs the option expert_info."""
+    return info["expert"]
+
+
+def straight(obs: np.ndarray, info: dict[str, Any]) -> np.ndarray:
+    """The constant predictor: whoever is no better than this has learned nothing."""
+    return np.tile(np.float32(STRAIGHT), (len(obs), 1))
+
+
+def figures(mine: Drive, teacher: Drive) -> dict[str, Any]:
+    """Means over tracks with 95 % bootstrap intervals over tracks, and every track's own figures."""
+    ratio = mine.lap_time / teacher.lap_time
+    known = ratio[np.isfinite(ratio)]
+    minutes = mine.seconds / 60.0
+    each = {
+        "autonomy": mine.autonomy,
+        "laps": mine.laps,
+        "interventions_per_minute": mine.interventions / minutes,
+        "off_road_share": mine.off_road / mine.seconds,
+        "contacts_per_minute": mine.contacts / minutes,
+        "steering_change": mine.jerk,
+    }
+    result: dict[str, Any] = {}
+    for name, values in each.items():
+        result[name] = float(values.mean())
+        result[f"{name}_interval"] = _interval(statistics.mean, values)
+    total = float(mine.interventions.sum())
+    result["autonomy"] = max(0.0, 1.0 - COST * total / float(mine.seconds.sum()))
+    result["interventions"], result["seconds"] = int(total), float(mine.seconds.sum())
+    result["lap_time_ratio"] = float(np.median(known)) if len(known) else None
+    result["lap_time_ratio_interval"] = _interval(statistics.median, known)
+    result["tracks_without_a_lap"] = int(len(ratio) - len(known))
+    result["expert"] = {
+        "laps": float(teacher.laps.mean()), "interventions": int(teacher.interventions.sum()),
+        "off_road_share": float((teacher.off_road / teacher.seconds).mean()),
+        "steering_change": float(teacher.jerk.mean()),
+    }  # fmt: skip
+    result["tracks"] = [
+        {"track": int(mine.track[i]), "interventions": int(mine.interventions[i]), "laps": round(float(mine.laps[i]), 3),
+         "off_road": round(float(mine.off_road[i]), 2), "contacts": int(mine.contacts[i]),
+         "lap_time": _number(mine.lap_time[i]), "expert_lap_time": _number(teacher.lap_time[i])}
+        for i in range(len(mine.track))
+    ]  # fmt: skip
+    return result
+
+
+def _interval(statistic: Any, values: np.ndarray) -> list[float] | None:
+    """None where there are too few tracks for one."""
+    if len(values) < statistics.MIN_SEEDS:
+        return None
+    if (values == values[0]).all():
+        return [float(values[0])] * 2
+    low, high = statistics.interval(statistic, [values])
+    return [float(low), float(high)]
+
+
+def _number(value: float) -> float | None:
+    return round(float(value), 3) if np.isfinite(value) else None
+
+
+def conditions(text: str) -> dict[str, Any]:
+    """``theme=night,snow,latency=2`` -> options of the game, of their types. Raises ValueError for what is none."""
+    import dataclasses
+
+    from envs.kart.options import Options
+
+    kinds = {f.name: getattr(f.type, "__name__", f.type) for f in dataclasses.fields(Options)}
+    found: dict[str, str] = {}
+    for part in text.split(",") if text else ():
+        name, equals, value = part.partition("=")
+        name = name.strip().replace("-", "_")
+        if equals:
+            found[name] = value.strip()
+        elif found:  # a list: the comma belongs to the value
+            found[next(reversed(found))] += f",{part.strip()}"
+        else:
+            raise ValueError(f"--under {text}: write option=value, with commas between")
+    result: dict[str, Any] = {}
+    for name, value in found.items():
+        if name not in kinds:
+            raise ValueError(f"--under: kart has no option {name!r}; it has {', '.join(kinds)}")
+        kind = {"int": int, "float": float, "bool": bool, "str": str}[kinds[name]]
+        try:
+            result[name] = value.lower() in ("true", "yes", "1") if kind is bool else kind(value)
+        except ValueError:
+            raise ValueError(f"--under {name}={value}: must be {kind.__name__}") from None
+    return result
+
+
+def sentence(result: dict[str, Any]) -> str:
+    """The figures in a few lines."""
+    low, high = result["autonomy_interval"] or (float("nan"),) * 2
+    ratio = result["lap_time_ratio"]
+    ratio = "no flying lap" if ratio is None else f"lap time {ratio:.3f} of the expert's (median)"
+    return (
+        f"autonomy {100 * result['autonomy']:.1f} % (tracks' mean {100 * low:.1f} to {100 * high:.1f}),"
+        f" {result['interventions']} interventions in {result['seconds'] / 60:.0f} min on {len(result['tracks'])} tracks\n"
+        f"{result['laps']:.1f} laps a track (expert {result['expert']['laps']:.1f}), {ratio},"
+        f" off the road {100 * result['off_road_share']:.1f} % of the time (expert"
+        f" {100 * result['expert']['off_road_share']:.1f} %), {result['contacts_per_minute']:.2f} contacts a minute,"
+        f" steering moves {result['steering_change']:.3f} a step (expert {result['expert']['steering_change']:.3f})"
+    )
