@@ -120,7 +120,9 @@ class Clone:
         )
         changes = not augment.plain(settings)
         if changes and (len(spec.obs_shape) < 2 or not spec.action_dim):
-            raise ValueError("--flip, --shift, --colour, --light, --noise: only pictures with a steering wheel have them")
+            raise ValueError(
+                "--flip, --shift, --colour, --light, --noise: only pictures with a steering wheel have them"
+            )
         self.augment = augment.Augment(settings, device) if changes else None
         if config.rounds:
             pace: Any = Rounds(config.first, config.rows, config.draws)
@@ -155,6 +157,13 @@ class Clone:
             asked = torch.rand(len(action), generator=self.act_generator, device=self.device) < share
         done = torch.where(asked[:, None] if self.spec.action_dim else asked, expert.to(action.dtype), action)
         return Act(done, {"expert": expert, **known})
+
+    def explain(self, step: TimeStep, memory: Any = None) -> dict[str, Tensor]:
+        """What the driver is about to do, for the panels of `watch`."""
+        params = self.driver(step.obs, step.legal)
+        if self.spec.action_dim:
+            return {"mean": params[..., 0], "deviation": params[..., 1].exp()}
+        return {"probabilities": params.exp()}
 
     def learn(self, batch: Batch) -> Iterator[Learned]:
         """One optimizer step on B rows."""
@@ -208,9 +217,7 @@ class Clone:
                 loss, metrics[name] = loss + c.road * value, value
         return loss, metrics
 
-    def _road_losses(
-        self, head: Road, features: Tensor, road: dict[str, Tensor], weight: Tensor
-    ) -> dict[str, Tensor]:
+    def _road_losses(self, head: Road, features: Tensor, road: dict[str, Tensor], weight: Tensor) -> dict[str, Tensor]:
         """Huber for offset and heading, cross entropy for the drivable area; rows without a label count nothing."""
         lateral, heading, area = head(features)
         result = {}

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -54,13 +55,16 @@ class Config:
     encoder: str = "auto"  # nature, nips, small, tiny, impala or auto (by the size of the picture)
     hidden: int = 512  # features
     precision: str = "auto"  # bf16 where the machine has it, or fp32
+    value_first: float = 0.0  # share of the budget in which only the value is learned: for a policy from --init
+    deviation: float = 0.0  # of continuous actions at the start; 0: 0.61, or that of the run from --init
     overlap: bool = True  # learn while the next rollout is collected (only with the ratio)
 
     def __post_init__(self) -> None:
         ranges.at_least(self, 1, "rollout", "epochs", "hidden")
         ranges.at_least(self, 0, "minibatch", "value_clip", "value_coef", "entropy_coef", "reward_clip")
         ranges.above(self, 0, "lr", "clip", "max_grad_norm")
-        ranges.share(self, "lr_end", "gamma", "lam", "entropy_end", "idle")
+        ranges.share(self, "lr_end", "gamma", "lam", "entropy_end", "idle", "value_first")
+        ranges.at_least(self, 0, "deviation")
         if self.optimizer not in optimizers.NAMES:
             raise ValueError(f"--optimizer {self.optimizer}: choose {', '.join(optimizers.NAMES)}")
         ranges.evaluation(self, "sampled", "greedy")
@@ -109,6 +113,7 @@ class PolicyGradient:
         with torch.random.fork_rng(devices=[]):  # weights come from the seed, whatever else draws numbers
             torch.manual_seed(seed)
             self.network = Network(config, spec).to(device)
+        self._set_deviation()
         self.actor = copy.deepcopy(self.network).requires_grad_(False)
         self.actor.encoder.to(self.dtype)
         self.act_generator = devices.generator(device, seed, 1)
@@ -177,7 +182,9 @@ class PolicyGradient:
         c = self.config
         with devices.mixed(self.device, self.dtype):
             features = self.network.encoder(obs)
-        params, value = self.network.policy(features, legal), self.network.value(features)
+        only_value = self.clock.progress < c.value_first
+        params = self.network.policy(features, legal)
+        value = self.network.value(features.detach() if only_value else features)
         logp = self.network.policy.logp(params, action)
         if c.normalize:
             centre = losses.mean(advantage, weight)
@@ -195,7 +202,9 @@ class PolicyGradient:
         entropy = losses.mean(self.network.policy.entropy(params), weight)
         left = 1 - self.clock.progress
         bonus = c.entropy_coef * (c.entropy_end + (1 - c.entropy_end) * left)
-        loss = policy_loss + c.value_coef * value_loss - bonus * entropy
+        loss = c.value_coef * value_loss
+        if not only_value:
+            loss = policy_loss + loss - bonus * entropy
         for group in self.optimizer.param_groups:
             group["lr"] = c.lr * (c.lr_end + (1 - c.lr_end) * left)
         self.optimizer.zero_grad()
@@ -234,9 +243,21 @@ class PolicyGradient:
         self.learn_generator.set_state(state["learn_generator"])
 
     def load_weights(self, state: dict[str, Any]) -> None:
-        """Another run's weights only: optimizer, schedules and generators start anew."""
-        self.network.load_state_dict(state["network"])
+        """Another run's weights only: optimizer, schedules and generators start anew.
+
+        A clone's network sees the road, which is not needed here, and has no value head: that one starts as it is.
+        """
+        given = {k: v for k, v in state["network"].items() if not k.startswith("road.")}
+        if not any(k.startswith("value.") for k in given):
+            given |= {k: v for k, v in self.network.state_dict().items() if k.startswith("value.")}
+        self.network.load_state_dict(given)
+        self._set_deviation()
         self._sync()
+
+    def _set_deviation(self) -> None:
+        """Where the configuration names a deviation of continuous actions, it holds at the start."""
+        if self.config.deviation and isinstance(self.network.policy, Gaussian):
+            nn.init.constant_(self.network.policy.log_std, math.log(self.config.deviation))
 
 
 build = PolicyGradient

@@ -180,9 +180,9 @@ def figures(mine: Drive, teacher: Drive) -> dict[str, Any]:
         "steering_change": float(teacher.jerk.mean()),
     }  # fmt: skip
     result["tracks"] = [
-        {"track": int(mine.track[i]), "interventions": int(mine.interventions[i]), "laps": round(float(mine.laps[i]), 3),
-         "off_road": round(float(mine.off_road[i]), 2), "contacts": int(mine.contacts[i]),
-         "lap_time": _number(mine.lap_time[i]), "expert_lap_time": _number(teacher.lap_time[i])}
+        {"track": int(mine.track[i]), "interventions": int(mine.interventions[i]),
+         "laps": round(float(mine.laps[i]), 3), "off_road": round(float(mine.off_road[i]), 2),
+         "contacts": int(mine.contacts[i]), "lap_time": _number(mine.lap_time[i]), "expert_lap_time": _number(teacher.lap_time[i])}
         for i in range(len(mine.track))
     ]  # fmt: skip
     return result
@@ -238,7 +238,8 @@ def sentence(result: dict[str, Any]) -> str:
     ratio = "no flying lap" if ratio is None else f"lap time {ratio:.3f} of the expert's (median)"
     return (
         f"autonomy {100 * result['autonomy']:.1f} % (tracks' mean {100 * low:.1f} to {100 * high:.1f}),"
-        f" {result['interventions']} interventions in {result['seconds'] / 60:.0f} min on {len(result['tracks'])} tracks\n"
+        f" {result['interventions']} interventions in {result['seconds'] / 60:.0f} min"
+        f" on {len(result['tracks'])} tracks\n"
         f"{result['laps']:.1f} laps a track (expert {result['expert']['laps']:.1f}), {ratio},"
         f" off the road {100 * result['off_road_share']:.1f} % of the time (expert"
         f" {100 * result['expert']['off_road_share']:.1f} %), {result['contacts_per_minute']:.2f} contacts a minute,"

@@ -1,7 +1,7 @@
 """Score a run over full games: ``python -m experiments.evaluate RUN --episodes 30 --json``.
 
-    python -m experiments.evaluate RUN --tracks test:20                              a driver, on tracks it has never seen
-    python -m experiments.evaluate RUN --tracks test:20 --under theme=all,random_looks=1     and in looks it has not
+    python -m experiments.evaluate RUN --tracks test:20                            a driver, on tracks new to it
+    python -m experiments.evaluate RUN --tracks test:20 --under theme=night,random_looks=1      and in other looks
 
 Episodes are assigned to environments and seeds beforehand. The protocol is the run's; a run trained under
 `baselines` may also be scored under `nature` (30 no-ops, epsilon 0.05, games of at most 5 minutes).

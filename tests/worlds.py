@@ -30,6 +30,7 @@ class World(NamedTuple):
     limit: int = 0  # decisions after which the clock cuts the episode, 0: never
     legal: Callable[[np.ndarray], np.ndarray] | None = None  # -> bool [A]
     stack: int = 1
+    expert: Callable[[np.ndarray], Any] | None = None  # what a teacher does
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +64,8 @@ def bandit(options: Options) -> World:
     def begin(random: Random) -> np.ndarray:
         return np.array([0.0, random.integers(4)])
 
-    return World(vector(4), spaces.Discrete(4), begin, move, lambda state: one_hot(state[1], 4))
+    look, expert = (lambda state: one_hot(state[1], 4)), (lambda state: int(state[1]))
+    return World(vector(4), spaces.Discrete(4), begin, move, look, expert=expert)
 
 
 def picture(options: Options) -> World:
@@ -86,8 +88,9 @@ def corridor(options: Options) -> World:
         return np.array([state[0] + 1, cell]), float(cell == 5), cell == 5
 
     return World(
-        vector(6), spaces.Discrete(2), lambda random: np.zeros(2), move, lambda state: one_hot(state[1], 6), limit=30
-    )
+        vector(6), spaces.Discrete(2), lambda random: np.zeros(2), move, lambda state: one_hot(state[1], 6), limit=30,
+        expert=lambda state: 1,
+    )  # fmt: skip
 
 
 def target(options: Options) -> World:
@@ -100,7 +103,8 @@ def target(options: Options) -> World:
         reward = 1 - float(np.square(action - state[1:]).sum())
         return np.array([state[0] + 1, *random.uniform(-0.8, 0.8, 2)]), reward, state[0] == 7
 
-    return World(vector(2), vector(2), begin, move, lambda state: state[1:].astype(np.float32))
+    look = lambda state: state[1:].astype(np.float32)  # noqa: E731
+    return World(vector(2), vector(2), begin, move, look, expert=look)
 
 
 def grid(options: Options) -> World:
@@ -121,7 +125,12 @@ def grid(options: Options) -> World:
         image[int(state[1]), int(state[2]), 0] = image[int(state[3]), int(state[4]), 1] = 255
         return image
 
-    return World(spaces.Box(0, 255, (4, 4, 2), np.uint8), spaces.Discrete(4), begin, move, look, limit=20)
+    def expert(state: np.ndarray) -> int:
+        down, right = state[3:] - state[1:3]
+        return (1 if down > 0 else 0) if down else (3 if right > 0 else 2)
+
+    observation = spaces.Box(0, 255, (4, 4, 2), np.uint8)
+    return World(observation, spaces.Discrete(4), begin, move, look, limit=20, expert=expert)
 
 
 def forever(options: Options) -> World:
@@ -141,9 +150,7 @@ def ending(options: Options) -> World:
     def move(state: np.ndarray, action: Any, random: Random) -> tuple[np.ndarray, float, bool]:
         return state + 1, 1.0, state[0] == 2
 
-    return World(
-        vector(4), spaces.Discrete(2), lambda random: np.zeros(1), move, lambda state: one_hot(state[0], 4)
-    )
+    return World(vector(4), spaces.Discrete(2), lambda random: np.zeros(1), move, lambda state: one_hot(state[0], 4))
 
 
 def forced(options: Options) -> World:
@@ -161,7 +168,11 @@ def forced(options: Options) -> World:
     def legal(state: np.ndarray) -> np.ndarray:
         return (int(state[1]) >> np.arange(4)) % 2 == 1
 
-    return World(vector(4), spaces.Discrete(4), begin, move, lambda state: one_hot(state[2], 4), legal=legal)
+    def expert(state: np.ndarray) -> int:
+        return int(np.flatnonzero(legal(state))[-1])
+
+    look = lambda state: one_hot(state[2], 4)  # noqa: E731
+    return World(vector(4), spaces.Discrete(4), begin, move, look, legal=legal, expert=expert)
 
 
 def noise(options: Options) -> World:
@@ -234,9 +245,8 @@ class Worlds(VectorEnv):
         return np.stack([self.world.look(state) for state in self.states])
 
     def _info(self) -> dict[str, Any]:
-        if self.world.legal is None:
-            return {}
-        return {"legal": np.stack([self.world.legal(state) for state in self.states])}
+        told = {"legal": self.world.legal, "expert": self.world.expert}
+        return {name: np.stack([tell(state) for state in self.states]) for name, tell in told.items() if tell}
 
     def state_dict(self) -> dict[str, Any]:
         randoms = json.dumps([random.bit_generator.state for random in self.randoms])

@@ -16,6 +16,7 @@ import torch
 from agents.core.replay import ReplayBuffer
 from agents.core.rows import Act, Spec, TimeStep
 
+
 class Rows(NamedTuple):
     """T rows in the order of time."""
 

@@ -25,7 +25,7 @@ class Config:
 
     flip: float = 0.5  # share of mirrored pictures
     shift: float = 0.1  # largest sideways shift, share of the picture's width
-    shift_steer: float = 1.6  # steering per picture width of shift
+    shift_steer: float = 2.3  # steering per picture width of shift: as the expert steers at 8 to 10 m/s
     shift_angle: float = 1.7  # rad per picture width of shift
     colour: float = 0.5  # 0 none .. 1: each colour becomes another mixture of all three
     light: float = 0.4  # largest relative change of brightness and of contrast

@@ -1,22 +1,55 @@
 """Kart: a driver cloned from a recording, corrected in rounds, and made faster by reinforcement.
 
-    python -m experiments.record kart --driver expert --minutes 10 --out drives/expert
-    python -m experiments.train kart --agent clone --data drives/expert
-    python -m experiments.train kart --agent dagger --data drives/expert
-    python -m experiments.train kart --agent ppo --init kart/clone
+python -m experiments.record kart --driver expert --minutes 10 --theme day,desert,rain --random-looks 0.7 --out DATA
+python -m experiments.train kart --agent clone --data DATA
+python -m experiments.train kart --agent dagger --data DATA --init RUN --first 0 --steps 5400
+python -m experiments.train kart --agent ppo --init RUN
 """
 
 from experiments.recipes import Recipe
 
-DRIVER = dict(flip=0.5, shift=0.08, colour=0.5, light=0.4, noise=10.0, road=0.3, balance=1.0, encoder="auto")
+DRIVER = dict(flip=0.5, shift=0.08, colour=0.5, light=0.4, noise=10.0, road=0.3, balance=1.0, batch=96)
+RACE = dict(obs="trunk", laps=0, time_limit=40.0, start="random", on_stuck="end")
+PPO = dict(
+    rollout=64, epochs=3, minibatch=256, lr=2e-4, hidden=64, clip=0.1, entropy_coef=0.0, reward_clip=0.0, gamma=0.99,
+)  # fmt: skip
 RECIPES = {
+    "default": Recipe(
+        agent="ppo",
+        note="PPO from nothing: steering and target speed from 60x80 pixels; --recipe race starts from a clone",
+        steps=2_000_000,
+        num_envs=32,
+        checkpoint_every=200_000,
+        config=PPO,
+        env=RACE,
+    ),
+    "race": Recipe(
+        agent="ppo",
+        note="PPO from a clone (--init RUN): it explores closely around what it was taught",
+        steps=2_000_000,
+        num_envs=32,
+        checkpoint_every=200_000,
+        config={**PPO, "value_first": 0.03, "deviation": 0.12},
+        env=RACE,
+    ),
     "clone": Recipe(
         agent="clone",
-        note="a driver cloned from a recording: steering and target speed from 60x80 pixels",
-        steps=8_000,
+        note="a driver cloned from a recording (--data DATA): steering and target speed from 60x80 pixels",
+        steps=6_000,
         num_envs=1,
-        checkpoint_every=4_000,
-        config=dict(**DRIVER, batch=96),
-        env=dict(obs="trunk", theme="day"),
+        checkpoint_every=3_000,
+        config=DRIVER,
+        env=dict(obs="trunk", theme="day,desert,rain", random_looks=0.7),
     ),
-}
+    "dagger": Recipe(
+        agent="dagger",
+        note="two rounds of 1,200 frames that the driver itself collects and the expert labels, after a recording",
+        steps=8_400,
+        num_envs=4,
+        checkpoint_every=3_000,
+        config=dict(**DRIVER, first=3_000, rows=1_200, draws=1_500, teacher=0.0, replay=20_000),
+        env=dict(
+            obs="trunk", theme="all", random_looks=1.0, laps=0, time_limit=60.0, expert_info=True, drivable_info=True,
+        ),
+    ),
+}  # fmt: skip

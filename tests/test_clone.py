@@ -1,0 +1,368 @@
+"""Imitation: datasets in the ring, laps apart, pictures augmented with their labels, rounds that aggregate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import worlds
+from harness import Kill
+from harness import Lab as Harness
+
+import envs
+from agents.clone import UNKNOWN
+from agents.core import dataset
+from agents.core.dataset import Rows
+from agents.core.loop import Rounds
+from agents.core.replay import ReplayBuffer
+from agents.core.rows import Spec
+from agents.core.samplers import Uniform
+from agents.heads import Road
+from agents.perception import augment, encoders, preprocess
+from experiments import datasets, lab
+
+CPU = torch.device("cpu")
+LINEAR = np.array([[0.5, -0.3, 0.2], [-0.2, 0.4, 0.3]], np.float32)  # the teacher of the linear world: action = W obs
+
+
+@pytest.fixture(autouse=True)
+def registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(envs.GAMES, "worlds", "worlds")
+
+
+def linear(path: Path, rows: int = 600, laps: int = 6) -> Path:
+    """A dataset of the linear world as a file of arrays."""
+    obs = np.random.default_rng(1).uniform(-1, 1, (rows, 3)).astype(np.float32)
+    np.savez(path, obs=obs, action=obs @ LINEAR.T, lap=np.arange(rows) * laps // rows)
+    return path
+
+
+def config(agent: str, data: Path | None, steps: int, **changed: Any) -> dict[str, Any]:
+    settings = dict(lab.module(agent).PRESETS[agent], precision="fp32", lr=3e-3, batch=32, **changed)
+    return {
+        "game": "worlds", "agent": agent, "seed": 1, "steps": steps, "num_envs": 1, "agent_config": settings,
+        "env": {"world": "noise", "axes": 2}, **({"data": str(data)} if data else {}),
+    }  # fmt: skip
+
+
+# -- learning -------------------------------------------------------------------------------------------------------
+
+
+def test_a_clone_fits_a_linear_world_and_is_measured_on_laps_it_has_not_learned(tmp_path: Path) -> None:
+    parts = lab.assemble(config("clone", linear(tmp_path / "a.npz"), 800, validation=0.3), CPU)
+    assert parts.loop.train() and parts.clock.steps == parts.clock.updates == 800
+    assert len(parts.replay) == 400 and len(parts.validation) == 200  # two of six laps are kept back
+    figures = parts.agent.examine(parts.validation.windows(torch.arange(200)))
+    actions = parts.validation.data["action"]
+    constant = (actions - actions.mean(0)).abs().mean()
+    assert figures["error_0"] < 0.04 and figures["error_1"] < 0.04 and constant > 0.15
+
+
+def test_a_dataset_is_learned_from_without_a_step_of_the_game(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = lab.assemble(config("clone", linear(tmp_path / "a.npz"), 20), CPU)
+    monkeypatch.setattr(worlds.Worlds, "step", lambda *_: pytest.fail("the game was stepped"))
+    before = {k: v.clone() for k, v in parts.replay.data.items()}
+    assert parts.loop.train()
+    assert all(torch.equal(before[k], v) for k, v in parts.replay.data.items())
+
+
+def test_dagger_drives_itself_and_keeps_everything(tmp_path: Path) -> None:
+    """Rows of the dataset stay, each round adds its own; the label is the teacher's, the action often is not."""
+    data = np.random.default_rng(2).uniform(-0.8, 0.8, (60, 2)).astype(np.float32)
+    np.savez(tmp_path / "t.npz", obs=data, action=data, lap=np.arange(60) // 10)
+    settings = config("dagger", tmp_path / "t.npz", 30 + 3 * (40 + 20), first=30, rows=40, draws=20, teacher=0.0)
+    settings |= {"env": {"world": "target"}, "num_envs": 4}
+    settings["agent_config"] |= {"replay": 200, "validation": 0.0}
+    parts = lab.assemble(settings, CPU)
+    ring = parts.replay
+    assert len(ring) == 60
+    assert parts.loop.train()
+    assert parts.loop.pace.round == 3 and parts.clock.updates == 30 + 3 * 20 and len(ring) == 60 + 3 * 40
+    told = torch.cat([ring.data["obs"][:45, c] for c in range(4)])
+    label = torch.cat([ring.data["expert"][:45, c] for c in range(4)])
+    done = torch.cat([ring.data["action"][:45, c] for c in range(4)])
+    torch.testing.assert_close(label, told)  # in this world the teacher repeats what is shown
+    recorded = torch.cat([torch.arange(45) < 15 for _ in range(4)])
+    assert torch.equal(done[recorded], label[recorded]) and (done != label)[~recorded].any(1).all()
+
+
+def test_rounds_alternate_and_their_state_is_kept() -> None:
+    pace, log = Rounds(2, 6, 3), ""
+    pace.begin()
+    for t in range(30):
+        if pace.study():
+            log += "d"
+        else:
+            log += "r"
+            assert pace.due(0, 3) == 0
+        other = Rounds(2, 6, 3)
+        other.load_state_dict(pace.state_dict())
+        assert other.state_dict() == pace.state_dict(), t
+    assert log.startswith("ddrrdddrrdddrrddd")
+
+
+def test_without_a_teacher_and_without_a_recording_there_is_nothing_to_imitate() -> None:
+    for agent in ("clone", "dagger"):
+        with pytest.raises(ValueError, match="learns from a teacher and worlds has none"):
+            lab.assemble(config(agent, None, 10), CPU)
+    wrong = config("clone", None, 10) | {"agent": "ppo", "agent_config": {}, "data": "x"}
+    with pytest.raises(ValueError, match="ppo learns by playing; it takes no dataset"):
+        lab.assemble(wrong, CPU)
+
+
+# -- the dataset ----------------------------------------------------------------------------------------------------
+
+
+def rows_of(laps: list[int]) -> Rows:
+    lap = np.repeat(np.arange(len(laps)), laps)
+    obs = np.arange(len(lap), dtype=np.float32)[:, None]
+    return Rows(obs, np.zeros((len(lap), 1), np.float32), lap, {"lateral": obs[:, 0]})
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_lap_is_on_both_sides(seed: int) -> None:
+    rows = rows_of([7, 20, 3, 11, 30, 9])
+    training, kept = dataset.split(rows, 0.2, seed)
+    assert not set(training.lap) & set(kept.lap) and len(training.lap) + len(kept.lap) == 80
+    assert 16 <= len(kept.lap) < 80 and len(training.lap)
+    assert sorted([*training.obs[:, 0], *kept.obs[:, 0]]) == list(range(80))
+    assert not len(dataset.split(rows_of([12]), 0.5, seed)[1].lap)  # a single lap is learned from
+
+
+@pytest.mark.parametrize("columns", [1, 3, 4])
+def test_every_row_is_in_the_ring_once_with_what_is_known_of_it(columns: int) -> None:
+    rows = rows_of([5, 4, 2])
+    spec = Spec((1,), "float32", 1, action_dim=1)
+    ring = ReplayBuffer(-(-11 // columns) + 2, columns, spec, Uniform())
+    dataset.fill(ring, rows, {"expert": np.zeros(1, np.float32), **UNKNOWN})
+    assert len(ring) == 11
+    held = ring.data["obs"].flatten(0, 1)[:, 0]
+    filled = (torch.arange(ring.length)[:, None] < torch.as_tensor(ring.count)).flatten()
+    assert sorted(held[filled].tolist()) == list(range(11))
+    assert torch.equal(ring.data["lateral"].flatten()[filled], held[filled])
+    assert ring.data["heading"].flatten()[filled].isnan().all()
+    assert (ring.data["drivable"].flatten(0, 1)[filled] == 255).all()
+    first = ring.data["first"].flatten()[filled]
+    begins = {0.0, 5.0, 9.0} | {float(c * -(-11 // columns)) for c in range(columns)}
+    assert set(held[filled][first].tolist()) == {b for b in begins if b < 11}
+
+
+def test_what_is_wrong_with_a_dataset_is_said_in_one_sentence(tmp_path: Path) -> None:
+    spec = Spec((3,), "float32", 1, action_dim=2)
+    obs, action, lap = np.zeros((4, 3), np.float32), np.zeros((4, 2), np.float32), np.zeros(4, np.int64)
+
+    def refused(match: str, **arrays: np.ndarray) -> None:
+        np.savez(tmp_path / "x.npz", **arrays)
+        with pytest.raises(ValueError, match=match) as fault:
+            datasets.read(tmp_path / "x.npz", spec)
+        assert "\n" not in str(fault.value) and "x.npz" in str(fault.value)
+
+    refused("holds no rows", obs=obs[:0], action=action[:0], lap=lap[:0])
+    refused("holds no 'action'", obs=obs, lap=lap)
+    refused("differ in length", obs=obs, action=action[:3], lap=lap)
+    refused(r"shows float32 of \(2,\)", obs=obs[:, :2], action=action, lap=lap)
+    refused("shows uint8", obs=obs.astype(np.uint8), action=action, lap=lap)
+    refused(r"has actions of \(1,\)", obs=obs, action=action[:, :1], lap=lap)
+    refused("the action of row 2 is outside", obs=obs, action=np.array([[0, 0], [1, 1], [0, 1.5], [9, 9]]), lap=lap)
+    refused("the action of row 0 is outside", obs=obs, action=action * np.nan, lap=lap)
+    (tmp_path / "x.npz").write_bytes(b"PK\x03\x04 torn")
+    with pytest.raises(ValueError, match="cannot be read"):
+        datasets.read(tmp_path / "x.npz", spec)
+    for path, told in ((tmp_path / "none", "there is no such dataset"), (tmp_path, "is neither a tub")):
+        with pytest.raises(ValueError, match=told):
+            datasets.read(path, spec)
+
+
+def tub(path: Path, count: int = 30, size: tuple[int, int] = (60, 80), **record: Any) -> Path:
+    from envs.tub import Writer
+
+    kinds = {"user/target_speed": "float", "game/lap": "int", "game/lateral": "float", "game/drivable": "str"}
+    rng = np.random.default_rng(0)
+    with Writer(path, kinds) as writer:
+        for i in range(count):
+            picture = np.full((*size, 3), 8 * i, np.uint8) + rng.integers(0, 3, (*size, 3), dtype=np.uint8)
+            area = np.packbits(np.arange(300) < i).tobytes().hex()
+            row = {"user/angle": i / 50, "user/throttle": 0.0, "user/mode": "user", "user/target_speed": 8.0,
+                   "game/lap": i // 10, "game/lateral": 0.1 * i, "game/drivable": area}  # fmt: skip
+            writer.write({"cam/image_array": picture, **row, **record})
+    return path
+
+
+def test_a_tub_becomes_rows(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    spec = Spec((60, 80, 3), "uint8", 1, action_dim=2)
+    rows = datasets.read(tub(tmp_path / "a"), spec)
+    np.testing.assert_allclose(rows.action, np.stack([np.arange(30) / 50, np.zeros(30)], 1), atol=1e-6)
+    np.testing.assert_allclose(rows.labels["lateral"], 0.1 * np.arange(30), atol=1e-5)
+    assert list(rows.labels["drivable"].sum((1, 2))) == list(range(30)) and sorted(rows.labels) == [
+        "drivable",
+        "lateral",
+    ]
+    assert np.abs(rows.obs.mean((1, 2, 3)) - 8 * np.arange(30) - 1).max() < 2 and list(np.unique(rows.lap)) == [0, 1, 2]
+    large = datasets.read(tub(tmp_path / "b", size=(120, 160)), spec)
+    assert large.obs.shape == (30, 60, 80, 3)
+    both = datasets.read(tub(tmp_path / "two" / "a", 12).parent, spec)
+    assert len(both.lap) == 12
+    tub(tmp_path / "two" / "b", 30)
+    assert len(np.unique(datasets.read(tmp_path / "two", spec).lap)) == 2 + 3
+    (tmp_path / "a" / "images" / "3_cam_image_array_.jpg").unlink()
+    assert len(datasets.read(tmp_path / "a", spec).lap) == 29
+    assert "1 damaged records are skipped" in capsys.readouterr().err
+
+
+def test_a_tub_that_cannot_teach_is_refused(tmp_path: Path) -> None:
+    spec = Spec((60, 80, 3), "uint8", 1, action_dim=2)
+    with pytest.raises(ValueError, match="do not fit a network that sees 80x60"):
+        datasets.read(tub(tmp_path / "wide", 3, (60, 200)), spec)
+    with pytest.raises(ValueError, match="a network drove all of its 3 records"):
+        datasets.read(tub(tmp_path / "mine", 3, **{"user/mode": "local"}), spec)
+    from envs.tub import Writer
+
+    with Writer(tmp_path / "throttle") as writer:
+        picture = np.zeros((60, 80, 3), np.uint8)
+        writer.write({"cam/image_array": picture, "user/angle": 0.0, "user/throttle": 0.1, "user/mode": "user"})
+    with pytest.raises(ValueError, match="no column 'user/target_speed'"):
+        datasets.read(tmp_path / "throttle", spec)
+
+
+# -- pictures -------------------------------------------------------------------------------------------------------
+
+NOTHING = dict(flip=0.0, shift=0.0, colour=0.0, light=0.0, noise=0.0)
+
+
+def changed(obs: torch.Tensor, action: torch.Tensor, labels: dict[str, torch.Tensor], seed: int = 0, **settings: float):
+    generator = torch.Generator().manual_seed(seed)
+    return augment.Augment(augment.Config(**{**NOTHING, **settings}))(obs, action, labels, generator)
+
+
+def example(batch: int = 16) -> tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:
+    generator = torch.Generator().manual_seed(5)
+    obs = torch.randint(0, 256, (batch, 1, 60, 80, 3), generator=generator, dtype=torch.uint8)
+    labels = {"lateral": torch.randn(batch, generator=generator), "heading": torch.randn(batch, generator=generator)}
+    labels["drivable"] = torch.randint(0, 2, (batch, 15, 20), generator=generator, dtype=torch.uint8)
+    return obs, torch.rand((batch, 2), generator=generator) - 0.5, labels
+
+
+def test_a_mirror_turns_the_wheel() -> None:
+    obs, action, labels = example()
+    seen, done, told = changed(obs, action, labels, flip=1.0)
+    assert torch.equal(seen, obs.flip(3).float())
+    assert torch.equal(done[:, 0], -action[:, 0]) and torch.equal(done[:, 1], action[:, 1])
+    assert torch.equal(told["lateral"], -labels["lateral"]) and torch.equal(told["heading"], -labels["heading"])
+    assert torch.equal(told["drivable"], labels["drivable"].flip(2))
+    half = changed(obs, action, labels, flip=0.5)[1][:, 0]
+    assert (half == action[:, 0]).any() and (half == -action[:, 0]).any()
+
+
+def test_a_shift_steers_back_and_repeats_the_edge() -> None:
+    obs, action, labels = example()
+    seen, done, told = changed(obs, action * 0.1, labels, shift=0.2)
+    turned = done[:, 0] - 0.1 * action[:, 0]
+    moved = torch.round(turned / 2.3 * 80).long()
+    assert moved.abs().max() <= 16 and len(torch.unique(moved)) > 5
+    for i, k in enumerate(moved.tolist()):  # slowly, pixel by pixel
+        for x in range(80):
+            assert torch.equal(seen[i, 0, :, x], obs[i, 0, :, min(max(x - k, 0), 79)].float())
+        assert told["heading"][i].item() == pytest.approx(labels["heading"][i].item() - 1.7 * k / 80, abs=1e-5)
+
+
+def test_a_turned_camera_shows_the_shifted_picture_and_the_expert_agrees_with_the_shift() -> None:
+    """The two constants of the shift, against the game: stand askew and compare steering and picture."""
+    from envs.kart import columns as c
+    from envs.kart.env import KartVectorEnv
+    from envs.kart.options import read_options
+
+    env = KartVectorEnv(1, read_options(dict(tracks="oval", expert_info=True)))
+    env.reset(seed=[1])
+    for _ in range(40):
+        _, _, _, _, info = env.step(env.batch.expert())
+    kart = env.batch.karts[0, 0]
+    yaw, steer = float(kart[c.YAW]), float(env.batch.expert()[0, 0])
+    plain = env.observe()[0].astype(float)
+    angle = 1.7 * 4 / 80  # the camera four pixels further to the left
+    for column in (c.YAW, c.HEADING):
+        kart[column] -= angle
+    turned = env.observe()[0].astype(float)
+    error = {k: np.abs(np.roll(plain, k, 1)[:, 12:-12] - turned[:, 12:-12]).mean() for k in range(-8, 9)}
+    assert min(error, key=error.get) in (3, 4, 5), error
+    assert env.batch.expert()[0, 0] - steer == pytest.approx(2.3 * 4 / 80, abs=0.02)
+    assert yaw != kart[c.YAW]
+
+
+def test_light_colours_and_noise_change_the_picture_alone() -> None:
+    obs, action, labels = example()
+    for settings in (dict(colour=0.8), dict(light=0.5), dict(noise=20.0)):
+        seen, done, told = changed(obs, action, labels, **settings)
+        assert not torch.equal(seen, obs.float()) and seen.min() >= 0 and seen.max() <= 255
+        assert torch.equal(done, action) and all(torch.equal(told[k], v) for k, v in labels.items())
+        again = changed(obs, action, labels, **settings)[0]
+        other = changed(obs, action, labels, seed=1, **settings)[0]
+        assert torch.equal(seen, again) and not torch.equal(seen, other)
+    same, done, _ = changed(obs, action, labels)
+    assert torch.equal(same, obs.float()) and torch.equal(done, action)
+    grey = torch.full((4, 1, 60, 80, 3), 100, dtype=torch.uint8)
+    mixed = changed(grey, torch.zeros(4, 2), {}, colour=0.0, light=0.5)[0]
+    assert (mixed.amax((1, 2, 3, 4)) - mixed.amin((1, 2, 3, 4))).max() < 1e-3  # without colours grey stays grey
+
+
+def test_the_networks_of_the_car_are_small() -> None:
+    trunk = encoders.build((60, 80, 3), 1, "auto", 64)
+    whole = sum(p.numel() for m in (trunk, Road(64), torch.nn.Linear(64, 2)) for p in m.parameters())
+    assert trunk.features == 64 and whole <= 100_000
+    pilot = encoders.build((66, 200, 3), 1, "auto", 64)
+    shapes = [tuple(m.weight.shape) for m in pilot.modules() if hasattr(m, "weight")]
+    assert shapes == [
+        (24, 3, 5, 5),
+        (36, 24, 5, 5),
+        (48, 36, 5, 5),
+        (64, 48, 3, 3),
+        (64, 64, 3, 3),
+        (100, 1152),
+        (50, 100),
+    ]
+    obs = torch.randint(0, 256, (2, 1, 60, 80, 3), dtype=torch.uint8)
+    first = trunk.convolutions[0]
+    scaled = obs[:, 0].permute(0, 3, 1, 2).float() / 127.5 - 1
+    literal = torch.nn.functional.conv2d(scaled, first.weight, first.bias, first.stride)
+    torch.testing.assert_close(first(obs[:, 0].permute(0, 3, 1, 2).float()), literal, atol=1e-4, rtol=1e-4)
+
+
+def test_one_band_for_training_and_for_driving() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (120, 160, 3), dtype=np.uint8)
+    assert np.array_equal(preprocess.band(picture, 60, 80), preprocess.resize(picture, 60, 80))
+    assert preprocess.band(picture, 120, 160) is picture
+    cut = preprocess.band(np.repeat(np.repeat(picture, 2, 0), 2, 1), 66, 200, 0.36, 0.2)
+    assert cut.shape == (66, 200, 3)
+    with pytest.raises(ValueError, match="pictures of 160x120 do not fit a network that sees 200x66"):
+        preprocess.band(picture, 66, 200)
+
+
+# -- a run ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_from_a_dataset_goes_on_to_the_bit_and_refuses_a_changed_one(tmp_path: Path) -> None:
+    from test_resume import content, folder, good, logged, resume
+
+    runs = Harness(tmp_path)
+    try:
+        data = linear(tmp_path / "a.npz")
+        argv = ["worlds", "--world", "noise", "--axes", 2, "--agent", "clone", "--data", data, "--steps", 120,
+                "--checkpoint-every", 40, "--num-envs", 1, "--hidden", 8, "--batch", 8, "--precision", "fp32",
+                "--eval-episodes", 0, "--video", "no"]  # fmt: skip
+        straight = good(runs.train(*argv, "--name", "straight", period=0))
+        for kill in (Kill(step=61), Kill(file=5, torn=True)):
+            killed = runs.train(*argv, "--name", "killed", kill=kill, period=0)
+            assert killed.code < 0
+            good(resume(runs, folder(runs, killed), period=0))
+            assert content(folder(runs, killed)) == content(folder(runs, straight))
+            assert logged(folder(runs, killed)) == logged(folder(runs, straight))
+        killed = runs.train(*argv, "--name", "changed", kill=Kill(step=61), period=0)
+        linear(data, rows=599)
+        refused = resume(runs, folder(runs, killed))
+        assert refused.code == 2 and "has changed since the run began" in refused.err and "Traceback" not in refused.err
+        missing = runs.train(*argv[:-2], "--data", tmp_path / "none")
+        assert missing.code == 2 and "there is no such dataset" in missing.err
+    finally:
+        runs.close()
