@@ -182,7 +182,8 @@ def figures(mine: Drive, teacher: Drive) -> dict[str, Any]:
     result["tracks"] = [
         {"track": int(mine.track[i]), "interventions": int(mine.interventions[i]),
          "laps": round(float(mine.laps[i]), 3), "off_road": round(float(mine.off_road[i]), 2),
-         "contacts": int(mine.contacts[i]), "lap_time": _number(mine.lap_time[i]), "expert_lap_time": _number(teacher.lap_time[i])}
+         "contacts": int(mine.contacts[i]), "lap_time": _number(mine.lap_time[i]),
+         "expert_lap_time": _number(teacher.lap_time[i])}
         for i in range(len(mine.track))
     ]  # fmt: skip
     return result
