@@ -8,6 +8,7 @@ from numba import njit
 
 from envs.kart.camera import HEIGHT, PITCH, ROLL, SENSOR_TABLES, ZOOM, develop
 from envs.kart.columns import ASPHALT, DETAIL, YAW_RATE
+from envs.kart.drawing import new_scratch
 from envs.kart.ground import ground_at
 from envs.kart.looks import textures
 from envs.kart.physics import speed_of
@@ -43,18 +44,19 @@ def paint_batch(out, low, high, rays, poses, scene, paint, art, karts, fallen, s
 
     karts: float64 [N, K, KART_COLUMNS]; fallen: bool [N, MAX_ITEMS]; state: uint64 [N], random state of pictures.
     """
+    scratch = new_scratch(out.shape[2])
     for i in range(low, high):
         image, pose = out[i], poses[i]
         x, y, yaw = eye(karts[i, 0], pose)
         backdrop(
             image, rays.right, rays.down, rays.turn, rays.bounds, rays.lens, pose, x, y, yaw,
             scene.half[i], scene.pads[i], scene.pad_count[i], scene.cells[i], scene.details[i], scene.special_count[i],
-            paint.colours[i], paint.weather[i], paint.hills[i], art.ground, art.sky,
+            paint.colours[i], paint.weather[i], paint.hills[i], art.ground, art.sky, scratch,
         )  # fmt: skip
         solids(
             image, x, y, yaw, pose, rays.lens, scene.posts[i], scene.post_count[i], scene.items[i],
             scene.item_count[i], fallen[i], karts[i], paint.colours[i], paint.weather[i], paint.scenery[i],
-            art.texels, art.span, art.first_kart,
+            art.texels, art.span, art.first_kart, scratch,
         )  # fmt: skip
         falling(image, paint.weather[i], state, i)
 

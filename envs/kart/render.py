@@ -8,19 +8,19 @@ so that they are smooth at any size. Colours fade into fog with the distance of 
 import math
 
 import numpy as np
-from numba import njit
 
 from envs.kart.camera import AHEAD, ASIDE, HEIGHT, LOOK, PITCH, ROLL, ZOOM
 from envs.kart.columns import CELL, GRID, POS_X, POS_Y, YAW
-from envs.kart.looks import AMBIENT, SHADES, SKY_TILE, SUN_HEIGHT, TEXEL, TILE
-from envs.kart.sky import CLOUD_LEVELS, SKY_LEVELS, SUN_SIZE, level_sky_row, sky_columns, sky_gradient, sky_row
-from envs.kart.surface import F32, HEADLIGHTS, SOLIDS, UNIT, ground_row, row_palette
+from envs.kart.drawing import drawn
+from envs.kart.looks import AMBIENT, SKY_TILE, SUN_HEIGHT, TEXEL, TILE
+from envs.kart.sky import SUN_SIZE, level_sky_row, sky_columns, sky_gradient, sky_row
+from envs.kart.surface import F32, HEADLIGHTS, UNIT, ground_row, row_palette
 
 FARTHEST = 250.0  # ground beyond this is part of the sky's lower edge, m
 CELL_BITS, TEXEL_BITS = np.int32(math.log2(CELL * UNIT)), np.int32(math.log2(TEXEL * UNIT))  # both are powers of 2
 
 
-@njit(cache=True, nogil=True)
+@drawn()
 def eye(kart, pose):
     """Place (x, y) and direction of the camera that a kart carries."""
     yaw = kart[YAW]
@@ -29,7 +29,7 @@ def eye(kart, pose):
     return x, y, yaw + pose[LOOK]
 
 
-@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+@drawn()
 def dip_row(right, down, row, shift, eye_of, dip):
     """Slope downwards of the rays of one row; eye_of: float32 [10], see `backdrop`."""
     cos_p, sin_p, cos_r, sin_r, zoom = eye_of[0], eye_of[1], eye_of[2], eye_of[3], eye_of[6]
@@ -37,7 +37,7 @@ def dip_row(right, down, row, shift, eye_of, dip):
         dip[col] = (zoom * right[row, col] * sin_r + zoom * (down[row, col] + shift) * cos_r) * cos_p + sin_p
 
 
-@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+@drawn()
 def cast_slanted_row(right, down, row, shift, eye_of, xs, ys, dip, aside, ahead):
     """Where the rays of one row meet the ground: xs, ys int32 [W] in 1 / UNIT m; aside, ahead: scratch.
 
@@ -58,7 +58,7 @@ def cast_slanted_row(right, down, row, shift, eye_of, xs, ys, dip, aside, ahead)
         ys[col] = np.int32((ey + ahead[col] * sin_y + aside[col] * cos_y) * F32(UNIT))
 
 
-@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+@drawn()
 def cast_level_row(right, down, dip, eye_of, xs, ys):
     """As `cast_slanted_row`, for a row without roll and distortion: right [W] for all rows, one down and dip."""
     t = eye_of[6] * eye_of[7] / dip
@@ -70,7 +70,7 @@ def cast_level_row(right, down, dip, eye_of, xs, ys):
         ys[col] = np.int32(start_y + right[col] * step_y)
 
 
-@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+@drawn()
 def find_row(xs, ys, cell, texel):
     """Flat places in the ground map and in the texture tile of places in the world."""
     last = np.int32((GRID - 1) * CELL * UNIT - 1)
@@ -82,7 +82,7 @@ def find_row(xs, ys, cell, texel):
         texel[col] = y * np.int32(TILE) + x
 
 
-@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+@drawn()
 def unpack_row(image, row, total, parts):
     """Mean of `parts` (1 or 2) packed colours into one row of the picture [W, 3] of row `row`."""
     shift = np.uint32(parts - 1)
@@ -93,7 +93,7 @@ def unpack_row(image, row, total, parts):
         image[row, col, 2] = np.uint8((word >> np.uint32(20)) & np.uint32(255))
 
 
-@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+@drawn()
 def unpack_lit_row(image, total, parts, fade):
     """As `unpack_row`, each pixel times its `fade` [W]."""
     shift = np.uint32(parts - 1)
@@ -104,15 +104,15 @@ def unpack_lit_row(image, total, parts, fade):
         image[col, 2] = np.uint8(F32((word >> np.uint32(20)) & np.uint32(255)) * fade[col])
 
 
-@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+@drawn()
 def backdrop(
     image, right, down, turn, bounds, lens, pose, x, y, yaw,
     half, pads, pad_count, cells, details, specials,
-    colours, weather, hills, ground_tile, sky_tile,
+    colours, weather, hills, ground_tile, sky_tile, scratch,
 ):  # fmt: skip
     """Ground and sky of one picture, uint8 [H, W, 3], seen from (x, y) in direction `yaw`."""
     height, width = image.shape[0], image.shape[1]
-    eye_of = np.empty(10, np.float32)
+    eye_of = scratch.eye_of
     eye_of[0], eye_of[1] = math.cos(pose[PITCH]), math.sin(pose[PITCH])
     eye_of[2], eye_of[3] = math.cos(pose[ROLL]), math.sin(pose[ROLL])
     eye_of[4], eye_of[5] = math.cos(yaw), math.sin(yaw)
@@ -121,17 +121,13 @@ def backdrop(
     least = tall * F32(1.0 / FARTHEST)
     row_step, pixel = F32(1.0 / lens[4]), F32(lens[7])
     road_half = F32(half)
-    xs, ys = np.empty(width, np.int32), np.empty(width, np.int32)
-    cell, texel, edges = np.empty(width, np.int32), np.empty(width, np.int32), np.empty(width, np.int32)
-    total, mixed = np.empty(width, np.uint32), np.empty(width, np.uint32)
-    dip, work = np.empty(width, np.float32), np.empty((3, width), np.float32)
-    palette = np.empty((3, 2 * SHADES + SOLIDS), np.float32)
-    plain, shades = np.empty(2 * SHADES, np.uint32), np.empty(CLOUD_LEVELS, np.uint32)
-    gradient = np.empty(SKY_LEVELS, np.uint32)
+    xs, ys, cell, texel, edges = scratch.xs, scratch.ys, scratch.cell, scratch.texel, scratch.edges
+    total, mixed, dip, work = scratch.total, scratch.mixed, scratch.dip, scratch.work
+    palette, plain, shades, gradient = scratch.palette, scratch.plain, scratch.shades, scratch.gradient
     sky_gradient(colours, gradient)
     tile = sky_tile[int(weather[SKY_TILE])]
     night = weather[AMBIENT] < 0.9
-    ridge, cloudy, placed = np.empty(width, np.int32), np.empty(width, np.int32), False
+    ridge, cloudy, placed = scratch.ridge, scratch.cloudy, False
 
     for row in range(height):
         middle = zoom * (down[row, width // 2] * eye_of[2] + right[row, width // 2] * eye_of[3])

@@ -3,8 +3,8 @@
 import math
 
 import numpy as np
-from numba import njit
 
+from envs.kart.drawing import CLOUD_LEVELS, SKY_LEVELS, drawn
 from envs.kart.looks import (
     AZIMUTHS,
     CLOUD,
@@ -23,12 +23,10 @@ from envs.kart.looks import (
 )
 from envs.kart.surface import F32, LANE, pack
 
-SKY_LEVELS = 256  # steps of the sky's gradient
 SUN_SIZE = 0.055  # radius of the sun's disc, rad
-CLOUD_LEVELS = 32  # steps between clear sky and cloud
 
 
-@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+@drawn()
 def sky_gradient(colours, gradient):
     """The clear sky from the horizon to SKY_SPAN, packed colours [SKY_LEVELS]."""
     low, high = colours[SKY_LOW], colours[SKY_TOP]
@@ -40,7 +38,7 @@ def sky_gradient(colours, gradient):
         )
 
 
-@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+@drawn()
 def sky_row(total, dip, turn, face, limit, gradient, colours, weather, hills, tile):
     """Sky and hills of one row: adds packed colours where dip <= limit; gradient: of the sky, packed [SKY_LEVELS]."""
     near = pack(colours[HILL_NEAR, 0], colours[HILL_NEAR, 1], colours[HILL_NEAR, 2])
@@ -78,7 +76,7 @@ def sky_row(total, dip, turn, face, limit, gradient, colours, weather, hills, ti
             total[col] += level
 
 
-@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+@drawn()
 def sky_columns(turn, face, weather, ridge, cloudy):
     """Per column of a level picture: its sample of the hills and its sample of the sky tile, int32 [W] each."""
     base = face * F32(AZIMUTHS / (2.0 * math.pi)) + F32(16 * AZIMUTHS)
@@ -89,7 +87,7 @@ def sky_columns(turn, face, weather, ridge, cloudy):
         cloudy[col] = (place + drift) & np.int32(AZIMUTHS - 1)
 
 
-@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+@drawn()
 def level_sky_row(total, up, gradient, colours, weather, hills, tile, ridge, cloudy, shades):
     """`sky_row` for a row of one elevation without the sun in it, several times as fast; shades: scratch."""
     near = pack(colours[HILL_NEAR, 0], colours[HILL_NEAR, 1], colours[HILL_NEAR, 2])

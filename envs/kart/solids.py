@@ -6,10 +6,10 @@ Everything is put into buckets by its depth and painted from far to near.
 import math
 
 import numpy as np
-from numba import njit
 
 from envs.kart.camera import AHEAD, ZOOM, aim, project
 from envs.kart.columns import ITEM_KIND, ITEM_SIZE, ITEM_X, ITEM_Y, POS_X, POS_Y, YAW
+from envs.kart.drawing import BUCKETS, drawn
 from envs.kart.looks import AMBIENT, BANNER, FOG, FOG_RATE, LINE, RAIN, SNOW, WALL_A, WALL_B, WALL_TOP
 from envs.kart.random import uniform
 from envs.kart.sprites import FOOT, KART_VIEWS, LEVELS, SIZE
@@ -18,12 +18,11 @@ from envs.kart.surface import HEADLIGHTS
 WALL_HEIGHT = 0.55  # m
 BANNER_LOW, BANNER_HIGH, BANNER_PIECES = 3.1, 4.1, 12  # m, m, squares across the road
 DRAW_DISTANCE = 100.0  # m
-BUCKETS = 280
 NEAR = 0.3  # nearest depth that is drawn, m
 TINTS = 8
 
 
-@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+@drawn()
 def column_fill(image, col, top, bottom, red, green, blue):
     """Paint rows top..bottom (floats) of one column, blending the two rows that are covered in part."""
     first, last = max(int(math.floor(top)), 0), min(int(math.floor(bottom)), image.shape[0] - 1)
@@ -37,7 +36,7 @@ def column_fill(image, col, top, bottom, red, green, blue):
             image[row, col, 2] = np.uint8(image[row, col, 2] + cover * (blue - image[row, col, 2]))
 
 
-@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+@drawn()
 def panel(image, f0, r0, f1, r1, low, high, main, strip, view, tone):
     """An upright rectangle between two ground points (forward, right), from height low to high, with a top strip.
 
@@ -73,7 +72,7 @@ def panel(image, f0, r0, f1, r1, low, high, main, strip, view, tone):
         column_fill(image, col, top, split, red_s, green_s, blue_s)
 
 
-@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+@drawn()
 def stamp(image, col, row, wide, high, texels, sprite, mirror, tone):
     """Paint a sprite whose ground point is at (col, row), `wide` x `high` pixels; tone as in `panel`."""
     level, side, offset = 0, SIZE, 0
@@ -107,7 +106,7 @@ def stamp(image, col, row, wide, high, texels, sprite, mirror, tone):
                 image[y, x, k] = np.uint8(min(value, 255.0))
 
 
-@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+@drawn()
 def set_tone(tone, distance, colours, weather):
     """Fog of things at a distance, and headlights there: tone = (clear share, fog share, fog colour[3], beam)."""
     tone[1] = 1.0 - math.exp(-weather[FOG_RATE] * distance)
@@ -117,10 +116,10 @@ def set_tone(tone, distance, colours, weather):
     tone[5] = math.exp(-reach * reach) if weather[AMBIENT] < 1.0 else 1.0
 
 
-@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+@drawn()
 def solids(
     image, x, y, yaw, pose, lens, posts, count, items, item_count, fallen, karts, colours, weather, scenery,
-    texels, span, first_kart,
+    texels, span, first_kart, scratch,
 ):  # fmt: skip
     """Walls, banner, items and the other karts [K, ...] of one picture. Kart 0 carries the camera.
 
@@ -128,16 +127,16 @@ def solids(
     """
     cos_y, sin_y = math.cos(yaw), math.sin(yaw)
     points = 2 * count
-    forward, aside = np.empty(points), np.empty(points)
+    forward, aside, place_f, place_r = scratch.places[0], scratch.places[1], scratch.places[2], scratch.places[3]
     for side in range(2):
         for i in range(count):
             dx, dy = posts[i, side, 0] - x, posts[i, side, 1] - y
             forward[side * count + i] = dx * cos_y + dy * sin_y
             aside[side * count + i] = -dx * sin_y + dy * cos_y
     total = points + item_count + karts.shape[0] + BANNER_PIECES
-    head = np.full(BUCKETS, -1, np.int32)
-    follow = np.empty(total, np.int32)
-    place_f, place_r = np.empty(total), np.empty(total)
+    head, follow, tone = scratch.head, scratch.follow, scratch.tone
+    for bucket in range(BUCKETS):
+        head[bucket] = -1
     edge = pose[ZOOM] * 0.5 * lens[0] / lens[3] * 1.6 + 0.3  # generous slope of the picture's border
     scale = BUCKETS / DRAW_DISTANCE
     for i in range(total):
@@ -167,7 +166,6 @@ def solids(
             follow[i], head[bucket] = head[bucket], i
             place_f[i], place_r[i] = f, r
 
-    tone = np.empty(6)
     view = aim(pose, lens)
     for bucket in range(BUCKETS - 1, -1, -1):
         i = head[bucket]
@@ -219,7 +217,7 @@ def solids(
             i = follow[i]
 
 
-@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+@drawn()
 def falling(image, weather, state, index):
     """Rain streaks or snow flakes, drawn from the picture's own random state[index]."""
     height, width = image.shape[0], image.shape[1]

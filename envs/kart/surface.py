@@ -3,7 +3,6 @@
 import math
 
 import numpy as np
-from numba import njit
 
 from envs.kart import looks
 from envs.kart.columns import (
@@ -23,10 +22,10 @@ from envs.kart.columns import (
     PAD_RIGHT,
     PAD_START,
 )
+from envs.kart.drawing import SOLIDS, drawn
 from envs.kart.ground import START_WIDTH
 from envs.kart.looks import AMBIENT, BUMP, FOG, FOG_RATE, SHADES, SKY_LOW, TEXEL, TILE, WET
 
-SOLIDS = 6  # colours of the row palette after grass and road: edge, two of kerbs, two of pads, black
 HEADLIGHTS = 24.0  # distance at which the light of the headlights has fallen to 1/e, m
 LINE_OUT, LINE_IN = 0.34, 0.14  # the white line begins and ends this far inside the road's edge, m
 STRIPE = 1.6  # length of one kerb colour, m
@@ -36,20 +35,20 @@ UNIT = 65536.0  # places on the ground are whole numbers of 1 / UNIT m
 ROAD = np.uint32(TILE * TILE)  # the ground texture holds so many texels of grass, then as many of road
 
 
-@njit(cache=True, nogil=True, fastmath=True, inline="always")
+@drawn(inline="always")
 def covered(low, high, value, width, per_width):
     """Fraction of [value - width/2, value + width/2] that lies in [low, high]; per_width = 1 / width."""
     part = (min(high, value + F32(0.5) * width) - max(low, value - F32(0.5) * width)) * per_width
     return min(max(part, F32(0.0)), F32(1.0))
 
 
-@njit(cache=True, nogil=True, inline="always")
+@drawn(inline="always")
 def pack(red, green, blue):
     """Three channels 0..255 as 10-bit lanes of one word, so that colours can be added; red is lowest."""
     return np.uint32(np.uint32(red) + np.uint32(green) * np.uint32(1 << 10) + np.uint32(blue) * np.uint32(1 << 20))
 
 
-@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+@drawn()
 def blend_row(mixed, count, offsets, alongs, kerbs, wide, deep, half, palette):
     """Packed colours of pixels beside the road's edge: how much of each is road, white line, kerb, and grass.
 
@@ -81,7 +80,7 @@ def blend_row(mixed, count, offsets, alongs, kerbs, wide, deep, half, palette):
         )
 
 
-@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+@drawn()
 def special(colour, a, along, wide, deep, palette, half, pads, pad_count):
     """Packed colour with the chequered start line and boost pads on it; a: offset, wide and deep: footprint, m."""
     distance, per_wide, per_deep = abs(a), F32(1.0) / wide, F32(1.0) / deep
@@ -106,7 +105,7 @@ def special(colour, a, along, wide, deep, palette, half, pads, pad_count):
     )
 
 
-@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+@drawn()
 def row_palette(palette, plain, colours, weather, distance, wide, deep):
     """Fill palette [3, 2 * SHADES + SOLIDS] and plain (its first columns, packed) with the colours at one distance.
 
@@ -139,7 +138,7 @@ def row_palette(palette, plain, colours, weather, distance, wide, deep):
         plain[s] = pack(palette[0, s], palette[1, s], palette[2, s])
 
 
-@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+@drawn()
 def plain_row(total, cell, texel, plain, ground_tile, cells, edges):
     """Adds a whole row of plain grass and road, without branches: where colours change all the time they cost most.
 
@@ -154,7 +153,7 @@ def plain_row(total, cell, texel, plain, ground_tile, cells, edges):
     return count
 
 
-@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+@drawn()
 def part_row(total, dip, limit, cell, texel, plain, ground_tile, cells, edges):
     """`plain_row` where dip > limit; the rest of the row is sky."""
     count = 0
@@ -167,7 +166,7 @@ def part_row(total, dip, limit, cell, texel, plain, ground_tile, cells, edges):
     return count
 
 
-@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+@drawn()
 def ground_row(
     total, dip, limit, every, xs, ys, cell, texel, wide, deep, palette, plain, ground_tile,
     half, pads, pad_count, cells, details, specials, edges, mixed, work,
