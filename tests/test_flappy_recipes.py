@@ -1,0 +1,50 @@
+"""The recipes of Flappy Bird: the network of the project it replaces, and that every recipe trains."""
+
+import json
+
+import pytest
+import torch
+
+from agents.perception import encoders
+from experiments import train
+from experiments.recipes import recipes
+
+NAMES = sorted(recipes("flappy", "envs.flappy"))
+
+
+def test_the_seed_projects_network_has_its_shapes():
+    net = encoders.build((80, 80), 4, "deepflappy", 0)
+    sizes = []
+    for layer in net.convolutions:
+        layer.register_forward_hook(lambda _, __, out: sizes.append(tuple(out.shape[1:])))
+    out = net(torch.randint(0, 256, (3, 4, 80, 80), dtype=torch.uint8))
+    assert out.shape == (3, 1600) and net.features == 1600
+    pooled = [size for size, layer in zip(sizes, net.convolutions, strict=True) if not isinstance(layer, torch.nn.ReLU)]
+    assert pooled == [(32, 20, 20), (32, 10, 10), (64, 5, 5), (64, 5, 5)]  # TensorFlow's "same" padding
+    weights = torch.cat([p.detach().flatten() for n, p in net.named_parameters() if n.endswith("weight")])
+    assert weights.abs().max() <= 0.02 and weights.std() == pytest.approx(0.0088, abs=5e-4)  # N(0, 0.01) cut at 2 sigma
+    assert all((p == 0.01).all() for n, p in net.named_parameters() if n.endswith("bias"))
+
+
+@pytest.mark.parametrize("shape, norm, hidden", [((84, 84), False, 0), ((80, 80), True, 0), ((80, 80), False, 256)])
+def test_the_seed_projects_network_is_for_its_own_use_only(shape, norm, hidden):
+    with pytest.raises(ValueError, match="deepflappy|encoder"):
+        encoders.build(shape, 4, "deepflappy", hidden, norm)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_every_recipe_trains_and_is_scored_in_pipes(name, tmp_path):
+    recipe = recipes("flappy", "envs.flappy")[name]
+    argv = ["flappy", "--recipe", name, "--runs", str(tmp_path), "--video", "no", "--eval-episodes", "2", "--cap", "5"]
+    if recipe.agent != "ppo":  # to the first updates
+        argv += ["--warmup", "200", "--replay", "2000"]
+    argv += ["--steps", str(recipe.num_envs * 100)]
+    with pytest.raises(SystemExit) as ended:
+        train.main(argv)
+    assert not ended.value.code
+    run = next(tmp_path.rglob("config.json")).parent
+    told = json.loads((run / "eval.json").read_text())
+    assert len(told["scores"]) == 2 and all(s == int(s) and 0 <= s <= 5 for s in told["scores"])
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert any("loss" in key for line in lines for key in line)
