@@ -81,14 +81,17 @@ def plan_threads(device: torch.device, learning_bound: bool = False) -> tuple[in
 
     On two cores one of each beats two torch threads that wait on each other, as long as learning and stepping take
     about as long; on a GPU the environments get all but two. learning_bound: an agent that learns so much more than
-    it steps that both are faster with every processor (measured in docs/log.md).
+    it steps that both are faster with every processor (measured in docs/log.md). OMP_NUM_THREADS is an upper bound of
+    torch's, as everywhere: name 1 where several trainings share a machine.
     """
     n = cores()
+    bound = os.environ.get("OMP_NUM_THREADS", "")
+    most = int(bound) if bound.isdigit() and int(bound) else n
     if device.type != "cpu":
         return 1, max(1, n - 2)
     if learning_bound:
-        return n, n
-    return max(1, n // 2), max(1, n - n // 2)
+        return min(n, most), n
+    return min(max(1, n // 2), most), max(1, n - n // 2)
 
 
 def seed_array(n: int, *key: int) -> np.ndarray:
