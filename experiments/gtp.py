@@ -1,4 +1,4 @@
-"""Go by the Go Text Protocol, for Sabaki, GoGui, KaTrain, Lizzie and matches.
+"""Go by the Go Text Protocol, for Sabaki, GoGui, Lizzie and matches; with --analysis by KataGo's, for KaTrain.
 
     python -m experiments.gtp --player rave --size 9 --seconds 1
 
@@ -33,6 +33,7 @@ class Command:
     resign: float = 0.0  # resigns after three moves with less than this chance of winning, 0..1; 0: never
     ponder: bool = False  # think in the opponent's time
     seed: int | None = None  # of the player's random numbers; without it every start plays differently
+    analysis: bool = False  # speak the protocol of KataGo's analysis engine instead (JSON lines)
     clock: str = "wall"  # what counts --seconds: wall, or processor (its own processor time, for a busy machine)
     set: tuple[str, ...] = ()  # NAME=VALUE of the player's own settings, e.g. equivalence=1000
 
@@ -49,7 +50,6 @@ class Command:
             raise ValueError(f"--resign {self.resign}: must be at least 0 and below 1")
         if self.seed is not None and not 0 <= self.seed < 2**63:
             raise ValueError(f"--seed {self.seed}: must be 0 or more")
-
         if self.clock not in CLOCKS:
             raise ValueError(f"--clock {self.clock}: must be wall or processor")
         if self.clock == "processor" and self.ponder:
@@ -80,7 +80,14 @@ def main() -> None:
             raise cli.UserError(f"--rules {command.rules}: must be one of {', '.join(RULES)}")
         seed = int.from_bytes(os.urandom(6), "big") if command.seed is None else command.seed
         player = players.load(command.player, settings, seed)
-        output, lines = Output(sys.stdout.buffer), Input(sys.stdin.buffer)
+        output = Output(sys.stdout.buffer)
+        if command.analysis:
+            from experiments.go import katago
+
+            lines = Input(sys.stdin.buffer, katago.LONGEST)
+            katago.Analyst(player, lines, output, command.visits or 1000).serve()
+            return
+        lines = Input(sys.stdin.buffer)
         engine = Engine(
             player, output, size=command.size, komi=command.komi, rules=command.rules, visits=command.visits,
             seconds=command.seconds, resign=command.resign, ponder=command.ponder, clock=CLOCKS[command.clock],

@@ -56,8 +56,8 @@ def answer(number: str, text: str, *, failed: bool = False) -> str:
 class Input:
     """Lines of a stream, read by a thread of their own, so that a running analysis sees that one has come."""
 
-    def __init__(self, stream: BinaryIO):
-        self._stream = stream
+    def __init__(self, stream: BinaryIO, longest: int = LONGEST):
+        self._stream, self._longest = stream, longest
         self._lines: queue.Queue[str | None] = queue.Queue(WAITING)
         self._seen: list[str | None] = []  # taken from the queue by `wait`
         threading.Thread(target=self._read, daemon=True).start()
@@ -65,15 +65,15 @@ class Input:
     def _read(self) -> None:
         while True:
             try:
-                line = self._stream.readline(LONGEST)
+                line = self._stream.readline(self._longest)
             except (OSError, ValueError):  # the stream was closed under us
                 line = b""
             if not line:
                 self._lines.put(None)
                 return
-            if len(line) == LONGEST and not line.endswith(b"\n"):
+            if len(line) == self._longest and not line.endswith(b"\n"):
                 while line and not line.endswith(b"\n"):
-                    line = self._stream.readline(LONGEST)
+                    line = self._stream.readline(self._longest)
                 line = b"line-too-long"  # an unknown command, so that the answer keeps its place
             self._lines.put(line.decode("utf-8", "surrogateescape").rstrip("\n"))
 
