@@ -186,8 +186,23 @@ def copies(command: Command) -> None:
         print(f"look: python -m experiments.data {command.merge}")
 
 
+def serve(command: Command) -> None:
+    """--web, until Ctrl-C."""
+    from experiments.data_page import DataPage
+
+    page = DataPage(command.data[0], command.port)
+    print(f"open {page.start()}\n(Ctrl-C ends)", flush=True)
+    try:
+        while True:
+            time.sleep(1.0)
+    except KeyboardInterrupt:
+        print()
+    finally:
+        page.server.stop()
+
+
 def show(command: Command) -> None:
-    """Statistics, --sheet, --video, --web."""
+    """Statistics, --sheet, --video."""
     tubs = [Tub(path) for path in command.data]
     if command.sheet is not None:
         from PIL import Image
@@ -211,6 +226,8 @@ def run(argv: Sequence[str]) -> None:
             edit(command)
         elif command.split or command.merge or command.convert:
             copies(command)
+        elif command.web:
+            serve(command)
         else:
             show(command)
 

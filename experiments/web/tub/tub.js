@@ -1,0 +1,182 @@
+// A recording in the browser: scrub, play, mark a stretch, delete it, take that back. See experiments/data_page.py.
+import { connect } from "/shared/stream.js";
+
+const $ = (id) => document.getElementById(id);
+const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+let data = { rows: 0, index: [], steer: [], pilot: [], lap: [], stats: {}, facts: {} };
+let row = 0, wanted = -1, loading = false, playing = false;
+let mark = null; // [first row, last row]
+let version = 0; // of the dataset: pictures of an older one are not shown
+
+const link = connect({
+  onMessage: (message) => {
+    if (message.type === "changed") load();
+    if (message.text) $("said").textContent = message.text;
+  },
+  onLink: (open) => ($("link").textContent = open ? "" : "the program has ended"),
+});
+
+async function load() {
+  const reply = await fetch("data/about");
+  if (!reply.ok) return ($("said").textContent = "the dataset cannot be read");
+  data = await reply.json();
+  version += 1;
+  mark = null;
+  $("title").textContent = data.title;
+  $("place").max = Math.max(0, data.rows - 1);
+  list("warnings", data.warnings, "nothing was found");
+  list("damaged", data.damaged, "none");
+  drawBars();
+  show(Math.min(row, data.rows - 1));
+}
+
+function list(id, lines, none) {
+  $(id).replaceChildren(...(lines.length ? lines : [none]).map((text) => Object.assign(document.createElement("li"), { textContent: text })));
+}
+
+function show(next) {
+  row = Math.max(0, Math.min(data.rows - 1, next));
+  $("place").value = row;
+  drawLine();
+  const facts = { record: data.index[row], lap: data.lap[row], steering: signed(data.steer[row]) };
+  if (data.pilot.length && data.pilot[row] !== null) facts["network"] = signed(data.pilot[row]);
+  for (const [name, values] of Object.entries(data.facts)) if (values[row] !== null) facts[name] = values[row];
+  if (mark) facts["marked"] = `${data.index[mark[0]]} to ${data.index[mark[1]]}, ${mark[1] - mark[0] + 1} records`;
+  $("facts").replaceChildren(...Object.entries(facts).flat().map((text) => Object.assign(document.createElement("span"), { textContent: text })));
+  wanted = row;
+  if (!loading) picture();
+}
+
+// One request at a time; of what was asked for meanwhile only the newest counts.
+async function picture() {
+  loading = true;
+  while (wanted >= 0) {
+    const which = wanted, of = version;
+    wanted = -1;
+    try {
+      const reply = await fetch(`data/frame?row=${which}`);
+      if (!reply.ok) throw new Error(await reply.text());
+      const image = await createImageBitmap(await reply.blob());
+      if (of === version) drawFrame(image, which);
+    } catch (fault) {
+      $("said").textContent = `the picture of record ${data.index[which]} cannot be shown`;
+    }
+  }
+  loading = false;
+}
+
+function drawFrame(image, which) {
+  const canvas = $("frame"), context = canvas.getContext("2d");
+  const factor = Math.max(1, Math.floor(640 / image.width));
+  canvas.width = image.width * factor;
+  canvas.height = image.height * factor;
+  canvas.style.aspectRatio = `${image.width} / ${image.height}`;
+  context.imageSmoothingEnabled = false;
+  context.drawImage(image, 0, 0, canvas.width, canvas.height);
+  ray(context, data.pilot[which], 0.3, "#5aa9ff");
+  ray(context, data.steer[which], 0.38, "#50dc6e");
+  canvas.dataset.row = which;
+}
+
+function ray(context, steer, share, ink) {
+  if (steer === null || steer === undefined) return;
+  const { width, height } = context.canvas;
+  const turn = (Math.PI / 3) * Math.max(-1, Math.min(1, steer));
+  for (const [stroke, thick] of [["#000", 9], [ink, 5]]) {
+    context.strokeStyle = stroke;
+    context.lineWidth = thick;
+    context.beginPath();
+    context.moveTo(width / 2, height);
+    context.lineTo(width / 2 + share * height * Math.sin(turn), height - share * height * Math.cos(turn));
+    context.stroke();
+  }
+}
+
+function drawLine() {
+  const canvas = $("line"), context = canvas.getContext("2d");
+  canvas.width = Math.max(300, canvas.clientWidth);
+  const { width, height } = canvas;
+  const x = (r) => (data.rows > 1 ? (r / (data.rows - 1)) * (width - 1) : 0);
+  context.clearRect(0, 0, width, height);
+  if (mark) {
+    context.fillStyle = colour("--edge");
+    context.fillRect(x(mark[0]), 0, Math.max(2, x(mark[1]) - x(mark[0])), height);
+  }
+  context.fillStyle = colour("--edge");
+  for (let r = 1; r < data.rows; r++) if (data.lap[r] !== data.lap[r - 1]) context.fillRect(x(r), 0, 1, height);
+  context.fillRect(0, height / 2, width, 1);
+  context.strokeStyle = colour("--good");
+  context.beginPath();
+  // The extremes of each column, so that no peak is lost.
+  for (let column = 0; column < width; column++) {
+    const first = Math.floor((column / width) * data.rows), last = Math.max(first + 1, Math.floor(((column + 1) / width) * data.rows));
+    const part = data.steer.slice(first, last);
+    if (!part.length) continue;
+    context.moveTo(column + 0.5, height / 2 + (Math.min(...part) * height) / 2 - 0.5);
+    context.lineTo(column + 0.5, height / 2 + (Math.max(...part) * height) / 2 + 0.5);
+  }
+  context.stroke();
+  context.fillStyle = colour("--accent");
+  context.fillRect(x(row) - 1, 0, 3, height);
+}
+
+function drawBars() {
+  const canvas = $("bars"), context = canvas.getContext("2d"), counts = data.stats.histogram || [];
+  const most = Math.max(1, ...counts), width = canvas.width / Math.max(1, counts.length);
+  context.clearRect(0, 0, canvas.width, canvas.height);
+  context.fillStyle = colour("--accent");
+  counts.forEach((count, k) => context.fillRect(k * width + 1, canvas.height * (1 - count / most), width - 2, (canvas.height * count) / most));
+}
+
+const signed = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(2)}`;
+
+function markFrom(r) {
+  mark = [r, mark && mark[1] >= r ? mark[1] : r];
+  show(row);
+}
+function markTo(r) {
+  mark = [mark && mark[0] <= r ? mark[0] : r, r];
+  show(row);
+}
+function markLap() {
+  mark = [data.lap.indexOf(data.lap[row]), data.lap.lastIndexOf(data.lap[row])];
+  show(row);
+}
+function remove() {
+  if (!mark) return ($("said").textContent = "mark a stretch first: [ and ], or L for the lap");
+  link.send({ type: "delete", first: data.index[mark[0]], last: data.index[mark[1]] });
+}
+function play(on) {
+  playing = on;
+  $("play").setAttribute("aria-pressed", on);
+}
+
+setInterval(() => {
+  if (!playing) return;
+  if (row >= data.rows - 1) play(false);
+  else show(row + 1);
+}, 50);
+
+const actions = {
+  play: () => play(!playing),
+  back: () => show(row - 1),
+  forth: () => show(row + 1),
+  from: () => markFrom(row),
+  to: () => markTo(row),
+  lap: markLap,
+  delete: remove,
+  undo: () => link.send({ type: "undo" }),
+};
+const keys = { " ": "play", ArrowLeft: "back", ArrowRight: "forth", "[": "from", "]": "to", l: "lap", Delete: "delete", u: "undo" };
+for (const [id, action] of Object.entries(actions)) $(id).onclick = action;
+document.addEventListener("keydown", (event) => {
+  const name = keys[event.key.length === 1 ? event.key.toLowerCase() : event.key];
+  if (!name || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.target.tagName === "BUTTON" && event.key === " ") return; // presses that button
+  event.preventDefault();
+  actions[name]();
+});
+$("place").oninput = () => show(Number($("place").value));
+$("line").onclick = (event) => show(Math.round((event.offsetX / $("line").clientWidth) * (data.rows - 1)));
+window.addEventListener("resize", drawLine);
+load();

@@ -1,0 +1,257 @@
+"""Recording kart: what is stored, by the expert and by a person, and the person's hands."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from envs.kart.columns import STEPS
+from envs.kart.env import KartVectorEnv
+from envs.tub import Tub
+from experiments import cli, kart_records, record
+from experiments.dashboard import Metronome
+from experiments.hands import Hands, Pad, guessed
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def recorded(path: Path, *more: str, minutes: float = 0.1) -> Tub:
+    arguments = ["kart", "--out", str(path), "--driver", "expert", "--minutes", str(minutes), *more]
+    record.by_expert(*record.parse(arguments))
+    return Tub(path)
+
+
+@pytest.fixture(scope="module")
+def pushed(tmp_path_factory: pytest.TempPathFactory) -> Tub:
+    """A minute with strong pushes."""
+    return recorded(tmp_path_factory.mktemp("tub") / "d", "--noise", "0.6", "--tracks", "oval", minutes=1.0)
+
+
+def test_labels_are_what_the_expert_wants_not_the_push(pushed: Tub) -> None:
+    """Drives the race again with what was sent; at every step picture and expert must be those of the record."""
+    _, options = record.parse(["kart", "--out", "x", "--tracks", "oval"])
+    env = KartVectorEnv(1, options)
+    frame = env.reset(seed=[0])[0][0]
+    r = pushed.records
+    different = 0
+    for row in range(300):
+        expert = env.batch.expert()[0]
+        assert r["user/angle"][row] == pytest.approx(float(expert[0]), abs=1e-6)
+        assert r["user/target_speed"][row] == pytest.approx((float(expert[1]) + 1) * 8, abs=1e-5)
+        assert np.abs(pushed.image(row).astype(int) - frame).mean() < 6
+        assert r["game/lateral"][row] == pytest.approx(env.batch.karts[0, 0, 11])
+        assert env.batch.race[0, STEPS] == row
+        different += r["game/steer"][row] != r["user/angle"][row]
+        sent = np.array([[r["game/steer"][row], r["user/target_speed"][row] / 8 - 1]], np.float32)
+        frame = env.step(sent)[0][0]
+    assert different > 30
+
+
+def test_pushes_lead_away_and_the_labels_back(pushed: Tub, tmp_path: Path) -> None:
+    calm = recorded(tmp_path / "calm", "--noise", "0", "--tracks", "oval", minutes=0.5)
+    assert (calm.records["game/steer"] == calm.records["user/angle"]).all()
+    assert pushed.records["game/heading"].std() > 1.5 * calm.records["game/heading"].std()
+    # Far out of line with the track, the label turns back to it.
+    heading, steer = pushed.records["game/heading"], pushed.records["user/angle"]
+    askew = np.abs(heading) > 0.5
+    assert askew.sum() > 20 and (heading[askew] * steer[askew] < 0).mean() > 0.8
+    assert pushed.records["game/off_road"].mean() < 0.2
+
+
+def test_a_recording_has_its_races_laps_and_time(pushed: Tub) -> None:
+    r = pushed.records
+    assert len(pushed) == 1200 and not pushed.damaged
+    assert set(np.diff(r["_timestamp_ms"])) == {50}  # simulated time
+    assert (np.diff(r["game/race"]) >= 0).all() and r["game/race"].max() >= 1
+    begins = np.flatnonzero(np.diff(r["game/race"])) + 1
+    assert (r["game/time"][begins] == 0).all() and pushed.starts[begins].all()
+    assert (np.diff(r["game/time"])[np.diff(r["game/race"]) == 0] > 0).all()
+    assert pushed.metadata["driver"] == "expert" and "tracks=oval" in pushed.metadata["protocol"]
+    mask = kart_records.unpack(str(r["game/drivable"][100]))
+    assert mask.shape == (15, 20) and mask[-1].sum() > 10 and mask[0].sum() == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "shape"),
+    [
+        (("--obs", "pilotnet"), (66, 200)),
+        (("--obs", "frame", "--width", "50", "--height", "34"), (34, 50)),
+        (("--camera", "picam", "--theme", "rain"), (60, 80)),
+    ],
+)
+def test_any_size_of_picture(tmp_path: Path, options: tuple[str, ...], shape: tuple[int, int]) -> None:
+    tub = recorded(tmp_path / "d", *options, minutes=0.01)
+    assert tub.shape == shape and tub.image(3).shape == (*shape, 3)
+
+
+def test_another_size_does_not_go_into_a_dataset(tmp_path: Path) -> None:
+    recorded(tmp_path / "d", minutes=0.01)
+    with pytest.raises(ValueError, match="holds pictures of 80x60, --obs pilotnet makes 200x66"):
+        recorded(tmp_path / "d", "--obs", "pilotnet", minutes=0.01)
+    assert len(recorded(tmp_path / "d", minutes=0.01).sessions) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["pong", "--out", "d"], "'pong' cannot be recorded"),
+        (["kart", "--out", "d", "--driver", "expert"], "name --minutes"),
+        (["kart", "--out", "d", "--minutes", "0"], "--minutes 0.0: must be above 0"),
+        (["kart", "--out", "d", "--noise", "2"], "--noise 2.0"),
+        (["kart", "--out", "d", "--tracks", "moon"], "'moon' is unknown"),
+        (["kart", "--out", "d", "--obs", "state"], "--obs state has no colour picture"),
+        (["kart", "--out", "d", "--obs", "grey"], "--obs grey has no colour picture"),
+        (["kart", "--out", "d", "--control", "raw"], "--control raw"),
+        (["kart", "--out", "d", "--width", "3"], "width must be from 16"),
+    ],
+)
+def test_mistakes_are_told_in_a_sentence(arguments: list[str], told: str) -> None:
+    with pytest.raises(cli.UserError, match=told):
+        record.parse(arguments)
+
+
+def test_the_command_refuses_with_one_sentence(tmp_path: Path) -> None:
+    environ = {"PATH": "/usr/bin:/bin"}
+    (tmp_path / "file").write_text("x")
+    for arguments, told in (
+        (["kart", "--out", str(tmp_path / "d")], "there is no display here"),
+        (["kart", "--out", str(tmp_path / "file"), "--driver", "expert", "--minutes", "1"], "is a file"),
+    ):
+        command = [sys.executable, "-m", "experiments.record", *arguments]
+        done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True)
+        assert done.returncode == 2 and told in done.stderr and done.stderr.count("\n") == 1, done.stderr
+
+
+# A person
+
+
+class Script:
+    """Stands in for the window: plays keys, keeps what was shown."""
+
+    def __init__(self, steps: list[tuple[set[str], list[str]]]):
+        self.steps, self.pressed, self.shown, self.closed = list(steps), [], [], False
+
+    def read(self) -> tuple[set[str], None] | None:
+        if not self.steps:
+            return None
+        held, self.pressed = self.steps.pop(0)
+        return held, None
+
+    def show(self, picture: np.ndarray) -> None:
+        self.shown.append(picture)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def by_person(path: Path, steps: list[tuple[set[str], list[str]]], monkeypatch: pytest.MonkeyPatch, *more: str) -> Any:
+    monkeypatch.setattr(Metronome, "wait", lambda self: None)
+    keyboard = Script(steps)
+    recorder = record.by_person(*record.parse(["kart", "--out", str(path), *more]), keyboard)
+    assert keyboard.closed
+    return recorder, keyboard
+
+
+def test_a_person_drives_and_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = [({"up"}, [])] * 30 + [({"up", "right"}, [])] * 10
+    recorder, keyboard = by_person(tmp_path / "d", steps, monkeypatch, "--tracks", "oval")
+    tub = Tub(tmp_path / "d")
+    assert len(tub) == recorder.steps == 40 and tub.metadata["driver"] == "person" and tub.labelled.all()
+    r = tub.records
+    assert (r["user/angle"][:31] == 0).all() or r["user/angle"][30] > 0
+    assert r["user/angle"][39] == 1.0 and (np.diff(r["user/angle"][29:]) >= 0).all()
+    assert r["game/speed"][39] > 3.0 and r["user/throttle"][:20].min() > 0
+    assert (r["user/target_speed"] >= r["game/speed"] - 1e-6).all()
+    assert len(keyboard.shown) == 40 and keyboard.shown[0].dtype == np.uint8
+    assert not np.array_equal(keyboard.shown[20], keyboard.shown[39])
+
+
+def test_a_person_pauses_and_throws_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    go = ({"up"}, [])
+    steps = [go] * 10 + [({"up"}, ["r"])] + [go] * 9 + [({"up"}, ["r"])] + [go] * 69 + [({"up"}, ["backspace"])]
+    recorder, _ = by_person(tmp_path / "d", steps, monkeypatch)
+    assert recorder.steps == 81
+    tub = Tub(tmp_path / "d")
+    assert tub.deleted == 60 and tub.index.tolist() == [*range(20), 80]
+    times = tub.records["game/time"]
+    assert times[9] == pytest.approx(0.45) and times[10] == pytest.approx(1.0)  # half a second was not recorded
+
+
+def test_minutes_end_a_persons_recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorder, _ = by_person(tmp_path / "d", [(set(), [])] * 50, monkeypatch, "--minutes", "0.02")
+    assert recorder.steps == 24
+
+
+def test_keys_steer_smoothly_and_come_back() -> None:
+    hands = Hands("speed", 20)
+    steer = [float(hands.act({"left"}, None, 5.0)[0]) for _ in range(10)]
+    assert steer[0] == pytest.approx(-0.175) and steer[-1] == -1.0 and (np.diff(steer) <= 0).all()
+    back = [float(hands.act(set(), None, 5.0)[0]) for _ in range(6)]
+    assert (np.diff([steer[-1], *back]) >= 0).all() and back[-1] == 0.0
+    assert hands.act({"left", "right"}, None, 5.0)[0] == 0.0
+
+
+def test_the_wanted_speed_follows_the_pedals_and_the_kart() -> None:
+    hands = Hands("speed", 20)
+    for _ in range(40):
+        action = hands.act({"w"}, None, 0.0)
+    assert (action[1] + 1) * 8 == pytest.approx(3.0)  # a kart that does not move: no more than LEAD above it
+    for _ in range(100):
+        action = hands.act({"w"}, None, 14.0)
+    assert (action[1] + 1) * 8 == pytest.approx(16.0)
+    assert (hands.act({"s"}, None, 14.0)[1] + 1) * 8 <= 13.0 + 1e-5
+    for _ in range(40):
+        action = hands.act({"s"}, None, 0.0)
+    assert action[1] == -1.0
+    assert all(np.abs(hands.act({"w"}, None, speed)).max() <= 1 for speed in (-3.0, 0.0, 40.0))
+
+
+def test_raw_control_has_pedals_and_the_hand_brake() -> None:
+    hands = Hands("raw")
+    assert hands.act({"up", "space"}).tolist() == [0.0, 1.0, 1.0]
+    assert hands.act({"down"}).tolist() == [0.0, -1.0, -1.0]
+    assert np.allclose(hands.act(set(), Pad(0.53, 0.25, 0.0)), [0.5, 0.25, -1.0])
+    with pytest.raises(ValueError, match="speed or raw"):
+        Hands("discrete")
+
+
+def test_an_unknown_gamepad_rests_until_it_is_touched() -> None:
+    class Stick:
+        def __init__(self, *axes: float):
+            self.axes = axes
+
+        def get_numaxes(self) -> int:
+            return len(self.axes)
+
+        def get_axis(self, k: int) -> float:
+            return self.axes[k]
+
+        def get_numbuttons(self) -> int:
+            return 0
+
+    assert guessed(Stick(0, 0, 0, 0, 0, 0)) == Pad(0, 0.0, 0.0)  # SDL's zeros before the first event: not half throttle
+    assert guessed(Stick(-1, 0, -1, 0, 0, 1)) == Pad(-1, 1.0, 0.0)
+    assert guessed(Stick(0.5)) == Pad(0.5, 0.0, 0.0)
+
+
+def test_the_metronome_keeps_20_hz_and_does_not_hurry_after_a_hold_up() -> None:
+    now, slept = [0.0], []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        now[0] += seconds
+
+    metronome = Metronome(20, clock=lambda: now[0], sleep=sleep)
+    times = []
+    for work in [0.01] * 10 + [0.7] + [0.01] * 10:
+        metronome.wait()
+        times.append(now[0])
+        now[0] += work
+    gaps = np.diff(times)
+    assert np.allclose(np.delete(gaps, 10), 0.05) and gaps[10] == pytest.approx(0.7) and metronome.late == 1
+    assert metronome.rate == pytest.approx(20 / (20 * 0.05 + 0.65))

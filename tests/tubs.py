@@ -1,0 +1,45 @@
+"""Small datasets of driving for tests, and how to damage them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from envs.tub import IMAGE, Writer
+
+KINDS = {"override": "boolean", "pilot/angle": "float", "game/lap": "int", "game/race": "int", "game/note": "str"}
+
+
+def picture(k: int, height: int = 12, width: int = 16) -> np.ndarray:
+    """A smooth picture that no other k has, which JPEG keeps within a few levels."""
+    y, x = np.mgrid[:height, :width]
+    return np.stack([(7 * k) % 200 + y, (13 * k) % 180 + x, np.full_like(x, (29 * k) % 251)], -1).astype(np.uint8)
+
+
+def values(k: int, **more: object) -> dict[str, object]:
+    row = {IMAGE: picture(k), "user/angle": (k % 21 - 10) / 10, "user/throttle": 0.5, "user/mode": "user"}
+    return {**row, **{name.replace("_", "/", 1): value for name, value in more.items()}}
+
+
+def written(path: Path, n: int, **more: object) -> Path:
+    with Writer(path, KINDS) as writer:
+        for k in range(n):
+            writer.write(values(k, **more))
+    return path
+
+
+def damage(path: Path, line: int, **change: object) -> None:
+    """Changes values of a record where it is stored."""
+    catalog = path / "catalog_0.catalog"
+    lines = catalog.read_bytes().splitlines()
+    row = json.loads(lines[line])
+    for name, value in change.items():
+        name = {"picture": IMAGE}.get(name, name if name.startswith("_") else name.replace("_", "/", 1))
+        if value is KeyError:
+            del row[name]
+        else:
+            row[name] = value
+    lines[line] = json.dumps(row).encode()
+    catalog.write_bytes(b"\n".join(lines) + b"\n")
