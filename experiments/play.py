@@ -88,11 +88,11 @@ def play(command: Command) -> list[float]:
 
 def recorder_of(folder: Path, game: str, env: dict[str, Any], player: Player) -> Any:
     """Hears every decision of the player's first game from now on. Kart races become a dataset of driving."""
-    from experiments.watching.rows import Laps, Rows
+    from experiments.watching.driving import Laps, drives
+    from experiments.watching.rows import Rows
 
     seat = player.focus
-    driving = game == "kart" and seat.spec.action_dim == 2 and len(seat.spec.obs_shape) == 3
-    rows = Laps(folder, seat.envs[0]) if driving else Rows(folder, game, env, seat.spec)
+    rows = Laps(folder, seat) if drives(seat) else Rows(folder, game, env, seat.spec)
     seat.listeners.append(rows)
     return rows
 

@@ -6,6 +6,8 @@
     python -m experiments.watch RUN --live              a run that is training: follows its newest checkpoint
     python -m experiments.watch RUN RUN                 two agents side by side, on the same seeds
     python -m experiments.watch RUN --stages --video out.mp4   at 0, 1, 10 and 100 % of training
+    python -m experiments.watch kart --record data/mine     hold h to take over: your corrections become data
+    python -m experiments.watch kart --shadow               you drive, the network's steering wheel is drawn beside
 
 With a display a window opens, without one the page. Keys: p pause, n one step, + and - speed, e new episode, g greedy
 or sampled, t take over and hand back, o what drives the choice, v panels, c save the last 30 seconds.
@@ -26,6 +28,7 @@ import tyro
 from agents.core.run import Run
 from experiments import cli, lab
 from experiments.video import Video
+from experiments.watching.driving import Laps, drives
 from experiments.watching.panels import beside, titled
 from experiments.watching.player import Player, drive
 from experiments.watching.seat import has_display
@@ -54,6 +57,8 @@ class Command:
     checkpoint: int | None = None  # step of the checkpoint; without it the newest
     port: int = 0  # of the page; 0: a free one
     host: str = "127.0.0.1"  # of the page; another address of this machine lets others in who know the token
+    shadow: bool = False  # kart: you drive, and the network's steering wheel is drawn around yours
+    record: Path | None = None  # kart: a dataset of the drive; your take-overs are overrides in it
     runs: Path = Path("runs")  # where run folders are
 
     def __post_init__(self) -> None:
@@ -75,6 +80,8 @@ class Command:
             raise ValueError("--web and --video: name one")
         if self.stages and (self.live or len(self.what) > 1 or self.copies > 1 or self.checkpoint is not None):
             raise ValueError("--stages shows one run alone, without --live, --copies and --checkpoint")
+        if (self.shadow or self.record) and (len(self.what) > 1 or self.copies > 1 or self.stages):
+            raise ValueError("--shadow and --record: one agent in one game")
         if self.live and (self.video is not None or self.checkpoint is not None):
             raise ValueError("--live follows a run in a window or on the page, without --video and --checkpoint")
 
@@ -167,14 +174,37 @@ def watch(command: Command) -> Player:
             panels=panels or command.overlay != "off", **limits,
         )  # fmt: skip
         player.panels, player.speed, player.loops = panels, command.speed, not to_video
-        if to_video:
-            write(player, command.video, panels, command.overlay)
-            print(f"video: {command.video}")
-        else:
-            if command.overlay != "off":
-                choose_overlay(player, command.overlay)
-            interactive(player, command, f"{player.game} step {player.focus.at:,}")
+        laps = to_drive(player, command)
+        try:
+            if to_video:
+                write(player, command.video, panels, command.overlay)
+                print(f"video: {command.video}")
+            else:
+                if command.overlay != "off":
+                    choose_overlay(player, command.overlay)
+                interactive(player, command, f"{player.game} step {player.focus.at:,}")
+        finally:
+            if laps is not None:
+                laps.close()
+                print(f"recorded: {laps.count:,} records in {command.record}, {laps.overrides:,} new overrides")
+                print(f"  look:    python -m experiments.data {command.record}")
     return player
+
+
+def to_drive(player: Player, command: Command) -> Laps | None:
+    """What --shadow and --record ask for. Raises ValueError where nobody drives a kart."""
+    seat = player.focus
+    if (command.shadow or command.record) and not drives(seat):
+        raise ValueError("--shadow and --record: only for kart with control=speed and pictures in colour")
+    if command.shadow:
+        if seat.source.run is None:
+            raise ValueError("--shadow: kart has no run yet, so there is no network to drive beside")
+        player.command("take", True)
+    if command.record is None:
+        return None
+    laps = Laps(command.record, seat)
+    seat.listeners.append(laps)
+    return laps
 
 
 def main() -> None:

@@ -226,11 +226,14 @@ class Player:
                 each.look_again()
         elif name == "quit":
             self.ended = True
-        elif seat.human is None or name not in ("held", "sticks", "click"):
-            if name not in ("held", "sticks", "click"):
-                raise ValueError(f"there is no command {name!r}")
         elif name == "held":
-            seat.human.held = {str(key) for key in list(value)[:16]}
+            keys = {str(key) for key in list(value)[:16]}
+            seat.hold(keys)
+            if seat.human is not None:
+                seat.human.held = keys
+        elif seat.human is None or name not in ("sticks", "click"):
+            if name not in ("sticks", "click"):
+                raise ValueError(f"there is no command {name!r}")
         elif name == "sticks":
             seat.human.sticks = [float(np.clip(np.nan_to_num(float(x)), -1, 1)) for x in list(value)[:4]]
         else:

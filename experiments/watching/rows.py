@@ -27,42 +27,6 @@ FORMAT = 1
 CHUNK = 2_000  # rows in a file; 14 MB of Atari frames
 
 
-class Laps:
-    """The same for kart races, as the dataset of driving that `experiments.data` shows (envs/tub.py)."""
-
-    def __init__(self, folder: Path, env: Any):
-        from experiments.kart_records import open_writer
-
-        self.env, self.race = env.unwrapped, 0
-        self.writer = open_writer(folder, self.env.options, "person")
-
-    @property
-    def count(self) -> int:
-        """Records so far."""
-        return self.writer.index
-
-    def add(self, step: TimeStep, action: Any, person: bool) -> None:
-        """One record of the first environment; the end of a race is none, since nobody steers there."""
-        from envs.tub import IMAGE
-        from experiments.kart_records import controls, figures
-
-        if bool(step.last[0]):
-            return
-        batch, steering = self.env.batch, action[0].cpu().numpy()
-        record = {
-            IMAGE: step.obs[0, -1].cpu().numpy(), "user/mode": "user" if person else "local", "override": False,
-            **controls(batch, 0, steering), "game/steer": float(steering[0]), **figures(batch, 0, self.race),
-        }  # fmt: skip
-        self.writer.write(record)
-
-    def ended(self, score: float) -> None:
-        """A race came to its end."""
-        self.race += 1
-
-    def close(self) -> None:
-        self.writer.close()
-
-
 class Rows:
     """Appends rows to a dataset folder; a folder that is there goes on. `close` it.
 

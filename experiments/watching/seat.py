@@ -19,6 +19,7 @@ from agents.core.loop import Clock
 from agents.core.stream import Stream
 from agents.perception import saliency
 from experiments import lab
+from experiments.watching.driving import HOLD, drives, with_wheels
 from experiments.watching.human import Human, action_names
 from experiments.watching.overlay import blend, on_board, stack_picture
 from experiments.watching.source import Follower, Source
@@ -50,6 +51,7 @@ class Seat:
         self.fps = float(self.envs[0].metadata.get("render_fps") or 30)
         self.actions = action_names(source.game, self.envs[0])
         self.human: Human | None = None  # a person who has taken over
+        self.lent = False  # did they do so by holding a key?
         self.side = 0  # which side of a two-player game the person plays
         self.alternates = False  # do two sides move in turn?
         self.explaining, self.overlay = explaining, "off"
@@ -170,8 +172,16 @@ class Seat:
 
     def take_over(self, taken: bool) -> None:
         """A person plays the first copy, or hands it back; in a game of two sides, the side that is to move."""
-        self.human = Human(self.source.game, self.envs[0]) if taken else None
+        self.human, self.lent = Human(self.source.game, self.envs[0]) if taken else None, False
         self.side = self.moves % 2
+
+    def hold(self, keys: set[str]) -> None:
+        """While a network drives a kart, a person who holds HOLD down drives instead."""
+        if self.human is None and HOLD in keys and self.source.run is not None and drives(self):
+            self.take_over(True)
+            self.lent = True
+        elif self.lent and HOLD not in keys:
+            self.take_over(False)
 
     @property
     def is_persons_turn(self) -> bool:
@@ -237,7 +247,8 @@ class Seat:
         return where() if where else None
 
     def decorate(self, picture: np.ndarray) -> np.ndarray:
-        """Lays over a picture what was asked for, where there is any of it."""
+        """Lays over a picture what was asked for, where there is any of it, and the wheels of who drives."""
+        picture = with_wheels(picture, self)
         if self.heat is not None:
             return blend(picture, self.heat)
         box = self._box()
@@ -265,7 +276,7 @@ class Seat:
             "games": len(self.scores), "last_score": self.scores[-1] if self.scores else None,
             "winrate": _finite(self.reasons["winrate"]) if "winrate" in self.reasons else None,
             "human": self.human is not None, "waits": self.waits, "box": self._box(),
-            "keys": self.human.known if self.human else [], "overlay": self.overlay, "overlays": self.overlays(),
+            "keys": self.keys(), "overlay": self.overlay, "overlays": self.overlays(),
             "numbers": [_finite(x) for x in self._numbers()],
         }  # fmt: skip
 
@@ -273,6 +284,11 @@ class Seat:
         """The newest observation, where it is a vector."""
         obs = self.step.obs[0, -1]
         return obs.cpu().numpy()[:24] if obs.ndim == 1 else np.zeros(0)
+
+    def keys(self) -> list[str]:
+        """Keys that the game or the seat itself takes just now."""
+        known = self.human.known if self.human else []
+        return [*known, HOLD] if self.source.run is not None and drives(self) else known
 
     def history(self) -> dict[str, list[float | None]]:
         """The curves of the newest decisions, oldest first."""

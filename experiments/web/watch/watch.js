@@ -67,7 +67,7 @@ addEventListener("keydown", (event) => {
   const field = event.target.closest("input, select, button, summary");
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   const key = nameOf(event);
-  const mine = playing()?.keys.includes(key);
+  const mine = now?.seats.some((seat) => seat.keys.includes(key));
   if (field && !(mine && field.tagName === "BUTTON")) {
     if (field.tagName !== "BUTTON" || key === "space" || key === "return") return;
   }

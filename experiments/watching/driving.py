@@ -1,0 +1,78 @@
+"""Kart races that are watched: recordings with a person's overrides, and both steering wheels over the picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from agents.core.rows import TimeStep
+from experiments import overlay
+
+HOLD = "h"  # the key that takes over while it is held
+WHEEL = 96  # px, at most a third of the picture's height
+
+
+def drives(seat: Any) -> bool:
+    """Does the seat drive a kart by steering and target speed, from pictures in colour?"""
+    return seat.source.game == "kart" and seat.spec.action_dim == 2 and len(seat.spec.obs_shape) == 3
+
+
+class Laps:
+    """Records a seat's first race as a dataset of driving (envs/tub.py); hears each decision before it is carried out.
+
+    user/* is what was done; where a network plays, pilot/* is what it wanted, and a person's driving is an override.
+    """
+
+    def __init__(self, folder: Path, seat: Any):
+        from experiments.kart_records import open_writer
+
+        self.seat, self.env, self.race, self.overrides = seat, seat.envs[0].unwrapped, 0, 0
+        self.network = seat.source.run is not None
+        about = {"network": seat.source.label, "step": seat.at} if self.network else {}
+        self.writer = open_writer(folder, self.env.options, "network" if self.network else "person", **about)
+
+    @property
+    def count(self) -> int:
+        """Records so far."""
+        return self.writer.index
+
+    def add(self, step: TimeStep, action: Any, person: bool) -> None:
+        """One record; the end of a race is none, since nobody steers there."""
+        from envs.tub import IMAGE
+        from experiments.kart_records import controls, figures
+
+        if bool(step.last[0]):
+            return
+        batch, done = self.env.batch, action[0].cpu().numpy()
+        wanted = self.seat.act.action[0].cpu().numpy() if self.network else None
+        record = {
+            IMAGE: step.obs[0, -1].cpu().numpy(), "user/mode": "user" if person else "local",
+            "override": bool(person and self.network), **controls(batch, 0, done), "game/steer": float(done[0]),
+            **figures(batch, 0, self.race, batch.drivable()[0]),
+        }  # fmt: skip
+        if wanted is not None:
+            record |= controls(batch, 0, wanted, "pilot")
+        self.overrides += record["override"]
+        self.writer.write(record)
+
+    def ended(self, score: float) -> None:
+        """A race came to its end."""
+        self.race += 1
+
+    def close(self) -> None:
+        self.writer.close()
+
+
+def with_wheels(picture: np.ndarray, seat: Any) -> np.ndarray:
+    """A picture with the person's steering wheel and, around it, the network's, while a person drives a kart."""
+    if seat.human is None or not drives(seat):
+        return picture
+    wanted = float(seat.act.action[0, 0]) if seat.source.run is not None else None
+    mine = float(seat.human.hands.steer) if seat.human.hands is not None else None
+    size = min(WHEEL, picture.shape[0] // 3)
+    out = picture.copy()
+    left = (picture.shape[1] - size) // 2
+    out[-size - 4 : -4, left : left + size] = overlay.wheel(size, mine, wanted)
+    return out

@@ -1,0 +1,105 @@
+"""A person beside a network in a kart: holding a key takes over, overrides are recorded, both wheels are drawn."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from envs.tub import Tub
+from experiments import overlay, play, train, watch
+from experiments.watching.driving import HOLD, Laps
+from experiments.watching.player import Player
+from experiments.watching.source import Source, find
+
+
+@pytest.fixture(scope="module", autouse=True)
+def dummy_display():
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained network for kart."""
+    root = tmp_path_factory.mktemp("runs")
+    with pytest.raises(SystemExit) as stop:
+        train.main(["kart", "--agent", "ppo", "--steps", "32", "--num-envs", "2", "--rollout", "8", "--encoder", "nature",
+                    "--hidden", "16", "--eval-episodes", "0", "--video", "no", "--runs", str(root)])  # fmt: skip
+    assert not stop.value.code
+    return root
+
+
+def test_holding_a_key_takes_over_and_is_recorded_as_an_override(runs: Path, tmp_path: Path) -> None:
+    player = Player([find("kart", runs)], seed=3, panels=False)
+    laps = Laps(tmp_path / "d", player.focus)
+    player.focus.listeners.append(laps)
+    assert player.focus.keys() == [HOLD]
+    frames = player.frames()
+    shown = []
+    for k in range(31):
+        if k == 11:
+            player.command("held", [HOLD, "left", "up"])
+            assert "left" in player.focus.keys()
+        if k == 21:
+            player.command("held", [])
+        shown.append(next(frames).picture.copy())
+    player.close()
+    laps.close()
+    tub = Tub(tmp_path / "d")
+    r = tub.records
+    assert len(tub) == 30 and laps.overrides == 10 and not tub.damaged
+    assert r["override"].tolist() == [10 <= k < 20 for k in range(30)]
+    assert r["user/mode"].tolist() == ["user" if 10 <= k < 20 else "local" for k in range(30)]
+    assert tub.labelled.tolist() == r["override"].tolist()
+    assert r["user/angle"][19] == -1.0 and not np.isnan(r["pilot/angle"]).any()
+    alone = ~r["override"]
+    assert np.array_equal(r["user/angle"][alone], r["pilot/angle"][alone])
+    assert np.array_equal(r["game/steer"], r["user/angle"])
+    assert not np.array_equal(r["user/angle"][10:20], r["pilot/angle"][10:20])
+
+    def has(picture: np.ndarray, colour: tuple[int, int, int]) -> bool:
+        return bool((picture[-100:] == colour).all(2).any())
+
+    assert has(shown[15], overlay.USER) and has(shown[15], overlay.PILOT)  # both wheels while a person drives
+    assert not has(shown[5], overlay.USER) and not has(shown[25], overlay.PILOT)
+
+
+def test_shadow_draws_the_networks_wheel_while_a_person_drives(runs: Path, tmp_path: Path) -> None:
+    command = watch.Command(what=("kart",), shadow=True, record=tmp_path / "d", video=tmp_path / "v.mp4", seconds=1.0,
+                            runs=runs)  # fmt: skip
+    player = watch.watch(command)
+    assert player.focus.human is not None
+    tub = Tub(tmp_path / "d")
+    assert tub.records["override"].all() and not np.isnan(tub.records["pilot/angle"]).any()
+    assert (tmp_path / "v.mp4").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (dict(what=("gym:CartPole-v1",), shadow=True), "only for kart"),
+        (dict(what=("kart",), shadow=True), "no run yet"),
+        (dict(what=("kart", "kart"), record=Path("x")), "one agent in one game"),
+    ],
+)
+def test_mistakes_are_told(tmp_path: Path, options: dict, told: str) -> None:
+    with pytest.raises(Exception, match=told) as fault:
+        watch.watch(watch.Command(runs=tmp_path, video=tmp_path / "v.mp4", seconds=0.2, **options))
+    assert type(fault.value).__name__ in ("UserError", "ValueError")
+
+
+def test_playing_alone_records_labels_without_a_pilot(tmp_path: Path) -> None:
+    player = Player([Source("kart", env={"tracks": "oval"})], seed=1, panels=False)
+    player.command("take", True)
+    recorder = play.recorder_of(tmp_path / "d", "kart", {}, player)
+    player.command("held", ["up"])
+    frames = player.frames()
+    for _ in range(11):
+        next(frames)
+    recorder.close()
+    player.close()
+    tub = Tub(tmp_path / "d")
+    assert len(tub) == 10 and tub.labelled.all() and not tub.records["override"].any()
+    assert "pilot/angle" not in tub.records and tub.records["user/throttle"].max() > 0.5
