@@ -37,6 +37,7 @@ from PIL import Image
 from envs.tub_format import (
     IMAGE,
     LISTED,
+    STANDARD,
     Manifest,
     TubError,
     catalog_lines,
@@ -51,6 +52,7 @@ from envs.tub_writer import Writer
 __all__ = ["BLOCK", "IMAGE", "Tub", "TubError", "Writer"]
 
 BLOCK = 400  # records that count as one lap where the data do not tell laps: 20 s at 20 Hz
+PRIVATE = {"_index": "int", "_session_id": "str", "_timestamp_ms": "int", "_image_crc32": "int"}
 OWN = ("_where", "_shape", "_fault")  # what the reader notes about a record
 
 
@@ -74,7 +76,7 @@ class Tub:
     def __init__(self, path: str | Path, *, check: bool = True):
         self.path = Path(path)
         manifest = Manifest.read(self.path)
-        self.columns, self.metadata, self.faults = manifest.columns, manifest.metadata, manifest.faults
+        self.columns, self.metadata, self.faults = manifest.columns or STANDARD, manifest.metadata, manifest.faults
         self.damaged: list[str] = []
         self.deleted = 0
         rows = self._rows(manifest)
@@ -86,11 +88,14 @@ class Tub:
             raise TubError(f"{self.path} has no good record ({total}){first}")
         self.shape: tuple[int, int] = rows[0]["_shape"] if check else first_shape(self.path) or (0, 0)
         self.index = column(rows, "_index")
-        names = dict.fromkeys(name for row in rows for name in row)
-        kept = [n for n in names if n not in ("_index", *OWN) and self.columns.get(n) not in LISTED]
-        self.records: dict[str, np.ndarray] = {name: column(rows, name) for name in kept}
+        if not manifest.columns:  # damaged: the values tell what the columns are
+            self.columns = {**guessed(rows), **STANDARD}
+        # Columns that nobody has declared could hold anything, and are left out.
+        kinds = {n: k for n, k in {**PRIVATE, **self.columns}.items() if k not in LISTED and n != "_index"}
+        there = {name for row in rows for name, value in row.items() if value is not None}
+        self.records = {name: column(rows, name, kind) for name, kind in kinds.items() if name in there}
         mode = self.records.get("user/mode", np.full(len(rows), "user"))
-        self.labelled = (mode == "user") | (mode == "")
+        self.labelled = ((mode == "user") | (mode == "")) & ("user/angle" in self.records)
         self._rows_read = [{k: v for k, v in row.items() if not k.startswith("_") and k != IMAGE} for row in rows]
         self._mark_laps(rows)
 
@@ -107,8 +112,9 @@ class Tub:
                 index, count = count, count + 1
                 try:
                     row = json.loads(line)
-                    index = row["_index"] if type(row.get("_index")) is int else index
-                    fault = self._fault(row) or ("its index occurs twice" if index in seen else "")
+                    fault = self._fault(row)
+                    index = index if fault else row.get("_index", index)
+                    fault = fault or ("its index occurs twice" if index in seen else "")
                 except (ValueError, AttributeError, RecursionError):
                     row, fault = {}, "the line is not a record in JSON"
                 if index in manifest.deleted:
@@ -122,16 +128,20 @@ class Tub:
 
     def _fault(self, row: dict[str, Any]) -> str:
         """What is wrong with a record's values, or nothing."""
-        for name, kind in self.columns.items():
+        for name, kind in {**self.columns, **PRIVATE}.items():
             value = row.get(name)
             if value is None:
                 if name in ("user/angle", IMAGE):
                     return f"there is no {name}"
-            elif kind in ("float", "int"):
+            elif kind == "float" or (kind == "int" and name not in PRIVATE):
                 if isinstance(value, bool) or not isinstance(value, int | float):
                     return f"{name} is {value!r}, not a number"
                 if fault := out_of_range(name, value):
                     return fault
+            elif kind == "int" and (type(value) is not int or not 0 <= value < 2**53):
+                return f"{name} is {value!r}, not a whole number from 0"
+            elif kind == "boolean" and value not in (True, False):
+                return f"{name} is {value!r}, not true or false"
             elif kind in ("str", "image_array") and not isinstance(value, str):
                 return f"{name} is {value!r}, not text"
         name = row.get(IMAGE)
@@ -223,14 +233,28 @@ class Tub:
         return dict(self._rows_read[row])
 
 
-def column(rows: list[dict[str, Any]], name: str) -> np.ndarray:
-    """One column of records as an array [n]; see `Tub.records`."""
+def guessed(rows: list[dict[str, Any]]) -> dict[str, str]:
+    """Columns of records, and their types, by the values."""
+    found: dict[str, str] = {}
+    for name in sorted({name for row in rows for name in row if not name.startswith("_")}):
+        values = [row[name] for row in rows if row.get(name) is not None]
+        if all(isinstance(v, bool) for v in values):
+            found[name] = "boolean"
+        elif all(isinstance(v, str) for v in values):
+            found[name] = "str"
+        elif all(isinstance(v, int | float) and not isinstance(v, bool) and not out_of_range(name, v) for v in values):
+            found[name] = "int" if all(isinstance(v, int) for v in values) else "float"
+    return found
+
+
+def column(rows: list[dict[str, Any]], name: str, kind: str = "") -> np.ndarray:
+    """One column of records as an array [n]; see `Tub.records`. kind: as declared; without it the values tell."""
     values = [row.get(name) for row in rows]
     present = [value for value in values if value is not None]
-    if all(isinstance(value, bool) for value in present):
+    if kind == "boolean" or (not kind and all(isinstance(value, bool) for value in present)):
         return np.array([bool(value) for value in values])
-    if any(isinstance(value, str) for value in present):
+    if kind in ("str", "image_array") or (not kind and any(isinstance(value, str) for value in present)):
         return np.array(["" if value is None else str(value) for value in values])
-    if len(present) == len(values) and all(isinstance(value, int) for value in values):
+    if kind != "float" and len(present) == len(values) and all(isinstance(value, int) for value in values):
         return np.array(values, np.int64)
     return np.array([math.nan if value is None else float(value) for value in values])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import io
 import json
-import math
 import os
 import time
 from collections.abc import Sequence
@@ -33,12 +32,12 @@ class Manifest:
 
     def __init__(self, lines: Sequence[Any]):
         inputs, types, metadata, sessions, catalogs = lines
-        self.columns: dict[str, str] = dict(zip(inputs, types, strict=True))
+        self.columns: dict[str, str] = {str(n): str(k) for n, k in zip(inputs, types, strict=True)}
         self.metadata: dict[str, Any] = dict(metadata)  # DonkeyCar: a dict or a list of pairs
         self.sessions: dict[str, Any] = dict(sessions)
         self.paths = [str(name) for name in catalogs["paths"]]
         self.current_index = int(catalogs["current_index"])
-        self.max_len = int(catalogs.get("max_len", MAX_LEN))
+        self.max_len = max(1, int(catalogs.get("max_len", MAX_LEN)))
         self.deleted = {int(i) for i in catalogs["deleted_indexes"]}
         self.faults: list[str] = []
 
@@ -62,7 +61,7 @@ class Manifest:
                 hint = f"its records are of version 1; `python -m experiments.data {path} --convert OUT` makes 2 of it"
                 raise TubError(f"{path} is no dataset: there is no manifest.json" + f"; {hint}" * old) from None
             manifest, fault = cls.new(), "manifest.json is missing"
-        except (ValueError, TypeError, KeyError, AttributeError):
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
             manifest, fault = cls.new(), "manifest.json is damaged"
         else:
             fault = ""
@@ -136,8 +135,8 @@ def lock(path: Path) -> int:
 
 def out_of_range(name: str, value: float) -> str:
     """What is wrong with a number, or nothing."""
-    if not math.isfinite(value):
-        return f"{name} is {value}, not a finite number"
+    if not abs(value) < 2**63:  # nan included; JSON knows integers of any length
+        return f"{name} is {value}, not a finite number of ordinary size"
     if name in UNIT and not -1.0 <= value <= 1.0:
         return f"{name} is {value:g}, outside -1 to 1"
     return ""

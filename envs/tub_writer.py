@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from envs.tub_edits import note
 from envs.tub_format import (
@@ -174,14 +175,18 @@ class Writer:
                 return value
             if kind == "boolean" and isinstance(value, bool | np.bool_):
                 return bool(value)
-            if kind == "int" and isinstance(value, int | np.integer):
+            if kind == "int" and isinstance(value, int | np.integer) and not isinstance(value, bool):
+                if fault := out_of_range(name, int(value)):
+                    raise TubError(fault)
                 return int(value)
             if kind == "float" and isinstance(value, int | float | np.number) and not isinstance(value, bool):
                 value = float(value)
                 if fault := out_of_range(name, value):
                     raise TubError(fault)
                 return value
-        except (TypeError, OSError) as fault:
+        except TubError:
+            raise
+        except (TypeError, ValueError, OverflowError, OSError, Image.DecompressionBombError) as fault:
             raise TubError(f"{name}: {fault}") from None
         if kind is None:
             raise TubError(f"there is no column {name!r}; columns are {', '.join(self.columns)}")

@@ -30,7 +30,8 @@ class Dashboard:
     def picture(self, recorder: Recorder, record: dict[str, Any], *more: str, warn: str = "") -> np.ndarray:
         """What was recorded in this step with its steering, the last 10 s of controls, and counters: [H, W, 3]."""
         self.plot.add(record["user/angle"], record["user/throttle"], record.get("pilot/angle"))
-        seen = overlay.larger(record["cam/image_array"], 400)
+        small = record["cam/image_array"]
+        seen = overlay.larger(small, 400) if recorder.simulated else recorder.view()
         seen = overlay.with_steering(seen, record["user/angle"], record.get("pilot/angle"))
         minutes, seconds = divmod(int(recorder.steps / recorder.fps), 60)
         lines = [
@@ -44,7 +45,7 @@ class Dashboard:
             f"off the road {recorder.off / recorder.steps:.0%}",
             *more,
         ]
-        return overlay.panel(seen, self.plot, lines, warn=warn)
+        return overlay.panel(seen, self.plot, lines, warn=warn, inset=None if recorder.simulated else small)
 
 
 class Keyboard:

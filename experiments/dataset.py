@@ -27,7 +27,8 @@ OFF_ROAD = 0.25
 
 
 def statistics(tub: Tub) -> dict[str, Any]:
-    """Numbers of a dataset, as JSON takes them. Steering and speed are those of labelled records."""
+    """Numbers of a dataset, as JSON takes them; steering is that of labels. Raises TubError where there are none."""
+    tub.require("user/angle")
     get = tub.records.get
     steer = tub.records["user/angle"][tub.labelled]
     mode, overrides = get("user/mode"), get("override")

@@ -11,7 +11,10 @@ import numpy as np
 
 from envs import tub
 from envs.kart import columns as c
+from envs.kart.batch import RENDERED
+from envs.kart.camera import CAMERAS, rays
 from envs.kart.env import FPS, KartVectorEnv
+from envs.kart.hud import with_figures
 from envs.kart.line import TOP_SPEED
 from envs.kart.options import DRIVABLE
 from envs.kart.physics import speed_control, speed_of
@@ -144,6 +147,11 @@ class Recorder:
     def speed(self) -> float:
         """Of the kart, m/s."""
         return float(speed_of(self.batch.karts[0, 0]))
+
+    def view(self) -> np.ndarray:
+        """What the recording camera sees, large enough to drive by, with lap times and map: uint8 [360, 480, 3]."""
+        eyes = rays(CAMERAS[self.batch.options.camera], RENDERED[1], RENDERED[0])
+        return with_figures(self.batch.pictures(eyes, self.batch.poses)[0], self.batch, 0)
 
     def step(self, label: np.ndarray, sent: np.ndarray | None = None, *, store: bool = True) -> dict[str, Any]:
         """Stores a record (unless told not to) and drives one step; returns the record."""

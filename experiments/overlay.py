@@ -103,8 +103,13 @@ class Plot:
                 spots.append(((start + k) * width / HISTORY, zero + reach * min(max(row[column], -1.0), 1.0)))
 
 
-def panel(picture: np.ndarray, plot: Plot, lines: Sequence[str], *, warn: str = "") -> np.ndarray:
-    """A picture with the controls' histories below it and lines of text to the right, as one picture."""
+def panel(
+    picture: np.ndarray, plot: Plot, lines: Sequence[str], *, warn: str = "", inset: np.ndarray | None = None
+) -> np.ndarray:
+    """A picture with the controls' histories below it and lines of text to the right, as one picture.
+
+    inset: a small picture below the text, where there is room.
+    """
     shown = larger(picture, 400)
     height, width = shown.shape[:2]
     side, strip = 250, 130
@@ -118,6 +123,12 @@ def panel(picture: np.ndarray, plot: Plot, lines: Sequence[str], *, warn: str = 
         draw.text((14, 12 + 24 * k), line, fill=INK, font=font(16))
     if warn:
         draw.text((14, 20 + 24 * len(lines)), warn, fill=WARN, font=font(16))
+    if inset is not None:
+        small = larger(inset, 100)
+        top = height - small.shape[0] - 10
+        if top > 24 * len(lines) + 50 and small.shape[1] <= side - 28:
+            image.paste(Image.fromarray(small), (14, top))
+            draw.text((14, top - 18), "recorded", fill=QUIET, font=font(11))
     out[:height, width:] = np.asarray(image)
     return out
 

@@ -1,11 +1,11 @@
 """Keep the run folders in order: ``python -m experiments.runs list``
 
-    python -m experiments.runs list [breakout]          what is there, disk use, what is unfinished and how to resume it
-    python -m experiments.runs find ppo lr=0.0003       by words and by fields of the configuration
-    python -m experiments.runs tag RUN good             --remove takes a tag away
-    python -m experiments.runs archive|delete RUN...    out of the way, or to the trash folder; restore brings it back
-    python -m experiments.runs export RUN               one file for another machine
-    python -m experiments.runs empty                    the trash, for good
+python -m experiments.runs list [breakout]          what is there, disk use, what is unfinished and how to resume it
+python -m experiments.runs find ppo lr=0.0003       by words and by fields of the configuration
+python -m experiments.runs tag RUN good             --remove takes a tag away
+python -m experiments.runs archive|delete RUN...    out of the way, or to the trash folder; restore brings it back
+python -m experiments.runs export RUN               one file for another machine
+python -m experiments.runs empty                    the trash, for good
 """
 
 from __future__ import annotations

@@ -87,6 +87,7 @@ def test_a_networks_own_driving_is_no_label(tmp_path: Path) -> None:
         ({"user/angle": True}, "user/angle must be float"),
         ({"override": 1}, "override must be boolean"),
         ({"game/lap": 1.5}, "game/lap must be int"),
+        ({"game/lap": 10**400}, "not a finite number"),
         ({"steering": 0.0}, "there is no column 'steering'"),
         ({IMAGE: None}, "record 1 has no cam/image_array"),
         ({IMAGE: picture(0) / 255.0}, "must be uint8 .*, not float64"),  # the seed's: 0..1 cast to uint8 is black
@@ -306,6 +307,12 @@ def test_a_line_torn_by_a_crash_is_skipped_and_written_on(tmp_path: Path) -> Non
         ({"_index": 1}, "its index occurs twice"),
         ({"user_mode": 3}, "user/mode is 3, not text"),
         ({"_image_crc32": 12}, "its checksum differs"),
+        ({"_index": -3}, "_index is -3, not a whole number"),
+        ({"_index": 10**40}, "not a whole number"),
+        ({"_timestamp_ms": [1]}, "_timestamp_ms is [1], not a whole number"),
+        ({"_session_id": 7}, "_session_id is 7, not text"),
+        ({"override": "yes"}, "override is 'yes', not true or false"),
+        ({"game_lap": 10**400}, "not a finite number of ordinary size"),
     ],
 )
 def test_damaged_records_are_skipped_counted_and_named(tmp_path: Path, change: dict, told: str) -> None:
@@ -348,6 +355,21 @@ def test_pictures_without_checksums_are_decoded(tmp_path: Path) -> None:
     assert "cannot be read" in tub.damaged[0] and "is 40x30, most are 16x12" in tub.damaged[1]
 
 
+def test_columns_of_no_known_kind_are_left_out_and_data_without_labels_say_so(tmp_path: Path) -> None:
+    written(tmp_path / "d", 4)
+    damage(tmp_path / "d", 1, other_thing={"a": [1]}, _own="x")
+    assert len(Tub(tmp_path / "d")) == 4 and "other/thing" not in Tub(tmp_path / "d").records
+    manifest = tmp_path / "d" / "manifest.json"
+    inputs, types, *rest = manifest.read_bytes().splitlines()
+    inputs, types = ([v for v, n in zip(json.loads(x), json.loads(inputs), strict=True) if n != "user/angle"]
+                     for x in (inputs, types))  # fmt: skip
+    manifest.write_bytes(b"\n".join([json.dumps(inputs).encode(), json.dumps(types).encode(), *rest]) + b"\n")
+    tub = Tub(tmp_path / "d")
+    assert len(tub) == 4 and not tub.labelled.any()
+    with pytest.raises(TubError, match="has no column 'user/angle'"):
+        tub.require("user/angle")
+
+
 def test_a_picture_that_vanishes_later_is_an_error_that_names_it(tmp_path: Path) -> None:
     tub = Tub(written(tmp_path, 3))
     (tmp_path / "images" / "1_cam_image_array_.jpg").unlink()
@@ -369,7 +391,7 @@ def test_what_is_no_dataset_says_so(tmp_path: Path) -> None:
         Tub(tmp_path / "empty")
 
 
-@pytest.mark.parametrize("data", [b"", b"[]\n{}\n", b"\xff\x00", b"[1]\n[]\n{}\n{}\n{}\n", None])
+@pytest.mark.parametrize("data", [b"", b"[]\n{}\n", b"\xff\x00", b"[1]\n[]\n{}\n{}\n{}\n", b"[" * 99999, None])
 def test_without_a_sound_manifest_the_records_are_read_and_nothing_is_appended(tmp_path: Path, data: bytes) -> None:
     written(tmp_path, 4)
     tub_edits.delete(tmp_path, [1])

@@ -25,8 +25,10 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained network for kart."""
     root = tmp_path_factory.mktemp("runs")
     with pytest.raises(SystemExit) as stop:
-        train.main(["kart", "--agent", "ppo", "--steps", "32", "--num-envs", "2", "--rollout", "8", "--encoder", "nature",
-                    "--hidden", "16", "--eval-episodes", "0", "--video", "no", "--runs", str(root)])  # fmt: skip
+        train.main([
+            "kart", "--agent", "ppo", "--steps", "32", "--num-envs", "2", "--rollout", "8", "--encoder", "nature",
+            "--hidden", "16", "--eval-episodes", "0", "--video", "no", "--runs", str(root),
+        ])  # fmt: skip
     assert not stop.value.code
     return root
 
@@ -35,13 +37,13 @@ def test_holding_a_key_takes_over_and_is_recorded_as_an_override(runs: Path, tmp
     player = Player([find("kart", runs)], seed=3, panels=False)
     laps = Laps(tmp_path / "d", player.focus)
     player.focus.listeners.append(laps)
-    assert player.focus.keys() == [HOLD]
+    assert player.focus.known_keys() == [HOLD]
     frames = player.frames()
     shown = []
     for k in range(31):
         if k == 11:
             player.command("held", [HOLD, "left", "up"])
-            assert "left" in player.focus.keys()
+            assert "left" in player.focus.known_keys()
         if k == 21:
             player.command("held", [])
         shown.append(next(frames).picture.copy())

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from envs.tub import IMAGE, Writer
+from experiments import cli
 
 KINDS = {"override": "boolean", "pilot/angle": "float", "game/lap": "int", "game/race": "int", "game/note": "str"}
 
@@ -43,3 +46,13 @@ def damage(path: Path, line: int, **change: object) -> None:
             row[name] = value
     lines[line] = json.dumps(row).encode()
     catalog.write_bytes(b"\n".join(lines) + b"\n")
+
+
+def refusal(capsys: pytest.CaptureFixture[str], function: Callable, *arguments: object) -> str:
+    """What a command says to a mistake: our sentence, or what tyro prints about an option's value."""
+    with pytest.raises((cli.UserError, SystemExit)) as fault:
+        function(*arguments)
+    if fault.type is cli.UserError:
+        return str(fault.value)
+    assert fault.value.code == 2
+    return " ".join(capsys.readouterr().err.replace("│", " ").split())

@@ -276,7 +276,7 @@ class Seat:
             "games": len(self.scores), "last_score": self.scores[-1] if self.scores else None,
             "winrate": _finite(self.reasons["winrate"]) if "winrate" in self.reasons else None,
             "human": self.human is not None, "waits": self.waits, "box": self._box(),
-            "keys": self.keys(), "overlay": self.overlay, "overlays": self.overlays(),
+            "keys": self.known_keys(), "overlay": self.overlay, "overlays": self.overlays(),
             "numbers": [_finite(x) for x in self._numbers()],
         }  # fmt: skip
 
@@ -285,7 +285,7 @@ class Seat:
         obs = self.step.obs[0, -1]
         return obs.cpu().numpy()[:24] if obs.ndim == 1 else np.zeros(0)
 
-    def keys(self) -> list[str]:
+    def known_keys(self) -> list[str]:
         """Keys that the game or the seat itself takes just now."""
         known = self.human.known if self.human else []
         return [*known, HOLD] if self.source.run is not None and drives(self) else known
