@@ -67,11 +67,11 @@ def test_statistics_against_numpy(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("steer", "told"),
     [
-        (np.zeros(N), "it only goes straight"),
-        (np.where(np.arange(N) % 10 == 0, 0.5, 0.0), "it only goes straight: 90%"),
-        (0.02 * np.sin(np.arange(N)), "it only goes straight"),
-        (np.abs(np.sin(np.arange(N))), "it only turns right: 100%"),
-        (-np.abs(np.sin(np.arange(N))), "it only turns left: 100%"),
+        (np.zeros(200), "it only goes straight"),
+        (np.where(np.arange(200) % 10 == 0, 0.5, 0.0), "it only goes straight: 90%"),
+        (0.02 * np.sin(np.arange(200)), "it only goes straight"),
+        (np.abs(np.sin(np.arange(200))), "it only turns right: 100%"),
+        (-np.abs(np.sin(np.arange(200))), "it only turns left: 100%"),
         (np.sin(np.arange(60)), "there are few records: 60"),
     ],
 )

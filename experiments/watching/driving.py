@@ -45,8 +45,9 @@ class Laps:
 
         if bool(step.last[0]):
             return
-        batch, done = self.env.batch, action[0].cpu().numpy()
-        wanted = self.seat.act.action[0].cpu().numpy() if self.network else None
+        # What a network says may lie outside; the game gets it clipped.
+        batch, done = self.env.batch, action[0].cpu().numpy().clip(-1.0, 1.0)
+        wanted = self.seat.act.action[0].cpu().numpy().clip(-1.0, 1.0) if self.network else None
         record = {
             IMAGE: step.obs[0, -1].cpu().numpy(), "user/mode": "user" if person else "local",
             "override": bool(person and self.network), **controls(batch, 0, done), "game/steer": float(done[0]),
@@ -54,8 +55,8 @@ class Laps:
         }  # fmt: skip
         if wanted is not None:
             record |= controls(batch, 0, wanted, "pilot")
-        self.overrides += record["override"]
         self.writer.write(record)
+        self.overrides += record["override"]
 
     def ended(self, score: float) -> None:
         """A race came to its end."""
