@@ -176,7 +176,8 @@ class Stream:
         """Everything where the environments can be saved (`exact`); otherwise nothing, the barrier resets them."""
         if not self.exact:
             return {}
-        row = {k: v for k, v in self.step._asdict().items() if k != "state" and v is not None and v != {}}
+        row = {k: v for k, v in self.step._asdict().items() if k not in ("state", "labels") and v is not None}
+        row |= {"labels": dict(self.step.labels)} if self.step.labels else {}
         mine = {"score": self._score.copy(), "length": self._length.copy(), "row": row}
         return {**mine, "envs": self.envs.state_dict()}
 
