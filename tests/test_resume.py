@@ -23,7 +23,7 @@ SEED = int(os.environ.get("JOYPAD_KILL_SEED", secrets.randbelow(2**31)))  # of t
 QUIET = ("--eval-episodes", 0, "--video", "no")
 SMALL = dict(  # fields of any agent's configuration: a ring that wraps around, windows that overlap barriers
     rollout=6, minibatch=12, hidden=8, replay=150, warmup=30, batch=8, n_step=3, prioritized=True, atoms=5,
-    target_period=40, precision="fp32", ratio=2.0,
+    target_period=40, precision="fp32", ratio=2.0, rows=30, draws=20,
 )  # fmt: skip
 WORLD = ("worlds", "--world", "grid", "--steps", 150, "--num-envs", 3, "--checkpoint-every", 40)  # saved exactly
 GYM = ("gym:CartPole-v1", "--steps", 150, "--num-envs", 3, "--checkpoint-every", 40)  # reset at each barrier
@@ -126,6 +126,8 @@ def test_killed_in_a_real_atari_game(runs: Lab) -> None:
 @pytest.mark.parametrize("argv", [WORLD, GYM], ids=["saved", "reset"])
 @pytest.mark.parametrize("agent", AGENTS)
 def test_killed_twenty_times(runs: Lab, agent: str, argv: Sequence[object]) -> None:
+    if argv is GYM and agent in ("clone", "dagger"):
+        pytest.skip("CartPole has no teacher")
     compare(runs, [*argv, *options(agent)], 20, 4)
 
 
