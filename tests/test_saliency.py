@@ -32,6 +32,7 @@ def test_the_heat_is_where_the_score_looks(shape, method):
         assert float(heat[0][far].max()) < 0.05
 
 
+@pytest.mark.slow
 def test_occlusion_equals_its_definition():
     """Greydanus et al. 2018, equations 1 to 3, spot by spot."""
     generator = torch.Generator().manual_seed(3)

@@ -18,9 +18,11 @@ from agents import AGENTS, BASELINES
 from agents.core import checkpoint
 from agents.core.loop import Clock
 from agents.core.run import Run
+from agents.perception import preprocess
 from experiments import lab, train, watch
 from experiments.watching import panels
 from experiments.watching.human import Human, axes_of, choose, keys_of
+from experiments.watching.overlay import blend
 from experiments.watching.player import COMMANDS, SPEEDS, Player, drive
 from experiments.watching.rows import Laps, Rows, read, read_manifest
 from experiments.watching.source import Follower, Source, find
@@ -188,6 +190,27 @@ def test_overlays_lie_over_the_picture(runs):
     player.command("overlay", "nonsense")
     assert "choose off, gradient, occlusion" in player.messages[-1]
     player.close()
+
+
+def test_the_heat_lies_where_the_observation_was_taken_from():
+    """A mark in the observation and the heat of that very place meet in the picture."""
+    env = envs.make("flappy", "rgb_array")
+    frame, _ = env.reset(seed=1)
+    for _ in range(10):
+        frame, *_ = env.step(0)
+    left, top, width, height = env.unwrapped.seen_box()
+    part = preprocess.grey(env.render())[top : top + height, left : left + width]
+    assert np.abs(preprocess.resize(part, 84, 84).astype(int) - frame).mean() < 6  # else the box is another
+    heat = np.zeros((84, 84), np.float32)
+    heat[40:44, 10:14] = 1
+    changed = (blend(env.render(), heat, (left, top, width, height)) != env.render()).any(2)
+    rows, columns = np.nonzero(changed)
+    assert abs(rows.mean() - (top + 42 * height / 84)) < 2 and abs(columns.mean() - (left + 12 * width / 84)) < 2
+    env.close()
+    for view, box in (("chase", None), ("kart", (0, 0.36 * 360, 480, (1 - 0.36 - 0.2) * 360))):
+        env = envs.make("kart", view=view, camera="kart", obs="pilotnet")
+        assert env.unwrapped.seen_box() == (box if box is None else pytest.approx(box))
+        env.close()
 
 
 def test_a_board_gets_its_policy(runs):
@@ -390,7 +413,7 @@ def test_a_follower_takes_each_newer_checkpoint_once(runs, monkeypatch):
     while (found := follower.newer()) is None and time.monotonic() < end:
         time.sleep(0.01)
     assert found[1] == newest and "network" in found[0]
-    for _ in range(20):
+    for _ in range(10):
         assert follower.newer() is None
         time.sleep(0.005)
     follower.close()
@@ -417,7 +440,7 @@ def test_live_begins_before_the_first_checkpoint(tmp_path, runs):
 # Videos
 
 
-@pytest.mark.parametrize("suffix", ["mp4", "gif"])
+@pytest.mark.parametrize("suffix", ["mp4", pytest.param("gif", marks=pytest.mark.slow)])
 def test_a_video_with_panels_has_the_exact_frames_and_length(runs, tmp_path, capsys, monkeypatch, suffix):
     path = tmp_path / f"out.{suffix}"
     argv = ["flappy", "--video", str(path), "--seconds", "2", "--panels", "yes", "--overlay", "gradient"]
@@ -593,6 +616,7 @@ def test_play_has_a_table_and_refuses_mistakes(runs, tmp_path, capsys, monkeypat
         assert code == 2 and message in err and "Traceback" not in err, err
 
 
+@pytest.mark.slow
 def test_no_page_or_window_is_loaded_for_a_video():
     code = "import sys, experiments.watch; print(sorted({'aiohttp', 'pygame'} & set(sys.modules)))"
     shown = subprocess.run(

@@ -23,6 +23,7 @@ from experiments import train
 
 ROOT = Path(__file__).resolve().parent.parent
 pytestmark = pytest.mark.slow
+MINUTES = float(os.environ.get("STREAM_MINUTES", "0.5"))  # of the stream to a slow browser
 
 
 @pytest.fixture(scope="module")
@@ -216,7 +217,7 @@ def test_controls_and_panels(chrome, runs, tmp_path):
 
         (clip,) = (tmp_path / "clips").glob("breakout-1.mp4")
         frames, seconds = imageio_ffmpeg.count_frames_and_secs(str(clip))
-        assert 60 < frames <= 1800 and seconds == pytest.approx(frames / 60, abs=0.1)
+        assert 20 < frames <= 1800 and seconds == pytest.approx(frames / 60, abs=0.1)
         assert not chrome.faults
 
 
@@ -310,9 +311,10 @@ def memory(pid) -> float:
     return int(line.split()[1]) / 1024
 
 
+@pytest.mark.timeout(600 + 60 * MINUTES)
 def test_the_stream_stays_young_and_memory_steady_with_a_slow_browser(chrome, runs):
     """p95 age of the shown picture at most two periods of the game, with a browser that draws five times too slowly."""
-    minutes = float(os.environ.get("STREAM_MINUTES", "0.5"))
+    minutes = MINUTES
     with program("watch", "flappy", "--runs", runs) as (address, process):
         chrome.look(1200, 900)
         open_page(chrome, address)

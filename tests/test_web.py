@@ -161,16 +161,18 @@ def test_pictures_states_and_messages_arrive_and_nonsense_is_answered(served):
 
 
 def test_a_slow_browser_gets_the_newest_picture_and_nothing_piles_up(served):
-    """30 pictures a second, a browser that needs 0.15 s for each: p95 age on arrival at most two periods."""
+    """30 pictures a second, a browser that needs 0.15 s for each: on arrival none is older than two periods (p95).
+
+    Counted in pictures, so that a busy machine slows both sides alike; test_watch_web.py takes the time.
+    """
     server, page, _ = served
-    period, stop = 1 / 30, threading.Event()
+    period, stop, newest = 1 / 30, threading.Event(), [0]
     base = np.random.default_rng(2).integers(0, 256, (240, 320, 3), np.uint8)
 
     def produce():
-        number = 0
         while not stop.wait(period):
-            number += 1
-            page.publish({"main": np.roll(base, number, 1)}, {"now": {"number": number}})
+            newest[0] += 1
+            page.publish({"main": np.roll(base, newest[0], 1)}, {"now": {"number": newest[0]}})
 
     async def check():
         ages, numbers = [], []
@@ -178,8 +180,8 @@ def test_a_slow_browser_gets_the_newest_picture_and_nothing_piles_up(served):
             for _ in range(20):
                 pictures, states, _ = await browser.delivery()
                 if "main" in pictures:
-                    ages.append(time.time() - pictures["main"][0]["at"])
                     numbers.append(states["now"]["number"])
+                    ages.append(newest[0] - numbers[-1])
                 await asyncio.sleep(0.15)
                 await browser.say(type="ready")
         return ages, numbers
@@ -191,7 +193,7 @@ def test_a_slow_browser_gets_the_newest_picture_and_nothing_piles_up(served):
     finally:
         stop.set()
         thread.join()
-    assert np.percentile(ages, 95) <= 2 * period
+    assert np.percentile(ages, 95) <= 2
     assert np.diff(numbers).min() >= 1 and np.diff(numbers).mean() > 3  # those between were dropped
     assert len(page.items) == 2
 

@@ -13,7 +13,7 @@ from gymnasium.spaces import Box, Discrete, MultiDiscrete
 from gymnasium.vector import AutoresetMode
 
 from envs.flappy import batch, picture
-from envs.flappy.art import COLOURS, GREY_SIZE, VARIANTS, build_look
+from envs.flappy.art import BLOCK_X, BLOCK_Y, COLOURS, GREY_SIZE, VARIANTS, VIEW_X, build_look
 from envs.flappy.draw import SEED_SIZE, STATE_SIZE
 from envs.flappy.rules import FPS, HARDEST_SPEED, HEIGHT, REWARDS, WIDTH, Rules, game_type
 
@@ -272,6 +272,12 @@ class FlappyEnv(gymnasium.Env):
     def keys(self) -> dict[frozenset[str], int]:
         """Keys of a keyboard -> action."""
         return {frozenset(): 0, frozenset(["space"]): 1}
+
+    def seen_box(self) -> tuple[float, float, float, float]:
+        """Which part of the picture the pixels of an observation show: px from the left, from the top, wide, high."""
+        if self.options.obs == "pixels":
+            return VIEW_X, 0, GREY_SIZE * BLOCK_X, GREY_SIZE * BLOCK_Y
+        return 0, 0, WIDTH, HEIGHT
 
     def state_dict(self) -> dict:
         """As `FlappyVectorEnv.state_dict`, of one game."""

@@ -23,7 +23,7 @@ from gymnasium.vector import AutoresetMode
 
 from envs.kart import columns as c
 from envs.kart import race
-from envs.kart.batch import Batch
+from envs.kart.batch import RENDERED, Batch
 from envs.kart.hud import Window, with_figures
 from envs.kart.options import CONTROLS, DISCRETE, Options, read_options
 from envs.kart.physics import CONTROL
@@ -226,6 +226,17 @@ class KartEnv(gymnasium.Env):
     def render(self) -> np.ndarray | None:
         """RGB uint8 [360, 480, 3] in mode rgb_array; else None (the window shows each step by itself)."""
         return self._vector.render()[0] if self.render_mode == "rgb_array" else None
+
+    def seen_box(self) -> tuple[float, float, float, float] | None:
+        """Which part of the picture an observation shows (px from the left, from the top, wide, high).
+
+        None where people look through another camera (option `view`) than the agent.
+        """
+        if self.options.picture is None or self.options.view != self.options.camera:
+            return None
+        _, _, _, top, bottom = self.options.picture
+        height, width = RENDERED
+        return 0, top * height, width, (1 - top - bottom) * height
 
     def keys(self) -> dict[frozenset[str], int]:
         """Keys of a keyboard -> action, for `control` discrete: arrows, and the space bar for the hand brake."""

@@ -11,12 +11,20 @@ HEAT = np.array([255, 64, 32], np.float32)  # colour of what drives the choice
 SIDE = 84  # px, at least, of one frame of the stack
 
 
-def blend(picture: np.ndarray, heat: np.ndarray, strength: float = 0.75) -> np.ndarray:
-    """Lays a heat map [h, w] in 0..1 over a picture uint8 [H, W, 3]; the map is stretched to the picture."""
-    height, width = picture.shape[:2]
+def blend(
+    picture: np.ndarray, heat: np.ndarray, box: tuple[float, float, float, float] | None = None, strength: float = 0.75
+) -> np.ndarray:
+    """Lays a heat map [h, w] in 0..1 over a picture uint8 [H, W, 3].
+
+    box: the part of the picture that the map belongs to (px from the left, from the top, wide, high); None: all of it.
+    """
+    left, top, width, height = (0, 0, *picture.shape[1::-1]) if box is None else map(round, box)
     stretched = Image.fromarray(np.asarray(heat, np.float32)).resize((width, height), Image.Resampling.BILINEAR)
-    weight = strength * np.asarray(stretched).clip(0, 1)[..., None]
-    return (picture * (1 - weight) + HEAT * weight).astype(np.uint8)
+    out = picture.copy()
+    part = out[top : top + height, left : left + width]
+    weight = strength * np.asarray(stretched).clip(0, 1)[: part.shape[0], : part.shape[1], None]
+    part[:] = (part * (1 - weight) + HEAT * weight).astype(np.uint8)
+    return out
 
 
 def on_board(picture: np.ndarray, values: np.ndarray, box: tuple[float, float, float], signed: bool) -> np.ndarray:
@@ -38,13 +46,17 @@ def on_board(picture: np.ndarray, values: np.ndarray, box: tuple[float, float, f
     return out
 
 
-def stack_picture(obs: np.ndarray) -> np.ndarray | None:
+def stack_picture(obs: np.ndarray, heat: np.ndarray | None = None) -> np.ndarray | None:
     """What a network is given, [stack, *frame]: pictures side by side, the newest on the right; None for vectors.
 
+    heat: what drives the choice, [h, w], to be laid over the newest.
     Planes of numbers (a board) become small pictures from dark (0) to bright (1), negative ones in red.
     """
     if obs.dtype == np.uint8 and obs.ndim in (3, 4):
-        return tile([coloured(frame) for frame in obs], len(obs), gap=2)
+        frames = [coloured(frame) for frame in obs]
+        if heat is not None:
+            frames[-1] = blend(frames[-1], heat)
+        return tile(frames, len(obs), gap=2)
     if obs.ndim == 4:  # [1, C, H, W] float
         planes = obs[-1][:32]
         scale = np.abs(planes).max((1, 2), keepdims=True).clip(1e-6)

@@ -241,8 +241,8 @@ class Player:
             seat.click(float(x), float(y))
 
     def may_go_on(self) -> bool:
-        """Is the next picture due, as far as pause and a person's turn go?"""
-        return self._again or self._stepping or not (self.paused or (self.waits and self._decided))
+        """Is the next picture due, as far as pause and a person's turn go? Both wait for the end of a decision."""
+        return self._again or self._stepping or not self._decided or not (self.paused or self.waits)
 
     @property
     def _decided(self) -> bool:

@@ -250,7 +250,9 @@ class Seat:
         """Lays over a picture what was asked for, where there is any of it, and the wheels of who drives."""
         picture = with_wheels(picture, self)
         if self.heat is not None:
-            return blend(picture, self.heat)
+            where = getattr(self.envs[0].unwrapped, "seen_box", None)
+            seen = where() if where else (0, 0, picture.shape[1], picture.shape[0])
+            return picture if seen is None else blend(picture, self.heat, seen)
         box = self._box()
         name = "probabilities" if self.overlay == "policy" and "policy" not in self.reasons else self.overlay
         if box is None or name not in self.reasons:
@@ -262,7 +264,7 @@ class Seat:
 
     def seen(self) -> np.ndarray | None:
         """The network's input as a picture."""
-        return stack_picture(self.step.obs[0].cpu().numpy())
+        return stack_picture(self.step.obs[0].cpu().numpy(), self.heat)
 
     def facts(self) -> dict[str, Any]:
         """Everything that the panels tell, as JSON."""
