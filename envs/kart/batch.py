@@ -11,7 +11,7 @@ from envs.kart.drivers import expert_batch
 from envs.kart.looks import THEMES, make_look
 from envs.kart.options import DISCRETE, DRIVABLE, Options
 from envs.kart.physics import nominal_dynamics, place, stand
-from envs.kart.picture import develop_batch, drivable_batch, make_art, paint_batch, to_grey
+from envs.kart.picture import as_quads, develop_batch, drivable_batch, make_art, paint_batch, to_grey
 from envs.kart.random import seed_word, uniform
 from envs.kart.scene import new_paint, new_scene, put_look, put_track
 from envs.kart.splits import look_seeds, parse_tracks, split_of
@@ -181,13 +181,13 @@ class Batch:
 
         def work(low: int, high: int) -> None:
             paint_batch(
-                out, low, high, eyes, poses, self.scene, self.paint, self._art, self.karts, self.fallen, words
+                out, quads, low, high, eyes, poses, self.scene, self.paint, self._art, self.karts, self.fallen, words
             )  # fmt: skip
 
             if sensor:
                 develop_batch(out, low, high, eyes, poses, self._art, self.karts, words)
 
-        sensor = has_sensor(poses, eyes)
+        sensor, quads = has_sensor(poses, eyes), as_quads(out)
         self._share(work)
         return out
 

@@ -112,7 +112,7 @@ def ground_map(field, line, n, step, half, pads, pad_count):
                 if low > half + KERB_WIDTH + 1.3:  # also where nothing is near: the offset is FAR there
                     continue
                 for k in range(4):
-                    offset[k], arc[k] = field[gy + (k >> 1), gx + (k & 1)]
+                    offset[k], arc[k] = field[gy + (k >> 1), gx + (k & 1), 0], field[gy + (k >> 1), gx + (k & 1), 1]
                 special = settle(offset, arc, n * step, pads, pad_count)
                 if special != wanted:
                     continue
@@ -130,20 +130,35 @@ def ground_map(field, line, n, step, half, pads, pad_count):
     return cells, details[:count].copy(), specials
 
 
+@njit(cache=True, inline="always")
+def bounds(values):
+    """Least and largest of a cell's four corners."""
+    low = min(min(values[0], values[1]), min(values[2], values[3]))
+    return low, max(max(values[0], values[1]), max(values[2], values[3]))
+
+
+@njit(cache=True, inline="always")
+def sizes(values):
+    """Least and largest absolute value of a cell's four corners."""
+    a, b, c, d = abs(values[0]), abs(values[1]), abs(values[2]), abs(values[3])
+    return min(min(a, b), min(c, d)), max(max(a, b), max(c, d))
+
+
 @njit(cache=True)
 def settle(offset, arc, length, pads, pad_count):
     """Bring the arc lengths of a cell's corners to one side of the start line; True if that or a pad may show."""
-    low, high = arc.min(), arc.max()
+    low, high = bounds(arc)
     # Near the start line all corners count from that line, those before it from below 0.
     near_start = high - low > 0.5 * length or low > length - 4.0
     for k in range(4):
         if near_start and arc[k] > 0.5 * length:
             arc[k] -= length
-    first, last = arc.min(), arc.max()
+    first, last = bounds(arc)
+    left, right = bounds(offset)
     special = -3.0 < first < START_WIDTH + 0.5
     for k in range(pad_count):
         along_pad = last > pads[k, PAD_START] - 0.5 and first < pads[k, PAD_END] + 0.5
-        across_pad = offset.max() > pads[k, PAD_LEFT] - 0.3 and offset.min() < pads[k, PAD_RIGHT] + 0.3
+        across_pad = right > pads[k, PAD_LEFT] - 0.3 and left < pads[k, PAD_RIGHT] + 0.3
         special |= along_pad and across_pad
     return special
 
@@ -151,15 +166,16 @@ def settle(offset, arc, length, pads, pad_count):
 @njit(cache=True)
 def content(offset, arc, line, n, step, half):
     """GRASS, ASPHALT or DETAIL, by the offsets and arc lengths of a cell's corners."""
-    high = np.abs(offset).max()
+    low, high = sizes(offset)
     if high <= half - LINE_BAND:
         return ASPHALT
     if high > half - 0.3:
-        column = KERB_R if offset.max() > half - 0.3 else KERB_L
-        for i in range(int(math.floor(arc.min() / step)) - 1, int(arc.max() / step) + 3):
+        column = KERB_R if bounds(offset)[1] > half - 0.3 else KERB_L
+        first, last = bounds(arc)
+        for i in range(int(math.floor(first / step)) - 1, int(last / step) + 3):
             if line[i % n, column] > 0.02:
-                return DETAIL if np.abs(offset).min() <= half + KERB_WIDTH + 0.3 else GRASS
-    return GRASS if np.abs(offset).min() > half + 0.3 else DETAIL
+                return DETAIL if low <= half + KERB_WIDTH + 0.3 else GRASS
+    return GRASS if low > half + 0.3 else DETAIL
 
 
 @njit(cache=True)
@@ -169,7 +185,7 @@ def fit(row, offset, arc, line, n, step, half):
         row[column + 1] = 0.5 * (value[1] - value[0] + value[3] - value[2])
         row[column + 2] = 0.5 * (value[2] - value[0] + value[3] - value[1])
         row[column] = value.mean() - 0.5 * (row[column + 1] + row[column + 2])
-    column = KERB_R if offset.max() > half - 0.3 else KERB_L
+    column = KERB_R if bounds(offset)[1] > half - 0.3 else KERB_L
     begin = int(math.floor(arc[0] / step))
     kerb, ahead = line[begin % n, column], line[(begin + 1) % n, column]
     row[KERB_RATE] = (ahead - kerb) / step

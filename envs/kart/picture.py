@@ -1,6 +1,7 @@
 """Whole pictures of N environments: backdrop, solids, weather, sensor; colour, grey, or the drivable area."""
 
 import math
+import sys
 from typing import NamedTuple
 
 import numpy as np
@@ -38,9 +39,17 @@ def make_art() -> Art:
     return Art(sheet.texels, sheet.span, sheet.first["kart"], *textures(), *SENSOR_TABLES)
 
 
+def as_quads(out: np.ndarray) -> np.ndarray:
+    """The memory of pictures [N, H, W, 3] as words of four bytes; empty where these do not fit."""
+    height, width = out.shape[1:3]
+    if width % 4 or sys.byteorder != "little":
+        return np.empty((len(out), height, 0), np.uint32)
+    return out.reshape(len(out), height, 3 * width).view(np.uint32)
+
+
 @njit(cache=True, nogil=True)
-def paint_batch(out, low, high, rays, poses, scene, paint, art, karts, fallen, state):
-    """Draw environments low..high-1 into out, uint8 [N, H, W, 3].
+def paint_batch(out, quads, low, high, rays, poses, scene, paint, art, karts, fallen, state):
+    """Draw environments low..high-1 into out, uint8 [N, H, W, 3]; quads: of `as_quads(out)`.
 
     karts: float64 [N, K, KART_COLUMNS]; fallen: bool [N, MAX_ITEMS]; state: uint64 [N], random state of pictures.
     """
@@ -49,7 +58,7 @@ def paint_batch(out, low, high, rays, poses, scene, paint, art, karts, fallen, s
         image, pose = out[i], poses[i]
         x, y, yaw = eye(karts[i, 0], pose)
         backdrop(
-            image, rays.right, rays.down, rays.turn, rays.bounds, rays.lens, pose, x, y, yaw,
+            image, quads[i], rays.right, rays.down, rays.turn, rays.bounds, rays.lens, pose, x, y, yaw,
             scene.half[i], scene.pads[i], scene.pad_count[i], scene.cells[i], scene.details[i], scene.special_count[i],
             paint.colours[i], paint.weather[i], paint.hills[i], art.ground, art.sky, scratch,
         )  # fmt: skip

@@ -13,7 +13,7 @@ from envs.kart.camera import AHEAD, ASIDE, HEIGHT, LOOK, PITCH, ROLL, ZOOM
 from envs.kart.columns import CELL, GRID, POS_X, POS_Y, YAW
 from envs.kart.drawing import drawn
 from envs.kart.looks import AMBIENT, SKY_TILE, SUN_HEIGHT, TEXEL, TILE
-from envs.kart.sky import SUN_SIZE, level_sky_row, sky_columns, sky_gradient, sky_row
+from envs.kart.sky import SUN_SIZE, level_sky_row, sky_columns, sky_gradient, sky_row, sun_row
 from envs.kart.surface import F32, HEADLIGHTS, UNIT, ground_row, row_palette
 
 FARTHEST = 250.0  # ground beyond this is part of the sky's lower edge, m
@@ -58,7 +58,7 @@ def cast_slanted_row(right, down, row, shift, eye_of, xs, ys, dip, aside, ahead)
         ys[col] = np.int32((ey + ahead[col] * sin_y + aside[col] * cos_y) * F32(UNIT))
 
 
-@drawn()
+@drawn(inline="always")
 def cast_level_row(right, down, dip, eye_of, xs, ys):
     """As `cast_slanted_row`, for a row without roll and distortion: right [W] for all rows, one down and dip."""
     t = eye_of[6] * eye_of[7] / dip
@@ -70,7 +70,7 @@ def cast_level_row(right, down, dip, eye_of, xs, ys):
         ys[col] = np.int32(start_y + right[col] * step_y)
 
 
-@drawn()
+@drawn(inline="always")
 def find_row(xs, ys, cell, texel):
     """Flat places in the ground map and in the texture tile of places in the world."""
     last = np.int32((GRID - 1) * CELL * UNIT - 1)
@@ -82,15 +82,34 @@ def find_row(xs, ys, cell, texel):
         texel[col] = y * np.int32(TILE) + x
 
 
-@drawn()
-def unpack_row(image, row, total, parts):
-    """Mean of `parts` (1 or 2) packed colours into one row of the picture [W, 3] of row `row`."""
+@drawn(inline="always")
+def unpack_row(image, quads, row, total, parts):
+    """Mean of `parts` (1 or 2) packed colours into row `row` of the picture [H, W, 3].
+
+    quads: uint32 [H, 3 W / 4], the same memory, or of width 0: then byte by byte. The lowest byte comes first.
+    """
     shift = np.uint32(parts - 1)
+    low = np.uint32(255)
+    if quads.shape[1] == 0:
+        for col in range(total.shape[0]):
+            word = total[col] >> shift
+            image[row, col, 0] = np.uint8(word & low)
+            image[row, col, 1] = np.uint8((word >> np.uint32(10)) & low)
+            image[row, col, 2] = np.uint8((word >> np.uint32(20)) & low)
+        return
     for col in range(total.shape[0]):
         word = total[col] >> shift
-        image[row, col, 0] = np.uint8(word & np.uint32(255))
-        image[row, col, 1] = np.uint8((word >> np.uint32(10)) & np.uint32(255))
-        image[row, col, 2] = np.uint8((word >> np.uint32(20)) & np.uint32(255))
+        word = (
+            (word & low)
+            | ((word >> np.uint32(2)) & (low << np.uint32(8)))
+            | ((word >> np.uint32(4)) & (low << np.uint32(16)))
+        )
+        total[col] = word
+    for k in range(total.shape[0] // 4):
+        a, b, c, d = total[4 * k], total[4 * k + 1], total[4 * k + 2], total[4 * k + 3]
+        quads[row, 3 * k] = a | (b << np.uint32(24))
+        quads[row, 3 * k + 1] = (b >> np.uint32(8)) | (c << np.uint32(16))
+        quads[row, 3 * k + 2] = (c >> np.uint32(16)) | (d << np.uint32(8))
 
 
 @drawn()
@@ -106,11 +125,11 @@ def unpack_lit_row(image, total, parts, fade):
 
 @drawn()
 def backdrop(
-    image, right, down, turn, bounds, lens, pose, x, y, yaw,
+    image, quads, right, down, turn, bounds, lens, pose, x, y, yaw,
     half, pads, pad_count, cells, details, specials,
     colours, weather, hills, ground_tile, sky_tile, scratch,
 ):  # fmt: skip
-    """Ground and sky of one picture, uint8 [H, W, 3], seen from (x, y) in direction `yaw`."""
+    """Ground and sky of one picture, uint8 [H, W, 3], seen from (x, y) in direction `yaw`; quads as in `unpack_row`."""
     height, width = image.shape[0], image.shape[1]
     eye_of = scratch.eye_of
     eye_of[0], eye_of[1] = math.cos(pose[PITCH]), math.sin(pose[PITCH])
@@ -149,11 +168,13 @@ def backdrop(
         for part in range(parts):
             shift = ((F32(part) + F32(0.5)) / F32(parts) - F32(0.5)) * row_step
             slope = high_dip + shift * along_y  # of all rays in a level row
-            if level and parts == 1 and slope <= least and abs(-slope - weather[SUN_HEIGHT]) > SUN_SIZE:
+            if level and parts == 1 and slope <= least:
                 if not placed:
                     sky_columns(turn[row], face, weather, ridge, cloudy)
                     placed = True
                 level_sky_row(total, -slope, gradient, colours, weather, hills, tile, ridge, cloudy, shades)
+                if abs(-slope - weather[SUN_HEIGHT]) < SUN_SIZE:
+                    sun_row(total, -slope, turn[row], face, colours, weather, hills, ridge)
                 continue
             every = level and slope > least
             if every:
@@ -183,4 +204,4 @@ def backdrop(
                 dip[col] = (weather[AMBIENT] + beam / (F32(1.0) + F32(1.6) * a * a)) * scale
             unpack_lit_row(image[row], total, parts, dip)
         else:
-            unpack_row(image, row, total, parts)
+            unpack_row(image, quads, row, total, parts)

@@ -21,7 +21,7 @@ from envs.kart.looks import (
     SUN_HEIGHT,
     SUN_TURN,
 )
-from envs.kart.surface import F32, LANE, pack
+from envs.kart.surface import F32, pack, unpack
 
 SUN_SIZE = 0.055  # radius of the sun's disc, rad
 
@@ -66,11 +66,11 @@ def sky_row(total, dip, turn, face, limit, gradient, colours, weather, hills, ti
             if glow > cloud:
                 cloud, mark = glow, SUN
         if cloud > 0.01:
-            red, green, blue = level & LANE, (level >> np.uint32(10)) & LANE, level >> np.uint32(20)
+            red, green, blue = unpack(level)
             total[col] += pack(
-                F32(red) + cloud * (colours[mark, 0] - F32(red)),
-                F32(green) + cloud * (colours[mark, 1] - F32(green)),
-                F32(blue) + cloud * (colours[mark, 2] - F32(blue)),
+                red + cloud * (colours[mark, 0] - red),
+                green + cloud * (colours[mark, 1] - green),
+                blue + cloud * (colours[mark, 2] - blue),
             )
         else:
             total[col] += level
@@ -89,12 +89,12 @@ def sky_columns(turn, face, weather, ridge, cloudy):
 
 @drawn()
 def level_sky_row(total, up, gradient, colours, weather, hills, tile, ridge, cloudy, shades):
-    """`sky_row` for a row of one elevation without the sun in it, several times as fast; shades: scratch."""
+    """`sky_row` for a row of one elevation, several times as fast, without the sun; shades: scratch."""
     near = pack(colours[HILL_NEAR, 0], colours[HILL_NEAR, 1], colours[HILL_NEAR, 2])
     far = pack(colours[HILL_FAR, 0], colours[HILL_FAR, 1], colours[HILL_FAR, 2])
     high = min(max(up * F32(1.0 / SKY_SPAN), F32(0.0)), F32(0.999))
     level = gradient[np.uint32(high * F32(SKY_LEVELS))]
-    red, green, blue = F32(level & LANE), F32((level >> np.uint32(10)) & LANE), F32(level >> np.uint32(20))
+    red, green, blue = unpack(level)
     for k in range(CLOUD_LEVELS):
         cloud = weather[CLOUDS] * F32(k) * F32(1.0 / (CLOUD_LEVELS - 1))
         shades[k] = pack(
@@ -110,3 +110,22 @@ def level_sky_row(total, up, gradient, colours, weather, hills, tile, ridge, clo
             column = np.uint32(ridge[col])
             word = far if up < hills[0, column] else total[col]
             total[col] = near if up < hills[1, column] else word
+
+
+@drawn()
+def sun_row(total, up, turn, face, colours, weather, hills, ridge):
+    """The sun's part in a row of one elevation that `level_sky_row` has drawn."""
+    away = weather[SUN_TURN] - face
+    away -= F32(2.0 * math.pi) * np.floor(away * F32(0.5 / math.pi) + F32(0.5))
+    below = up - weather[SUN_HEIGHT]
+    for col in range(total.shape[0]):
+        aside = turn[col] - away
+        if abs(aside) < F32(SUN_SIZE) and up >= hills[0, np.uint32(ridge[col])]:
+            inside = F32(SUN_SIZE) - F32(math.sqrt(aside * aside + below * below))
+            glow = min(max(inside * F32(100.0), F32(0.0)), F32(1.0))
+            red, green, blue = unpack(total[col])
+            total[col] = pack(
+                red + glow * (colours[SUN, 0] - red),
+                green + glow * (colours[SUN, 1] - green),
+                blue + glow * (colours[SUN, 2] - blue),
+            )

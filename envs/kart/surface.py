@@ -48,6 +48,12 @@ def pack(red, green, blue):
     return np.uint32(np.uint32(red) + np.uint32(green) * np.uint32(1 << 10) + np.uint32(blue) * np.uint32(1 << 20))
 
 
+@drawn(inline="always")
+def unpack(word):
+    """The channels of a packed colour, red, green and blue as float32."""
+    return F32(word & LANE), F32((word >> np.uint32(10)) & LANE), F32(word >> np.uint32(20))
+
+
 @drawn()
 def blend_row(mixed, count, offsets, alongs, kerbs, wide, deep, half, palette):
     """Packed colours of pixels beside the road's edge: how much of each is road, white line, kerb, and grass.
@@ -97,7 +103,7 @@ def special(colour, a, along, wide, deep, palette, half, pads, pad_count):
             if on > 0.0:
                 arrow = (along - start + abs(a - F32(0.5) * (left + right))) % F32(1.4)
                 mark, mix = (2 * SHADES + 4 if arrow < 0.6 else 2 * SHADES + 3), on
-    red, green, blue = F32(colour & LANE), F32((colour >> np.uint32(10)) & LANE), F32(colour >> np.uint32(20))
+    red, green, blue = unpack(colour)
     return pack(
         red + mix * (palette[0, mark] - red),
         green + mix * (palette[1, mark] - green),
@@ -138,7 +144,7 @@ def row_palette(palette, plain, colours, weather, distance, wide, deep):
         plain[s] = pack(palette[0, s], palette[1, s], palette[2, s])
 
 
-@drawn()
+@drawn(inline="always")
 def plain_row(total, cell, texel, plain, ground_tile, cells, edges):
     """Adds a whole row of plain grass and road, without branches: where colours change all the time they cost most.
 
@@ -153,7 +159,7 @@ def plain_row(total, cell, texel, plain, ground_tile, cells, edges):
     return count
 
 
-@drawn()
+@drawn(inline="always")
 def part_row(total, dip, limit, cell, texel, plain, ground_tile, cells, edges):
     """`plain_row` where dip > limit; the rest of the row is sky."""
     count = 0
@@ -166,7 +172,7 @@ def part_row(total, dip, limit, cell, texel, plain, ground_tile, cells, edges):
     return count
 
 
-@drawn()
+@drawn(inline="always")
 def ground_row(
     total, dip, limit, every, xs, ys, cell, texel, wide, deep, palette, plain, ground_tile,
     half, pads, pad_count, cells, details, specials, edges, mixed, work,

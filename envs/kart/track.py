@@ -16,6 +16,7 @@ from envs.kart.physics import BRAKE_ACCEL, DRAG_QUADRATIC, ENGINE_ACCEL, ENGINE_
 from envs.kart.shape import centreline, clearance, curvature, random_points
 from envs.kart.splits import NAMES, SPLITS
 
+SCENERY = (c.SCENERY_A, c.SCENERY_B, c.SCENERY_C)
 GRID_LENGTH = 14.0  # the starting grid needs this much straight road behind the line, m
 RACE_MARGIN = 1.1  # the racing line stays this far from the road's edge, m
 ATTEMPTS = 200
@@ -176,21 +177,19 @@ def place_items(line: np.ndarray, step: float, half: float, field: np.ndarray, r
                 i = int(begin + (-2 + 4 * k) / step) % n
                 edge = half + 0.15 + 0.4 * rng.random()
                 put(i, -edge if right else edge, c.CONE, 1.0)
-    tries = 0
-    while len(items) < c.MAX_ITEMS and tries < 400:
-        tries += 1
-        i = int(rng.integers(n))
-        side = 1 if rng.random() < 0.5 else -1
-        far = float(rng.uniform(1.5, 16.0))
-        offset = side * (line[i, c.WALL_R if side > 0 else c.WALL_L] + far)
-        spot = line[i, [c.X, c.Y]] + offset * normal[i]
-        if not (spot > 2.0).all() or not (spot < c.GRID * c.CELL - 2.0).all():
-            continue
-        away, along = field[int(spot[1] / c.CELL), int(spot[0] / c.CELL)]
-        nearest = int(along / step) % n
-        if abs(away) < max(line[nearest, c.WALL_L], line[nearest, c.WALL_R]) + 2.0:
-            continue
-        kind = int(rng.choice([c.SCENERY_A, c.SCENERY_B, c.SCENERY_C], p=[0.45, 0.3, 0.25]))
-        put(i, offset, kind, rng.uniform(0.75, 1.3))
+    tries = 400
+    at, kinds = rng.integers(n, size=tries), rng.choice(SCENERY, size=tries, p=[0.45, 0.3, 0.25])
+    side = np.where(rng.random(tries) < 0.5, 1.0, -1.0)
+    scale = rng.uniform(0.75, 1.3, tries)
+    wall = np.where(side > 0.0, line[at, c.WALL_R], line[at, c.WALL_L])
+    offset = side * (wall + rng.uniform(1.5, 16.0, tries))
+    spots = line[at][:, [c.X, c.Y]] + offset[:, None] * normal[at]
+    inside = ((spots > 2.0) & (spots < c.GRID * c.CELL - 2.0)).all(axis=1)
+    cell = np.where(inside[:, None], spots / c.CELL, 0.0).astype(int)
+    away, along = field[cell[:, 1], cell[:, 0]].T
+    nearest = (along / step).astype(int) % n
+    free = np.abs(away) > np.maximum(line[nearest, c.WALL_L], line[nearest, c.WALL_R]) + 2.0
+    for k in np.flatnonzero(inside & free)[: c.MAX_ITEMS - len(items)]:
+        put(int(at[k]), offset[k], kinds[k], scale[k])
     items = sorted(items[: c.MAX_ITEMS], key=lambda item: item[c.ITEM_KIND] != c.CONE)
     return np.array(items).reshape(-1, c.ITEM_COLUMNS)
