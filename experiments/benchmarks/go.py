@@ -1,10 +1,11 @@
-"""Go rules on one core, 9x9 unless said: playouts, moves with legality and superko, planes; beside OpenSpiel.
+"""Go on one core, 9x9 unless said: playouts, moves with legality and superko, planes, search; beside OpenSpiel.
 
     python -m experiments.bench go
 
-Rates are per second of this process's CPU time. OpenSpiel (`pip install open_spiel`) is measured if it is
-there: its random rollouts run in C++ (inside its MCTSBot, a thousand per leaf, so that the tree costs
-nothing), its moves are driven from Python, as ours are from compiled code: that is how either is used.
+Rates are per second of this process's CPU time. The lines about visits are those of `bench search`. OpenSpiel
+(`pip install "joypad[oracle]"`) is measured if it is there: its random rollouts run in C++ (inside its MCTSBot, a
+thousand per leaf, so that the tree costs nothing), its moves are driven from Python, as ours are from compiled code:
+that is how either is used.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from envs.go.env import make_vec
 from envs.go.playout import playout
 from envs.go.scoring import pass_alive
 from envs.rules import Rules
+from experiments.benchmarks import search
 
 CHUNK = 256  # playouts or positions between two looks at the clock
 ENVS = 64
@@ -179,4 +181,4 @@ def run(device: Any, seconds: float, rounds: int, race: bool) -> dict[str, Any]:
     if theirs in results[0]:
         ratio = statistics.median(r["playouts 9x9"] / r[theirs] for r in results)
         rows["playouts 9x9, ours"] = f"{ratio:.1f}x openspiel"
-    return rows
+    return rows | search.measure(min(seconds, 3.0), rounds, "go 9x9")

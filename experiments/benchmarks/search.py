@@ -207,8 +207,11 @@ def run(device: Any, seconds: float, rounds: int, race: bool) -> dict[str, Any]:
     return measure(min(seconds, 3.0), rounds)
 
 
-def measure(seconds: float = 1.0, rounds: int = 3) -> dict[str, Any]:
-    """The median of `rounds` times `seconds` of CPU time for each contender, in turn, in visits per second."""
+def measure(seconds: float = 1.0, rounds: int = 3, of: str = "") -> dict[str, Any]:
+    """The median of `rounds` times `seconds` of CPU time for each contender, in turn, in visits per second.
+
+    of: only the contenders that have this in their names.
+    """
     small, four, go = tictactoe_rules(), connect_four_rules(), go_rules(9)
     plain = Puct(prove=False)  # a solved root would end the search early
     runs = {
@@ -245,7 +248,8 @@ def measure(seconds: float = 1.0, rounds: int = 3) -> dict[str, Any]:
         runs["OpenSpiel MCTSBot, go 9x9"] = spiel("go(board_size=9,komi=7.5)")
         runs["OpenSpiel Python MCTS, go 9x9, tower"] = spiel_python()
     else:
-        result["OpenSpiel"] = "not measured: pip install open_spiel"
+        result["OpenSpiel"] = "not measured: pip install open_spiel (extra oracle)"
+    runs = {name: once for name, once in runs.items() if of in name}
     rates: dict[str, list[float]] = {name: [] for name in runs}
     for once in runs.values():
         once()  # compiles, fills caches
