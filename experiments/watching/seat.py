@@ -136,7 +136,7 @@ class Seat:
         told = getattr(self.agent, "explain", None)
         if told is None:
             return
-        first = type(self.step)(*(None if x is None else x[:1] for x in self.step))
+        first = type(self.step)(*map(_first, self.step))
         memory = _first(self.memory)
         with torch.no_grad():
             found = told(first, memory)
@@ -149,7 +149,7 @@ class Seat:
 
         def outputs(obs: torch.Tensor) -> torch.Tensor:
             n = len(obs)
-            step = type(first)(obs, *(None if x is None else x.expand(n, *x.shape[1:]) for x in first[1:]))
+            step = type(first)(obs, *(_repeated(x, n) for x in first[1:]))
             found = told(step, _repeated(memory, n))
             key = next((k for k in ("values", "probabilities", "mean", "value") if k in found), None)
             rows = found[key].float()
@@ -307,23 +307,23 @@ def _finite(x: Any) -> float | None:
     return round(x, 5) if np.isfinite(x) else None
 
 
-def _mapped(function: Any, memory: Any) -> Any:
-    """A recurrent state, tensors [N, ...] however nested, with a function applied to each of them."""
-    if isinstance(memory, torch.Tensor):
-        return function(memory)
-    if isinstance(memory, tuple | list):
-        return type(memory)(_mapped(function, m) for m in memory)
-    return {k: _mapped(function, v) for k, v in memory.items()} if isinstance(memory, dict) else memory
+def _mapped(function: Any, rows: Any) -> Any:
+    """Rows of environments, tensors and arrays [N, ...] however nested, with a function applied to each of them."""
+    if isinstance(rows, torch.Tensor | np.ndarray):
+        return function(rows)
+    if isinstance(rows, tuple | list):
+        return type(rows)(_mapped(function, row) for row in rows)
+    return {k: _mapped(function, v) for k, v in rows.items()} if isinstance(rows, dict) else rows
 
 
-def _first(memory: Any) -> Any:
-    """The recurrent state of the first copy."""
-    return _mapped(lambda tensor: tensor[:1], memory)
+def _first(rows: Any) -> Any:
+    """Those of the first copy alone."""
+    return _mapped(lambda x: x[:1], rows)
 
 
-def _repeated(memory: Any, n: int) -> Any:
-    """The recurrent state of one copy for n observations of it."""
-    return _mapped(lambda tensor: tensor.expand(n, *tensor.shape[1:]), memory)
+def _repeated(rows: Any, n: int) -> Any:
+    """Those of one copy, n times."""
+    return _mapped(lambda x: x.repeat(n, *[1] * (x.ndim - 1)) if isinstance(x, torch.Tensor) else x.repeat(n, 0), rows)
 
 
 def with_picture(game: str, env: dict[str, Any]) -> Any:
