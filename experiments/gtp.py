@@ -84,10 +84,10 @@ def main() -> None:
         if command.analysis:
             from experiments.go import katago
 
-            lines = Input(sys.stdin.buffer, katago.LONGEST)
+            lines = Input(sys.stdin.buffer.raw, katago.LONGEST)
             katago.Analyst(player, lines, output, command.visits or 1000).serve()
             return
-        lines = Input(sys.stdin.buffer)
+        lines = Input(sys.stdin.buffer.raw)
         engine = Engine(
             player, output, size=command.size, komi=command.komi, rules=command.rules, visits=command.visits,
             seconds=command.seconds, resign=command.resign, ponder=command.ponder, clock=CLOCKS[command.clock],

@@ -236,6 +236,15 @@ def endings(argv: list[str]) -> dict[str, str]:
         given = [part.rstrip() for part in done.stdout.decode().split("\n\n") if part.strip()]
         right = given[:1] == ["=1 2"] if answers is None else given == answers
         found[title] = "" if right and done.returncode == 0 else f"{given} and exit code {done.returncode}"
+    session, title = Session(argv), "quit ends the program though the input stays open"
+    try:
+        session.send(b"1 quit\n")
+        given, code = session.answer(), session.process.wait(SECONDS)
+        found[title] = "" if (given, code) == ("=1", 0) else f"{given!r} and exit code {code}"
+    except (TimeoutError, EOFError, OSError, subprocess.TimeoutExpired) as fault:
+        found[title] = f"{type(fault).__name__}: {fault}"
+    finally:
+        session.close()
     return found
 
 

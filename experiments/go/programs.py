@@ -68,7 +68,7 @@ def command_line(player: str, size: int) -> list[str]:
 class Program:
     """A running GTP program. Every question has a time limit; after `Failed` the process is gone."""
 
-    def __init__(self, player: str, size: int, start_seconds: float = 120.0):
+    def __init__(self, player: str, size: int, start_seconds: float = 600.0):
         self.player, self.size = player, size
         self._process = subprocess.Popen(
             command_line(player, size), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,

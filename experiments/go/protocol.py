@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import BinaryIO, NamedTuple
 
 LONGEST = 1 << 14  # bytes of one line; what is longer is refused without being kept
+TOO_LONG = b"line-too-long"
 WAITING = 1024  # lines that may wait unread; then the sender has to wait
 
 INTERNAL = "internal fault"  # begins an answer that should never be given
@@ -54,7 +55,12 @@ def answer(number: str, text: str, *, failed: bool = False) -> str:
 
 
 class Input:
-    """Lines of a stream, read by a thread of their own, so that a running analysis sees that one has come."""
+    """Lines of a stream, read by a thread of their own, so that a running analysis sees that one has come.
+
+    stream: unbuffered, as `sys.stdin.buffer.raw`: a thread that waits inside Python's buffered reader when the program
+    ends makes Python abort. longest: bytes of a line; a longer one comes as an unknown command, so that its answer
+    keeps its place.
+    """
 
     def __init__(self, stream: BinaryIO, longest: int = LONGEST):
         self._stream, self._longest = stream, longest
@@ -63,19 +69,27 @@ class Input:
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
+        pending, dropping = b"", False  # a line's beginning; whether it is too long to be kept
         while True:
             try:
-                line = self._stream.readline(self._longest)
+                data = self._stream.read(1 << 16)
             except (OSError, ValueError):  # the stream was closed under us
-                line = b""
-            if not line:
-                self._lines.put(None)
-                return
-            if len(line) == self._longest and not line.endswith(b"\n"):
-                while line and not line.endswith(b"\n"):
-                    line = self._stream.readline(self._longest)
-                line = b"line-too-long"  # an unknown command, so that the answer keeps its place
-            self._lines.put(line.decode("utf-8", "surrogateescape").rstrip("\n"))
+                data = b""
+            if not data:
+                break
+            *lines, pending = (pending + data).split(b"\n")
+            for line in lines:
+                self._put(line, dropping)
+                dropping = False
+            if dropping or len(pending) >= self._longest:
+                pending, dropping = b"", True
+        if pending or dropping:
+            self._put(pending, dropping)
+        self._lines.put(None)
+
+    def _put(self, line: bytes, dropped: bool) -> None:
+        line = TOO_LONG if dropped or len(line) >= self._longest else line
+        self._lines.put(line.decode("utf-8", "surrogateescape"))
 
     def waiting(self) -> bool:
         """Whether a line, or the end of the input, has come and was not taken."""
@@ -119,6 +133,8 @@ def serve(lines: Input, output: Output, commands: Callable[[Command], str | None
             text = commands(command)
         except GTPError as fault:
             output.send(answer(command.number, str(fault), failed=True))
+        except BrokenPipeError:  # nobody listens any more
+            raise
         except Exception as fault:  # a fault of ours must not end somebody's game
             traceback.print_exc()
             output.send(answer(command.number, f"{INTERNAL}: {fault}", failed=True))
