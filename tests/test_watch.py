@@ -24,7 +24,7 @@ from experiments.watching import panels
 from experiments.watching.human import Human, axes_of, choose, keys_of
 from experiments.watching.overlay import blend
 from experiments.watching.player import COMMANDS, SPEEDS, Player, drive
-from experiments.watching.rows import Laps, Rows, read, read_manifest
+from experiments.watching.rows import Rows, read, read_manifest
 from experiments.watching.source import Follower, Source, find
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -544,9 +544,10 @@ def test_recorded_rows_are_those_of_the_game(tmp_path):
 
 def test_races_of_the_kart_become_a_dataset_of_driving(tmp_path):
     from envs.tub import Tub
+    from experiments.watching.driving import Laps
 
     player = Player([Source("kart", env={"obs": "trunk", "control": "speed"})], seed=1, seconds=1.5)
-    laps, seen = Laps(tmp_path / "tub", player.focus.envs[0]), []
+    laps, seen = Laps(tmp_path / "tub", player.focus), []
     player.focus.listeners += [laps, type("L", (), {"add": lambda s, t, a, p: seen.append((t, a)), "ended": print})()]
     player.command("take", True)
     player.command("held", ["up", "left"])
