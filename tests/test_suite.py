@@ -1,0 +1,194 @@
+"""experiments.suite: the table beside published scores, and going on; every game of the 49 learns and is scored."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import shlex
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import envs
+from agents.core.evaluate import Policy, play
+from agents.core.stream import Stream
+from envs import atari
+from envs.atari_scores import ATARI5, NATURE, human_normalised
+from experiments import child, lab, suite
+
+
+def test_sets_of_games() -> None:
+    assert len(suite.games("nature49")) == 49 == len({envs.canonical(n) for n in NATURE})
+    assert suite.games("atari5") == [n.replace("_", "-") for n in ATARI5]
+    assert suite.games("pong, space_invaders,pong") == ["pong", "space-invaders"]
+    for words in ("", ",", "gym:CartPole-v1", "flappy"):
+        with pytest.raises(ValueError):
+            suite.games(words)
+    with pytest.raises(envs.UnknownGame, match="did you mean breakout"):
+        suite.games("pong,breakot")
+
+
+def test_human_normalised_by_hand() -> None:
+    assert human_normalised("pong", 9.3) == pytest.approx(1) and human_normalised("pong", -20.7) == pytest.approx(0)
+    assert human_normalised("space-invaders", np.array([148.0, 900.0])).tolist() == pytest.approx([0, 0.5])
+    assert human_normalised("phoenix", 100.0) is None and human_normalised("gym:CartPole-v1", 500.0) is None
+
+
+def pretend_to_train(words: list[str], mended: bool) -> str:
+    """Leaves what `train` would leave; returns its complaint."""
+    if words[0] == "--resume":
+        path = Path(words[1])
+    else:
+        options = dict(zip(words[1::2], words[2::2], strict=True))
+        if words[0] == "boxing" and not mended:
+            return "joypad: training stopped: loss is not finite"
+        path = Path(options["--runs"]) / words[0] / options["--agent"] / f"{options['--name']}-s{options['--seed']}"
+        path.mkdir(parents=True)
+        command = shlex.join(["python", "-m", "experiments.train", *words])
+        content = {"format": 1, "game": words[0], "agent": "ppo", "protocol": "baselines", "seed": 0, "steps": 100}
+        (path / "config.json").write_text(json.dumps({**content, "command": command}))
+    checkpoint = path / "checkpoints" / "000000000100"
+    checkpoint.mkdir(parents=True)
+    (checkpoint / "manifest.json").write_text("{}")
+    return ""
+
+
+def pretend_to_evaluate(words: list[str], mended: bool) -> str:
+    path = Path(words[0])
+    score = {"pong": -20.7 + 15 * int(path.name[-1]), "boxing": 4.3, "phoenix": 50.0}[path.parts[-3]]
+    content = {"mean": score, "protocol": "nature", "episodes": 30, "step": 100}
+    (path / "eval.json").write_text(json.dumps(content))
+    return ""
+
+
+@pytest.fixture
+def pretended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """`train` and `evaluate` that only write what they would; the words they were called with."""
+    called: list[list[str]] = []
+
+    def start(program: str, argv: Any, log: Path) -> SimpleNamespace:
+        words = list(map(str, argv))
+        called.append([program, *words])
+        pretend = {"train": pretend_to_train, "evaluate": pretend_to_evaluate}[program]
+        told = pretend(words, (tmp_path / "mended").exists())
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text(told + "\n")
+        return SimpleNamespace(returncode=2 if told else 0, poll=lambda: 0)
+
+    monkeypatch.setattr(suite, "child", SimpleNamespace(**{**vars(child), "start": start}))
+    return called
+
+
+def made(tmp_path: Path, seeds: int = 3, games: str = "pong,boxing,phoenix", **changed: Any) -> suite.Suite:
+    command = suite.Command("atari", games, runs=tmp_path / "runs", out=tmp_path / "out", seeds=seeds, **changed)
+    return suite.Suite(command, [])
+
+
+def test_goes_on_where_it_was_and_a_failed_game_stops_nothing(
+    tmp_path: Path, pretended: list[list[str]], capsys: pytest.CaptureFixture
+) -> None:
+    one = made(tmp_path, seeds=1)
+    assert one.work(lambda: False)
+    assert [(t.game, r) for t, r in one.failed.items()] == [
+        ("boxing", "train failed: training stopped: loss is not finite")
+    ]
+    assert [words[0] for words in pretended] == ["train", "evaluate", "train", "train", "evaluate"]
+    assert {g: s.tolist() for g, s in one.scores().items()} == {"pong": [-20.7], "phoenix": [50.0]}
+    assert "boxing, seed 0: train failed" in (tmp_path / "out/suite.md").read_text()
+    (tmp_path / "mended").touch()
+    (tmp_path / "runs/pong/ppo/suite-30m-s0/eval.json").unlink()  # scored anew, not trained anew
+    phoenix = tmp_path / "runs/phoenix/ppo/suite-30m-s0"
+    for path in sorted((phoenix / "checkpoints").rglob("*"), reverse=True):  # unfinished: resumed
+        path.unlink() if path.is_file() else path.rmdir()
+    pretended.clear()
+    again = made(tmp_path, seeds=1)
+    assert again.work(lambda: False) and not again.failed and len(again.scores()) == 3
+    assert [words[:3] for words in pretended] == [
+        ["evaluate", str(tmp_path / "runs/pong/ppo/suite-30m-s0"), "--episodes"],
+        ["train", "boxing", "--agent"],
+        ["evaluate", str(tmp_path / "runs/boxing/ppo/suite-30m-s0"), "--episodes"],
+        ["train", "--resume", str(phoenix)],
+        ["evaluate", str(phoenix), "--episodes"],
+    ]
+    pretended.clear()
+    assert made(tmp_path, seeds=1).work(lambda: False) and not pretended  # nothing is left to do
+
+
+def test_the_table(tmp_path: Path, pretended: list[list[str]]) -> None:
+    (tmp_path / "mended").touch()
+    one = made(tmp_path)
+    assert one.work(lambda: False)
+    games, whole = one.tables()
+    rows = {row[0]: row[1:] for row in games.rows}
+    assert rows["pong"] == ["-20.7", "9.30", "18.9", "-5.70", "3", "132 %", "50 %"]
+    assert rows["boxing"] == ["0.10", "4.30", "71.8", "4.30", "3", "1707 %", "100 %"]
+    assert rows["phoenix"] == ["-", "-", "-", "50.0", "3", "-", "-"]
+    dqn, ours = whole.rows
+    middle = [0.5, 1, 1, 1]  # of pong 0, 50, 100 % and three times 100 %, without one at each end
+    assert ours[3].startswith(f"{100 * sum(middle) / 4:.0f} % [") and ours[1].startswith("75 % [")
+    assert dqn[0] == "Nature DQN (published)" and dqn[1] == f"{50 * (39.6 / 30 + 71.7 / 4.2):.0f} %"
+    assert "2 of 3 games" in whole.remark
+    with open(tmp_path / "out/suite.csv") as file:
+        lines = list(csv.DictReader(file))
+    assert len(lines) == 9 and {line["protocol"] for line in lines} == {"nature"}
+    assert [line["human_normalised"] for line in lines if line["game"] == "phoenix"] == [""] * 3
+    assert Image.open(one.write()[-1]).size[0] > 600
+    few = made(tmp_path, seeds=1)
+    assert "[" not in few.tables()[1].rows[1][3] and "No interval from fewer than 3 seeds" in few.tables()[1].remark
+
+
+def test_runs_of_that_name_that_were_begun_otherwise_are_refused(tmp_path: Path, pretended: list[list[str]]) -> None:
+    one = made(tmp_path, seeds=1, games="pong")
+    one.check()
+    assert one.work(lambda: False)
+    one.check()
+    path = tmp_path / "runs/pong/ppo/suite-30m-s0/config.json"
+    content = json.loads(path.read_text())
+    assert shlex.split(content["command"])[3] == "pong"
+    path.write_text(json.dumps({**content, "command": content["command"] + " --lr 1"}))
+    with pytest.raises(Exception, match="was begun with other options .*--name names another run"):
+        one.check()
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["atari", "--games", "breakot"], "did you mean breakout"),
+        (["atari", "--games", "flappy"], "is no Atari game"),
+        (["atari", "--agent", "pp"], "--agent pp"),
+        (["atari", "--seeds", "0"], "--seeds 0"),
+        (["atari", "--minutes-per-game", "-1"], "--minutes-per-game -1"),
+        (["nintendo"], "nintendo"),
+        (["atari", "--", "--hiden", "3"], "--hidden"),
+    ],
+)
+def test_mistakes_get_one_sentence(argv: list[str], said: str, capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit) as left:
+        suite.main(argv)
+    assert left.value.code == 2 and said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("game", ["pong", *(pytest.param(g, marks=pytest.mark.slow) for g in NATURE if g != "pong")])
+def test_every_game_of_the_49_constructs_steps_learns_and_is_scored(game: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Games are cut short here: of the protocol `nature` everything holds but its length."""
+    monkeypatch.setitem(atari.PROTOCOLS, "nature", dataclasses.replace(atari.PROTOCOLS["nature"], max_frames=800))
+    config: dict[str, Any] = {
+        "game": envs.canonical(game), "agent": "dqn", "seed": 1, "steps": 48, "num_envs": 2, "env": {"env_threads": 1},
+        "agent_config": dict(replay=200, warmup=16, batch=8, ratio=2.0, encoder="small", hidden=16),
+    }  # fmt: skip
+    parts = lab.assemble(config, torch.device("cpu"))
+    before = {k: v.clone() for k, v in parts.agent.online.state_dict().items()}
+    assert parts.loop.train() and parts.clock.updates >= 1
+    assert any(not torch.equal(v, before[k]) for k, v in parts.agent.online.state_dict().items())
+    parts.stream.close()
+    scored = Stream(envs.make_vec(config["game"], 1, protocol="nature", env_threads=1), "cpu")
+    (episode,) = play(Policy(parts.agent, "epsilon 0.05", 1), scored, 1, seed=1)
+    scored.close()
+    assert 1 <= episode.length <= 210 and np.isfinite(episode.score)
+    assert np.isfinite(human_normalised(game, episode.score))
