@@ -3,6 +3,7 @@
     python -m experiments.compare breakout                     every run of a game
     python -m experiments.compare breakout/ppo breakout/dqn    two agents
     python -m experiments.compare runs                         all of it: with several games, as a suite
+    python -m experiments.compare breakout --tensorboard       their curves, hyperparameters and clips in a browser
 
 Runs are grouped by their configuration over seeds. Prints the tables and writes them, as Markdown, CSV and pictures, to
 --out. Scores of different protocols are never compared.
@@ -29,6 +30,8 @@ class Command:
     threshold: float | None = None  # score that steps and minutes are counted to; without it half of the best
     out: Path = Path("comparison")  # folder for the tables and pictures
     resamples: int = statistics.RESAMPLES  # of the bootstrap
+    tensorboard: bool = False  # open TensorBoard on these runs instead, and stay until Ctrl-C
+    port: int | None = None  # of TensorBoard; without it the first free one from 6006 on
     runs: Path = Path("runs")  # where run folders are
 
     def __post_init__(self) -> None:
@@ -38,12 +41,19 @@ class Command:
             raise ValueError(f"--resamples {self.resamples}: must be at least 100")
         if self.threshold is not None and not math.isfinite(self.threshold):
             raise ValueError(f"--threshold {self.threshold}: must be a number")
+        if self.port is not None and not 1 <= self.port <= 65535:
+            raise ValueError(f"--port {self.port}: must lie in 1..65535")
 
 
 def main() -> None:
     with cli.edge():
         with cli.refusing():
             command = tyro.cli(Command, description=__doc__, prog="compare")
+            if command.tensorboard:
+                from experiments import board
+
+                board.serve(command.runs, command.run, command.port)
+                return
             made = groups.compare(
                 command.runs,
                 command.run,

@@ -13,6 +13,7 @@ import dataclasses
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ import envs
 from agents.core import device as devices
 from agents.core.checkpoint import write_json
 from agents.core.evaluate import Policy, play, summary
+from agents.core.loop import Clock, Moment
+from agents.core.rows import Agent
 from agents.core.run import Run, duration
 from agents.core.stream import Stream
 from envs.atari_scores import human_normalised
@@ -73,6 +76,17 @@ def evaluate(
 ) -> dict[str, Any]:
     """Plays full games with the run's agent and writes the figures to eval.json as well."""
     where = devices.choose(device)
+    stream = games(run, episodes, protocol, where)
+    agent, at = lab.load_player(run, stream.spec, where, step)
+    name = policy or ("epsilon 0.05" if protocol == "nature" else agent.evaluation)
+    result = score(run, stream, agent, at, episodes=episodes, seed=seed, policy=name, follow=_follow(episodes, quiet))
+    stream.close()
+    write_json(run.path / "eval.json", result)
+    return result
+
+
+def games(run: Run, episodes: int, protocol: str | None, device: torch.device) -> Stream:
+    """Games to score the run on, side by side. Raises ValueError for a protocol that it may not be scored under."""
     env = dict(run.config["env"])
     if protocol is not None and protocol != run.config["protocol"]:
         if (run.config["protocol"], protocol) != ("baselines", "nature"):
@@ -81,21 +95,22 @@ def evaluate(
                 " scores of different protocols are never mixed"
             )
         env["protocol"] = protocol
-    num_envs = min(episodes, MAX_ENVS)
     if env.get("env_threads") == 0:
         env["env_threads"] = devices.cores()
-    stream = Stream(envs.make_vec(run.config["game"], num_envs, **env), where)
-    agent, at = lab.load_player(run, stream.spec, where, step)
-    name = policy or ("epsilon 0.05" if protocol == "nature" else agent.evaluation)
-    follow = _follow(episodes, quiet)
-    played = play(Policy(agent, name, seed), stream, episodes, seed, follow)
+    return Stream(envs.make_vec(run.config["game"], min(episodes, MAX_ENVS), **env), device)
+
+
+def score(
+    run: Run, stream: Stream, agent: Agent, step: int, *, episodes: int, seed: int, policy: str,
+    follow: Callable[[int, int], None] = lambda done, steps: None,
+) -> dict[str, Any]:  # fmt: skip
+    """The figures of full games of an agent, the run's at `step`."""
+    played = play(Policy(agent, policy, seed), stream, episodes, seed, follow)
     metadata = stream.envs.metadata
-    stream.close()
-    result = summary(played, metadata.get("protocol", ""), name, int(metadata.get("frame_skip", 1)))
-    result |= {"game": run.config["game"], "run": str(run.path), "step": at, "seed": seed}
+    result = summary(played, metadata.get("protocol", ""), policy, int(metadata.get("frame_skip", 1)))
+    result |= {"game": run.config["game"], "run": str(run.path), "step": step, "seed": seed}
     share = human_normalised(run.config["game"], result["mean"])
     result["human_normalised"] = None if share is None else 100 * share  # in per cent
-    write_json(run.path / "eval.json", result)
     return result
 
 
@@ -143,6 +158,43 @@ def drive(
     }  # fmt: skip
     write_json(run.path / "drives.json", result)
     return result
+
+
+class Along:
+    """A hook: scores the agent every `every` steps while it trains, and tells `write`.
+
+    Games and player are its own, so that training goes on as if nothing had been scored; the time does not count.
+    """
+
+    def __init__(
+        self, run: Run, clock: Clock, device: torch.device, write: Callable[[dict[str, float]], None], every: int,
+        episodes: int,
+    ):  # fmt: skip
+        self.run, self.clock, self.write, self.every, self.episodes = run, clock, write, every, episodes
+        self.stream = games(run, episodes, None, device)
+        self.player = lab.build_agent(run.config, self.stream.spec, Clock(1), device)
+        self.scored = clock.steps // every
+
+    def __call__(self, moment: Moment) -> None:
+        clock = self.clock
+        if clock.steps // self.every == self.scored or (clock.budget and clock.steps >= clock.budget):
+            return  # the end is scored by itself
+        self.scored, began = clock.steps // self.every, time.perf_counter()
+        self.player.load_weights(moment.agent.state_dict())
+        policy, seed = self.player.evaluation, self.run.config["seed"] + 1
+        result = score(
+            self.run, self.stream, self.player, clock.steps, episodes=self.episodes, seed=seed, policy=policy
+        )
+        self.write(scalars(result))
+        clock.away += time.perf_counter() - began
+
+    def close(self) -> None:
+        self.stream.close()
+
+
+def scalars(result: dict[str, Any]) -> dict[str, float]:
+    """The figures that are logged, by their tags."""
+    return {"eval/return": result["mean"], "eval/mean": result["mean"], "eval/median": result["median"]}
 
 
 def _follow(episodes: int, quiet: bool) -> Any:

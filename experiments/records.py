@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import importlib
 import json
 import math
 import os
@@ -14,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+import envs
 from agents.core import checkpoint
 from agents.core.run import Run, RunError, safe
 
@@ -230,6 +233,7 @@ class Folder:
     ring: int  # bytes of it in the replay ring
     changed: float  # seconds since the epoch, of its newest file
     checkpoint: int | None  # step of the newest
+    remarks: tuple[str, ...] = ()  # faults that leave the rest usable
 
     @property
     def steps(self) -> int:
@@ -282,7 +286,45 @@ def look(root: Path, path: Path) -> Folder:
     inside = path.resolve().is_relative_to(root.resolve())
     name = str(path.resolve().relative_to(root.resolve())) if inside else str(path)
     changed = changed or path.stat().st_mtime
-    return Folder(path, name, record, fault, total, ring, changed, (checkpoints(path) or [None])[-1])
+    found = Folder(path, name, record, fault, total, ring, changed, (checkpoints(path) or [None])[-1])
+    remarks = [*(record.remarks if record else ()), *(absent(record.config["game"]) if record else ())]
+    if found.state != "training":  # whose newest record may be half written at this moment
+        remarks += [told for file in sorted(path.glob("events.out.tfevents.*")) if (told := torn(file))]
+    return dataclasses.replace(found, remarks=tuple(remarks))
+
+
+def torn(file: Path) -> str:
+    """Where the chain of records of a TensorBoard file breaks, in a sentence; "" where it is whole."""
+    try:
+        content = file.read_bytes()
+    except OSError as fault:
+        return f"{file.name} cannot be read: {fault.strerror}"
+    at, size = 0, len(content)
+    while at < size:  # each: length uint64, its checksum uint32, so many bytes, their checksum uint32
+        length = int.from_bytes(content[at : at + 8], "little")
+        if at + 16 + length > size:
+            return f"{file.name} is damaged or half written: TensorBoard shows its first {at:,} of {size:,} bytes"
+        at += 16 + length
+    return "" if size else f"{file.name} is empty"
+
+
+@functools.cache
+def absent(game: str) -> tuple[str, ...]:
+    """Why a game cannot be played here, in a sentence; () where it can."""
+    try:
+        module, which = envs.find(game)
+        if module == "envs.gym":
+            import gymnasium
+
+            if package := which["id"].rpartition(":")[0]:  # package:ID, whose import registers it
+                importlib.import_module(package)
+            module = str(gymnasium.spec(which["id"]).entry_point).partition(":")[0]
+        importlib.import_module(module)
+    except envs.UnknownGame as fault:
+        return (f"its game is not installed here: {fault}",)
+    except Exception as fault:  # whatever a package raises that lacks something
+        return (f"its game {game} is not installed here: {' '.join(str(fault).split())}",)
+    return ()
 
 
 def tags(path: Path) -> list[str]:

@@ -152,6 +152,7 @@ def listing(command: List | Find) -> str:
     lines.append(f"free on this disk: {size(shutil.disk_usage(place).free)}")
     for title, told in (
         ("damaged", [f"{r.name}: {r.fault}" for r in rows if r.record is None]),
+        ("remarks", [f"{r.name}: {remark}" for r in rows for remark in r.remarks]),
         ("unfinished", [r.again for r in rows if r.state == "unfinished"] if command.where == "runs" else []),
     ):
         lines += ["", f"{title}:", *(f"  {line}" for line in told)] if told else []

@@ -145,7 +145,8 @@ class Suite:
             if stopping():
                 return False
             score = self.score(task)
-            print(f"  {self.failed[task]}" if score is None else f"  score {number(score)}", flush=True)
+            told = self.failed.get(task, "unfinished") if score is None else f"score {number(score)}"
+            print(f"  {told}", flush=True)
             self.write()
         return True
 

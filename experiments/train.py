@@ -59,6 +59,7 @@ class Command:
     checkpoint_ring: Literal["yes", "no"] = "yes"  # save the replay ring; without it a resume starts with an empty one
     stages: Literal["yes", "no"] = "yes"  # keep the weights of 0, 1, 10 and 100 % of training, for `watch --stages`
     eval_episodes: int = 30  # full games at the end, 0 for none
+    eval_every: int = 0  # steps between evaluations along the way, each of as many games; 0: only at the end
     video: Literal["yes", "no"] = "yes"  # write a video at the end
     runs: Path = Path("runs")  # where run folders go
 
@@ -69,8 +70,11 @@ class Command:
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
                 raise ValueError(f"--{name.replace('_', '-')} {value}: must be above 0")
-        if self.eval_episodes < 0:
-            raise ValueError(f"--eval-episodes {self.eval_episodes}: must be at least 0")
+        for name in ("eval_episodes", "eval_every"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"--{name.replace('_', '-')} {getattr(self, name)}: must be at least 0")
+        if self.eval_every and not self.eval_episodes:
+            raise ValueError("--eval-every needs games to play: --eval-episodes above 0")
         if not 0 <= self.seed < 2**31:
             raise ValueError(f"--seed {self.seed}: must lie in 0..2147483647")
 
@@ -375,6 +379,12 @@ def _train(run: Run, parts: lab.Lab, episodes: int, video: bool, fresh: bool) ->
     hooks: list[Any] = [log, progress]
     if config["minutes"] is not None and config["steps"] is None:
         hooks.append(Minutes(run, config["minutes"]))
+    along = None
+    if config.get("eval_every") and episodes:
+        from experiments import evaluate
+
+        along = evaluate.Along(run, clock, parts.stream.device, log.write, config["eval_every"], episodes)
+        hooks.append(along)
     if config.get("stages") == "yes":
         hooks.append(Stages(run, parts))
     if parts.validation is not None:
@@ -404,6 +414,8 @@ def _train(run: Run, parts: lab.Lab, episodes: int, video: bool, fresh: bool) ->
     finally:
         progress.close()
         stop.release()
+        if along is not None:
+            along.close()
     again = f"  resume:   python -m experiments.train --resume {run.path}"
     if not finished:
         log.close()
@@ -415,7 +427,7 @@ def _train(run: Run, parts: lab.Lab, episodes: int, video: bool, fresh: bool) ->
     _conclude(run, log, episodes, video)
     log.close()
     print(f"  watch:    python -m experiments.watch {run.path}")
-    print(f"  compare:  tensorboard --logdir {run.path.parents[2]}")
+    print(f"  compare:  python -m experiments.compare {run.path.parents[1]} --tensorboard")
     if not lab.is_foreign(config["agent"]):
         print(f"{again} --steps {2 * clock.steps}")
     return 0
@@ -428,7 +440,7 @@ def _conclude(run: Run, log: Log, episodes: int, video: bool) -> None:
 
     if episodes:
         result = evaluate.evaluate(run, episodes=episodes, seed=run.config["seed"] + 1, device="auto")
-        log.write({f"eval/{k}": result[k] for k in ("mean", "median")} | {"eval/return": result["mean"]})
+        log.write(evaluate.scalars(result))
         print(evaluate.sentence(result))
     if video:
         path = run.inside("videos/final.mp4")

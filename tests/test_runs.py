@@ -75,6 +75,42 @@ def test_list_tells_states_disk_use_and_how_to_go_on(tmp_path: Path, program) ->
     assert text.splitlines()[1].startswith("breakout/ppo/default-s1")
 
 
+def test_damaged_events_older_versions_and_games_that_are_not_here(tmp_path: Path, program) -> None:
+    """Each is listed with the reason, and the rest is listed as ever."""
+    from torch.utils.tensorboard import SummaryWriter
+
+    root = tmp_path / "runs"
+    whole, torn, empty = (make(root, seed, 50.0) for seed in range(3))
+    for path in (whole, torn):
+        with SummaryWriter(str(path)) as writer:
+            for step in range(100):
+                writer.add_scalar("train/return", step, step)
+    (file,) = torn.glob("events.out.tfevents.*")
+    size = file.stat().st_size
+    os.truncate(file, size - 7)
+    (empty / "events.out.tfevents.1.x").touch()
+    make(root, 0, 1.0, game="zork", protocol="zork")
+    make(root, 0, 1.0, game="gym:NoSuchThing-v7", protocol="NoSuchThing")
+    lander = make(root, 0, 1.0, game="gym:no_such_package:Thing-v0", protocol="Thing")
+    (make(root, 7, 1.0) / "config.json").write_text('{"format": 0}')
+    for path in root.glob("*/*/*"):
+        old(path)
+    code, text, _ = program("list")
+    assert code == 0 and "7 runs" in text and str(whole) not in text.split("remarks:")[1]
+    assert "default-s0: its game is not installed here: there is no game 'zork'" in text
+    assert "its game gym:NoSuchThing-v7 is not installed here" in text
+    assert f"{lander.relative_to(root)}: its game gym:no_such_package:Thing-v0 is not installed here: No module" in text
+    assert f"default-s1: {file.name} is damaged or half written: TensorBoard shows its first " in text
+    assert f" of {size - 7:,} bytes" in text and "default-s2: events.out.tfevents.1.x is empty" in text
+    assert "default-s7: was written in another format" in text or "another format than 1" in text
+    shown = int(text.split("shows its first ")[1].split(" of ")[0].replace(",", ""))
+    from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+
+    assert len(list(EventFileLoader(str(file)).Load())) == 100 and 0 < shown < size  # the version, 99 of 100 values
+    program("tag", "breakout/ppo/default-s0", "good")
+    assert program("delete", "zork")[0] == 0 and program("restore", "zork")[0] == 0
+
+
 def test_find_by_words_tags_and_fields(tmp_path: Path, program) -> None:
     root = tmp_path / "runs"
     make(root, 0, 1.0, lr=3e-4)

@@ -5,17 +5,24 @@ from __future__ import annotations
 import importlib.util
 import io
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
 from pathlib import Path
 
 import numpy as np
 import pytest
+import runfolders
 import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from agents import AGENTS, BASELINES
 from agents.core import events
-from experiments import train
+from experiments import board, train
 
 GAME = "gym:CartPole-v1"
 LEARNERS = [name for name in (*AGENTS, *BASELINES) if name != "random"]
@@ -159,3 +166,67 @@ def test_hyperparameters_of_five_runs_appear(tmp_path: Path) -> None:
         found[int(group.hparams["seed"].number_value)] = (group.hparams["agent"].string_value, *scores)
     evaluations = [json.loads((path / "eval.json").read_text())["mean"] for path in paths]
     assert found == {i: (agents[i], pytest.approx(evaluations[i])) for i in range(5)}
+
+
+def weights(path: Path) -> dict[str, torch.Tensor]:
+    from agents.core import checkpoint
+
+    return checkpoint.load(path / "checkpoints", None, {"agent"})[0]["agent"]["network"]
+
+
+@pytest.mark.parametrize("agent", ["ppo", pytest.param("rainbow", marks=pytest.mark.slow)])
+def test_scores_along_the_way_change_nothing_else(agent: str, tmp_path: Path) -> None:
+    plain = run(tmp_path, agent, "--name", "plain", video=False)
+    scored = run(tmp_path, agent, "--name", "scored", "--eval-every", "100", video=False)
+    mine, theirs = weights(plain), weights(scored)
+    assert mine.keys() == theirs.keys() and all(torch.equal(v, theirs[k]) for k, v in mine.items())
+    assert [p.step for p in read(plain).Scalars("eval/return")] == [400]
+    points = read(scored).Scalars("eval/return")
+    assert [p.step for p in points] == [100, 200, 300, 400]
+    assert points[-1].value == pytest.approx(json.loads((scored / "eval.json").read_text())["mean"])
+
+
+def test_links_to_the_chosen_runs_alone(tmp_path: Path) -> None:
+    """Two runs folders with a run of the same name, and one without events."""
+    made = []
+    for place in ("one", "two", "three"):
+        path = runfolders.make(tmp_path / place, 0, 1.0)
+        if place != "three":
+            (path / "events.out.tfevents.1").touch()
+        made.append(path)
+    paths, left = board.chosen(tmp_path / "one", [str(tmp_path / p) for p in ("one", "two", "three")])
+    assert paths == made[:2] and [x.reason for x in left] == ["it has no TensorBoard events"]
+    (tmp_path / "links").mkdir()
+    board.gather(paths, tmp_path / "links")
+    found = sorted(p for p in (tmp_path / "links").rglob("*") if p.is_symlink())
+    assert [p.relative_to(tmp_path / "links").as_posix() for p in found] == [
+        "breakout/ppo/default-s0", "breakout/ppo/default-s0-2"
+    ]  # fmt: skip
+    assert [p.resolve() for p in found] == [p.resolve() for p in made[:2]]
+    with pytest.raises(ValueError, match="nothing to show: .* has no TensorBoard events"):
+        board.chosen(tmp_path, [str(tmp_path / "three")])
+
+
+@pytest.mark.slow
+def test_compare_opens_tensorboard_on_the_chosen_runs(tmp_path: Path) -> None:
+    """A run with a torn file beside a whole one; a third that is not asked for."""
+    paths = [run(tmp_path / "runs", a, video=False) for a in ("ppo", "dqn", "pqn")]
+    (file,) = paths[1].glob("events.out.tfevents.*")
+    file.write_bytes(file.read_bytes()[:-11])
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
+    words = [sys.executable, "-m", "experiments.compare", *paths[:2], "--tensorboard", "--runs", tmp_path / "runs"]
+    process = subprocess.Popen(list(map(str, words)), env=env, stdout=subprocess.PIPE, text=True)
+    try:
+        assert "TensorBoard on 2 runs" in process.stdout.readline()
+        address = process.stdout.readline().strip()
+        assert address.startswith("http://127.0.0.1:") and "pinnedCards=" in address
+        base, end, found = address.partition("?")[0], time.monotonic() + 120, {}
+        while len(found) < 2 and time.monotonic() < end:
+            with urllib.request.urlopen(f"{base}data/plugin/scalars/tags", timeout=60) as answer:
+                found = json.load(answer)
+            time.sleep(0.5)
+        assert {name.split("/")[1] for name in found} == {"ppo", "dqn"}
+        assert all("train/return" in tags for tags in found.values())
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
