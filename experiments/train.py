@@ -301,7 +301,8 @@ def start(command: Command, agent_config: dict[str, Any], env: dict[str, Any], a
         "game": command.game, "agent": command.agent, "name": command.name, "recipe": command.recipe,
         "seed": command.seed, "steps": command.steps, "minutes": command.minutes, "num_envs": command.num_envs,
         "checkpoint_every": command.checkpoint_every, "checkpoint_ring": command.checkpoint_ring,
-        "stages": command.stages, "init": command.init, "agent_config": agent_config, "env": env,
+        "eval_every": command.eval_every, "stages": command.stages, "init": command.init,
+        "agent_config": agent_config, "env": env,
     }  # fmt: skip
     if command.data is not None:
         config["data"] = str(command.data)
