@@ -56,14 +56,14 @@ def address(base: str) -> str:
 
 def serve(root: Path, words: Sequence[str], port: int | None = None) -> None:
     """Prints the address and stays until Ctrl-C."""
-    from tensorboard import default, program
+    from tensorboard import program
 
     paths, left = chosen(root, words)
     for one in left:
         print(f"left out: {one.what}: {one.reason}", file=sys.stderr)
     with tempfile.TemporaryDirectory(prefix="tensorboard-") as folder:
         gather(paths, Path(folder))
-        board = program.TensorBoard(default.get_plugins(), program.get_default_assets_zip_provider())
+        board = program.TensorBoard()
         options = ["--logdir", folder, "--host", HOST, "--reload_interval", str(RELOAD), "--load_fast", "false"]
         # The animated clips are shown whole: every picture and clip of a run is kept.
         options += ["--samples_per_plugin", "images=100,scalars=2000", *(["--port", str(port)] if port else [])]
