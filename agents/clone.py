@@ -139,6 +139,11 @@ class Clone:
             labels={"expert": np.zeros(spec.action_shape, spec.action_dtype), **(UNKNOWN if config.road else {})},
         )
 
+    @property
+    def network(self) -> nn.Module:
+        """What learns."""
+        return self.learner
+
     @torch.no_grad()
     def act(self, step: TimeStep, memory: Any = None, *, explore: bool = True) -> Act:
         """Where a teacher stands by and this is training, it drives (clone), or drives at times (dagger)."""

@@ -70,6 +70,8 @@ def plan(command: Command, rest: Sequence[str]) -> tuple[trials.Plan, Path]:
     base, agent_config, env = train.parse(words)
     if base.agent == "random":
         raise cli.UserError("the random agent has nothing to search")
+    if base.data is not None:
+        raise cli.UserError("--data: sweep searches agents that learn by playing")
     code = lab.module(base.agent)
     kinds = {f.name: {"bool": bool, "int": int, "float": float, "str": str}[getattr(f.type, "__name__", f.type)]
              for f in dataclasses.fields(code.Config)}  # fmt: skip

@@ -25,7 +25,8 @@ from agents.core import events
 from experiments import board, train
 
 GAME = "gym:CartPole-v1"
-LEARNERS = [name for name in (*AGENTS, *BASELINES) if name != "random"]
+OTHERS = {"random": "learns nothing", "clone": "learns from a dataset", "dagger": "learns from a dataset"}
+LEARNERS = [name for name in (*AGENTS, *BASELINES) if name not in OTHERS]
 FAST = ("ppo", "dqn", "sb3-dqn")  # the rest takes the same way, in the slow run
 OPTIONS: dict[str, list[str]] = {
     "policy": ["--rollout", "8", "--hidden", "16"],
@@ -35,7 +36,6 @@ OPTIONS: dict[str, list[str]] = {
 }
 OPTIONS["sb3-qrdqn"] = OPTIONS["sb3-dqn"]
 OPTIONS["sb3-a2c"] = []
-# Agents that give the network something that CartPole does not have would be listed here with another game.
 
 
 def options(agent: str) -> list[str]:

@@ -79,7 +79,9 @@ class Log:
                 self.look()
 
     def report(self) -> None:
-        """Writes what has come together since the last report."""
+        """Writes what has come together since the last report, if anything has."""
+        if (self.clock.steps, self.clock.updates) == self._mark[1:3] and not self.pending:
+            return
         (then, steps, updates, parts), self._mark = self._mark, self._now()
         elapsed = max(self._mark[0] - then, 1e-9)
         self.rate, self.updates_rate = (self.clock.steps - steps) / elapsed, (self.clock.updates - updates) / elapsed
