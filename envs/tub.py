@@ -179,7 +179,7 @@ class Tub:
             values = self.records.get(name)
             if values is None:
                 return np.zeros(len(rows) - 1, np.bool_)
-            return values[1:] != values[:-1]
+            return (values[1:] != values[:-1]) & ~((values[1:] != values[1:]) & (values[:-1] != values[:-1]))  # nan
 
         session = changes("_session_id")
         race = session | changes("game/race")
