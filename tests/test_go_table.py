@@ -226,6 +226,7 @@ def test_the_page(seat, tmp_path):
         }"""
         chrome.eval(f"({load})('(;SZ[9]KM[7];B[ee];W[cc];B[gc])')")
         chrome.wait("joypad.state().size === 9 && joypad.state().ply === 3")
+        assert chrome.eval("(({size, komi}) => [size.value, komi.value])(document.getElementById('new'))") == ["9", "7"]
         chrome.eval("document.getElementById('back').click()")
         chrome.wait("joypad.state().ply === 2 && joypad.state().plies === 3")
         chrome.eval(f"({load})('nonsense')")

@@ -23,6 +23,10 @@ const percent = (chance) => `${(100 * chance).toFixed(1)} %`;
 const number = (n) => (n >= 10000 ? `${(n / 1000).toFixed(0)}k` : n >= 1000 ? `${(n / 1000).toFixed(1)}k` : `${n}`);
 
 function show(state) {
+  if (!view || view.size !== state.size || view.komi !== state.komi) { // the form begins with the game at hand
+    $("new").size.value = state.size;
+    $("new").komi.value = state.komi;
+  }
   view = board.view = state;
   const found = state.found, side = state.turn ? "White" : "Black";
   $("state").textContent = state.ended
