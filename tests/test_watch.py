@@ -42,7 +42,7 @@ def runs(tmp_path_factory) -> Path:
     common = ["--eval-episodes", "0", "--video", "no", "--runs", str(root)]
     for argv in (
         ["flappy", "--agent", "ppo", "--steps", "400", "--num-envs", "4", "--rollout", "8", "--hidden", "16",
-         "--checkpoint-every", "200"],
+         "--checkpoint-every", "200", "--frame-skip", "1", "--reward", "seed", "--evaluation", "sampled"],
         ["gym:CartPole-v1", "--agent", "dqn", "--steps", "400", "--num-envs", "4", "--hidden", "16", "--warmup", "50",
          "--checkpoint-every", "200"],
     ):  # fmt: skip
@@ -118,6 +118,15 @@ def test_every_kind_of_game_has_pictures_facts_and_panels(game):
     )
     both = panels.beside(frames[0].picture, player)
     assert both.shape[1] == panels.enlarge(frames[0].picture).shape[1] + panels.WIDTH
+    player.close()
+
+
+def test_the_score_is_the_games_own_while_it_plays():
+    """Flappy's rewards are not its score: nothing for staying alive, nothing off for the crash."""
+    player = Player([Source("flappy")], seed=2, episodes=1)
+    shown = [player.focus.facts()["score"] for _ in player.frames()]
+    assert shown[0] == 0 and shown[-1] == player.scores[0] and min(shown) >= 0 and len(shown) > 20
+    assert all(float(score).is_integer() for score in shown)
     player.close()
 
 

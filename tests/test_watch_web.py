@@ -38,7 +38,8 @@ def runs(tmp_path_factory) -> Path:
     """Tiny runs: PPO and DQN from pictures."""
     root = tmp_path_factory.mktemp("runs")
     for argv in (
-        ["flappy", "--agent", "ppo", "--steps", "64", "--num-envs", "4", "--rollout", "8", "--hidden", "16"],
+        ["flappy", "--agent", "ppo", "--steps", "64", "--num-envs", "4", "--rollout", "8", "--hidden", "16",
+         "--frame-skip", "1", "--evaluation", "sampled"],
         ["breakout", "--agent", "dqn", "--steps", "64", "--num-envs", "4", "--hidden", "16", "--replay", "500",
          "--warmup", "50"],
     ):  # fmt: skip

@@ -8,6 +8,7 @@ import sys
 from collections import deque
 from typing import Any
 
+import gymnasium
 import numpy as np
 import torch
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
@@ -90,8 +91,8 @@ class Seat:
 
     @property
     def score(self) -> float:
-        """The first copy's score so far."""
-        return float(self.stream.running_score[0])
+        """The first copy's score so far: the game's own where it tells one at every step, else the sum of rewards."""
+        return float(self.envs[0].told.get("score", self.stream.running_score[0]))
 
     @property
     def over(self) -> bool:
@@ -337,7 +338,22 @@ def with_picture(game: str, env: dict[str, Any]) -> Any:
     if mode is None:
         raise ValueError(f"{game} has no picture to show")
     own = game not in envs.GAMES and not game.startswith("gym:")  # Gymnasium's own list mode collects for ever
-    return envs.make(game, mode if own or mode == "rgb_array" else "rgb_array", **env)
+    return Told(envs.make(game, mode if own or mode == "rgb_array" else "rgb_array", **env))
+
+
+class Told(gymnasium.Wrapper):
+    """Keeps what the game told last, in `told`."""
+
+    told: dict[str, Any] = {}  # noqa: RUF012
+
+    def reset(self, **options: Any) -> tuple[Any, dict[str, Any]]:
+        obs, self.told = self.env.reset(**options)
+        return obs, self.told
+
+    def step(self, action: Any) -> tuple[Any, ...]:
+        result = self.env.step(action)
+        self.told = result[4]
+        return result
 
 
 def rendered(env: Any) -> list[np.ndarray]:
