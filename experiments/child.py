@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -57,3 +59,20 @@ def reason(code: int, log: Path) -> str:
     lines = log.read_text(errors="replace").splitlines() if log.exists() else []
     told = [line.removeprefix("joypad: ") for line in lines if line.startswith("joypad: ")]
     return (told or lines or [f"exit code {code}"])[-1]
+
+
+@contextlib.contextmanager
+def lock(path: Path, wait: bool = False) -> Iterator[int | None]:
+    """Holds the lock on a file; gives its descriptor, or None where another holds it and we do not wait."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        os.close(file)
+        yield None
+        return
+    try:
+        yield file
+    finally:
+        os.close(file)  # a child that inherited it holds it on

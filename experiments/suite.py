@@ -130,25 +130,49 @@ class Suite:
         waiting = [t for t in self.tasks if self.score(t) is None]
         print(f"{len(self.tasks) - len(waiting)} of {len(self.tasks)} runs are done; the others need about"
               f" {duration(60 * self.command.minutes_per_game * len(waiting))} and their evaluations")  # fmt: skip
+        later = []
         for place, task in enumerate(waiting, 1):
             print(f"{task.game}, seed {task.seed} ({place} of {len(waiting)})", flush=True)
-            if not self._finished(task):
-                resumed = (task.path / "config.json").exists()
-                words = ["--resume", task.path, "--device", self.command.device, "--eval-episodes", 0, "--video", "no",
-                         "--runs", self.command.runs] if resumed else self.training(task)  # fmt: skip
-                self._run("train", words, task, stopping)
+            if not self._attend(task, stopping, wait=False):
+                print("  another process is at it: left for later", flush=True)
+                later.append(task)
             if stopping():
                 return False
-            if self._finished(task):
-                words = [task.path, "--episodes", self.command.eval_episodes, "--device", self.command.device, "--json"]
-                self._run("evaluate", [*words, "--protocol", PROTOCOL], task, stopping)
-            if stopping():
-                return False
-            score = self.score(task)
-            told = self.failed.get(task, "unfinished") if score is None else f"score {number(score)}"
-            print(f"  {told}", flush=True)
             self.write()
+        for task in later:
+            self._attend(task, stopping, wait=True)
+        return not stopping()
+
+    def _attend(self, task: Task, stopping: Any, wait: bool) -> bool:
+        """Trains and scores one run, unless another process has its lock: then False, or waits for it.
+
+        The programs inherit the lock: a training that outlives its suite is never doubled.
+        """
+        while not stopping():
+            with child.lock(self.out / "locks" / f"{safe(task.game)}-s{task.seed}") as mine:
+                if mine is not None:
+                    if self.score(task) is None:
+                        self._carry_out(task, stopping, mine)
+                    score = self.score(task)
+                    told = self.failed.get(task, "unfinished") if score is None else f"score {number(score)}"
+                    print(f"  {told}", flush=True)
+                    return True
+            if not wait:
+                return False
+            time.sleep(PERIOD)
         return True
+
+    def _carry_out(self, task: Task, stopping: Any, mine: int) -> None:
+        c = self.command
+        if not self._finished(task):
+            words = self.training(task)
+            if (task.path / "config.json").exists():
+                words = ["--resume", task.path, "--device", c.device, "--eval-episodes", 0, "--video", "no"]
+                words += ["--runs", c.runs]
+            self._run("train", words, task, stopping, mine)
+        if self._finished(task) and not stopping():
+            words = [task.path, "--episodes", c.eval_episodes, "--device", c.device, "--json", "--protocol", PROTOCOL]
+            self._run("evaluate", words, task, stopping, mine)
 
     def _finished(self, task: Task) -> bool:
         try:
@@ -158,10 +182,10 @@ class Suite:
         newest = records.checkpoints(task.path)
         return record.budget is not None and bool(newest) and newest[-1] >= record.budget
 
-    def _run(self, program: str, words: Sequence[object], task: Task, stopping: Any) -> None:
+    def _run(self, program: str, words: Sequence[object], task: Task, stopping: Any, mine: int) -> None:
         """One program to its end, its words in a log, its progress told every half minute."""
         log = self.out / "logs" / f"{safe(task.game)}-s{task.seed}.txt"
-        process, shown = child.start(program, words, log), time.monotonic()
+        process, shown = child.start(program, words, log, keep=[mine]), time.monotonic()
         while process.poll() is None:
             time.sleep(PERIOD)
             if stopping():

@@ -30,7 +30,7 @@ from agents.core import checkpoint
 from agents.core import device as devices
 from agents.core.checkpoint import write_json
 from agents.core.log import Log, Progress
-from agents.core.loop import Diverged, Moment
+from agents.core.loop import Clock, Diverged, Moment
 from agents.core.replay import ReplayBuffer
 from agents.core.run import Run
 from experiments import cli, lab
@@ -262,14 +262,17 @@ class Minutes:
             self.mark = (clock.seconds, clock.steps)
         if self.mark is None:
             if clock.seconds >= self.limit:
-                clock.budget = clock.steps
+                self._settle(clock, clock.steps)
             return
         elapsed = clock.seconds - self.mark[0]
         if elapsed < min(60.0, 0.1 * self.limit):
             return
         rate = (clock.steps - self.mark[1]) / elapsed
-        clock.budget = clock.steps + max(0, int(rate * (self.limit - clock.seconds)))
-        self.run.config["steps"] = clock.budget
+        self._settle(clock, clock.steps + max(0, int(rate * (self.limit - clock.seconds))))
+
+    def _settle(self, clock: Clock, steps: int) -> None:
+        """Names the budget, in the run's configuration too: a run without one could not be told to be finished."""
+        clock.budget = self.run.config["steps"] = steps
         write_json(self.run.path / "config.json", self.run.config)
 
 

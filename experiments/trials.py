@@ -11,10 +11,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
-import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +21,7 @@ import numpy as np
 from agents.core.checkpoint import write_json
 from agents.core.run import RunError, duration
 from experiments import child, records, space
+from experiments.child import lock
 from experiments.report import Table, markdown, number
 
 PARTS = 20  # of a trial's minutes, at whose ends it is compared with the others
@@ -60,23 +59,6 @@ class Plan:
             "agent_config": {**self.agent_config, **chosen},
             "env": self.env,
         }
-
-
-@contextlib.contextmanager
-def lock(path: Path, wait: bool = False) -> Iterator[int | None]:
-    """Holds the lock on a file; gives its descriptor, or None where another holds it and we do not wait."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except BlockingIOError:
-        os.close(file)
-        yield None
-        return
-    try:
-        yield file
-    finally:
-        os.close(file)  # a child that inherited it holds it on
 
 
 class Sweep:

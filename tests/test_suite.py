@@ -72,7 +72,7 @@ def pretended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]
     """`train` and `evaluate` that only write what they would; the words they were called with."""
     called: list[list[str]] = []
 
-    def start(program: str, argv: Any, log: Path) -> SimpleNamespace:
+    def start(program: str, argv: Any, log: Path, keep: Any) -> SimpleNamespace:
         words = list(map(str, argv))
         called.append([program, *words])
         pretend = {"train": pretend_to_train, "evaluate": pretend_to_evaluate}[program]
@@ -82,6 +82,7 @@ def pretended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]
         return SimpleNamespace(returncode=2 if told else 0, poll=lambda: 0)
 
     monkeypatch.setattr(suite, "child", SimpleNamespace(**{**vars(child), "start": start}))
+    monkeypatch.setattr(suite, "PERIOD", 0.01)
     return called
 
 
@@ -118,6 +119,24 @@ def test_goes_on_where_it_was_and_a_failed_game_stops_nothing(
     ]
     pretended.clear()
     assert made(tmp_path, seeds=1).work(lambda: False) and not pretended  # nothing is left to do
+
+
+def test_a_game_that_another_process_is_at_is_left_for_later(
+    tmp_path: Path, pretended: list[list[str]], capsys: pytest.CaptureFixture
+) -> None:
+    one = made(tmp_path, seeds=1, games="pong,phoenix")
+    held = child.lock(tmp_path / "out" / "locks" / "pong-s0")
+    assert held.__enter__() is not None
+    looks = iter(range(10**6))
+
+    def stopping() -> bool:
+        if next(looks) == 12:  # while it waits for pong
+            held.__exit__(None, None, None)
+        return False
+
+    assert one.work(stopping) and set(one.scores()) == {"pong", "phoenix"}
+    assert [words[1] for words in pretended if words[0] == "train"] == ["phoenix", "pong"]
+    assert "another process is at it: left for later" in capsys.readouterr().out
 
 
 def test_the_table(tmp_path: Path, pretended: list[list[str]]) -> None:
