@@ -22,18 +22,32 @@ NEAR = 0.3  # nearest depth that is drawn, m
 TINTS = 8
 
 
+@drawn(inline="always")
+def mix_pixel(image, row, col, share, red, green, blue):
+    """Cover a share of a pixel with a colour."""
+    image[row, col, 0] = np.uint8(image[row, col, 0] + share * (red - image[row, col, 0]))
+    image[row, col, 1] = np.uint8(image[row, col, 1] + share * (green - image[row, col, 1]))
+    image[row, col, 2] = np.uint8(image[row, col, 2] + share * (blue - image[row, col, 2]))
+
+
 @drawn()
 def column_fill(image, col, top, bottom, red, green, blue):
     """Paint rows top..bottom (floats) of one column, blending the two rows that are covered in part."""
-    first, last = max(int(math.floor(top)), 0), min(int(math.floor(bottom)), image.shape[0] - 1)
-    for row in range(first, last + 1):
-        cover = min(row + 1.0, bottom) - max(float(row), top)
-        if cover >= 0.999:
-            image[row, col, 0], image[row, col, 1], image[row, col, 2] = np.uint8(red), np.uint8(green), np.uint8(blue)
-        elif cover > 0.0:
-            image[row, col, 0] = np.uint8(image[row, col, 0] + cover * (red - image[row, col, 0]))
-            image[row, col, 1] = np.uint8(image[row, col, 1] + cover * (green - image[row, col, 1]))
-            image[row, col, 2] = np.uint8(image[row, col, 2] + cover * (blue - image[row, col, 2]))
+    top, bottom = max(top, 0.0), min(bottom, float(image.shape[0]))
+    if bottom <= top:
+        return
+    first, last = int(top), int(bottom)
+    if first == last:
+        mix_pixel(image, first, col, bottom - top, red, green, blue)
+        return
+    if top > first:
+        mix_pixel(image, first, col, first + 1.0 - top, red, green, blue)
+        first += 1
+    r, g, b = np.uint8(red), np.uint8(green), np.uint8(blue)
+    for row in range(first, last):
+        image[row, col, 0], image[row, col, 1], image[row, col, 2] = r, g, b
+    if bottom > last:
+        mix_pixel(image, last, col, bottom - last, red, green, blue)
 
 
 @drawn()
@@ -88,22 +102,25 @@ def stamp(image, col, row, wide, high, texels, sprite, mirror, tone):
     start = sprite * chain + offset
     left, top = col - 0.5 * wide + 0.5, row + 0.5 - (1.0 - FOOT) * high
     step_x, step_y = side / wide, side / high
-    light, fog = tone[0], tone[1] / 255.0
+    # Whole numbers in 1 / 65536: the light, and what fog adds per unit of alpha in each channel.
+    light, haze = int(tone[0] * 65536.0), tone[1] * 65536.0 / 255.0
+    red, green, blue = int(haze * tone[2]), int(haze * tone[3]), int(haze * tone[4])
     first_col, last_col = max(int(math.ceil(left - 0.5)), 0), min(int(math.ceil(left + wide - 0.5)), image.shape[1])
+    across, stride = int((first_col + 0.5 - left) * step_x * 65536.0), int(step_x * 65536.0)
     for y in range(max(int(math.ceil(top - 0.5)), 0), min(int(math.ceil(top + high - 0.5)), image.shape[0])):
         v = min(int((y + 0.5 - top) * step_y), side - 1)
-        base = start + v * side * 4
+        base, place = start + v * side * 4, across
         for x in range(first_col, last_col):
-            u = min(int((x + 0.5 - left) * step_x), side - 1)
+            u = min(place >> 16, side - 1)
+            place += stride
             at = base + 4 * (side - 1 - u if mirror else u)
-            alpha = texels[at + 3]
+            alpha = int(texels[at + 3])
             if alpha == 0:
                 continue
-            keep = 1.0 - alpha / 255.0
-            haze = fog * alpha
-            for k in range(3):
-                value = keep * image[y, x, k] + light * texels[at + k] + haze * tone[2 + k]
-                image[y, x, k] = np.uint8(min(value, 255.0))
+            keep = (255 - alpha) * 257
+            image[y, x, 0] = min((keep * image[y, x, 0] + light * texels[at] + alpha * red) >> 16, 255)
+            image[y, x, 1] = min((keep * image[y, x, 1] + light * texels[at + 1] + alpha * green) >> 16, 255)
+            image[y, x, 2] = min((keep * image[y, x, 2] + light * texels[at + 2] + alpha * blue) >> 16, 255)
 
 
 @drawn()
