@@ -120,13 +120,13 @@ def panel(
     image = Image.fromarray(out[:height, width:])
     draw = ImageDraw.Draw(image)
     for k, line in enumerate(lines):
-        draw.text((14, 12 + 24 * k), line, fill=INK, font=font(16))
+        draw.text((14, 10 + 21 * k), line, fill=INK, font=font(16))
     if warn:
-        draw.text((14, 20 + 24 * len(lines)), warn, fill=WARN, font=font(16))
-    if inset is not None:
+        draw.text((14, 12 + 21 * len(lines)), warn, fill=WARN, font=font(16))
+    if inset is not None and not warn:
         small = larger(inset, 100)
         top = height - small.shape[0] - 10
-        if top > 24 * len(lines) + 50 and small.shape[1] <= side - 28:
+        if top > 21 * len(lines) + 26 and small.shape[1] <= side - 28:
             image.paste(Image.fromarray(small), (14, top))
             draw.text((14, top - 18), "recorded", fill=QUIET, font=font(11))
     out[:height, width:] = np.asarray(image)
