@@ -329,6 +329,28 @@ def test_the_networks_of_the_car_are_small() -> None:
     torch.testing.assert_close(first(obs[:, 0].permute(0, 3, 1, 2).float()), literal, atol=1e-4, rtol=1e-4)
 
 
+def test_reinforcement_starts_where_the_clone_is() -> None:
+    """Same encoder, same head: before it has learned anything PPO drives exactly as the clone does."""
+    from agents import clone, policy_gradient
+    from agents.core.loop import Clock
+    from agents.core.rows import TimeStep
+
+    spec = Spec((60, 80, 3), "uint8", 1, action_dim=2)
+    settings = dict(hidden=64, precision="fp32")
+    driver = clone.build(clone.Config(**settings, road=0.3), spec, Clock(9), CPU, 1, 1)
+    race = policy_gradient.build(policy_gradient.Config(**settings, deviation=0.1), spec, Clock(9), CPU, 2, 1)
+    obs = torch.randint(0, 256, (4, 1, 60, 80, 3), dtype=torch.uint8)
+    no, ones = torch.zeros(4, dtype=torch.bool), torch.ones(4)
+    step = TimeStep(obs, ones, ones, no, no)
+    wanted = driver.act(step, explore=False).action
+    assert not torch.allclose(race.act(step, explore=False).action, wanted)
+    race.load_weights(driver.state_dict())
+    torch.testing.assert_close(race.act(step, explore=False).action, wanted)
+    torch.testing.assert_close(race.network.policy.log_std, torch.full((2,), 0.1).log())
+    with pytest.raises(RuntimeError, match="encoder"):
+        race.load_weights({"network": {k: v for k, v in driver.state_dict()["network"].items() if "encoder" not in k}})
+
+
 def test_one_band_for_training_and_for_driving() -> None:
     picture = np.random.default_rng(0).integers(0, 256, (120, 160, 3), dtype=np.uint8)
     assert np.array_equal(preprocess.band(picture, 60, 80), preprocess.resize(picture, 60, 80))

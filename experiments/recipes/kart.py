@@ -12,6 +12,7 @@ DRIVER = dict(flip=0.5, shift=0.08, colour=0.5, light=0.4, noise=10.0, road=0.3,
 RACE = dict(obs="trunk", laps=0, time_limit=40.0, start="random", on_stuck="end")
 PPO = dict(
     rollout=64, epochs=3, minibatch=256, lr=2e-4, hidden=64, clip=0.1, entropy_coef=0.0, reward_clip=0.0, gamma=0.99,
+    evaluation="greedy",
 )  # fmt: skip
 RECIPES = {
     "default": Recipe(
