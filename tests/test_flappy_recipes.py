@@ -39,7 +39,7 @@ def test_every_recipe_trains_and_is_scored_in_pipes(name, tmp_path):
     argv = ["flappy", "--recipe", name, "--runs", str(tmp_path), "--video", "no", "--eval-episodes", "2", "--cap", "5"]
     if recipe.agent != "ppo":  # to the first updates
         argv += ["--warmup", "200", "--replay", "2000"]
-    argv += ["--steps", str(recipe.num_envs * 100)]
+    argv += ["--steps", str(max(300, recipe.num_envs * 100))]
     with pytest.raises(SystemExit) as ended:
         train.main(argv)
     assert not ended.value.code
