@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import os
-import shutil
 import subprocess
 import threading
 import time
@@ -14,24 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import pytest
+from programs import tool
 
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
     "--disable-background-networking", "--disable-component-update", "--disable-extensions", "--mute-audio",
     "--disable-dev-shm-usage", "--remote-debugging-port=0",
 )  # fmt: skip
-
-
-def tool(*names: str) -> str:
-    """The path of a program; where it is missing the test is skipped, or fails on the machine of .ci/run."""
-    for name in names:
-        if path := shutil.which(name):
-            return path
-    reason = f"{names[0]} is not installed (apt-get install {names[0].lower()})"
-    if os.environ.get("CI_RUN"):
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 class Chrome:

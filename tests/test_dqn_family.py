@@ -1,11 +1,13 @@
 """The parts of the DQN family against literal arithmetic, each written out slowly."""
 
+import copy
 import math
 
 import pytest
 import torch
 
 from agents import dqn, losses, optimizers
+from agents.core import device as devices
 from agents.core.loop import Clock
 from agents.core.rows import Batch, Spec, TimeStep
 from agents.heads import ActionValues, Cosine
@@ -249,3 +251,41 @@ def test_target_network_differs_between_copies_and_equals_right_after():
 def test_contradictions_are_refused_by_name(wrong, message):
     with pytest.raises(ValueError, match=message):
         dqn.Config(**wrong)
+
+
+@pytest.mark.parametrize("bound", [0.0, 0.5, 100.0])
+def test_clip_is_torchs_clip(bound):
+    generator = torch.Generator().manual_seed(4)
+    ours = [torch.nn.Parameter(torch.zeros(shape)) for shape in ((3, 4), (5,))]
+    theirs = [torch.nn.Parameter(torch.zeros_like(p)) for p in ours]
+    for p, q in zip(ours, theirs, strict=True):
+        p.grad = torch.randn(p.shape, generator=generator)
+        q.grad = p.grad.clone()
+    norm = optimizers.clip(ours, bound)
+    torch.testing.assert_close(norm, torch.nn.utils.clip_grad_norm_(theirs, bound or float("inf")))
+    for p, q in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(p.grad, q.grad)
+
+
+@pytest.mark.parametrize("changed", [{}, {"dueling": True}, {"noisy": True, "epsilon": 0.0, "epsilon_end": 0.0}])
+def test_a_target_rounded_once_gives_the_same_bits(changed):
+    config = dqn.Config(hidden=8, warmup=10, replay=100, **changed)
+    network = dqn.Network(config, Spec((84, 84), "uint8", 4, 3))
+    target = devices.rounded(copy.deepcopy(network), torch.bfloat16)
+    assert target.encoder.convolutions[2].weight.dtype == torch.bfloat16
+    obs = torch.randint(0, 256, (3, 4, 84, 84), dtype=torch.uint8, generator=torch.Generator().manual_seed(5))
+    with torch.no_grad(), devices.mixed(torch.device("cpu"), torch.bfloat16):
+        assert torch.equal(network(obs), target(obs))
+
+
+@pytest.mark.parametrize("changed", [{}, {"double": True, "n_step": 3}, {"munchausen": 0.9}])
+def test_draws_that_come_together_are_learned_as_one_after_the_other(changed):
+    """The target rests between them, so the weights are those of two separate draws."""
+    whole = batch_of(16, 1 + changed.get("n_step", 1), torch.Generator().manual_seed(6))
+    together, apart = small("dqn", batch=8, **changed), small("dqn", batch=8, **changed)
+    assert len(list(together.learn(whole))) == 2
+    for i in range(2):
+        part = [x[i::2] if isinstance(x, torch.Tensor) else x for x in whole]
+        assert len(list(apart.learn(Batch(*part)))) == 1
+    for a, b in zip(together.online.parameters(), apart.online.parameters(), strict=True):
+        torch.testing.assert_close(a, b)

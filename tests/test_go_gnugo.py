@@ -4,12 +4,11 @@ The whole comparison, 100,000 positions: python -m pytest -m slow tests/test_go_
 (With suicide allowed GNU Go's answers are wrong; the referee of test_go_rules.py covers that.)
 """
 
-import os
-import shutil
 import subprocess
 
 import numpy as np
 import pytest
+from programs import tool
 
 from envs.go.board import SIMPLE, SUPERKO, TAKEN, point_of
 from envs.go.game import Game, to_vertex
@@ -20,12 +19,7 @@ from envs.go.rules import go_rules
 @pytest.fixture(scope="module")
 def gnugo():
     """The path of GNU Go. On the machine of continuous integration it must be there."""
-    path = shutil.which("gnugo") or shutil.which("/usr/games/gnugo")
-    if path is None and os.environ.get("CI_RUN"):
-        pytest.fail("gnugo is not installed (apt-get install gnugo)")
-    if path is None:
-        pytest.skip("gnugo is not installed (apt-get install gnugo)")
-    return path
+    return tool("gnugo")
 
 
 def random_game(rules, rng, moves):

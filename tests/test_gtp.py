@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import re
-import shutil
 import subprocess
 import sys
 
 import pytest
+from programs import tool
 
 from experiments.go import analysis, conformance, extras, players  # noqa: F401  (commands)
 from experiments.go.clock import LEAST, Clock
@@ -327,15 +326,6 @@ def test_a_network_plays_without_torch(tmp_path):
     assert answers[6] == f"= joypad {tmp_path.name}" and b"| torch\n" not in done.stderr
 
 
-def gnugo() -> str:
-    path = shutil.which("gnugo") or shutil.which("gnugo", path="/usr/games")
-    if path is None and os.environ.get("CI_RUN"):
-        pytest.fail("gnugo is not installed (apt-get install gnugo)")
-    if path is None:
-        pytest.skip("gnugo is not installed (apt-get install gnugo)")
-    return path
-
-
 OURS = [sys.executable, "-m", "experiments.gtp", "--size", "9", "--visits", "20"]
 
 
@@ -367,7 +357,7 @@ GNUGO = {  # where GNU Go 3.8 departs from the specification or does what the sp
 
 @pytest.mark.slow
 def test_the_reference_passes_the_same_checks():
-    found = conformance.conformance([gnugo(), "--mode", "gtp", "--chinese-rules"])
+    found = conformance.conformance([tool("gnugo"), "--mode", "gtp", "--chinese-rules"])
     assert {title for title, wrong in found.items() if wrong} == set(GNUGO)
 
 

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from chrome import tool
+from programs import tool
 
 ROOT = Path(__file__).resolve().parent.parent
 pytestmark = pytest.mark.slow

@@ -16,7 +16,7 @@ from agents.core.rows import Act, Agent, Learned
 from agents.core.stream import Episode, Stream
 
 PARTS = ("act", "env", "sample", "learn")  # of a vector step, whose time is told apart
-TOGETHER = 8
+TOGETHER = 8  # draws that are read from the ring at once: fewer, larger reads; more would leave the processor's cache
 
 
 class Clock:
