@@ -115,11 +115,7 @@ def read(line: Node | list[Node]) -> Record:
         raise SGFError(f"GM[{root.get('GM')[:20]}]: the record is not of Go")
     text = root.get("SZ", "19")
     columns, _, rows = text.partition(":")
-    if (
-        not re.fullmatch(r"\d{1,2}", columns)
-        or rows not in ("", columns)
-        or not 2 <= int(columns) <= MAX_SIZE
-    ):
+    if not re.fullmatch(r"\d{1,2}", columns) or rows not in ("", columns) or not 2 <= int(columns) <= MAX_SIZE:
         raise SGFError(f"SZ[{text[:20]}]: the board must be a square of 2 to {MAX_SIZE} lines")
     size = int(columns)
     handicap = _number(root.get("HA") or "0", "HA")
@@ -132,9 +128,7 @@ def read(line: Node | list[Node]) -> Record:
     )  # fmt: skip
     for node in nodes:
         step, given = Step(comment=node.text("C")), node.properties
-        step.black, step.white, step.empty = (
-            parse_points(given.get(name, ()), size) for name in ("AB", "AW", "AE")
-        )
+        step.black, step.white, step.empty = (parse_points(given.get(name, ()), size) for name in ("AB", "AW", "AE"))
         if "PL" in given:
             turn = node.get("PL").upper()[:1]
             if turn not in ("B", "W"):
@@ -157,9 +151,7 @@ def replay(record: Record, upto: int | None = None, **options) -> Game:
     the middle of a game begin a new history.
     """
     limit = max(40, 3 * record.size**2, len(record.steps) + 1)
-    game = Game(
-        record.size, record.komi, **{"suicide": True, "superko": "simple", "max_moves": limit} | options
-    )
+    game = Game(record.size, record.komi, **{"suicide": True, "superko": "simple", "max_moves": limit} | options)
     for number, (colour, action) in enumerate(positions(record, game)):
         if number == upto:
             break
