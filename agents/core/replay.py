@@ -2,8 +2,9 @@
 
 Stacks and windows are rebuilt by index when they are read. A window of L rows with stack S needs L + S - 1 frames;
 they are gathered in one read, and the stacks are overlapping views of them; where an episode begins inside, all
-L * S frames are read, those before the beginning from a black one. One million Atari transitions take 7.06 GB of
-frames and about 20 bytes a row.
+L * S frames are read, those before the beginning from a black one. In memory the rows of one environment follow one
+another, so that a window is one piece (one page, which the processor fetches ahead) and not L + S - 1 far places.
+One million Atari transitions take 7.06 GB of frames and about 20 bytes a row.
 """
 
 from __future__ import annotations
@@ -53,15 +54,15 @@ class ReplayBuffer:
         self.count = np.zeros(num_envs, np.int64)  # rows held, per column
         self.running = np.zeros(num_envs, np.int64)  # rows of the running episode that the ring holds
         self.added = 0  # time slots ever added, over all blocks
-        self.data: dict[str, Tensor] = {}  # name -> [length, N, ...]
+        self.data: dict[str, Tensor] = {}  # name -> [length, N, ...], views of ...
+        self._flat: dict[str, Tensor] = {}  # ... name -> [N * length, ...], one column after the other
         # One frame more than the ring holds stays black: what lies before an episode's first frame.
-        self._frames = self._zeros((length * num_envs + 1, *spec.obs_shape), getattr(torch, spec.obs_dtype))
-        self.data["obs"] = self._frames[:-1].unflatten(0, (length, num_envs))
+        self._column("obs", spec.obs_shape, getattr(torch, spec.obs_dtype), spare=1)
         self._column("action", spec.action_shape, torch.float32 if spec.action_dim else torch.int32)
         for name, dtype in SCALARS.items():
             self._column(name, (), dtype)
         self._cut()
-        self._offsets = torch.arange(1 - spec.stack, window, device=self.device) * num_envs  # [S-1+L]
+        self._offsets = torch.arange(1 - spec.stack, window, device=self.device)  # [S-1+L]
         sampler.bind(length * num_envs, self.device, on_episode_end is not None)
 
     def __len__(self) -> int:
@@ -71,13 +72,14 @@ class ReplayBuffer:
     def nbytes(self) -> int:
         return sum(x.numel() * x.element_size() for x in self.data.values())
 
-    def _column(self, name: str, shape: Sequence[int], dtype: torch.dtype) -> None:
-        self.data[name] = self._zeros((self.length, self.num_envs, *shape), dtype)
-
-    def _zeros(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+    def _column(self, name: str, shape: Sequence[int], dtype: torch.dtype, spare: int = 0) -> None:
+        rows = self.num_envs * self.length
         if self.device.type == "cpu":  # numpy asks the system for huge pages; the memory is taken when touched
-            return torch.from_numpy(np.zeros(shape, str(dtype).removeprefix("torch.")))
-        return torch.zeros(shape, dtype=dtype, device=self.device)
+            flat = torch.from_numpy(np.zeros((rows + spare, *shape), str(dtype).removeprefix("torch.")))
+        else:
+            flat = torch.zeros((rows + spare, *shape), dtype=dtype, device=self.device)
+        self._flat[name] = flat
+        self.data[name] = flat[:rows].unflatten(0, (self.num_envs, self.length)).transpose(0, 1)
 
     def _cut(self) -> None:
         """Plans the segments that a checkpoint writes; once, with the columns of the first row."""
@@ -182,9 +184,12 @@ class ReplayBuffer:
     def windows(self, index: Tensor, importance: Tensor | None = None) -> Batch:
         """The windows that start at the flat slots `index` (time * num_envs + column), int64 [B]."""
         stack, length = self.spec.stack, self.window
-        flat = (index[:, None] + self._offsets).remainder_(self.length * self.num_envs)  # [B, S-1+L]
-        rows = flat[:, stack - 1 :]  # [B, L]
-        read = {k: self._read(k, rows) for k in self.data if k not in ("obs", "memory")}
+        time = index.div(self.num_envs, rounding_mode="floor")  # [B]
+        base = index.sub(time, alpha=self.num_envs).mul_(self.length)  # [B] where the column begins
+        flat = time[:, None].add(self._offsets).remainder_(self.length).add_(base[:, None])  # [B, S-1+L]
+        rows = flat[:, stack - 1 :].contiguous()  # [B, L]
+        begun = self._read("first", flat)  # [B, S-1+L]
+        read = {k: self._read(k, rows) for k in self.data if k not in ("obs", "first", "memory")}
         last = read.pop("last")
         keep = ~(last[:, :-1] if length > 1 else last)  # [B, L-1]
         if "skip" in read:
@@ -193,11 +198,11 @@ class ReplayBuffer:
         if importance is not None:
             weight = weight * importance[:, None]
         return Batch(
-            obs=self._stacks(flat),
+            obs=self._stacks(flat, begun[:, 1:]),
             action=read.pop("action") if self.spec.action_dim else read.pop("action").long(),
             reward=read.pop("reward"),
             discount=read.pop("discount"),
-            first=read.pop("first"),
+            first=begun[:, stack - 1 :],
             last=last,
             legal=read.pop("legal", None),
             extras=read,
@@ -207,25 +212,25 @@ class ReplayBuffer:
         )
 
     def _read(self, name: str, flat: Tensor) -> Tensor:
-        source = self.data[name].flatten(0, 1)  # [length * N, ...], a view
-        return source.index_select(0, flat.reshape(-1)).view(*flat.shape, *source.shape[1:])
+        source = self._flat[name]
+        return source.index_select(0, flat.view(-1)).view(*flat.shape, *source.shape[1:])
 
-    def _stacks(self, flat: Tensor) -> Tensor:
-        """[B, S-1+L] slots -> [B, L, S, *obs_shape], frames from before `first` as zeros."""
+    def _stacks(self, flat: Tensor, first: Tensor) -> Tensor:
+        """[B, S-1+L] places and [B, S-2+L] beginnings -> [B, L, S, *obs_shape], frames from before `first` as zeros."""
         stack = self.spec.stack
         if stack == 1:
             return self._read("obs", flat).unsqueeze(2)
-        first = self._read("first", flat[:, 1:])  # [B, S-2+L]
         if not first.is_cuda and not first.any():
             frames = self._read("obs", flat)  # [B, S-1+L, *obs_shape]
             size, step = frames.stride(0), frames.stride(1)
             shape = (len(frames), self.window, stack, *self.spec.obs_shape)
             return frames.as_strided(shape, (size, step, step, *frames.stride()[2:]))  # row (b, l): frames l..l+S-1
-        begun = torch.cat([first[:, :1].new_zeros(len(first), 1), first], 1).cumsum(1)  # [B, S-1+L] starts so far
+        begun = torch.cat([first.new_zeros(len(first), 1), first], 1).cumsum(1)  # [B, S-1+L] starts so far
         begun = begun.unfold(1, stack, 1)  # [B, L, S]
         same = begun == begun[..., -1:]  # no episode began between this frame and the newest
-        at = torch.where(same, flat.unfold(1, stack, 1), len(self._frames) - 1)  # [B, L, S]
-        return self._frames.index_select(0, at.flatten()).view(*at.shape, *self.spec.obs_shape)
+        black = self.length * self.num_envs
+        at = torch.where(same, flat.unfold(1, stack, 1), black)  # [B, L, S]
+        return self._flat["obs"].index_select(0, at.flatten()).view(*at.shape, *self.spec.obs_shape)
 
     def _host(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(array).to(self.device)
