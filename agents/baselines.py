@@ -19,6 +19,7 @@ from stable_baselines3 import A2C, DQN, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv
+from torch import Tensor
 
 from agents.core.loop import Moment, Ratio
 from agents.core.rows import Act, Learned, Needs, Spec, TimeStep
@@ -147,6 +148,22 @@ class Sb3:
             chosen = step.legal.gather(1, action[:, None]).squeeze(1)
             action = torch.where(chosen, action, step.legal.int().argmax(1))
         return Act(action)
+
+    def explain(self, step: TimeStep, memory: Any = None) -> dict[str, Tensor]:
+        """What SB3's policy says before an illegal action is replaced: action values [N, A], or probabilities [N, A],
+        or means and deviations [N, D]; and the value [N]. See docs/add-an-agent.md."""
+        obs, policy = step.obs.reshape(len(step.obs), *self.rows.observation_space.shape), self.model.policy
+        policy.set_training_mode(False)
+        if self.config.algorithm == "dqn":
+            values = policy.q_net(obs)
+        elif self.config.algorithm == "qrdqn":
+            values = policy.quantile_net(obs).mean(1)  # over the quantiles
+        else:
+            law, value = policy.get_distribution(obs).distribution, policy.predict_values(obs).squeeze(1)
+            if self.rows.action_space.shape:
+                return {"mean": law.mean, "deviation": law.stddev, "value": value}
+            return {"probabilities": law.probs, "value": value}
+        return {"values": values, "value": values.amax(1)}
 
     @property
     def _action_shape(self) -> tuple[int, ...]:
