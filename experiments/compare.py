@@ -17,7 +17,8 @@ from pathlib import Path
 
 import tyro
 
-from experiments import cli, groups, report, statistics
+from experiments import cli
+from experiments.comparing import groups, report, statistics
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +51,7 @@ def main() -> None:
         with cli.refusing():
             command = tyro.cli(Command, description=__doc__, prog="compare")
             if command.tensorboard:
-                from experiments import board
+                from experiments.comparing import board
 
                 board.serve(command.runs, command.run, command.port)
                 return

@@ -28,7 +28,8 @@ import tyro
 
 from envs import tub_edits
 from envs.tub import Tub, TubError
-from experiments import cli, dataset, overlay
+from experiments import cli
+from experiments.driving import dataset, overlay
 
 ACTIONS = ("sheet", "web", "video", "delete", "trim", "restore", "undo", "split", "merge", "convert")
 TILE = 120  # rows of a frame on the sheet
@@ -188,7 +189,7 @@ def copies(command: Command) -> None:
 
 def serve(command: Command) -> None:
     """--web, until Ctrl-C."""
-    from experiments.data_page import DataPage
+    from experiments.driving.page import DataPage
 
     page = DataPage(command.data[0], command.port)
     print(f"open {page.start()}\n(Ctrl-C ends)", flush=True)

@@ -132,29 +132,30 @@ def drive(
     """
     if run.config["game"] != "kart":
         raise ValueError(f"--tracks: {run.path} is a run of {run.config['game']}; only kart has tracks")
-    from experiments import drives
+    from experiments.driving import closed_loop
 
     where = devices.choose(device)
-    env = {**run.config["env"], **drives.conditions(under or ""), "tracks": tracks, "expert_info": True}
+    env = {**run.config["env"], **closed_loop.conditions(under or ""), "tracks": tracks, "expert_info": True}
     env |= {"drivable_info": False, "karts": 1}
     stream = Stream(envs.make_vec("kart", 1, **env), where)
     spec = stream.spec
     stream.close()
     agent, at = lab.load_player(run, spec, where, step)
     name = policy or agent.evaluation
-    fixed = {"straight": drives.straight, "expert": drives.expert}
-    act = fixed.get(name) or drives.Seat(Policy(agent, name, seed), spec, where)
+    fixed = {"straight": closed_loop.straight, "expert": closed_loop.expert}
+    act = fixed.get(name) or closed_loop.Seat(Policy(agent, name, seed), spec, where)
     torch.set_num_threads(devices.plan_threads(where)[0])
-    mine = drives.drive(env, act, seconds, seed, None if quiet else drives.Follow(name))
-    teacher = drives.drive(env, drives.expert, seconds, seed, None if quiet else drives.Follow("the expert"))
-    told = drives.figures(mine, teacher)
+    mine = closed_loop.drive(env, act, seconds, seed, None if quiet else closed_loop.Follow(name))
+    follow = None if quiet else closed_loop.Follow("the expert")
+    teacher = closed_loop.drive(env, closed_loop.expert, seconds, seed, follow)
+    told = closed_loop.figures(mine, teacher)
     protocol = f"drives tracks={tracks} seconds={seconds:g}" + (f" under {under}" if under else "")
     laps = mine.laps
     result = {
         "protocol": protocol, "policy": name, "episodes": len(laps), "mean": float(laps.mean()),
         "median": float(np.median(laps)), "sem": float(laps.std(ddof=1) / len(laps) ** 0.5) if len(laps) > 1 else None,
-        "scores": [float(x) for x in laps], "frames": int(mine.seconds.sum() * drives.FPS), "human_normalised": None,
-        **told, "game": "kart", "run": str(run.path), "step": at, "seed": seed,
+        "scores": [float(x) for x in laps], "frames": int(mine.seconds.sum() * closed_loop.FPS),
+        "human_normalised": None, **told, "game": "kart", "run": str(run.path), "step": at, "seed": seed,
     }  # fmt: skip
     write_json(run.path / "drives.json", result)
     return result
@@ -229,14 +230,14 @@ def main() -> None:
             command = tyro.cli(Command, description=__doc__, prog="evaluate")
         run = lab.find_run(command.runs, command.run)
         if command.tracks is not None:
-            from experiments import drives
+            from experiments.driving import closed_loop
 
             same = ("tracks", "seconds", "under", "seed", "policy", "device")
             with cli.refusing():
                 result = drive(
                     run, step=command.checkpoint, quiet=command.json, **{k: getattr(command, k) for k in same}
                 )
-            print(json.dumps(result) if command.json else drives.sentence(result))
+            print(json.dumps(result) if command.json else closed_loop.sentence(result))
             return
         with cli.refusing():
             result = evaluate(

@@ -26,7 +26,7 @@ from agents.core.rows import Agent, Needs, Spec
 from agents.core.run import Run, RunError, safe
 from agents.core.samplers import Uniform
 from agents.core.stream import Stream
-from experiments import datasets
+from experiments.driving import recordings
 
 
 class Lab(NamedTuple):
@@ -108,7 +108,7 @@ def _ring(length: int, num_envs: int, spec: Spec, needs: Needs, device: torch.de
 
 def _recorded(config: dict[str, Any], spec: Spec) -> tuple[dataset.Rows, dataset.Rows]:
     """The dataset of a run as (training, validation) rows. Raises ValueError where it is not the one of its start."""
-    rows = datasets.read(Path(config["data"]), spec)
+    rows = recordings.read(Path(config["data"]), spec)
     known = config.setdefault("data_digest", rows.digest)
     if known != rows.digest:
         raise ValueError(f"--data {config['data']}: has changed since the run began, so that it cannot go on from it")

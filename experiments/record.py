@@ -20,8 +20,9 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import tyro
 
-from experiments import cli, dashboard, kart_records
-from experiments.hands import HELP, Hands
+from experiments import cli
+from experiments.driving import dashboard, races
+from experiments.driving.hands import HELP, Hands
 
 NOISE_OFF_ROAD = 0.25  # more of the time off the road than this, and the data teach accidents
 
@@ -74,17 +75,17 @@ def parse(argv: Sequence[str]) -> tuple[Command, Any]:
     return command, options
 
 
-def by_expert(command: Command, options: Any) -> kart_records.Recorder:
+def by_expert(command: Command, options: Any) -> races.Recorder:
     """The expert drives in simulated time, pushed aside now and then; its label is what it wants, not the push."""
     steps = max(1, round(command.minutes * 60 * 20))
-    pushes = kart_records.Pushes(command.noise, np.random.default_rng([19, command.seed]))
+    pushes = races.Pushes(command.noise, np.random.default_rng([19, command.seed]))
     began = shown = time.monotonic()
     about = dict(noise=command.noise, seed=command.seed)
     with (
-        kart_records.open_writer(command.out, options, "expert", **about) as writer,
+        races.open_writer(command.out, options, "expert", **about) as writer,
         dashboard.video_of(command.video, 20) as video,
     ):
-        recorder = kart_records.Recorder(writer, options, command.seed, simulated=True)
+        recorder = races.Recorder(writer, options, command.seed, simulated=True)
         board = dashboard.Dashboard() if command.video else None
         for done in range(1, steps + 1):
             label = recorder.expert()
@@ -102,17 +103,17 @@ def by_expert(command: Command, options: Any) -> kart_records.Recorder:
     return recorder
 
 
-def by_person(command: Command, options: Any, keyboard: Any = None) -> kart_records.Recorder:
+def by_person(command: Command, options: Any, keyboard: Any = None) -> races.Recorder:
     """A person drives in a window in real time. keyboard: stands in for the window (tests)."""
     if keyboard is None and not dashboard.has_display():
         raise cli.UserError("there is no display here to drive on; --driver expert --minutes M needs none")
     print(f"{HELP}\n{dashboard.HELP}")
     steps = None if command.minutes is None else round(command.minutes * 60 * 20)
     with (
-        kart_records.open_writer(command.out, options, "person") as writer,
+        races.open_writer(command.out, options, "person") as writer,
         dashboard.video_of(command.video, 20) as video,
     ):
-        recorder = kart_records.Recorder(writer, options, None, simulated=False)
+        recorder = races.Recorder(writer, options, None, simulated=False)
         keyboard = keyboard or dashboard.Keyboard(f"joypad: recording into {command.out}")
         try:
             _drive(recorder, Hands("speed", recorder.fps), keyboard, steps, video)
@@ -122,7 +123,7 @@ def by_person(command: Command, options: Any, keyboard: Any = None) -> kart_reco
     return recorder
 
 
-def _drive(recorder: kart_records.Recorder, person: Hands, keyboard: Any, steps: int | None, video: Callable) -> None:
+def _drive(recorder: races.Recorder, person: Hands, keyboard: Any, steps: int | None, video: Callable) -> None:
     board, metronome, recording, race = dashboard.Dashboard(), dashboard.Metronome(recorder.fps), True, 0
     thrown = 0
     while steps is None or recorder.steps < steps:

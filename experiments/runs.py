@@ -25,7 +25,7 @@ import tyro
 from agents.core.checkpoint import write_json
 from agents.core.run import RunError, flat
 from experiments import cli
-from experiments.records import ARCHIVE, FRESH, TAGS, TRASH, Folder, below, locate, look, plain, size, tags
+from experiments.comparing.records import ARCHIVE, FRESH, TAGS, TRASH, Folder, below, locate, look, plain, size, tags
 
 Words = tyro.conf.Positional[tuple[str, ...]]
 Root = Path("runs")

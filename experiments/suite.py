@@ -28,8 +28,9 @@ from agents import AGENTS, BASELINES
 from agents.core import device as devices
 from agents.core.run import RunError, duration, safe
 from envs.atari_scores import ATARI5, NATURE, human_normalised
-from experiments import child, cli, records, report, statistics, train
-from experiments.report import Table, estimate, number, percent
+from experiments import child, cli, train
+from experiments.comparing import records, report, statistics
+from experiments.comparing.report import Table, estimate, number, percent
 
 SETS = {"nature49": tuple(NATURE), "atari5": ATARI5}
 PROTOCOL = "nature"  # of the scores, as of the published ones they stand beside
@@ -219,7 +220,7 @@ class Suite:
 
     def write(self) -> list[Path]:
         """suite.md, suite.csv and, with at least one game of the 49, suite.png."""
-        from experiments import plots
+        from experiments.comparing import plots
 
         self.out.mkdir(parents=True, exist_ok=True)
         found, written = self.scores(), [self.out / "suite.md", self.out / "suite.csv"]

@@ -27,7 +27,8 @@ import envs
 from agents.core import device as devices
 from agents.core.checkpoint import write_json
 from agents.core.run import duration, safe
-from experiments import cli, lab, space, train, trials
+from experiments import cli, lab, train
+from experiments.sweeping import space, trials
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,7 +22,8 @@ from agents.core.rows import Spec
 from agents.core.samplers import Uniform
 from agents.heads import Road
 from agents.perception import augment, encoders, preprocess
-from experiments import datasets, lab
+from experiments import lab
+from experiments.driving import recordings
 
 CPU = torch.device("cpu")
 LINEAR = np.array([[0.5, -0.3, 0.2], [-0.2, 0.4, 0.3]], np.float32)  # the teacher of the linear world: action = W obs
@@ -157,7 +158,7 @@ def test_what_is_wrong_with_a_dataset_is_said_in_one_sentence(tmp_path: Path) ->
     def refused(match: str, **arrays: np.ndarray) -> None:
         np.savez(tmp_path / "x.npz", **arrays)
         with pytest.raises(ValueError, match=match) as fault:
-            datasets.read(tmp_path / "x.npz", spec)
+            recordings.read(tmp_path / "x.npz", spec)
         assert "\n" not in str(fault.value) and "x.npz" in str(fault.value)
 
     refused("holds no rows", obs=obs[:0], action=action[:0], lap=lap[:0])
@@ -170,10 +171,10 @@ def test_what_is_wrong_with_a_dataset_is_said_in_one_sentence(tmp_path: Path) ->
     refused("the action of row 0 is outside", obs=obs, action=action * np.nan, lap=lap)
     (tmp_path / "x.npz").write_bytes(b"PK\x03\x04 torn")
     with pytest.raises(ValueError, match="cannot be read"):
-        datasets.read(tmp_path / "x.npz", spec)
+        recordings.read(tmp_path / "x.npz", spec)
     for path, told in ((tmp_path / "none", "there is no such dataset"), (tmp_path, "is neither a tub")):
         with pytest.raises(ValueError, match=told):
-            datasets.read(path, spec)
+            recordings.read(path, spec)
 
 
 def tub(path: Path, count: int = 30, size: tuple[int, int] = (60, 80), **record: Any) -> Path:
@@ -193,7 +194,7 @@ def tub(path: Path, count: int = 30, size: tuple[int, int] = (60, 80), **record:
 
 def test_a_tub_becomes_rows(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     spec = Spec((60, 80, 3), "uint8", 1, action_dim=2)
-    rows = datasets.read(tub(tmp_path / "a"), spec)
+    rows = recordings.read(tub(tmp_path / "a"), spec)
     np.testing.assert_allclose(rows.action, np.stack([np.arange(30) / 50, np.zeros(30)], 1), atol=1e-6)
     np.testing.assert_allclose(rows.labels["lateral"], 0.1 * np.arange(30), atol=1e-5)
     assert list(rows.labels["drivable"].sum((1, 2))) == list(range(30)) and sorted(rows.labels) == [
@@ -201,30 +202,30 @@ def test_a_tub_becomes_rows(tmp_path: Path, capsys: pytest.CaptureFixture) -> No
         "lateral",
     ]
     assert np.abs(rows.obs.mean((1, 2, 3)) - 8 * np.arange(30) - 1).max() < 2 and list(np.unique(rows.lap)) == [0, 1, 2]
-    large = datasets.read(tub(tmp_path / "b", size=(120, 160)), spec)
+    large = recordings.read(tub(tmp_path / "b", size=(120, 160)), spec)
     assert large.obs.shape == (30, 60, 80, 3)
-    both = datasets.read(tub(tmp_path / "two" / "a", 12).parent, spec)
+    both = recordings.read(tub(tmp_path / "two" / "a", 12).parent, spec)
     assert len(both.lap) == 12
     tub(tmp_path / "two" / "b", 30)
-    assert len(np.unique(datasets.read(tmp_path / "two", spec).lap)) == 2 + 3
+    assert len(np.unique(recordings.read(tmp_path / "two", spec).lap)) == 2 + 3
     (tmp_path / "a" / "images" / "3_cam_image_array_.jpg").unlink()
-    assert len(datasets.read(tmp_path / "a", spec).lap) == 29
+    assert len(recordings.read(tmp_path / "a", spec).lap) == 29
     assert "1 damaged records are skipped" in capsys.readouterr().err
 
 
 def test_a_tub_that_cannot_teach_is_refused(tmp_path: Path) -> None:
     spec = Spec((60, 80, 3), "uint8", 1, action_dim=2)
     with pytest.raises(ValueError, match="do not fit a network that sees 80x60"):
-        datasets.read(tub(tmp_path / "wide", 3, (60, 200)), spec)
+        recordings.read(tub(tmp_path / "wide", 3, (60, 200)), spec)
     with pytest.raises(ValueError, match="a network drove all of its 3 records"):
-        datasets.read(tub(tmp_path / "mine", 3, **{"user/mode": "local"}), spec)
+        recordings.read(tub(tmp_path / "mine", 3, **{"user/mode": "local"}), spec)
     from envs.tub import Writer
 
     with Writer(tmp_path / "throttle") as writer:
         picture = np.zeros((60, 80, 3), np.uint8)
         writer.write({"cam/image_array": picture, "user/angle": 0.0, "user/throttle": 0.1, "user/mode": "user"})
     with pytest.raises(ValueError, match="no column 'user/target_speed'"):
-        datasets.read(tmp_path / "throttle", spec)
+        recordings.read(tmp_path / "throttle", spec)
 
 
 # -- pictures -------------------------------------------------------------------------------------------------------

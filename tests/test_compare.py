@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 from runfolders import BUDGET, make
 
-from experiments import compare, groups, plots, records, report
+from experiments import compare
+from experiments.comparing import groups, plots, records, report
 
 GOOD, BAD = [100.0, 110.0, 120.0, 130.0], [10.0, 20.0, 30.0, 40.0]
 

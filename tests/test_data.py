@@ -13,7 +13,8 @@ from PIL import Image
 from tubs import KINDS, damage, picture, refusal, values, written
 
 from envs.tub import IMAGE, Tub, TubError, Writer
-from experiments import cli, data, dataset, overlay
+from experiments import cli, data
+from experiments.driving import dataset, overlay
 
 ROOT = Path(__file__).resolve().parents[1]
 N = 2000  # the fewest records without a warning

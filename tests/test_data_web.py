@@ -15,7 +15,7 @@ from tubs import KINDS, damage, picture, values
 
 from envs import tub_edits
 from envs.tub import Tub, Writer
-from experiments.data_page import DataPage
+from experiments.driving.page import DataPage
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from envs.kart.splits import SPLITS, parse_tracks
-from experiments import drives
+from experiments.driving import closed_loop
 
 OPTIONS = dict(tracks="test:20", obs="state", expert_info=True)
 
@@ -30,7 +30,7 @@ def test_interventions_are_counted_as_a_person_would(seed: int) -> None:
     lengths = rng.integers(1, 60, 40)
     off = np.concatenate([np.full(n, k % 2 == 0) for k, n in enumerate(lengths)])
     rescues = np.cumsum(rng.random(len(off)) < 0.02)
-    watch = drives.Watch(2)
+    watch = closed_loop.Watch(2)
     for t in range(len(off)):
         watch(np.array([off[t], False]), np.array([rescues[t], 0]))
     assert watch.count[0] == literal(off.tolist(), rescues.tolist()) and watch.count[1] == 0
@@ -38,7 +38,7 @@ def test_interventions_are_counted_as_a_person_would(seed: int) -> None:
 
 def test_autonomy_is_pilotnets_formula_and_never_below_zero() -> None:
     zeros = np.zeros(3)
-    drive = drives.Drive(zeros, np.array([0, 1, 50]), zeros, zeros, zeros, zeros, zeros, np.full(3, 120.0))
+    drive = closed_loop.Drive(zeros, np.array([0, 1, 50]), zeros, zeros, zeros, zeros, zeros, np.full(3, 120.0))
     np.testing.assert_allclose(drive.autonomy, [1.0, 0.95, 0.0])
 
 
@@ -52,29 +52,29 @@ def test_the_ranges_of_tracks_are_apart() -> None:
 
 def test_the_constant_predictor_fails_where_the_expert_passes() -> None:
     """Done-when 2 asks for 99 %: going straight on must be nowhere near it on the same tracks."""
-    teacher = drives.drive(OPTIONS, drives.expert, 60.0, 1)
-    told = drives.figures(teacher, teacher)
+    teacher = closed_loop.drive(OPTIONS, closed_loop.expert, 60.0, 1)
+    told = closed_loop.figures(teacher, teacher)
     assert told["autonomy"] == 1.0 and told["interventions"] == 0 and told["lap_time_ratio"] == 1.0
     assert told["laps"] > 1.2 and told["off_road_share"] < 0.01 and len(told["tracks"]) == 20
     assert [row["track"] for row in told["tracks"]] == list(range(2_000_000, 2_000_020))
-    straight = drives.figures(drives.drive(OPTIONS, drives.straight, 60.0, 1), teacher)
+    straight = closed_loop.figures(closed_loop.drive(OPTIONS, closed_loop.straight, 60.0, 1), teacher)
     assert straight["autonomy"] < 0.4 and straight["interventions"] > 80 and straight["laps"] < 1.0
     assert straight["autonomy_interval"][1] < 0.6
 
 
 def test_the_same_seed_drives_the_same_race() -> None:
     hard = {**OPTIONS, "tracks": "test:3", "steer_noise": 0.2, "theme": "all", "random_looks": 1.0}
-    one, two = (drives.drive(hard, drives.expert, 20.0, 5) for _ in range(2))
-    other = drives.drive(hard, drives.expert, 20.0, 6)
+    one, two = (closed_loop.drive(hard, closed_loop.expert, 20.0, 5) for _ in range(2))
+    other = closed_loop.drive(hard, closed_loop.expert, 20.0, 6)
     assert all(np.array_equal(a, b, equal_nan=True) for a, b in zip(one, two, strict=True))
     assert not np.array_equal(one.laps, other.laps)
 
 
 def test_conditions_are_read_by_name_and_type() -> None:
-    assert drives.conditions("theme=night,snow,latency=2,random-looks=0.5,weather_grip=true") == {
+    assert closed_loop.conditions("theme=night,snow,latency=2,random-looks=0.5,weather_grip=true") == {
         "theme": "night,snow", "latency": 2, "random_looks": 0.5, "weather_grip": True,
     }  # fmt: skip
-    assert drives.conditions("") == {}
+    assert closed_loop.conditions("") == {}
     for text, told in (("night", "write option=value"), ("fog=1", "no option 'fog'"), ("latency=2.5", "must be int")):
         with pytest.raises(ValueError, match=told):
-            drives.conditions(text)
+            closed_loop.conditions(text)

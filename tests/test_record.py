@@ -14,9 +14,10 @@ from tubs import refusal
 from envs.kart.columns import STEPS
 from envs.kart.env import KartVectorEnv
 from envs.tub import Tub
-from experiments import kart_records, record
-from experiments.dashboard import Metronome
-from experiments.hands import Hands, Pad, guessed
+from experiments import record
+from experiments.driving import races
+from experiments.driving.dashboard import Metronome
+from experiments.driving.hands import Hands, Pad, guessed
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -73,7 +74,7 @@ def test_a_recording_has_its_races_laps_and_time(pushed: Tub) -> None:
     assert (r["game/time"][begins] == 0).all() and pushed.starts[begins].all()
     assert (np.diff(r["game/time"])[np.diff(r["game/race"]) == 0] > 0).all()
     assert pushed.metadata["driver"] == "expert" and "tracks=oval" in pushed.metadata["protocol"]
-    mask = kart_records.unpack(str(r["game/drivable"][100]))
+    mask = races.unpack(str(r["game/drivable"][100]))
     assert mask.shape == (15, 20) and mask[-1].sum() > 10 and mask[0].sum() == 0
 
 

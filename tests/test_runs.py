@@ -15,7 +15,8 @@ from runfolders import BUDGET, make
 
 from agents.core import checkpoint
 from agents.core.run import Run
-from experiments import records, runs
+from experiments import runs
+from experiments.comparing import records
 
 
 @pytest.fixture

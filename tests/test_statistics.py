@@ -1,4 +1,4 @@
-"""experiments.statistics: by hand, by enumeration, and as rliable has it."""
+"""experiments.comparing.statistics: by hand, by enumeration, and as rliable has it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from experiments import statistics
+from experiments.comparing import statistics
 
 GOLDENS = json.loads((Path(__file__).parent / "fixtures" / "statistics" / "rliable.json").read_text())["answers"]
 

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from experiments import child, space, sweep, train, trials
+from experiments import child, sweep, train
+from experiments.sweeping import space, trials
 
 ROOT = Path(__file__).resolve().parents[1]
 GAME = "gym:CartPole-v1"

@@ -22,7 +22,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from agents import AGENTS, BASELINES
 from agents.core import events
-from experiments import board, train
+from experiments import train
+from experiments.comparing import board
 
 GAME = "gym:CartPole-v1"
 OTHERS = {"random": "learns nothing", "clone": "learns from a dataset", "dagger": "learns from a dataset"}

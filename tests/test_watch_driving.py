@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from envs.tub import Tub
-from experiments import overlay, play, train, watch
+from experiments import play, train, watch
+from experiments.driving import overlay
 from experiments.watching.driving import HOLD, Laps
 from experiments.watching.player import Player
 from experiments.watching.source import Source, find

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from agents.core.rows import TimeStep
-from experiments import overlay
+from experiments.driving import overlay
 
 HOLD = "h"  # the key that takes over while it is held
 WHEEL = 96  # px, at most a third of the picture's height
@@ -26,7 +26,7 @@ class Laps:
     """
 
     def __init__(self, folder: Path, seat: Any):
-        from experiments.kart_records import open_writer
+        from experiments.driving.races import open_writer
 
         self.seat, self.env, self.race, self.overrides = seat, seat.envs[0].unwrapped, 0, 0
         self.network = seat.source.run is not None
@@ -41,7 +41,7 @@ class Laps:
     def add(self, step: TimeStep, action: Any, person: bool) -> None:
         """One record; the end of a race is none, since nobody steers there."""
         from envs.tub import IMAGE
-        from experiments.kart_records import controls, figures
+        from experiments.driving.races import controls, figures
 
         if bool(step.last[0]):
             return

@@ -68,7 +68,7 @@ class Human:
         self.hands = None  # the kart's own way to steer by keys
         if game == "kart" and not self.discrete:
             from envs.kart.physics import speed_of
-            from experiments.hands import Hands
+            from experiments.driving.hands import Hands
 
             self.hands, self._kart, self._speed_of = Hands(env.unwrapped.options.control), env.unwrapped, speed_of
         self.held: set[str] = set()

@@ -1,4 +1,4 @@
-// A recording in the browser: scrub, play, mark a stretch, delete it, take that back. See experiments/data_page.py.
+// A recording in the browser: scrub, play, mark a stretch, delete it, take that back. See experiments/driving/page.py.
 import { connect } from "/shared/stream.js";
 
 const $ = (id) => document.getElementById(id);

@@ -15,8 +15,8 @@ import numpy as np
 
 from agents.core.run import flat
 from envs.atari_scores import human_normalised
-from experiments import statistics
-from experiments.records import Left, Record, Score, collect, plain
+from experiments.comparing import statistics
+from experiments.comparing.records import Left, Record, Score, collect, plain
 
 # What may differ between the seeds of one group: not part of what was tried, or follows from the machine.
 FREE = {

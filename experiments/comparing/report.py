@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments import plots, statistics
-from experiments.groups import Comparison, Group, configuration
-from experiments.records import plain
+from experiments.comparing import plots, statistics
+from experiments.comparing.groups import Comparison, Group, configuration
+from experiments.comparing.records import plain
 
 ALPHA = 0.05  # p below it, after Holm's correction: told apart
 AGGREGATES = {

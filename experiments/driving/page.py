@@ -12,10 +12,10 @@ import numpy as np
 
 from envs import tub_edits
 from envs.tub import Tub, TubError
-from experiments import dataset
+from experiments.driving import dataset
 from experiments.web.server import Server
 
-FOLDER = Path(__file__).parent / "web" / "tub"
+FOLDER = Path(__file__).parents[1] / "web" / "tub"
 SHOWN = 200  # sentences about damage that the page gets
 # Columns that stand beside the picture: name -> (label, format).
 FACTS = {

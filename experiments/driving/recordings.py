@@ -78,7 +78,7 @@ def _tub(path: Path, spec: Spec) -> Rows:
 
 def _area(text: str, path: Path) -> np.ndarray:
     """The drivable area of one record, uint8 [15, 20], 255 where it is not known."""
-    from experiments.kart_records import unpack
+    from experiments.driving.races import unpack
 
     if not text:
         return np.full((15, 20), 255, np.uint8)

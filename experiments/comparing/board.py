@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from experiments.cli import UserError
-from experiments.records import Left, collect
+from experiments.comparing.records import Left, collect
 
 HOST = "127.0.0.1"
 RELOAD = 10  # seconds between looks at runs that are training

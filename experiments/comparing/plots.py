@@ -13,8 +13,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator, PercentFormatter
 
-from experiments import statistics
-from experiments.groups import Comparison, Group
+from experiments.comparing import statistics
+from experiments.comparing.groups import Comparison, Group
 
 # Okabe and Ito (2008), told apart by colour-blind readers as well; yellow is left out, white paper swallows it.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#444444")

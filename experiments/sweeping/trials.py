@@ -20,9 +20,11 @@ import numpy as np
 
 from agents.core.checkpoint import write_json
 from agents.core.run import RunError, duration
-from experiments import child, records, space
+from experiments import child
 from experiments.child import lock
-from experiments.report import Table, markdown, number
+from experiments.comparing import records
+from experiments.comparing.report import Table, markdown, number
+from experiments.sweeping import space
 
 PARTS = 20  # of a trial's minutes, at whose ends it is compared with the others
 WARM = 5  # trials that run to the end before any is ended early; also those drawn at random before the model draws
@@ -232,7 +234,7 @@ class Sweep:
 
     def report(self) -> str:
         """Writes table, pictures and best.json; returns what is to be printed."""
-        from experiments import plots
+        from experiments.comparing import plots
 
         rows, everything = [], self.trials()
         ranked = sorted(everything, key=lambda t: (t.state.name != "COMPLETE", -(t.value or 0.0), t.number))

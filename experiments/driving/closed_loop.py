@@ -19,7 +19,7 @@ import torch
 from agents.core.evaluate import Policy
 from agents.core.rows import Spec, TimeStep
 from agents.core.run import duration
-from experiments import statistics
+from experiments.comparing import statistics
 
 COST = 6.0  # s that an intervention costs
 OFF_ROAD = 1.0  # s off the road without a break: somebody has to intervene

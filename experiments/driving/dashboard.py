@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from experiments import overlay
-from experiments.hands import Gamepad, Pad, held_keys
-from experiments.kart_records import Recorder
+from experiments.driving import overlay
+from experiments.driving.hands import Gamepad, Pad, held_keys
+from experiments.driving.races import Recorder
 
 HELP = "R: pause recording or go on, Backspace: delete the last 3 s, Escape: end"
 LATE = 0.01  # s; a step that begins so much after its time counts as late

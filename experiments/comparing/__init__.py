@@ -1,0 +1,1 @@
+"""What `compare`, `suite` and `runs` stand on: run folders read, grouped, measured, drawn and told."""

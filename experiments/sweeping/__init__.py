@@ -1,0 +1,1 @@
+"""What `sweep` stands on: the space that it searches, and its trials."""
