@@ -2,12 +2,14 @@
 
 numba stores a kernel beside its file and compiles anew when *that file* changes, but not when a function or constant
 that it takes from another file does: after an update an old kernel would run silently. So a kernel that is older
-than the newest source of its package goes.
+than the newest source of its package goes. (With NUMBA_CACHE_DIR set numba stores them there, in folders that begin
+with the package's name.)
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 from pathlib import Path
 
 PACKAGES = ("envs/flappy", "envs/go", "envs/kart", "agents/search")
@@ -18,7 +20,10 @@ def drop_stale(root: Path) -> int:
     dropped = 0
     for package in PACKAGES:
         newest = max((p.stat().st_mtime for p in (root / package).glob("*.py")), default=0.0)
-        for index in (root / package / "__pycache__").glob("*.nbi"):
+        stored = [*(root / package / "__pycache__").glob("*.nbi")]
+        if elsewhere := os.environ.get("NUMBA_CACHE_DIR"):
+            stored += Path(elsewhere).glob(f"{Path(package).name}_*/*.nbi")
+        for index in stored:
             with contextlib.suppress(OSError):  # another process was faster, or the place cannot be written
                 if index.stat().st_mtime < newest:
                     index.unlink()

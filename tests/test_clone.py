@@ -365,6 +365,7 @@ def test_one_band_for_training_and_for_driving() -> None:
 # -- a run ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_run_from_a_dataset_goes_on_to_the_bit_and_refuses_a_changed_one(tmp_path: Path) -> None:
     from test_resume import content, folder, good, logged, resume
 

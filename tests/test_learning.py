@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -70,6 +70,7 @@ LEARNERS = {
 VALUED = [agent for agent, row in LEARNERS.items() if row.value]
 OTHERS = {"random": "has nothing to learn"}  # registered agents that this file does not train, and why
 FAST = ("ppo", "dqn")  # are trained on every world in the fast run; the rest there in a slow one
+HEAVY = ("rainbow", "btr", "iqn")  # are slow in every world: theirs are the networks with the most arithmetic
 
 
 def config_of(agent: str, world: str, steps: int, num_envs: int = 8, seed: int = 3, **changed: Any) -> dict[str, Any]:
@@ -105,6 +106,10 @@ def every(world: str) -> list[Any]:
     return [pytest.param(a, marks=() if a in FAST else pytest.mark.slow) for a in able]
 
 
+def heavy_are_slow(agents: Iterable[str]) -> list[Any]:
+    return [pytest.param(a, marks=pytest.mark.slow if a in HEAVY else ()) for a in agents]
+
+
 def games(parts: lab.Lab, world: str, policy: str | None = None) -> tuple[float, float]:
     """Mean score and mean length of 40 games."""
     stream = Stream(worlds.make_vec(8, world=world))
@@ -121,7 +126,7 @@ def test_worlds_are_not_won_by_chance() -> None:
     assert length["corridor"] > 12 and length["grid"] > 9
 
 
-@pytest.mark.parametrize("agent", LEARNERS)
+@pytest.mark.parametrize("agent", heavy_are_slow(LEARNERS))
 def test_contexts_in_a_vector(agent: str) -> None:
     parts = trained(agent, "bandit", int(1_500 * LEARNERS[agent].effort))
     assert games(parts, "bandit")[0] > 7  # of 8; by chance 2
@@ -154,7 +159,7 @@ def test_continuous_actions(agent: str) -> None:
     assert games(parts, "target", "greedy")[0] > 7.5  # of 8
 
 
-@pytest.mark.parametrize("agent", VALUED)
+@pytest.mark.parametrize("agent", heavy_are_slow(VALUED))
 def test_a_time_limit_is_not_the_end(agent: str) -> None:
     """A world that pays 1 for ever and is cut by a clock is worth 1 / (1 - gamma); learned as death it would be 5.7."""
     parts = trained(agent, "forever", int(2_500 * LEARNERS[agent].effort))
@@ -162,7 +167,7 @@ def test_a_time_limit_is_not_the_end(agent: str) -> None:
     torch.testing.assert_close(value, torch.full((8,), 10.0), rtol=0.05, atol=0)
 
 
-@pytest.mark.parametrize("agent", VALUED)
+@pytest.mark.parametrize("agent", heavy_are_slow(VALUED))
 def test_the_end_by_the_rules_is_the_end(agent: str) -> None:
     parts = trained(agent, "ending", int(1_500 * LEARNERS[agent].effort))
     obs = torch.eye(4)[:3, None]  # [3, stack 1, 4]: after 0, 1 and 2 decisions
@@ -171,7 +176,7 @@ def test_the_end_by_the_rules_is_the_end(agent: str) -> None:
     torch.testing.assert_close(value, torch.tensor([1 + 0.9 + 0.81, 1 + 0.9, 1.0]), rtol=0.05, atol=0.05)
 
 
-@pytest.mark.parametrize("agent", AGENTS)
+@pytest.mark.parametrize("agent", heavy_are_slow(AGENTS))
 def test_only_legal_actions_are_done_and_what_is_done_is_stored(agent: str) -> None:
     """`forced` raises at an illegal action, exploration included, and shows the action that it executed."""
     parts = lab.assemble(config_of(agent, "forced", 1_600), CPU)
@@ -189,7 +194,7 @@ def test_only_legal_actions_are_done_and_what_is_done_is_stored(agent: str) -> N
     assert len(torch.unique(action[:-1][inside])) == 4
 
 
-@pytest.mark.parametrize("agent", AGENTS)
+@pytest.mark.parametrize("agent", heavy_are_slow(AGENTS))
 def test_scores_are_made_with_legal_actions_too(agent: str) -> None:
     parts = lab.assemble(config_of(agent, "forced", 100), CPU)
     for policy in ("greedy", "sampled", "epsilon 0.5"):

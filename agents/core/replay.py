@@ -72,6 +72,11 @@ class ReplayBuffer:
     def nbytes(self) -> int:
         return sum(x.numel() * x.element_size() for x in self.data.values())
 
+    @property
+    def frames(self) -> Tensor:
+        """Every frame, [N * length, *obs_shape], one column after the other."""
+        return self._flat["obs"][:-1]
+
     def _column(self, name: str, shape: Sequence[int], dtype: torch.dtype, spare: int = 0) -> None:
         rows = self.num_envs * self.length
         if self.device.type == "cpu":  # numpy asks the system for huge pages; the memory is taken when touched
