@@ -28,9 +28,10 @@ from agents import AGENTS, BASELINES
 from agents.core import device as devices
 from agents.core.run import RunError, duration, safe
 from envs.atari_scores import ATARI5, NATURE, human_normalised
-from experiments import child, cli, train
+from experiments import child, cli
 from experiments.comparing import records, report, statistics
 from experiments.comparing.report import Table, estimate, number, percent
+from experiments.training import hooks, options
 
 SETS = {"nature49": tuple(NATURE), "atari5": ATARI5}
 PROTOCOL = "nature"  # of the scores, as of the published ones they stand beside
@@ -108,7 +109,7 @@ class Suite:
 
     def check(self) -> None:
         """Refuses what `train` would refuse, and runs of that name that were begun otherwise."""
-        train.parse(self.training(self.tasks[0]))
+        options.parse(self.training(self.tasks[0]))
         for task in self.tasks:
             if (task.path / "config.json").exists():
                 begun = records.read(task.path).config.get("command")
@@ -302,7 +303,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             devices.choose(command.device)
             suite = Suite(command, argv[cut + 1 :])
             suite.check()
-        stop = train.Stop("the run is being saved")
+        stop = hooks.Stop("the run is being saved")
         finished = suite.work(stop)
         stop.release()
         written = suite.write()

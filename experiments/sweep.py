@@ -27,8 +27,9 @@ import envs
 from agents.core import device as devices
 from agents.core.checkpoint import write_json
 from agents.core.run import duration, safe
-from experiments import cli, lab, train
+from experiments import cli, lab
 from experiments.sweeping import space, trials
+from experiments.training import hooks, options
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +69,7 @@ def plan(command: Command, rest: Sequence[str]) -> tuple[trials.Plan, Path]:
     if {"--agent", "--recipe", "--seed", "--steps", "--minutes", "--runs", "--name", "--resume"} & {*rest}:
         raise cli.UserError("after -- stand further options of train; agent, recipe, seed and budget stand before it")
     words = [command.game, *start, "--minutes", str(command.minutes), "--seed", str(command.seed), *rest]
-    base, agent_config, env = train.parse(words)
+    base, agent_config, env = options.parse(words)
     if base.agent == "random":
         raise cli.UserError("the random agent has nothing to search")
     if base.data is not None:
@@ -120,7 +121,7 @@ def work(sweep: trials.Sweep, jobs: int, total: int) -> bool:
             faults.append(fault)
             sweep.stopping.set()
 
-    stop = train.Stop("the running trials are being saved")
+    stop = hooks.Stop("the running trials are being saved")
     threads = [threading.Thread(target=worker, args=(cores,)) for cores in share(jobs)]
     for thread in threads:
         thread.start()

@@ -10,293 +10,31 @@ Every field of the agent's and the game's configuration is an option; ``train GA
 
 from __future__ import annotations
 
-import argparse
-import dataclasses
 import shlex
 import shutil
-import signal
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import torch
-import tyro
 
 import envs
-from agents import AGENTS, BASELINES
 from agents.core import checkpoint
 from agents.core import device as devices
 from agents.core.checkpoint import write_json
 from agents.core.log import Log, Progress
-from agents.core.loop import Clock, Diverged, Moment
-from agents.core.replay import ReplayBuffer
+from agents.core.loop import Diverged
 from agents.core.run import Run
 from experiments import cli, lab
-from experiments.recipes import Recipe, recipes
+from experiments.training import hooks as during
+from experiments.training import options
 
 CHECKPOINT_COPIES = 3  # two are kept while the third is written
 
 
-@dataclasses.dataclass(frozen=True)
-class Command:
-    """What to train, for how long, and where it goes."""
-
-    game: tyro.conf.Positional[str]  # breakout, pong, any other ALE game, a game of the lab, or gym:ID
-    agent: str = "ppo"  # the algorithm; without it the recipe's
-    recipe: str = "default"  # a tuned configuration to start from
-    steps: int | None = None  # budget in agent decisions, over all environments
-    minutes: float | None = None  # budget in minutes of training, turned into steps once the speed is known
-    seed: int = 0  # of everything that is drawn at random
-    device: str = "auto"  # auto, cpu, cuda, cuda:N or mps
-    num_envs: int = 8  # environments that are played side by side
-    name: str | None = None  # of the run; without it the recipe's
-    config: Path | None = None  # a JSON file to start from instead of a recipe: a run's config.json
-    init: str | None = None  # start from the weights of another run
-    data: Path | None = None  # a dataset, for agents that learn from data
-    checkpoint_every: int = 500_000  # steps between checkpoints
-    checkpoint_ring: Literal["yes", "no"] = "yes"  # save the replay ring; without it a resume starts with an empty one
-    stages: Literal["yes", "no"] = "yes"  # keep the weights of 0, 1, 10 and 100 % of training, for `watch --stages`
-    eval_episodes: int = 30  # full games at the end, 0 for none
-    eval_every: int = 0  # steps between evaluations along the way, each of as many games; 0: only at the end
-    video: Literal["yes", "no"] = "yes"  # write a video at the end
-    runs: Path = Path("runs")  # where run folders go
-
-    def __post_init__(self) -> None:
-        if self.steps is not None and self.minutes is not None:
-            raise ValueError("--steps and --minutes: name one budget")
-        for name in ("steps", "minutes", "num_envs", "checkpoint_every"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < float("inf"):
-                raise ValueError(f"--{name.replace('_', '-')} {value}: must be above 0")
-        for name in ("eval_episodes", "eval_every"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"--{name.replace('_', '-')} {getattr(self, name)}: must be at least 0")
-        if self.eval_every and not self.eval_episodes:
-            raise ValueError("--eval-every needs games to play: --eval-episodes above 0")
-        if not 0 <= self.seed < 2**31:
-            raise ValueError(f"--seed {self.seed}: must lie in 0..2147483647")
-
-
-@dataclasses.dataclass(frozen=True)
-class Resume:
-    """Go on with a run that was stopped. Its configuration is fixed; only the budget may grow."""
-
-    resume: str  # the run's folder
-    game: tyro.conf.Positional[str | None] = None  # checked against the run's, if given
-    steps: int | None = None  # a new budget in all
-    device: str = "auto"  # auto, cpu, cuda, cuda:N or mps
-    eval_episodes: int = 30  # full games at the end, 0 for none
-    video: Literal["yes", "no"] = "yes"  # write a video at the end
-    runs: Path = Path("runs")  # where run folders are
-
-
-def parse(argv: Sequence[str]) -> Resume | tuple[Command, dict[str, Any], dict[str, Any]]:
-    """Options -> what to resume, or (command, agent's configuration, game's options)."""
-    if any(a == "--resume" or a.startswith("--resume=") for a in argv):
-        return tyro.cli(Resume, args=argv, prog="train")
-    first = argparse.ArgumentParser(prog="train", add_help=False, allow_abbrev=False)
-    for name in ("--agent", "--recipe", "--config"):
-        first.add_argument(name)
-    known, _ = first.parse_known_args([a for a in argv if a not in ("-h", "--help")])
-    known.game = _positional(argv)
-    if known.game is None and not {"-h", "--help"} & set(argv):
-        raise cli.UserError("which game? try: python -m experiments.train breakout")
-    game = envs.canonical(known.game or "breakout")
-    code, _ = envs.find(game)
-    choice, name = _recipe(game, code, known.recipe, known.agent, known.config)
-    agent = known.agent or choice.agent
-    if agent not in AGENTS | BASELINES:
-        raise cli.UserError(f"there is no agent {agent!r}; {_nearest(agent, AGENTS | BASELINES)}")
-    kind, options = lab.module(agent).Config, type(envs.options(game))
-    preset = lab.module(agent).PRESETS.get(agent, {})
-    fitting = choice.config if choice.agent == agent else {}
-    with cli.refusing():
-        defaults = (
-            Command(
-                game=game, agent=agent, recipe=known.recipe or "default", num_envs=choice.num_envs,
-                checkpoint_every=choice.checkpoint_every, name=name,
-            ),
-            _apply(kind, {**preset, **fitting}),
-            _apply(options, choice.env),
-        )  # fmt: skip
-        whole = dataclasses.make_dataclass(
-            "Train",
-            [
-                ("command", Annotated[Command, tyro.conf.arg(name="")]),
-                ("config_", Annotated[kind, tyro.conf.arg(name="")]),
-                ("env_", Annotated[options, tyro.conf.arg(name="")]),
-            ],
-        )
-        parsed = tyro.cli(
-            whole,
-            args=argv,
-            default=whole(*defaults),
-            prog="train",
-            description=__doc__,
-            config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagConversionOff),
-        )
-    command = dataclasses.replace(parsed.command, game=game)
-    if command.steps is None and command.minutes is None:
-        with cli.refusing():
-            command = dataclasses.replace(command, steps=choice.steps)
-        print(f"budget: {choice.steps:,} steps, the recipe's (--steps or --minutes names another)")
-    print(f"recipe {command.recipe!r}: {choice.note}")
-    return command, dataclasses.asdict(parsed.config_), dataclasses.asdict(parsed.env_)
-
-
-def _positional(argv: Sequence[str]) -> str | None:
-    """The first word that is not the value of an option: every option but --help takes one."""
-    words = iter(argv)
-    for word in words:
-        if not word.startswith("-"):
-            return word
-        if "=" not in word and word not in ("-h", "--help"):
-            next(words, None)
-    return None
-
-
-def _nearest(name: str, known: Any) -> str:
-    import difflib
-
-    near = difflib.get_close_matches(name, known, n=3)
-    return f"did you mean {' or '.join(near)}?" if near else f"choose {', '.join(known)}"
-
-
-def _apply(kind: type, values: Any) -> Any:
-    lab.check_fields(kind, values)
-    return kind(**values)
-
-
-def _check_types(file: str, content: dict[str, Any]) -> None:
-    """Raises UserError where a configuration file holds something of another kind than a run's config.json."""
-    kinds = dict(game=str, agent=str, name=str, steps=int, num_envs=int, checkpoint_every=int)
-    for name, kind in {**kinds, "agent_config": dict, "env": dict}.items():
-        value = content.get(name)
-        if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
-            raise cli.UserError(f"--config {file}: {name} must be of type {kind.__name__}, not {value!r}")
-
-
-def _recipe(game: str, code: str, name: str | None, agent: str | None, file: str | None) -> tuple[Recipe, str]:
-    """The recipe to start from, and the name that a run gets from it."""
-    if file is not None:
-        if name is not None:
-            raise cli.UserError("--config and --recipe: name one start")
-        with cli.refusing():
-            content = lab.read_config(Path(file))
-        if content.get("game", game) != game:
-            raise cli.UserError(f"--config {file} is of the game {content['game']}, not {game}")
-        _check_types(file, content)
-        taken = {k: content[k] for k in ("steps", "num_envs", "checkpoint_every") if content.get(k)}
-        source = dict(config=content.get("agent_config", {}), env=content.get("env", {}))
-        stem = content.get("name", Path(file).stem)
-        return Recipe(agent=content.get("agent", "ppo"), note=f"from {file}", **taken, **source), stem
-    known = recipes(game, code)
-    if name is not None and name not in known:
-        raise cli.UserError(f"{game} has no recipe {name!r}; {_nearest(name, known)}")
-    if name is not None:
-        return known[name], name
-    if agent is not None:  # the default where it is of that agent, else the first that is
-        fitting = [k for k in ("default", *known) if k in known and known[k].agent == agent]
-        if fitting:
-            return known[fitting[0]], fitting[0]
-        base = known.get("default", Recipe(agent=agent, note=""))
-        note = "the agent's own defaults; there is no recipe for it here"
-        return dataclasses.replace(base, agent=agent, config={}, note=note), "default"
-    plain = Recipe(agent="ppo", note="the agent's own defaults; there is no recipe for this game yet")
-    return known.get("default", plain), "default"
-
-
-class Stop:
-    """Ctrl-C and SIGTERM ask the loop to stop at the next step; a second Ctrl-C does not wait."""
-
-    def __init__(self, what: str = "the run is being saved") -> None:
-        self.asked, self.what = False, what
-        self._before = {n: signal.signal(n, self._ask) for n in (signal.SIGINT, signal.SIGTERM)}
-
-    def release(self) -> None:
-        """Puts back what the signals did before."""
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _ask(self, number: int, frame: Any) -> None:
-        if self.asked and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        self.asked = True
-        print(f"\nstopping: {self.what} (Ctrl-C again to leave at once)", file=sys.stderr)
-
-    def __call__(self) -> bool:
-        return self.asked
-
-
-class Stages:
-    """A hook: keeps the weights at some shares of the budget; the last of them is kept at the very end."""
-
-    def __init__(self, run: Run, parts: lab.Lab):
-        self.run, self.parts = run, parts
-        kept = lab.stages(run)
-        self.left = [percent for percent in lab.STAGES if percent not in kept and percent < 100]
-        self.seconds = 60 * (run.config["minutes"] or float("inf"))  # counts until minutes have become steps
-        self(Moment(parts.clock, [], [], parts.agent))
-
-    def __call__(self, moment: Moment) -> None:
-        clock = moment.clock
-        share = clock.progress if clock.budget else clock.seconds / self.seconds
-        while self.left and share * 100 >= self.left[0]:
-            lab.save_stage(self.run, self.parts, self.left.pop(0))
-
-
-class Minutes:
-    """A hook: turns `--minutes` into a step budget once, when the speed of learning is known."""
-
-    def __init__(self, run: Run, minutes: float):
-        self.run, self.limit = run, minutes * 60
-        self.mark: tuple[float, int] | None = None
-
-    def __call__(self, moment: Moment) -> None:
-        clock = moment.clock
-        if clock.budget is not None:
-            return
-        if self.mark is None and clock.updates and clock.seconds > min(10.0, 0.05 * self.limit):
-            self.mark = (clock.seconds, clock.steps)
-        if self.mark is None:
-            if clock.seconds >= self.limit:
-                self._settle(clock, clock.steps)
-            return
-        elapsed = clock.seconds - self.mark[0]
-        if elapsed < min(60.0, 0.1 * self.limit):
-            return
-        rate = (clock.steps - self.mark[1]) / elapsed
-        self._settle(clock, clock.steps + max(0, int(rate * (self.limit - clock.seconds))))
-
-    def _settle(self, clock: Clock, steps: int) -> None:
-        """Names the budget, in the run's configuration too: a run without one could not be told to be finished."""
-        clock.budget = self.run.config["steps"] = steps
-        write_json(self.run.path / "config.json", self.run.config)
-
-
-class Validation:
-    """A hook: how far off the agent is on laps that it does not learn from, every so many updates and at the end."""
-
-    def __init__(self, log: Log, ring: ReplayBuffer, period: int = 500):
-        self.log, self.ring, self.period = log, ring, period
-
-    def __call__(self, moment: Moment) -> None:
-        clock = moment.clock
-        if moment.learned and (clock.updates % self.period == 0 or clock.steps == clock.budget):
-            values = {f"validation/{k}": v for k, v in self.figures(moment.agent).items()}
-            self.log.write({"clock/updates": clock.updates, **values})
-
-    def figures(self, agent: Any) -> dict[str, float]:
-        """Means over all rows of the ring."""
-        rows, batches = torch.arange(len(self.ring), device=self.ring.device), []
-        for index in rows.split(256):
-            batches.append({k: float(v) * len(index) for k, v in agent.examine(self.ring.windows(index)).items()})
-        return {k: sum(b[k] for b in batches) / len(rows) for k in batches[0]}
-
-
-def start(command: Command, agent_config: dict[str, Any], env: dict[str, Any], argv: Sequence[str]) -> int:
+def start(command: options.Command, agent_config: dict[str, Any], env: dict[str, Any], argv: Sequence[str]) -> int:
     """A new run."""
     with cli.refusing():
         device = devices.choose(command.device)
@@ -333,7 +71,7 @@ def _take_weights(parts: lab.Lab, runs: Path, init: str | None) -> None:
         raise ValueError(f"--init {init}: its network does not fit this one ({fault})") from None
 
 
-def resume(command: Resume) -> int:
+def resume(command: options.Resume) -> int:
     """Goes on from the newest checkpoint that is whole; from the beginning where none was written yet."""
     run = lab.find_run(command.runs, command.resume)
     if command.game is not None and envs.canonical(command.game) != run.config["game"]:
@@ -382,7 +120,7 @@ def _train(run: Run, parts: lab.Lab, episodes: int, video: bool, fresh: bool) ->
     progress = Progress(log, minutes=config["minutes"])
     hooks: list[Any] = [log, progress]
     if config["minutes"] is not None and config["steps"] is None:
-        hooks.append(Minutes(run, config["minutes"]))
+        hooks.append(during.Minutes(run, config["minutes"]))
     along = None
     if config.get("eval_every") and episodes:
         from experiments import evaluate
@@ -390,16 +128,16 @@ def _train(run: Run, parts: lab.Lab, episodes: int, video: bool, fresh: bool) ->
         along = evaluate.Along(run, clock, parts.stream.device, log.write, config["eval_every"], episodes)
         hooks.append(along)
     if config.get("stages") == "yes":
-        hooks.append(Stages(run, parts))
+        hooks.append(during.Stages(run, parts))
     if parts.validation is not None:
-        hooks.insert(0, Validation(log, parts.validation))
+        hooks.insert(0, during.Validation(log, parts.validation))
 
     def keep() -> None:
         log.report()
         log.flush()
         lab.save(run, parts, config["checkpoint_ring"] == "yes")
 
-    stop = Stop()
+    stop = during.Stop()
     try:
         if lab.is_foreign(config["agent"]):  # an algorithm of another library, in its own loop
             parts.stream.reset(config["seed"], 0)
@@ -481,8 +219,8 @@ def _tensors(tree: Any) -> list[torch.Tensor]:
 def main(argv: Sequence[str] | None = None) -> None:
     argv = list(sys.argv[1:] if argv is None else argv)
     with cli.edge():
-        parsed = parse(argv)
-        sys.exit(resume(parsed) if isinstance(parsed, Resume) else start(*parsed, argv))
+        parsed = options.parse(argv, __doc__)
+        sys.exit(resume(parsed) if isinstance(parsed, options.Resume) else start(*parsed, argv))
 
 
 if __name__ == "__main__":

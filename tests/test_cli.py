@@ -13,6 +13,7 @@ import envs
 from agents import AGENTS
 from agents.core import checkpoint
 from experiments import cli, evaluate, lab, train, watch
+from experiments.training import options
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -109,7 +110,7 @@ def test_help_shows_every_field_with_its_default(capsys):
     assert code == 0
     from agents import dqn
 
-    for field in lab.fields(dqn.Config) | lab.fields(train.Command) - {"game"} | {"protocol"}:
+    for field in lab.fields(dqn.Config) | lab.fields(options.Command) - {"game"} | {"protocol"}:
         assert f"--{field.replace('_', '-')}" in out
     words = " ".join(out.replace("│", " ").split())
     assert "transitions that the ring holds (default: 200000)" in words  # the recipe's

@@ -1,0 +1,1 @@
+"""What `train` stands on: its options, and the hooks of its loop."""

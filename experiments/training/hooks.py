@@ -1,0 +1,104 @@
+"""Hooks of a training: called by the loop at every step with what has happened (`Moment`)."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import Any
+
+import torch
+
+from agents.core.checkpoint import write_json
+from agents.core.log import Log
+from agents.core.loop import Clock, Moment
+from agents.core.replay import ReplayBuffer
+from agents.core.run import Run
+from experiments import lab
+
+
+class Stop:
+    """Ctrl-C and SIGTERM ask the loop to stop at the next step; a second Ctrl-C does not wait."""
+
+    def __init__(self, what: str = "the run is being saved") -> None:
+        self.asked, self.what = False, what
+        self._before = {n: signal.signal(n, self._ask) for n in (signal.SIGINT, signal.SIGTERM)}
+
+    def release(self) -> None:
+        """Puts back what the signals did before."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _ask(self, number: int, frame: Any) -> None:
+        if self.asked and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.asked = True
+        print(f"\nstopping: {self.what} (Ctrl-C again to leave at once)", file=sys.stderr)
+
+    def __call__(self) -> bool:
+        return self.asked
+
+
+class Stages:
+    """A hook: keeps the weights at some shares of the budget; the last of them is kept at the very end."""
+
+    def __init__(self, run: Run, parts: lab.Lab):
+        self.run, self.parts = run, parts
+        kept = lab.stages(run)
+        self.left = [percent for percent in lab.STAGES if percent not in kept and percent < 100]
+        self.seconds = 60 * (run.config["minutes"] or float("inf"))  # counts until minutes have become steps
+        self(Moment(parts.clock, [], [], parts.agent))
+
+    def __call__(self, moment: Moment) -> None:
+        clock = moment.clock
+        share = clock.progress if clock.budget else clock.seconds / self.seconds
+        while self.left and share * 100 >= self.left[0]:
+            lab.save_stage(self.run, self.parts, self.left.pop(0))
+
+
+class Minutes:
+    """A hook: turns `--minutes` into a step budget once, when the speed of learning is known."""
+
+    def __init__(self, run: Run, minutes: float):
+        self.run, self.limit = run, minutes * 60
+        self.mark: tuple[float, int] | None = None
+
+    def __call__(self, moment: Moment) -> None:
+        clock = moment.clock
+        if clock.budget is not None:
+            return
+        if self.mark is None and clock.updates and clock.seconds > min(10.0, 0.05 * self.limit):
+            self.mark = (clock.seconds, clock.steps)
+        if self.mark is None:
+            if clock.seconds >= self.limit:
+                self._settle(clock, clock.steps)
+            return
+        elapsed = clock.seconds - self.mark[0]
+        if elapsed < min(60.0, 0.1 * self.limit):
+            return
+        rate = (clock.steps - self.mark[1]) / elapsed
+        self._settle(clock, clock.steps + max(0, int(rate * (self.limit - clock.seconds))))
+
+    def _settle(self, clock: Clock, steps: int) -> None:
+        """Names the budget, in the run's configuration too: a run without one could not be told to be finished."""
+        clock.budget = self.run.config["steps"] = steps
+        write_json(self.run.path / "config.json", self.run.config)
+
+
+class Validation:
+    """A hook: how far off the agent is on laps that it does not learn from, every so many updates and at the end."""
+
+    def __init__(self, log: Log, ring: ReplayBuffer, period: int = 500):
+        self.log, self.ring, self.period = log, ring, period
+
+    def __call__(self, moment: Moment) -> None:
+        clock = moment.clock
+        if moment.learned and (clock.updates % self.period == 0 or clock.steps == clock.budget):
+            values = {f"validation/{k}": v for k, v in self.figures(moment.agent).items()}
+            self.log.write({"clock/updates": clock.updates, **values})
+
+    def figures(self, agent: Any) -> dict[str, float]:
+        """Means over all rows of the ring."""
+        rows, batches = torch.arange(len(self.ring), device=self.ring.device), []
+        for index in rows.split(256):
+            batches.append({k: float(v) * len(index) for k, v in agent.examine(self.ring.windows(index)).items()})
+        return {k: sum(b[k] for b in batches) / len(rows) for k in batches[0]}
