@@ -17,7 +17,20 @@ if worker := os.environ.get("PYTEST_XDIST_WORKER"):
     os.environ["NUMBA_CACHE_DIR"] = str(Path(__file__).parents[1] / ".pytest_cache" / f"numba-{worker}")
 
 FAMILIES = {  # beginnings of file names -> the process that runs them
-    "kart": ("kart", "cli", "contracts", "clone", "data", "drives", "driving", "record", "tub", "watch", "saliency"),
+    "kart": (
+        "kart",
+        "cli",
+        "contracts",
+        "clone",
+        "data",
+        "drives",
+        "driving",
+        "play",
+        "record",
+        "tub",
+        "watch",
+        "saliency",
+    ),
     "go": ("go", "gtp", "search", "tournament"),
 }
 
@@ -28,3 +41,27 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         name = item.path.stem.removeprefix("test_")
         family = next((f for f, starts in FAMILIES.items() if name.startswith(starts)), name)
         item.add_marker(pytest.mark.xdist_group(family))
+
+
+@pytest.fixture(scope="module")
+def dummy_display():
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory) -> Path:
+    """A tiny PPO on Breakout-like pictures and a tiny DQN on vectors, with all their stages."""
+    from experiments import train
+
+    root = tmp_path_factory.mktemp("runs")
+    common = ["--eval-episodes", "0", "--video", "no", "--runs", str(root)]
+    for argv in (
+        ["flappy", "--agent", "ppo", "--steps", "400", "--num-envs", "4", "--rollout", "8", "--hidden", "16",
+         "--checkpoint-every", "200", "--frame-skip", "1", "--reward", "seed", "--evaluation", "sampled"],
+        ["gym:CartPole-v1", "--agent", "dqn", "--steps", "400", "--num-envs", "4", "--hidden", "16", "--warmup", "50",
+         "--checkpoint-every", "200"],
+    ):  # fmt: skip
+        with pytest.raises(SystemExit) as stop:
+            train.main([*argv, *common])
+        assert not stop.value.code
+    return root

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import subprocess
 import sys
 import time
@@ -12,53 +11,19 @@ import numpy as np
 import pytest
 import torch
 from test_cli import program
+from watched import take
 
 import envs
-from agents import AGENTS, BASELINES
 from agents.core import checkpoint
-from agents.core.loop import Clock
 from agents.core.run import Run
-from agents.perception import preprocess
-from experiments import lab, train, watch
+from experiments import lab, watch
 from experiments.watching import panels
 from experiments.watching.human import Human, axes_of, choose, keys_of
-from experiments.watching.overlay import blend
-from experiments.watching.player import COMMANDS, SPEEDS, Player, drive
-from experiments.watching.rows import Rows, read, read_manifest
+from experiments.watching.player import COMMANDS, SPEEDS, Player
 from experiments.watching.source import Follower, Source, find
 
 ROOT = Path(__file__).resolve().parent.parent
-
-
-@pytest.fixture(scope="module", autouse=True)
-def dummy_display():
-    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory) -> Path:
-    """A tiny PPO on Breakout-like pictures and a tiny DQN on vectors, with all their stages."""
-    root = tmp_path_factory.mktemp("runs")
-    common = ["--eval-episodes", "0", "--video", "no", "--runs", str(root)]
-    for argv in (
-        ["flappy", "--agent", "ppo", "--steps", "400", "--num-envs", "4", "--rollout", "8", "--hidden", "16",
-         "--checkpoint-every", "200", "--frame-skip", "1", "--reward", "seed", "--evaluation", "sampled"],
-        ["gym:CartPole-v1", "--agent", "dqn", "--steps", "400", "--num-envs", "4", "--hidden", "16", "--warmup", "50",
-         "--checkpoint-every", "200"],
-    ):  # fmt: skip
-        with pytest.raises(SystemExit) as stop:
-            train.main([*argv, *common])
-        assert not stop.value.code
-    return root
-
-
-def take(player, count):
-    """The next pictures of a player."""
-    frames = player.frames()
-    return [next(frames) for _ in range(count)]
-
-
-# What is watched
+pytestmark = pytest.mark.usefixtures("dummy_display")
 
 
 def test_what_is_found_as_what(runs, tmp_path):
@@ -128,126 +93,6 @@ def test_the_score_is_the_games_own_while_it_plays():
     assert shown[0] == 0 and shown[-1] == player.scores[0] and min(shown) >= 0 and len(shown) > 20
     assert all(float(score).is_integer() for score in shown)
     player.close()
-
-
-def small(agent):
-    """A small configuration of any agent."""
-    code = lab.module(agent)
-    wanted = dict(hidden=16, encoder="small", rollout=4, replay=200, warmup=50, precision="fp32", atoms=11)
-    known = lab.fields(code.Config)
-    return {**code.PRESETS.get(agent, {}), **{k: v for k, v in wanted.items() if k in known}}
-
-
-FAMILIES = [a for a in AGENTS if a in ("ppo", "a2c", "dqn", "c51", "qrdqn", "iqn", "rainbow", "pqn")]
-
-
-@pytest.mark.parametrize("agent", [*FAMILIES, "sb3-ppo", "sb3-a2c", "sb3-dqn"])
-def test_the_explanation_is_what_the_agent_acts_by(agent):
-    """Greedy actions are the best of the explained ones, illegal ones apart; nothing is drawn from generators."""
-    from agents.core.rows import Spec, TimeStep
-
-    spec, n = Spec((84, 84), "uint8", 4, num_actions=5), 6
-    config = {"agent": agent, "agent_config": small(agent), "seed": 1, "num_envs": n}
-    player = lab.build_agent(config, spec, Clock(1000), torch.device("cpu"))
-    generator = torch.Generator().manual_seed(2)
-    obs = torch.randint(0, 256, (n, 4, 84, 84), dtype=torch.uint8, generator=generator)
-    legal = torch.rand((n, 5), generator=generator) < 0.6
-    legal[:, 0] = True
-    if agent in BASELINES:  # they choose without looking at `legal`; the adapter replaces illegal choices
-        legal[:] = True
-    zero, no = torch.zeros(n), torch.zeros(n, dtype=torch.bool)
-    step = TimeStep(obs, zero, zero + 1, no, no, legal)
-    before = {k: v.clone() for k, v in player.state_dict().items() if isinstance(v, torch.Tensor)}
-    with torch.no_grad():
-        told = player.explain(step)
-        again = player.explain(step)
-    for name, tensor in before.items():
-        assert torch.equal(player.state_dict()[name], tensor), name
-    key = "values" if "values" in told else "probabilities"
-    assert torch.equal(told[key], again[key]) and told[key].shape == (n, 5) and told["value"].shape == (n,)
-    best = torch.where(legal, told[key], torch.tensor(-1e9)).argmax(1)
-    assert torch.equal(best, player.act(step, explore=False).action)
-    if key == "probabilities":
-        np.testing.assert_allclose(told[key].sum(1), 1, rtol=1e-4)
-        assert not (told[key] * ~legal).max() > 1e-6
-    floating = step._replace(obs=obs.float().requires_grad_(True))
-    (slope,) = torch.autograd.grad(player.explain(floating)["value"].sum(), floating.obs)
-    assert torch.isfinite(slope).all() and float(slope.abs().max()) > 0
-
-
-def test_a_continuous_policy_tells_its_means(tmp_path):
-    from agents.core.rows import Spec, TimeStep
-
-    config = {"agent": "ppo", "agent_config": small("ppo") | {"encoder": "auto"}, "seed": 1, "num_envs": 2}
-    agent = lab.build_agent(config, Spec((3,), "float32", 1, action_dim=2), Clock(1), torch.device("cpu"))
-    step = TimeStep(torch.randn(2, 1, 3), *torch.zeros(2, 2), *torch.zeros(2, 2, dtype=torch.bool))
-    with torch.no_grad():
-        told = agent.explain(step)
-    assert torch.equal(told["mean"], agent.act(step, explore=False).action) and (told["deviation"] > 0).all()
-
-
-def test_overlays_lie_over_the_picture(runs):
-    player = Player([find("flappy", runs)], seed=1)
-    frames = player.frames()
-    for _ in range(5):
-        plain = next(frames)
-    for name in ("gradient", "occlusion"):
-        player.command("overlay", name)
-        assert not player.messages
-        over = player.redrawn().picture
-        assert (over != plain.picture).any() and over.shape == plain.picture.shape
-        next(frames)
-    player.command("overlay", "off")
-    player.command("overlay", "nonsense")
-    assert "choose off, gradient, occlusion" in player.messages[-1]
-    player.close()
-
-
-def test_the_heat_lies_where_the_observation_was_taken_from():
-    """A mark in the observation and the heat of that very place meet in the picture."""
-    env = envs.make("flappy", "rgb_array")
-    frame, _ = env.reset(seed=1)
-    for _ in range(10):
-        frame, *_ = env.step(0)
-    left, top, width, height = env.unwrapped.seen_box()
-    part = preprocess.grey(env.render())[top : top + height, left : left + width]
-    assert np.abs(preprocess.resize(part, 84, 84).astype(int) - frame).mean() < 6  # else the box is another
-    heat = np.zeros((84, 84), np.float32)
-    heat[40:44, 10:14] = 1
-    changed = (blend(env.render(), heat, (left, top, width, height)) != env.render()).any(2)
-    rows, columns = np.nonzero(changed)
-    assert abs(rows.mean() - (top + 42 * height / 84)) < 2 and abs(columns.mean() - (left + 12 * width / 84)) < 2
-    env.close()
-    for view, box in (("chase", None), ("kart", (0, 0.36 * 360, 480, (1 - 0.36 - 0.2) * 360))):
-        env = envs.make("kart", view=view, camera="kart", obs="pilotnet")
-        assert env.unwrapped.seen_box() == (box if box is None else pytest.approx(box))
-        env.close()
-
-
-def test_a_board_gets_its_policy(runs):
-    player = Player([Source("go", env={"size": 5})], seed=1)
-    seat = player.focus
-
-    class Told:
-        evaluation = "sampled"
-        act = seat.agent.act
-
-        def explain(self, step, memory=None):
-            return {"policy": torch.rand(1, 26), "ownership": torch.ones(1, 25), "value": torch.ones(1),
-                    "winrate": torch.tensor([0.7])}  # fmt: skip
-
-    seat.agent = Told()
-    take(player, 4)
-    assert seat.overlays() == ["off", "policy", "ownership"] and seat.facts()["winrate"] == pytest.approx(0.7)
-    plain = player.redrawn().picture
-    for name in ("policy", "ownership"):
-        player.command("overlay", name)
-        assert (player.redrawn().picture != plain).any()
-    assert list(seat.values) == [None, 1.0, -1.0, 1.0][: len(seat.values)] or seat.values[-1] in (1.0, -1.0)
-    player.close()
-
-
-# What it obeys
 
 
 def test_equal_seeds_are_equal_games_and_commands_are_obeyed(runs):
@@ -512,120 +357,9 @@ def test_mistakes(argv, message, tmp_path, capsys, monkeypatch):
 # Recordings
 
 
-def test_recorded_rows_are_those_of_the_game(tmp_path):
-    player = Player([Source("flappy")], seed=4, episodes=2)
-    rows = Rows(tmp_path / "data", "flappy", {}, player.focus.spec)
-    seen = []
-
-    class Witness:
-        def add(self, step, action, person):
-            seen.append((step.obs[0, -1].numpy().copy(), int(action[0]), float(step.reward[0]), bool(step.last[0])))
-
-        def ended(self, score):
-            self.score = score
-
-    player.focus.listeners += [rows, Witness()]
-    for _ in player.frames():
-        if rows.count % 30 == 29:
-            rows.flush()
-    rows.close()
-    player.close()
-    columns = list(read(tmp_path / "data"))
-    assert len(columns) > 1 and read_manifest(tmp_path / "data")["games"] == 2
-    whole = {k: np.concatenate([c[k] for c in columns]) for k in columns[0]}
-    assert len(whole["obs"]) == len(seen) == rows.count
-    for name, place in (("obs", 0), ("action", 1), ("reward", 2), ("last", 3)):
-        np.testing.assert_array_equal(whole[name], np.array([row[place] for row in seen]).astype(whole[name].dtype))
-    with pytest.raises(ValueError, match="another game"):
-        Rows(tmp_path / "data", "pong", {}, player.focus.spec)
-    again = Rows(tmp_path / "data", "flappy", {}, player.focus.spec)
-    assert again.count == len(seen)
-    path = tmp_path / "data" / "000001.safetensors"
-    path.write_bytes(path.read_bytes()[:-7])
-    with pytest.raises(ValueError, match="is damaged"):
-        list(read(tmp_path / "data"))
-    (tmp_path / "data" / "manifest.json").write_text("[]")
-    with pytest.raises(ValueError, match="no recording"):
-        read_manifest(tmp_path / "data")
-    (tmp_path / "other").mkdir()
-    (tmp_path / "other" / "mine.txt").write_text("x")
-    with pytest.raises(ValueError, match="name another folder"):
-        Rows(tmp_path / "other", "flappy", {}, player.focus.spec)
-
-
-def test_races_of_the_kart_become_a_dataset_of_driving(tmp_path):
-    from envs.tub import Tub
-    from experiments.watching.driving import Laps
-
-    player = Player([Source("kart", env={"obs": "trunk", "control": "speed"})], seed=1, seconds=1.5)
-    laps, seen = Laps(tmp_path / "tub", player.focus), []
-    player.focus.listeners += [laps, type("L", (), {"add": lambda s, t, a, p: seen.append((t, a)), "ended": print})()]
-    player.command("take", True)
-    player.command("held", ["up", "left"])
-    for _ in player.frames():
-        pass
-    laps.close()
-    player.close()
-    tub = Tub(tmp_path / "tub")
-    assert not tub.damaged and len(tub.records["user/angle"]) == len(seen) == laps.count == 29
-    np.testing.assert_allclose(tub.records["user/angle"], [float(a[0, 0]) for _, a in seen], atol=1e-6)
-    assert tub.records["user/angle"][-1] < -0.9 and set(tub.records["user/mode"]) == {"user"}
-    assert np.abs(tub.image(3).astype(float) - seen[3][0].obs[0, -1].numpy()).mean() < 4  # JPEG
-
-
-def test_driving_limits_the_pace_and_asks_the_screen():
-    """Half a second of a 30 fps game at twice its speed takes a quarter of a second; nobody looks: it stands."""
-
-    class Counter:
-        def __init__(self):
-            self.frames, self.eyes, self.queue = 0, True, []
-
-        def show(self, player, frame):
-            self.frames += 1
-
-        def commands(self, player):
-            taken, self.queue = self.queue, []
-            return taken
-
-        def looks(self):
-            return self.eyes
-
-    player, screen = Player([Source("flappy")], seed=1, seconds=1.0), Counter()
-    player.speed = 2.0
-    began = time.monotonic()
-    drive(player, screen)
-    assert screen.frames == 30 and 0.4 < time.monotonic() - began < 5
-    player.close()
-    player, screen = Player([Source("flappy")], seed=1, seconds=1.0), Counter()
-    screen.eyes, asked = False, []
-    screen.commands = lambda player: asked.append(1) or ([("quit", None)] if len(asked) > 20 else [])
-    drive(player, screen)
-    assert screen.frames == 0 and player.ended
-    player.close()
-
-
 def test_every_command_has_a_key_of_its_own():
     keys = [key for key, _ in COMMANDS.values()]
     assert len(set(keys)) == len(keys)
-
-
-def test_play_has_a_table_and_refuses_mistakes(runs, tmp_path, capsys, monkeypatch):
-    from experiments import play
-
-    folder = tmp_path / "flappy" / "ppo" / "x-s0"
-    folder.mkdir(parents=True)
-    (folder / "eval.json").write_text('{"mean": 12.5}')
-    (folder.parent / "y-s0").mkdir()
-    (folder.parent / "y-s0" / "eval.json").write_text("{")
-    lines = play.table(tmp_path, "flappy", [3.0, 20.0]).splitlines()
-    assert [line.split()[0] for line in lines] == ["20.0", "12.5", "11.5"]
-    for argv, message in (
-        (["flappy", "--speed", "0"], "--speed 0"), (["flapy"], "did you mean flappy"),
-        (["flappy", "--env", "gap=7"], "gap must be from"), (["flappy", "--env", "wind=7"], "wind: no such field"),
-        (["flappy", "--seed", "-1"], "--seed -1"), (["gym:NoSuch-v1"], "NoSuch"),
-    ):  # fmt: skip
-        code, _, err = program(play.main, argv, capsys, monkeypatch)
-        assert code == 2 and message in err and "Traceback" not in err, err
 
 
 @pytest.mark.slow
@@ -635,4 +369,3 @@ def test_no_page_or_window_is_loaded_for_a_video():
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=300
     )
     assert shown.stdout.strip() == "[]"
-    assert set(BASELINES)
