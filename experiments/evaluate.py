@@ -1,5 +1,6 @@
 """Score a run over full games: ``python -m experiments.evaluate RUN --episodes 30 --json``.
 
+    python -m experiments.evaluate RUN --under speed=4.8,random_colours=yes        under other options of the game
     python -m experiments.evaluate RUN --tracks test:20                            a driver, on tracks new to it
     python -m experiments.evaluate RUN --tracks test:20 --under theme=night,random_looks=1      and in other looks
 
@@ -27,7 +28,7 @@ from agents.core.checkpoint import write_json
 from agents.core.evaluate import Policy, play, summary
 from agents.core.loop import Clock, Moment
 from agents.core.rows import Agent
-from agents.core.run import Run, duration
+from agents.core.run import Run, duration, safe
 from agents.core.stream import Stream
 from envs.atari_scores import human_normalised
 from experiments import cli, lab
@@ -47,7 +48,7 @@ class Command:
     checkpoint: int | None = None  # step of the checkpoint; without it the newest
     tracks: str | None = None  # kart: drive each of these once, such as test:20, and tell autonomy and lap times
     seconds: float = 120.0  # kart with --tracks: on each track
-    under: str | None = None  # kart with --tracks: other conditions than the run's, such as theme=all,latency=2
+    under: str | None = None  # other conditions than the run's: options of the game, such as theme=all,latency=2
     device: str = "auto"  # auto, cpu, cuda, cuda:N or mps
     json: bool = False  # print one JSON object and nothing else
     runs: Path = Path("runs")  # where run folders are
@@ -59,8 +60,6 @@ class Command:
             raise ValueError(f"--episodes {self.episodes}: must be at least 1")
         if not 5 <= self.seconds <= 3600:
             raise ValueError(f"--seconds {self.seconds}: must lie in 5..3600")
-        if self.under is not None and self.tracks is None:
-            raise ValueError("--under needs --tracks")
 
 
 def evaluate(
@@ -70,24 +69,32 @@ def evaluate(
     seed: int = 1,
     policy: str | None = None,
     protocol: str | None = None,
+    under: str | None = None,
     step: int | None = None,
     device: str = "auto",
     quiet: bool = False,
 ) -> dict[str, Any]:
-    """Plays full games with the run's agent and writes the figures to eval.json as well."""
+    """Plays full games with the run's agent and writes the figures to eval.json as well.
+
+    under: other options of the game than the run's; its figures go to a file of their own.
+    """
     where = devices.choose(device)
-    stream = games(run, episodes, protocol, where)
+    stream = games(run, episodes, protocol, where, under)
     agent, at = lab.load_player(run, stream.spec, where, step)
     name = policy or ("epsilon 0.05" if protocol == "nature" else agent.evaluation)
     result = score(run, stream, agent, at, episodes=episodes, seed=seed, policy=name, follow=_follow(episodes, quiet))
     stream.close()
-    write_json(run.path / "eval.json", result)
+    write_json(run.path / ("eval.json" if under is None else f"eval-{safe(under)}.json"), result)
     return result
 
 
-def games(run: Run, episodes: int, protocol: str | None, device: torch.device) -> Stream:
-    """Games to score the run on, side by side. Raises ValueError for a protocol that it may not be scored under."""
+def games(run: Run, episodes: int, protocol: str | None, device: torch.device, under: str | None = None) -> Stream:
+    """Games to score the run on, side by side. Raises ValueError for conditions that it may not be scored under."""
     env = dict(run.config["env"])
+    if under is not None:
+        if envs.find(run.config["game"])[0] == "envs.atari":
+            raise ValueError(f"--under {under}: Atari games are scored under a protocol, see --protocol")
+        env |= lab.read_options(run.config["game"], under)
     if protocol is not None and protocol != run.config["protocol"]:
         if (run.config["protocol"], protocol) != ("baselines", "nature"):
             raise ValueError(
@@ -135,7 +142,7 @@ def drive(
     from experiments.driving import closed_loop
 
     where = devices.choose(device)
-    env = {**run.config["env"], **closed_loop.conditions(under or ""), "tracks": tracks, "expert_info": True}
+    env = {**run.config["env"], **lab.read_options("kart", under or ""), "tracks": tracks, "expert_info": True}
     env |= {"drivable_info": False, "karts": 1}
     stream = Stream(envs.make_vec("kart", 1, **env), where)
     spec = stream.spec
@@ -246,6 +253,7 @@ def main() -> None:
                 seed=command.seed,
                 policy=command.policy,
                 protocol=command.protocol,
+                under=command.under,
                 step=command.checkpoint,
                 device=command.device,
                 quiet=command.json,

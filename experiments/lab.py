@@ -189,6 +189,33 @@ def check_fields(kind: type, values: dict[str, Any]) -> None:
             raise ValueError(f"{name} of {kind.__module__}.{kind.__name__} must be {known[name]}, not {value!r}")
 
 
+BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+def read_options(game: str, text: str) -> dict[str, Any]:
+    """``theme=night,snow,latency=2`` -> fields of the game's Options, of their types. Raises ValueError by name."""
+    kinds = {f.name: getattr(f.type, "__name__", f.type) for f in dataclasses.fields(envs.options(game))}
+    found: dict[str, str] = {}
+    for part in text.split(",") if text else ():
+        name, equals, value = part.partition("=")
+        if equals:
+            found[name.strip().replace("-", "_")] = value.strip()
+        elif found:  # a list: the comma belongs to the value
+            found[next(reversed(found))] += f",{part.strip()}"
+        else:
+            raise ValueError(f"{text}: write option=value, with commas between")
+    result: dict[str, Any] = {}
+    for name, value in found.items():
+        if name not in kinds:
+            raise ValueError(f"{game} has no option {name!r}; it has {', '.join(kinds)}")
+        kind = {"int": int, "float": float, "bool": bool, "str": str}[kinds[name]]
+        try:
+            result[name] = BOOLEANS[value.lower()] if kind is bool else kind(value)
+        except (ValueError, KeyError):
+            raise ValueError(f"{name}={value}: must be {kind.__name__}") from None
+    return result
+
+
 def save(run: Run, lab: Lab, with_ring: bool) -> Path:
     """Writes a checkpoint of the whole run."""
     meta = {"game": run.config["game"], "agent": run.config["agent"], "spec": _plain(lab.stream.spec)}

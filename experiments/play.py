@@ -49,25 +49,12 @@ class Command:
             raise ValueError(f"--port {self.port}: must lie in 0..65535")
 
 
-def options_of(game: str, pairs: tuple[str, ...]) -> dict[str, Any]:
-    """NAME=VALUE -> fields of the game's Options. Raises ValueError by name."""
-    found: dict[str, Any] = {}
-    for pair in pairs:
-        name, _, text = pair.partition("=")
-        try:
-            found[name.replace("-", "_")] = json.loads(text)
-        except ValueError:
-            found[name.replace("-", "_")] = text
-    lab.check_fields(type(envs.options(game)), found)
-    return found
-
-
 def play(command: Command) -> list[float]:
     """Opens the window or the page and plays; returns the scores."""
     game = envs.canonical(command.game)
     seed = int(torch.randint(2**31 - 1, ())) if command.seed is None else command.seed
     with cli.refusing():
-        env = options_of(game, command.env)
+        env = lab.read_options(game, ",".join(command.env))
         player = Player([Source(game, env=env)], seed=seed, episodes=command.episodes, panels=False)
         player.speed = command.speed
         player.command("take", True)

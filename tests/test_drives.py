@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from envs.kart.splits import SPLITS, parse_tracks
+from experiments import lab
 from experiments.driving import closed_loop
 
 OPTIONS = dict(tracks="test:20", obs="state", expert_info=True)
@@ -71,10 +72,15 @@ def test_the_same_seed_drives_the_same_race() -> None:
 
 
 def test_conditions_are_read_by_name_and_type() -> None:
-    assert closed_loop.conditions("theme=night,snow,latency=2,random-looks=0.5,weather_grip=true") == {
+    assert lab.read_options("kart", "theme=night,snow,latency=2,random-looks=0.5,weather_grip=true") == {
         "theme": "night,snow", "latency": 2, "random_looks": 0.5, "weather_grip": True,
     }  # fmt: skip
-    assert closed_loop.conditions("") == {}
-    for text, told in (("night", "write option=value"), ("fog=1", "no option 'fog'"), ("latency=2.5", "must be int")):
+    assert lab.read_options("kart", "") == {}
+    for text, told in (
+        ("night", "write option=value"),
+        ("fog=1", "no option 'fog'"),
+        ("latency=2.5", "must be int"),
+        ("weather_grip=perhaps", "must be bool"),
+    ):
         with pytest.raises(ValueError, match=told):
-            closed_loop.conditions(text)
+            lab.read_options("kart", text)

@@ -5,8 +5,9 @@ import json
 import pytest
 import torch
 
+from agents.core.run import Run
 from agents.perception import encoders
-from experiments import train
+from experiments import evaluate, train
 from experiments.recipes import recipes
 
 NAMES = sorted(recipes("flappy", "envs.flappy"))
@@ -48,3 +49,17 @@ def test_every_recipe_trains_and_is_scored_in_pipes(name, tmp_path):
     assert len(told["scores"]) == 2 and all(s == int(s) and 0 <= s <= 5 for s in told["scores"])
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert any("loss" in key for line in lines for key in line)
+    assert evaluate.evaluate(Run.open(run), episodes=2, under="speed=4.8,light=night", quiet=True)["scores"]
+    other = json.loads((run / "eval-speed-4.8-light-night.json").read_text())
+    assert "speed=4.8" in other["protocol"] and "light=night" in other["protocol"] != told["protocol"]
+    assert json.loads((run / "eval.json").read_text()) == told
+
+
+def test_conditions_that_do_not_exist_are_refused(tmp_path):
+    run = Run.create(tmp_path, {"game": "flappy", "agent": "ppo", "name": "x", "seed": 0, "env": {}, "protocol": ""})
+    for under, told in (("wind=3", "no option 'wind'"), ("gap=7", "gap must be from"), ("night", "option=value")):
+        with pytest.raises(ValueError, match=told):
+            evaluate.games(run, 1, None, torch.device("cpu"), under)
+    run.config["game"] = "breakout"
+    with pytest.raises(ValueError, match="Atari games are scored under a protocol"):
+        evaluate.games(run, 1, None, torch.device("cpu"), "noop_max=0")

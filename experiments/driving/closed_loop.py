@@ -203,35 +203,6 @@ def _number(value: float) -> float | None:
     return round(float(value), 3) if np.isfinite(value) else None
 
 
-def conditions(text: str) -> dict[str, Any]:
-    """``theme=night,snow,latency=2`` -> options of the game, of their types. Raises ValueError for what is none."""
-    import dataclasses
-
-    from envs.kart.options import Options
-
-    kinds = {f.name: getattr(f.type, "__name__", f.type) for f in dataclasses.fields(Options)}
-    found: dict[str, str] = {}
-    for part in text.split(",") if text else ():
-        name, equals, value = part.partition("=")
-        name = name.strip().replace("-", "_")
-        if equals:
-            found[name] = value.strip()
-        elif found:  # a list: the comma belongs to the value
-            found[next(reversed(found))] += f",{part.strip()}"
-        else:
-            raise ValueError(f"--under {text}: write option=value, with commas between")
-    result: dict[str, Any] = {}
-    for name, value in found.items():
-        if name not in kinds:
-            raise ValueError(f"--under: kart has no option {name!r}; it has {', '.join(kinds)}")
-        kind = {"int": int, "float": float, "bool": bool, "str": str}[kinds[name]]
-        try:
-            result[name] = value.lower() in ("true", "yes", "1") if kind is bool else kind(value)
-        except ValueError:
-            raise ValueError(f"--under {name}={value}: must be {kind.__name__}") from None
-    return result
-
-
 def sentence(result: dict[str, Any]) -> str:
     """The figures in a few lines."""
     low, high = result["autonomy_interval"] or (float("nan"),) * 2
