@@ -13,7 +13,7 @@ import difflib
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +101,12 @@ def make(name: str, render_mode: str | None = None, **values: Any) -> Any:
 def defaults(name: str) -> dict[str, Any]:
     """The fields of the game's Options with their default values."""
     return dataclasses.asdict(options(name))
+
+
+def scored(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """`values` of a training without the options that only training has (their fields say so): games that count."""
+    known = dataclasses.fields(options(name))
+    return {f.name: values[f.name] for f in known if f.name in values and not f.metadata.get("training")}
 
 
 def register() -> None:

@@ -90,7 +90,7 @@ def evaluate(
 
 def games(run: Run, episodes: int, protocol: str | None, device: torch.device, under: str | None = None) -> Stream:
     """Games to score the run on, side by side. Raises ValueError for conditions that it may not be scored under."""
-    env = dict(run.config["env"])
+    env = envs.scored(run.config["game"], run.config["env"])
     if under is not None:
         if envs.find(run.config["game"])[0] == "envs.atari":
             raise ValueError(f"--under {under}: Atari games are scored under a protocol, see --protocol")

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import envs
 from envs.flappy import rules
 from envs.flappy.env import Options, environment_seeds, make, make_vec
 
@@ -247,3 +248,15 @@ def test_ramp_and_speed_spread():
         state["score"][:] = score
         env.load_state_dict(state)
         assert env.observe()[0, 2] == pytest.approx(wanted)
+
+
+def test_practice_narrows_the_gaps_of_training_and_of_nothing_else():
+    env = make_vec(300, obs="state", practice=0.2, gap=120)
+    env.reset(seed=0)
+    state = env.state_dict()
+    gaps = state["gap_bottom"][:, :2] - state["gap_top"][:, :2]
+    assert (gaps[:, 0] == gaps[:, 1]).all()  # one for the whole episode
+    assert 96 <= gaps.min() < 99 and 117 < gaps.max() <= 120
+    values = {"practice": 0.2, "gap": 120, "frame_skip": 2}
+    assert envs.scored("flappy", values) == {"gap": 120, "frame_skip": 2}
+    assert env.metadata["protocol"] == make_vec(1, gap=120).metadata["protocol"]

@@ -5,7 +5,7 @@ Actions: 0 nothing, 1 flap. Observations (option `obs`): `pixels` uint8 [84, 84]
 seed project. `info["score"]` is the number of pipes passed, whatever the reward.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 import gymnasium
 import numpy as np
@@ -29,6 +29,7 @@ RANGES = {  # smallest, largest
     "gap": (50, 280),
     "speed": (0.5, 8.0),
     "speed_spread": (0.0, 0.5),
+    "practice": (0.0, 0.5),
     "spacing": (100, 400),
     "flap": (2.0, 20.0),
     "gravity": (0.1, 4.0),
@@ -37,6 +38,9 @@ RANGES = {  # smallest, largest
     "frame_skip": (1, 8),
 }
 MAX_SPEED = 10.0  # px per frame: a faster pipe would appear inside the picture
+
+
+TRAINING = {"training": True}  # metadata of options that scored games are without (`envs.scored`)
 
 
 @dataclass(frozen=True)
@@ -57,13 +61,14 @@ class Options:
     reward: str = "seed"  # seed (+0.1 a frame, +1 a pipe, -1 a crash), score (+1), score_crash (+1, -1)
     cap: int = 1000  # pipes after which an episode is truncated, which is not death; 0: never
     frame_skip: int = 1  # frames per action, a flap acts in the first; 1 as in the original: all are choices
+    practice: float = field(default=0.0, metadata=TRAINING)  # gaps are uniform in gap * [1 - this, 1], one per episode
 
     def __post_init__(self):
-        for field in fields(self):
-            name, value = field.name, getattr(self, field.name)
-            wanted = (int, float) if field.type is float else field.type
-            if not isinstance(value, wanted) or (isinstance(value, bool) and field.type is not bool):
-                raise ValueError(f"{name} must be {field.type.__name__}, not {value!r}")
+        for option in fields(self):
+            name, value = option.name, getattr(self, option.name)
+            wanted = (int, float) if option.type is float else option.type
+            if not isinstance(value, wanted) or (isinstance(value, bool) and option.type is not bool):
+                raise ValueError(f"{name} must be {option.type.__name__}, not {value!r}")
             if name in CHOICES and value not in CHOICES[name]:
                 raise ValueError(f"{name} must be one of {', '.join(CHOICES[name])}, not {value!r}")
             if name in RANGES and not (name == "spacing" and value == 0):
@@ -71,6 +76,12 @@ class Options:
                 if not low <= value <= high:
                     also = " (or 0, the original's rule)" if name == "spacing" else ""
                     raise ValueError(f"{name} must be from {low} to {high}{also}, not {value}")
+        narrowest = self.gap * (1 - self.practice)
+        if narrowest < RANGES["gap"][0]:
+            raise ValueError(
+                f"gap {self.gap} with practice {self.practice} reaches {narrowest:g} px;"
+                f" at least {RANGES['gap'][0]} is allowed"
+            )
         fastest = self.speed * (1 + self.speed_spread) * (HARDEST_SPEED if self.ramp else 1)
         if fastest > MAX_SPEED:
             raise ValueError(
@@ -84,7 +95,7 @@ class Options:
         return Rules(
             gap=self.gap, speed=float(self.speed), speed_spread=float(self.speed_spread),
             spacing=float(self.spacing), flap=float(self.flap), gravity=float(self.gravity), ramp=self.ramp,
-            cap=self.cap, frame_skip=self.frame_skip, reward=REWARDS.index(self.reward),
+            cap=self.cap, frame_skip=self.frame_skip, practice=float(self.practice), reward=REWARDS.index(self.reward),
             light=LIGHTS.index(self.light),
             random_colours=self.random_colours, random_background=self.random_background,
         )  # fmt: skip
@@ -94,12 +105,12 @@ class Options:
         """Label of scores: everything that changes them, and for the rest the original's rules."""
         standard = Options()
         shown = ("gap", "speed", "cap", "frame_skip")
-        silent = ("obs", "reward")
+        silent = ("obs", "reward", "practice")
         parts = [
-            f"{field.name}={getattr(self, field.name)}"
-            for field in fields(self)
-            if field.name in shown
-            or (field.name not in silent and getattr(self, field.name) != getattr(standard, field.name))
+            f"{option.name}={getattr(self, option.name)}"
+            for option in fields(self)
+            if option.name in shown
+            or (option.name not in silent and getattr(self, option.name) != getattr(standard, option.name))
         ]
         return "flappy " + " ".join([*parts, "collision=pixels ceiling=stops"])
 

@@ -53,6 +53,7 @@ class Rules(NamedTuple):
     ramp: int
     cap: int
     frame_skip: int
+    practice: float
     reward: int  # index into REWARDS
     light: int  # 0 day, 1 night, 2 drawn per episode
     random_colours: bool
@@ -65,6 +66,7 @@ def game_type(colours: int) -> np.dtype:
         ("y", np.float64),
         ("velocity", np.float64),  # px per frame, positive is down
         ("speed", np.float64),  # px per frame of this episode, before the ramp
+        ("gap", np.float64),  # px of this episode, before the ramp
         ("travelled", np.float64),  # px that the world has moved in this episode
         ("pipe_x", np.float64, SLOTS),  # leftmost first
         ("gap_top", np.int64, SLOTS),  # first free row
@@ -127,7 +129,7 @@ def current_speed(game, rules):
 def add_pipe(game, rules, x):
     slot = game.pipes
     height = np.int64(random_unit(game, GAME) * GAP_CENTRES)
-    gap = round(rules.gap * (1.0 - (1.0 - HARDEST_GAP) * hardness(game, rules)))
+    gap = round(game.gap * (1.0 - (1.0 - HARDEST_GAP) * hardness(game, rules)))
     game.pipe_x[slot] = x
     game.gap_top[slot] = FIRST_GAP_CENTRE + GAP_CENTRE_STEP * height - gap // 2
     game.gap_bottom[slot] = game.gap_top[slot] + gap
@@ -143,6 +145,9 @@ def begin(game, rules):
     game.speed = rules.speed
     if rules.speed_spread > 0.0:
         game.speed *= 1.0 + rules.speed_spread * (2.0 * random_unit(game, GAME) - 1.0)
+    game.gap = rules.gap
+    if rules.practice > 0.0:
+        game.gap *= 1.0 - rules.practice * random_unit(game, GAME)
     add_pipe(game, rules, FIRST_PIPE_X)
     add_pipe(game, rules, FIRST_PIPE_X + rules.spacing if rules.spacing > 0.0 else SECOND_PIPE_X)
 

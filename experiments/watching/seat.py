@@ -37,7 +37,7 @@ class Seat:
 
     def __init__(self, source: Source, *, copies: int = 1, seed: int = 1, policy: str | None = None,
                  explaining: bool = False):  # fmt: skip
-        env = dict(source.run.config["env"] if source.run else source.env)
+        env = envs.scored(source.game, source.run.config["env"]) if source.run else dict(source.env)
         probe = envs.make_vec(source.game, 1, **env)
         stack = probe.metadata.get("frame_stack", 1)
         probe.close()
