@@ -21,6 +21,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
+from agents import ranges
 from agents.core.loop import Moment, Ratio
 from agents.core.rows import Act, Learned, Needs, Spec, TimeStep
 from agents.core.samplers import Uniform
@@ -53,6 +54,10 @@ class Config:
     def __post_init__(self) -> None:
         if self.algorithm not in ("ppo", "a2c", "dqn", "qrdqn"):
             raise ValueError(f"--algorithm {self.algorithm}: choose ppo, a2c, dqn or qrdqn")
+        ranges.at_least(self, 1, "n_steps", "batch_size", "n_epochs", "buffer_size", "target_update_interval")
+        ranges.at_least(self, 0, "ent_coef", "vf_coef", "learning_starts", "reward_clip")
+        ranges.above(self, 0, "learning_rate", "clip_range", "ratio")
+        ranges.share(self, "gamma", "gae_lambda", "exploration_fraction", "exploration_final_eps")
 
 
 OFF_POLICY: dict[str, Any] = dict(batch_size=32, learning_rate=1e-4, anneal=False)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import importlib.metadata
 from typing import Any
 
 import gymnasium
@@ -93,10 +94,21 @@ def _picture(value: Any, large: bool, options: Options) -> np.ndarray:
 
 def _one(id: str, options: Options, render_mode: str | None = None) -> Presented:
     try:
-        env = gymnasium.make(id, render_mode=render_mode)
+        try:
+            env = gymnasium.make(id, render_mode=render_mode)
+        except gymnasium.error.NamespaceNotFound:  # of a package that waits to be asked, such as MinAtar
+            _ask_packages()
+            env = gymnasium.make(id, render_mode=render_mode)
     except (gymnasium.error.Error, ImportError) as fault:
         raise ValueError(f"gym:{id}: {fault}") from fault
     return Presented(env, f"gym:{id}", options)
+
+
+@functools.cache
+def _ask_packages() -> None:
+    """Lets every installed package register its environments: entry points that Gymnasium itself no longer loads."""
+    for point in importlib.metadata.entry_points(group="gymnasium.envs"):
+        point.load()()
 
 
 def make_vec(num_envs: int, id: str, **options: Any) -> SyncVectorEnv:

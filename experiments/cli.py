@@ -11,6 +11,7 @@ from envs import UnknownGame
 
 # Faults of the place that is written to, not of the program.
 DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR}
+DISK |= {errno.ENAMETOOLONG, errno.EIO}
 
 
 # Faults of modules that only some programs load (with torch): nothing can have raised one that is not loaded.
@@ -48,7 +49,7 @@ def edge() -> Iterator[None]:
     except KeyboardInterrupt:
         print("joypad: left at once; what was saved before stays", file=sys.stderr)
         sys.exit(130)
-    except MemoryError as fault:
+    except (MemoryError, *loaded(("torch", "OutOfMemoryError"))) as fault:
         fail(f"not enough memory: {fault}")
     except loaded(("safetensors", "SafetensorError")) as fault:  # what `load` does not catch: the disk while writing
         fail(f"a checkpoint could not be written: {fault}")

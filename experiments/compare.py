@@ -25,7 +25,7 @@ from experiments.comparing import groups, report, statistics
 class Command:
     """What to compare."""
 
-    run: tyro.conf.Positional[tuple[str, ...]]  # runs, folders with runs, games, game/agent
+    run: tyro.conf.Positional[tuple[str, ...]]  # runs, folders with runs, games, game/agent; --tensorboard: or all
     metric: str = "eval/return"  # the score: eval/... as evaluated, else the last value logged under this name
     protocol: str | None = None  # of the scores, where runs were evaluated under more than one
     threshold: float | None = None  # score that steps and minutes are counted to; without it half of the best
@@ -36,7 +36,7 @@ class Command:
     runs: Path = Path("runs")  # where run folders are
 
     def __post_init__(self) -> None:
-        if not self.run:
+        if not self.run and not self.tensorboard:
             raise ValueError("which runs? try: python -m experiments.compare breakout")
         if self.resamples < 100:
             raise ValueError(f"--resamples {self.resamples}: must be at least 100")
@@ -53,7 +53,7 @@ def main() -> None:
             if command.tensorboard:
                 from experiments.comparing import board
 
-                board.serve(command.runs, command.run, command.port)
+                board.serve(command.runs, command.run or (str(command.runs),), command.port)
                 return
             made = groups.compare(
                 command.runs,

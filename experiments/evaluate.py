@@ -78,7 +78,7 @@ def evaluate(
 
     under: other options of the game than the run's; its figures go to a file of their own.
     """
-    where = devices.choose(device)
+    where = lab.device_for(run.config["agent"], device)
     stream = games(run, episodes, protocol, where, under)
     agent, at = lab.load_player(run, stream.spec, where, step)
     name = policy or ("epsilon 0.05" if protocol == "nature" else agent.evaluation)

@@ -59,6 +59,12 @@ def is_foreign(agent: str) -> bool:
     return agent in BASELINES
 
 
+def device_for(agent: str, name: str) -> torch.device:
+    """The device that a person names; algorithms of another library are given the processor. Raises ValueError."""
+    device = devices.choose(name)
+    return torch.device("cpu") if is_foreign(agent) else device
+
+
 def assemble(config: dict[str, Any], device: torch.device) -> Lab:
     """Builds what `config` (the content of a run's config.json) describes. Raises ValueError for what cannot be."""
     bound = getattr(module(config["agent"]), "LEARNING_BOUND", False) if config["agent"] in AGENTS else False

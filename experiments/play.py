@@ -49,14 +49,14 @@ class Command:
             raise ValueError(f"--port {self.port}: must lie in 0..65535")
 
 
-def play(command: Command) -> list[float]:
-    """Opens the window or the page and plays; returns the scores."""
+def play(command: Command) -> tuple[list[float], str]:
+    """Opens the window or the page and plays; returns the scores, and the protocol that they are under."""
     game = envs.canonical(command.game)
     seed = int(torch.randint(2**31 - 1, ())) if command.seed is None else command.seed
     with cli.refusing():
         env = lab.read_options(game, ",".join(command.env))
         player = Player([Source(game, env=env)], seed=seed, episodes=command.episodes, panels=False)
-        player.speed = command.speed
+        player.speed, protocol = command.speed, player.focus.protocol
         player.command("take", True)
         if player.focus.human is None:
             raise ValueError(player.messages[-1])
@@ -70,7 +70,7 @@ def play(command: Command) -> list[float]:
                 recorder.add(player.focus.step, player.focus.act.action, True)
             recorder.close()
             print(f"recorded: {recorder.count:,} rows in {command.record}")
-    return player.scores
+    return player.scores, protocol
 
 
 def recorder_of(folder: Path, game: str, env: dict[str, Any], player: Player) -> Any:
@@ -84,17 +84,22 @@ def recorder_of(folder: Path, game: str, env: dict[str, Any], player: Player) ->
     return rows
 
 
-def table(root: Path, game: str, scores: list[float]) -> str:
-    """Your best game beside the evaluated agents, best first."""
-    rows = [("you, best game", max(scores)), ("you, mean", sum(scores) / len(scores))] if scores else []
+def table(root: Path, game: str, scores: list[float], protocol: str = "") -> str:
+    """Your best game beside the evaluated agents, best first; scores of another protocol are marked and stand below."""
+    rows = [("you, best game", max(scores), "")] if scores else []
+    rows += [("you, mean", sum(scores) / len(scores), "")] if scores else []
     name = game.replace(":", "-").replace("/", "-")
     for start in dict.fromkeys(p.resolve() for p in (root, root / "reference", REFERENCE)):
         for path in (start / name).glob("**/eval.json"):
             try:
-                rows.append((str(path.parent.relative_to(start)), float(json.loads(path.read_text())["mean"])))
-            except (OSError, ValueError, KeyError, TypeError):
+                told = json.loads(path.read_text())
+                other = str(told.get("protocol", protocol))
+                name_there = str(path.parent.relative_to(start))
+                rows.append((name_there, float(told["mean"]), "" if other == protocol else other))
+            except (OSError, ValueError, KeyError, TypeError, AttributeError):
                 print(f"joypad: {path} cannot be read and is left out")
-    return "\n".join(f"  {score:10,.1f}  {who}" for who, score in sorted(rows, key=lambda row: -row[1]))
+    rows.sort(key=lambda row: (bool(row[2]), -row[1]))
+    return "\n".join(f"  {score:10,.1f}  {who}" + (f"  (under {other})" if other else "") for who, score, other in rows)
 
 
 def main() -> None:
@@ -107,10 +112,10 @@ def main() -> None:
         with cli.refusing():
             command = tyro.cli(Command, description=__doc__, prog="play")
         torch.set_num_threads(1)
-        scores = play(command)
+        scores, protocol = play(command)
         for score in scores:
             print(f"your score: {score:g}")
-        print(table(command.runs, envs.canonical(command.game), scores))
+        print(table(command.runs, envs.canonical(command.game), scores, protocol))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import tyro
 
-from experiments import cli
+from experiments import cli, display
 from experiments.driving import dashboard, races
 from experiments.driving.hands import HELP, Hands
 
@@ -105,7 +105,7 @@ def by_expert(command: Command, options: Any) -> races.Recorder:
 
 def by_person(command: Command, options: Any, keyboard: Any = None) -> races.Recorder:
     """A person drives in a window in real time. keyboard: stands in for the window (tests)."""
-    if keyboard is None and not dashboard.has_display():
+    if keyboard is None and not display.has_display():
         raise cli.UserError("there is no display here to drive on; --driver expert --minutes M needs none")
     print(f"{HELP}\n{dashboard.HELP}")
     steps = None if command.minutes is None else round(command.minutes * 60 * 20)

@@ -10,6 +10,7 @@ Every field of the agent's and the game's configuration is an option; ``train GA
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import sys
@@ -37,7 +38,7 @@ CHECKPOINT_COPIES = 3  # two are kept while the third is written
 def start(command: options.Command, agent_config: dict[str, Any], env: dict[str, Any], argv: Sequence[str]) -> int:
     """A new run."""
     with cli.refusing():
-        device = devices.choose(command.device)
+        device = lab.device_for(command.agent, command.device)
     config: dict[str, Any] = {
         "game": command.game, "agent": command.agent, "name": command.name, "recipe": command.recipe,
         "seed": command.seed, "steps": command.steps, "minutes": command.minutes, "num_envs": command.num_envs,
@@ -54,7 +55,8 @@ def start(command: options.Command, agent_config: dict[str, Any], env: dict[str,
     config["protocol"] = parts.stream.envs.metadata.get("protocol", command.game)
     config["command"] = shlex.join(["python", "-m", "experiments.train", *argv])
     config |= lab.surroundings(device)
-    _check_disk(command.runs, parts, command.checkpoint_ring == "yes")
+    _check_memory(parts)
+    _check_disk(command.runs, parts, command.checkpoint_every, command.checkpoint_ring == "yes")
     run = Run.create(command.runs, config)
     print(f"run: {run.path}")
     return _train(run, parts, command.eval_episodes, command.video == "yes", fresh=True)
@@ -194,14 +196,30 @@ def _conclude(run: Run, log: Log, episodes: int, video: bool) -> None:
     log.finish()
 
 
-def _check_disk(root: Path, parts: lab.Lab, with_ring: bool) -> None:
-    """Refuses to begin where the checkpoints cannot fit."""
+def _check_memory(parts: lab.Lab) -> None:
+    """Refuses a ring that the machine cannot hold: the system promises more than it has and ends the run much later."""
+    if parts.replay.device.type != "cpu" or not hasattr(os, "sysconf"):
+        return
+    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if parts.replay.nbytes > there:
+        raise cli.UserError(
+            f"the replay ring needs {parts.replay.nbytes / 2**30:.1f} GiB and this machine has {there / 2**30:.1f} GiB"
+            " of memory; a smaller --replay needs less"
+        )
+
+
+def _check_disk(root: Path, parts: lab.Lab, barrier: int, with_ring: bool) -> None:
+    """Refuses to begin where the checkpoints cannot fit: optimizers keep two moments for each weight, and a ring is
+    stored once, and as often more as checkpoints are kept or written, what has changed between them."""
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as fault:
         raise cli.UserError(f"--runs {root}: {fault.strerror}") from None
     size = sum(p.numel() * p.element_size() for p in _tensors(parts.agent.state_dict()))
-    needed = CHECKPOINT_COPIES * size + (parts.replay.nbytes if with_ring else 0)
+    needed = CHECKPOINT_COPIES * 3 * size
+    if with_ring:
+        rows = parts.replay.length * parts.replay.num_envs
+        needed += int(parts.replay.nbytes * (1 + (CHECKPOINT_COPIES - 1) * min(1.0, barrier / rows)))
     free = shutil.disk_usage(root).free
     if needed > free:
         raise cli.UserError(

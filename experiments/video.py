@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,10 @@ class Video:
                 str(self.path), (width, height), fps=self.fps, codec="libx264", macro_block_size=2, quality=7
             )
             self._writer.send(None)
-        self._writer.send(np.ascontiguousarray(picture))
+        try:
+            self._writer.send(np.ascontiguousarray(picture))
+        except OSError as fault:  # the encoder has ended, which says why in many lines
+            raise OSError(errno.EIO, "the video's encoder stopped", str(self.path)) from fault
 
     def __exit__(self, *exc: object) -> None:
         if self._writer is not None:

@@ -27,11 +27,11 @@ import tyro
 
 from agents.core.run import Run
 from experiments import cli, lab
+from experiments.display import has_display
 from experiments.video import Video
 from experiments.watching.driving import Laps, drives
 from experiments.watching.panels import beside, titled
 from experiments.watching.player import Player, drive
-from experiments.watching.seat import has_display
 from experiments.watching.source import Source, find
 
 STAGE_SECONDS = 20.0  # of a stage's clip, at most, where nothing else is asked for
@@ -133,14 +133,19 @@ def stages_of(source: Source) -> list[Source]:
 
 def interactive(player: Player, command: Any, title: str) -> None:
     """In a window or on a page, until it is closed."""
+    screen = None
     if has_display() and not command.web:
         from experiments.watching.window import Window
 
-        screen = Window(title, player.fps)
-    else:
+        try:
+            screen = Window(title, player.fps)
+        except RuntimeError as fault:  # pygame.error: a display that is named and not there
+            print(f"no window can be opened ({fault}); a page instead")
+    if screen is None:
         from experiments.watching.browser import Browser
 
-        screen = Browser(player.fps, command.host, command.port)
+        with cli.refusing():
+            screen = Browser(player.fps, command.host, command.port)
         print(f"open {screen.address}\n(Ctrl-C ends)", flush=True)
     try:
         drive(player, screen)

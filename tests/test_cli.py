@@ -13,6 +13,7 @@ import envs
 from agents import AGENTS
 from agents.core import checkpoint
 from experiments import cli, evaluate, lab, train, watch
+from experiments.recipes import recipes
 from experiments.training import options
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -307,6 +308,35 @@ def test_too_little_disk_is_refused_at_the_start_with_both_sizes(tmp_path, capsy
     monkeypatch.setattr(train.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 10**9, 1000))
     code, _, err = program(train.main, ["gym:CartPole-v1", "--runs", str(tmp_path), "--steps", "10"], capsys)
     assert code == 2 and "GiB free" in err and not list(tmp_path.rglob("config.json"))
+
+
+def test_a_ring_is_counted_once_for_each_checkpoint_that_is_kept_or_written(tmp_path, capsys, monkeypatch):
+    """200,000 rows of 4 numbers, all of them new at every barrier: three times about 8 MB."""
+    argv = ["gym:CartPole-v1", "--agent", "dqn", "--runs", str(tmp_path), "--steps", "10", "--replay", "200000"]
+    argv += ["--hidden", "1", "--checkpoint-every", "200000", "--num-envs", "4"]
+    for free, fits in ((15e6, False), (10**9, True)):
+        monkeypatch.setattr(train.shutil, "disk_usage", lambda path, free=free: shutil._ntuple_diskusage(0, 0, free))
+        monkeypatch.setattr(train, "_train", lambda *_, **__: 0)
+        assert program(train.main, argv, capsys)[0] == (0 if fits else 2)
+
+
+def test_a_ring_larger_than_the_memory_is_refused(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(train.os, "sysconf", lambda name: {"SC_PHYS_PAGES": 100, "SC_PAGE_SIZE": 4096}[name])
+    argv = ["gym:CartPole-v1", "--agent", "dqn", "--runs", str(tmp_path), "--steps", "10", "--replay", "200000"]
+    code, _, err = program(train.main, argv, capsys)
+    assert code == 2 and "of memory" in err and not list(tmp_path.rglob("config.json"))
+
+
+EVERY = [(game, name) for game, code in (("breakout", "envs.atari"), ("pong", "envs.atari"), ("flappy", "envs.flappy"),
+         ("kart", "envs.kart"), ("gym:CartPole-v1", "envs.gym")) for name in recipes(game, code)]  # fmt: skip
+
+
+@pytest.mark.parametrize("game, name", EVERY)
+def test_every_recipe_is_a_valid_configuration(game, name, capsys):
+    command, agent, env = options.parse([game, "--recipe", name])
+    assert command.recipe == name and agent and f"recipe {name!r}" in capsys.readouterr().out
+    lab.module(command.agent).Config(**agent)
+    envs.options(game, **env)
 
 
 def test_a_taken_name_gets_a_number(trained, tmp_path, capsys):

@@ -253,7 +253,7 @@ def test_every_preset_is_a_valid_configuration_with_a_comment_for_each_field(nam
         assert "  # " in line, f"{name}: {field} has no comment"
 
 
-@pytest.mark.parametrize("name", AGENTS)
+@pytest.mark.parametrize("name", [*AGENTS, *BASELINES])
 def test_every_number_of_a_configuration_has_a_range(name):
     """-1 is sensible for no option but the bounds of values, NaN and infinity for none at all."""
     code = lab.module(name)
@@ -268,3 +268,26 @@ def test_every_number_of_a_configuration_has_a_range(name):
             with pytest.raises(ValueError, match=f"--{option} {bad}") as refusal:
                 code.Config(**{**preset, field: type(value)(bad)})
             assert "\n" not in str(refusal.value)
+
+
+def test_packages_that_wait_to_be_asked_register_their_games(monkeypatch):
+    """MinAtar and others name their registration as an entry point, which Gymnasium no longer loads by itself."""
+    import gymnasium
+
+    from envs import gym
+
+    class Point:
+        def load(self):
+            return lambda: gymnasium.register("Waiting/Pole-v0", "gymnasium.envs.classic_control.cartpole:CartPoleEnv")
+
+    monkeypatch.setattr(gym.importlib.metadata, "entry_points", lambda group: [Point()] * (group == "gymnasium.envs"))
+    gym._ask_packages.cache_clear()
+    try:
+        vector = envs.make_vec("gym:Waiting/Pole-v0", 2)
+        assert vector.reset(seed=1)[0].shape == (2, 4)
+        vector.close()
+    finally:
+        gymnasium.registry.pop("Waiting/Pole-v0", None)
+        gym._ask_packages.cache_clear()
+    with pytest.raises(ValueError, match="gym:NoSuch/Pole-v0"):
+        envs.make_vec("gym:NoSuch/Pole-v0", 2)

@@ -57,7 +57,7 @@ def disagreements(path, superko, positions, seed):
     """Plays games of `positions` positions in all and asks GNU Go about each; returns where it disagrees."""
     rng, sessions, left, bans = np.random.default_rng(seed), [], positions, 0
     while left > 0:
-        size = int(rng.choice([4, 4, 5, 5, 6, 7, 9]))
+        size = int(rng.choice([4, 4, 5, 5, 6, 7, 8, 9]))
         moves = min(left, int(rng.integers(2, 5)) * size * size)
         left -= moves
         game, banned = random_game(go_rules(size, superko=superko, max_moves=moves + 1), rng, moves)

@@ -17,8 +17,8 @@ from programs import tool
 
 from experiments.go import analysis, conformance, extras, players  # noqa: F401  (commands)
 from experiments.go.clock import LEAST, Clock
-from experiments.go.engine import COMMANDS, RULES, Engine
-from experiments.go.protocol import LONGEST, Input, Output, answer, parse, serve
+from experiments.go.engine import COMMANDS, RULES, Engine, integer, number
+from experiments.go.protocol import LONGEST, GTPError, Input, Output, answer, parse, serve
 
 STANDARD = """protocol_version name version known_command list_commands quit boardsize clear_board komi fixed_handicap
 place_free_handicap set_free_handicap play genmove undo time_settings time_left final_score final_status_list loadsgf
@@ -391,3 +391,27 @@ def test_wrong_options_are_told(options, words, capsys, monkeypatch):
         gtp.main()
     said = capsys.readouterr()
     assert ended.value.code == 2 and words in " ".join(said.err.split()) and not said.out
+
+
+@pytest.mark.parametrize("text", ["--5", "-", "+5", "1_0", "5.0", "", "99999999999", "٥"])
+def test_what_is_no_whole_number_of_gtp(text):
+    with pytest.raises(GTPError, match="syntax error"):
+        integer(text)
+
+
+def test_what_is_no_number_of_gtp():
+    assert number("7.5") == 7.5 and number("-0.5e1") == -5
+    for text in ("1_0", "nan", "inf", "", "seven"):
+        with pytest.raises(GTPError, match="syntax error"):
+            number(text)
+
+
+def test_time_that_only_the_controller_has_told_is_forgotten_with_the_game():
+    clock = Clock()
+    clock.left(0, 30.0, 0)
+    assert clock.allowed(0, 10, 81) > LEAST
+    clock.restart()
+    assert clock.allowed(0, 0, 81) is None
+    clock.set(60.0, 0.0, 0)
+    clock.restart()
+    assert clock.allowed(0, 0, 81) > LEAST

@@ -111,10 +111,13 @@ def test_play_has_a_table_and_refuses_mistakes(runs, tmp_path, capsys, monkeypat
     folder = tmp_path / "flappy" / "ppo" / "x-s0"
     folder.mkdir(parents=True)
     (folder / "eval.json").write_text('{"mean": 12.5}')
+    (folder.parent / "z-s0").mkdir()
+    (folder.parent / "z-s0" / "eval.json").write_text('{"mean": 99, "protocol": "flappy gap=200"}')
     (folder.parent / "y-s0").mkdir()
     (folder.parent / "y-s0" / "eval.json").write_text("{")
     lines = play.table(tmp_path, "flappy", [3.0, 20.0]).splitlines()
-    assert [line.split()[0] for line in lines] == ["20.0", "12.5", "11.5"]
+    assert [line.split()[0] for line in lines] == ["20.0", "12.5", "11.5", "99.0"]
+    assert lines[-1].endswith("(under flappy gap=200)")
     for argv, message in (
         (["flappy", "--speed", "0"], "--speed 0"), (["flapy"], "did you mean flappy"),
         (["flappy", "--env", "gap=7"], "gap must be from"), (["flappy", "--env", "wind=7"], "no option 'wind'"),

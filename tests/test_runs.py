@@ -58,7 +58,7 @@ def test_list_tells_states_disk_use_and_how_to_go_on(tmp_path: Path, program) ->
     old(half)
     old(make(root, 2, None, steps=0))
     make(root, 3, None, steps=BUDGET // 2)
-    (old(make(root, 4, 1.0)) / "config.json").write_text("{")
+    (old(make(root, 4, 1.0)) / "config.json").write_bytes(b"\xff\xfe{")
     code, text, _ = program("list")
     lines = {line.split()[0]: line for line in text.splitlines() if line.startswith("breakout/")}
     states = {name[-1]: line.split()[1] for name, line in lines.items()}

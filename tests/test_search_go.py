@@ -236,8 +236,21 @@ def opinions(game):
     visits, value = np.zeros(game.size**2 + 1, np.float32), np.zeros(game.size**2 + 1, np.float32)
     heuristic(game.state, visits, value)
     looked = visits >= 0
+    assert (value[~looked] == 0).all()
     assert (np.abs(value) <= visits)[looked].all() and (visits >= EVEN)[looked].all() and (visits[~looked] == -1).all()
     return lambda vertex: (visits[from_vertex(vertex, game.size)], value[from_vertex(vertex, game.size)])
+
+
+@pytest.mark.parametrize("size", [5, 9])
+def test_opinions_lie_within_their_visits_wherever_games_lead(size):
+    """Among them: to fill an own eye saves stones by joining them to others."""
+    rng = np.random.default_rng(8)
+    for _ in range(15):
+        game = Game(size)
+        while not game.over and len(game.moves) < 2 * size * size:
+            legal = [action for action in range(size * size) if game.is_legal(action)]
+            game.play(int(rng.choice(legal)) if legal else size * size)
+            opinions(game)
 
 
 def test_heuristic_knowledge():

@@ -117,3 +117,27 @@ def test_play_ends_with_the_table(display, tmp_path):
     assert "keys: space" in done.stdout and "recorded: " in done.stdout  # nobody pressed anything: the bird falls
     manifest = json.loads((tmp_path / "data" / "manifest.json").read_text())
     assert manifest["games"] == 1 and manifest["files"][0]["rows"] > 10
+
+
+@pytest.mark.parametrize("argv", [["watch", "flappy"], ["play", "flappy"], ["play", "go", "--size", "5"]])
+@pytest.mark.parametrize("screen", ["", ":4711"])
+def test_without_a_display_there_is_a_page(argv, screen, tmp_path):
+    """Without one at all, and where one is named that is not there."""
+    here = {k: v for k, v in surroundings(screen).items() if v or k != "DISPLAY"}
+    runs = [] if "go" in argv else ["--runs", str(tmp_path)]
+    command = [sys.executable, "-m", f"experiments.{argv[0]}", *argv[1:], *runs]
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=here, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )  # fmt: skip
+    try:
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            if line.startswith("open http"):
+                break
+        text = "".join(lines)
+        assert "open http" in text and "Traceback" not in text, text
+        assert ("no window can be opened" in text) == bool(screen), text
+    finally:
+        process.kill()
+        process.wait(30)

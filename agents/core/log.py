@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections import deque
@@ -34,7 +35,9 @@ class Log:
         self.lines = run.path / "metrics.jsonl"
         if self.lines.exists():
             kept = [line for line in self.lines.read_text().splitlines() if _steps(line) <= clock.steps]
-            self.lines.write_text("".join(f"{line}\n" for line in kept))
+            temporary = self.lines.with_name(".metrics.jsonl.tmp")
+            temporary.write_text("".join(f"{line}\n" for line in kept))
+            os.replace(temporary, self.lines)
         self.writer = SummaryWriter(str(run.path), purge_step=clock.steps + 1 if clock.steps else None)
         self.scores: deque[float] = deque(maxlen=100)  # of the newest finished episodes
         self.lengths: deque[int] = deque(maxlen=100)
@@ -163,7 +166,9 @@ class Progress:
         elif self.minutes is not None:
             left = duration(self.minutes * 60 - clock.seconds)
         total = f" of {clock.budget:,}" if clock.budget else ""
-        score = f"{np.mean(log.scores):.1f} (mean of {len(log.scores)})" if log.scores else "none yet"
+        score = "none yet"
+        if log.scores:
+            score = f"{log.scores[-1]:g}, mean of {len(log.scores)} {np.mean(log.scores):.1f}"
         return (
             f"{clock.steps:,}{total} steps | {log.rate:,.0f} steps/s | {log.updates_rate:,.1f} updates/s"
             f" | score {score} | {left} left"

@@ -110,7 +110,7 @@ class Stateful(Protocol):
 
 
 class Agent(Stateful, Protocol):
-    """Built by ``build(config, spec, clock, device, seed)`` of its module; `clock` is read-only."""
+    """Built by ``build(config, spec, clock, device, seed, num_envs)`` of its module; `clock` is read-only."""
 
     needs: Needs
     evaluation: str  # the policy that scores are made with: "sampled", "greedy" or "epsilon 0.001"

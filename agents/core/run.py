@@ -5,6 +5,7 @@ runs/<game>/<agent>/<name>-s<seed>/
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Mapping
@@ -57,7 +58,7 @@ class Run:
             config = json.loads((path / "config.json").read_text())
         except FileNotFoundError:
             raise RunError(f"{path} is not a run: it holds no config.json") from None
-        except (OSError, json.JSONDecodeError) as fault:
+        except (OSError, ValueError) as fault:  # neither text nor JSON
             raise RunError(f"{path}/config.json cannot be read: {fault}") from None
         if not isinstance(config, dict) or config.get("format") != FORMAT:
             raise RunError(f"{path} was written in another format than {FORMAT}, the one that this version reads")
@@ -75,7 +76,7 @@ class Run:
         found = [p for p in found if any((p / "checkpoints").glob("[0-9]*/manifest.json"))]
         if not found:
             raise RunError(f"{what!r} is neither a run nor a game with one under {root}")
-        return cls.open(max(found, key=lambda p: max(c.stat().st_mtime for c in (p / "checkpoints").iterdir())))
+        return cls.open(max(found, key=_changed))
 
     @property
     def checkpoints(self) -> Path:
@@ -88,6 +89,15 @@ class Run:
             raise RunError(f"{name!r} lies outside the run folder {self.path}")
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
+
+
+def _changed(run: Path) -> float:
+    """When its newest checkpoint was written; a training run renames some while one looks."""
+    times = [0.0]
+    for entry in (run / "checkpoints").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            times.append(entry.stat().st_mtime)
+    return max(times)
 
 
 def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -90,6 +90,15 @@ def is_open(state, point):
     return True
 
 
+@njit("void(float32[::1], float32[::1], int64, float64)", cache=True)
+def praise(visits, value, action, bonus):
+    """So many wins more; to fill an own eye comes back into view where it saves stones."""
+    if visits[action] < 0.0:
+        visits[action] = EVEN
+    visits[action] += bonus
+    value[action] += bonus
+
+
 @njit("void(int64[::1], float32[::1], float32[::1])", cache=True)
 def ataris(state, visits, value):
     """Captures, rescues and working ladders of the side to move."""
@@ -103,27 +112,19 @@ def ataris(state, visits, value):
         bonus = TAKE_ONE if state[point + STONES] == 1 else TAKE_MANY
         if count == 1 and state[point] != colour:
             if free[0] != ko:
-                a = state[free[0] + ACTION]
-                visits[a] += bonus
-                value[a] += bonus
+                praise(visits, value, state[free[0] + ACTION], bonus)
         elif count == 1:
             move = read_ladder(state, point, False, NODES)
             if move > 0:
-                a = state[move + ACTION]
-                visits[a] += bonus
-                value[a] += bonus
+                praise(visits, value, state[move + ACTION], bonus)
                 if move != free[0] and free[0] != ko:  # it takes an attacker; to extend may work as well
                     total = liberties_after(state, free[0], colour)
                     if not in_atari(total):
-                        a = state[free[0] + ACTION]
-                        visits[a] += bonus / 2
-                        value[a] += bonus / 2
+                        praise(visits, value, state[free[0] + ACTION], bonus / 2)
         elif count == 2 and state[point] != colour:
             move = read_ladder(state, point, True, NODES)
             if move > 0:
-                a = state[move + ACTION]
-                visits[a] += LADDER
-                value[a] += LADDER
+                praise(visits, value, state[move + ACTION], LADDER)
 
 
 @njit(HEURISTIC, cache=True)
@@ -151,7 +152,7 @@ def heuristic(state, visits, value):
                 visits[action] += NEAR[steps]
                 value[action] += NEAR[steps]
         if is_eye(state, point, colour):
-            visits[action] = -1.0
+            visits[action], value[action] = -1.0, 0.0
             continue
         total = liberties_after(state, point, colour)
         if total != -1 and in_atari(total):

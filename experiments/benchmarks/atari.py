@@ -33,21 +33,26 @@ Meter = Callable[[float], tuple[int, float]]  # seconds -> (steps done, seconds 
 
 
 def run(device: torch.device, seconds: float, rounds: int, race: bool) -> dict[str, Any]:
-    contenders: dict[str, Meter] = {"emulators alone": emulators(), "loop with random agent": loop("random", device)}
-    contenders |= {"ppo": loop("ppo", device), "dqn": loop("dqn", device)}
+    """Contenders that are compared stand next to each other; ratios are medians over rounds, so that a machine whose
+    speed drifts does not decide."""
     best = {kind: best_of_sb3(kind, device, seconds) for kind in ("ppo", "dqn")}
-    contenders |= {f"sb3-{kind}": row[3] for kind, row in best.items()}
+    contenders: dict[str, Meter] = {"emulators alone": emulators(), "loop with random agent": loop("random", device)}
+    for kind, row in best.items():
+        contenders |= {kind: loop(kind, device), f"sb3-{kind}": row[3]}
     rates: dict[str, list[float]] = {name: [] for name in contenders}
     for number in range(rounds):
         for name, meter in contenders.items():
             steps, taken = meter(seconds)
             rates[name].append(steps / taken)
             print(f"round {number + 1} of {rounds}: {name} {steps / taken:,.0f} steps/s", file=sys.stderr)
-    median = {name: statistics.median(rate) for name, rate in rates.items()}
-    rows: dict[str, Any] = {f"{name}, steps/s": rate for name, rate in median.items()}
-    rows["loop with random agent"] = f"{median['loop with random agent'] / median['emulators alone']:.2f} of emulators"
-    rows["ppo"] = f"{median['ppo'] / median['sb3-ppo']:.2f}x sb3"
-    rows["dqn"] = f"{median['dqn'] / median['sb3-dqn']:.2f}x sb3"
+
+    def ratio(one: str, other: str) -> str:
+        shares = sorted(a / b for a, b in zip(rates[one], rates[other], strict=True))
+        return f"{statistics.median(shares):.2f}x {other} ({shares[0]:.2f} to {shares[-1]:.2f})"
+
+    rows: dict[str, Any] = {f"{name}, steps/s": statistics.median(rate) for name, rate in rates.items()}
+    rows["loop with random agent"] = ratio("loop with random agent", "emulators alone")
+    rows |= {kind: ratio(kind, f"sb3-{kind}") for kind in best}
     if race:
         rows |= race_to(30.0, device, threads=best["ppo"][1], processes=best["ppo"][2])
     return rows

@@ -213,8 +213,8 @@ def compare(
         for place, g in enumerate(g for g in found if g.game == game):
             places[g.label].append(place)
     labels = sorted(places, key=lambda k: (np.mean(places[k]), k))
-    longest = max(len(r.curve(metric).values) for g in found for r in g.records)
-    curve = metric if longest >= MIN_CURVE else "train/return"
+    shortest = min(len(r.curve(metric).values) for g in found for r in g.records)
+    curve = metric if shortest >= MIN_CURVE else "train/return"  # one that every run has
     thresholds = {
         game: half_of_best([g for g in found if g.game == game], curve) if threshold is None else threshold
         for game in games

@@ -108,7 +108,8 @@ class Record:
             if _number(value):
                 games, step = self.evaluation.get("episodes", 0), self.evaluation.get("step")
                 policy = str(self.evaluation.get("policy", ""))
-                score = Score(float(value), protocol, policy, int(games), int(step) if _number(step) else None)
+                count = int(games) if _number(games) else 0
+                score = Score(float(value), protocol, policy, count, int(step) if _number(step) else None)
                 found = {protocol: score, **{k: v for k, v in found.items() if k != protocol}}
         return found
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -107,12 +105,6 @@ class Metronome:
         """Steps per second over the last two seconds."""
         span = self._times[-1] - self._times[0] if len(self._times) > 1 else 0.0
         return (len(self._times) - 1) / span if span else 0.0
-
-
-def has_display() -> bool:
-    """Can a window be opened here?"""
-    names = ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER")
-    return sys.platform in ("darwin", "win32") or any(os.environ.get(name) for name in names)
 
 
 @contextlib.contextmanager

@@ -10,7 +10,8 @@ class Clock:
     """The time of both sides. Colours: 0 Black, 1 White."""
 
     def __init__(self) -> None:
-        self.limited = False
+        self.timed = False  # do the settings limit the time?
+        self.limited = False  # they, or what the controller has said of this game
         self.main = self.byo_time = 0.0  # s
         self.byo_stones = 0  # moves within byo_time
         self._left = [(0.0, 0), (0.0, 0)]  # (s, stones of the period, 0 in main time)
@@ -18,11 +19,12 @@ class Clock:
     def set(self, main: float, byo_time: float, byo_stones: int) -> None:
         """Sets both clocks. Byo-yomi time without stones means no limit (GTP 2, section 4.2)."""
         self.main, self.byo_time, self.byo_stones = main, byo_time, byo_stones
-        self.limited = not (byo_time > 0 and byo_stones == 0)
+        self.timed = not (byo_time > 0 and byo_stones == 0)
         self.restart()
 
     def restart(self) -> None:
         """Both clocks as at the beginning of a game."""
+        self.limited = self.timed
         start = (self.main, 0) if self.main > 0 or self.byo_stones == 0 else (self.byo_time, self.byo_stones)
         self._left = [start, start]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -159,14 +160,14 @@ def arguments(given: Command, least: int, most: int | None = None) -> list[str]:
 
 def integer(text: str) -> int:
     """A whole number that GTP allows (31 bits)."""
-    if not (text.isascii() and text.lstrip("-").isdigit()) or len(text) > 11 or abs(int(text)) >= 2**31:
+    if not re.fullmatch(r"-?[0-9]{1,10}", text, re.ASCII) or abs(int(text)) >= 2**31:
         raise GTPError("syntax error")
     return int(text)
 
 
 def number(text: str, limit: float = 1e9) -> float:
     try:
-        value = float(text)
+        value = math.nan if "_" in text else float(text)  # Python's own 1_000 is no number of GTP
     except ValueError:
         value = math.nan
     if not abs(value) <= limit:

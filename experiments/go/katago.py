@@ -110,7 +110,9 @@ class Analyst:
         if len(priorities) != len(turns) or not all(isinstance(p, int) for p in priorities):
             raise Wrong("priorities", "must be as many whole numbers as analyzeTurns")
         visits = min(max(field(query, "maxVisits", (int,), self.visits), 1), MOST)
-        every = float(field(query, "reportDuringSearchEvery", (int, float), 0.0))
+        every = field(query, "reportDuringSearchEvery", (int, float), 0.0)
+        if not 0 <= every <= 3600:
+            raise Wrong("reportDuringSearchEvery", "must be from 0 to 3600 seconds")
         found = []
         for turn, priority in zip(turns, priorities, strict=True):
             if not isinstance(turn, int) or not 0 <= turn <= len(moves):

@@ -73,7 +73,8 @@ def play(
             sides[1 - colour].ask(f"play {'BW'[colour]} {text}")
         after = [program.cpu() for program in sides]
         played.cpu = [None if None in pair else pair[1] - pair[0] for pair in zip(before, after, strict=True)]
-        if not played.result and len(game.moves) >= game.rules.max_moves:
+        passed = [a == size * size for a in game.moves[-2:]] == [True, True]
+        if not played.result and not passed and len(game.moves) >= game.rules.max_moves:
             played.void = f"no end after {len(game.moves)} moves"
         elif not played.result:
             lead = game.score()

@@ -1,4 +1,4 @@
-"""Balanced beginnings of games, without end, from a named set: "tuning" for trying things out, "test" for results.
+"""Beginnings of games, without end, from a named set: "tuning" for trying things out, "test" for results.
 
 An opening is two to four moves on the third line or above (boards of less than seven lines: on the second), no two of
 them touching. It belongs to one of the sets by a checksum that is the same for its eight symmetric forms, so the sets

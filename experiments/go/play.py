@@ -15,6 +15,7 @@ from typing import Literal
 import tyro
 
 from experiments import cli
+from experiments.display import has_display
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +55,6 @@ def main(arguments: list[str]) -> None:
         from experiments.go import players
         from experiments.go.engine import RULES
         from experiments.go.table import Table
-        from experiments.watching.seat import has_display
 
         if command.rules not in RULES:
             raise cli.UserError(f"--rules {command.rules}: must be one of {', '.join(RULES)}")
@@ -69,12 +69,17 @@ def main(arguments: list[str]) -> None:
                 table.command("load", command.sgf.read_bytes().decode("utf-8", "replace"))
             except OSError as fault:
                 raise cli.UserError(f"{command.sgf}: {fault.strerror}") from fault
-        if command.web or not has_display():
-            serve(command, table)
-        else:
+        if not command.web and has_display():
             from experiments.go.screen import Screen
 
-            Screen(table, command.save).run()
+            try:
+                screen = Screen(table, command.save)
+            except RuntimeError as fault:  # pygame.error: a display that is named and not there
+                print(f"no window can be opened ({fault}); a page instead")
+            else:
+                screen.run()
+                return
+        serve(command, table)
 
 
 def serve(command: Command, table) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -167,20 +168,24 @@ def status(state: np.ndarray, ownership: np.ndarray) -> dict[str, list[list[int]
 
 def rave(settings: dict[str, float] | None = None, seed: int = 0) -> Player:
     """The player that needs no training. settings: fields of `agents.search.rave.Rave`."""
-    fields, kinds = dict(settings or {}), Rave.__dataclass_fields__
+    judge = evaluators.classical(heavy.heavy_playout, heuristic.heuristic)
+    return Player("rave", lambda rules: judge, _settings(Rave, settings), seed)
+
+
+def _settings(kind: type, given: dict[str, float] | None) -> Any:
+    """The search's settings with those that a person names. Raises UserError."""
+    fields, kinds = dict(given or {}), kind.__dataclass_fields__
     for name, value in fields.items():
-        if name not in kinds:
-            raise UserError(f"--set {name}: the RAVE player's settings are {', '.join(kinds)}")
+        if name not in kinds or not isinstance(kinds[name].default, int | float):
+            raise UserError(f"--set {name}: the player's settings are {', '.join(kinds)}")
         fields[name] = type(kinds[name].default)(value)
     try:
-        config = Rave(**fields)
+        return kind(**fields)
     except ValueError as fault:
         raise UserError(f"--set: {fault}") from fault
-    judge = evaluators.classical(heavy.heavy_playout, heuristic.heuristic)
-    return Player("rave", lambda rules: judge, config, seed)
 
 
-def network(run: Path, seed: int = 0) -> Player:
+def network(run: Path, settings: dict[str, float] | None = None, seed: int = 0) -> Player:
     """The player of a run: PUCT with its exported network, `network.onnx` in the run folder (torch is not needed).
 
     The model takes planes [n, C, size, size] float32 and answers `logits` [n, A] and `value` [n] or [n, 1].
@@ -207,9 +212,9 @@ def network(run: Path, seed: int = 0) -> Player:
             raise UserError(f"the network was made for planes {shape}, not {wanted}")
         return evaluators.network(evaluate)
 
-    return Player(run.stem if run.suffix else run.name, judge, Puct(), seed)
+    return Player(run.stem if run.suffix else run.name, judge, _settings(Puct, settings), seed)
 
 
 def load(name: str, settings: dict[str, float] | None = None, seed: int = 0) -> Player:
     """A player by name: "rave", or a run with a network."""
-    return rave(settings, seed) if name == "rave" else network(Path(name), seed)
+    return rave(settings, seed) if name == "rave" else network(Path(name), settings, seed)

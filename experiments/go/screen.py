@@ -28,6 +28,7 @@ class Screen:
     def __init__(self, table: Table, save: Path):
         import pygame
 
+        pygame.display.init()  # raises pygame.error where there is no display
         self.pygame, self.table, self.save = pygame, table, save
         self.overlay, self.note, self._fonts = "off", "", {}
         self._view, self._lock, self._fresh = table.view(), threading.Lock(), True
@@ -40,7 +41,6 @@ class Screen:
     def run(self) -> None:
         """Until the window is closed."""
         pygame = self.pygame
-        pygame.display.init()
         pygame.font.init()
         pygame.display.set_caption("joypad: Go")
         surface = pygame.display.set_mode((SIDE + PANEL, draw(np.zeros((2, 2), np.int8)).shape[0]))

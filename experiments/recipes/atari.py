@@ -37,7 +37,9 @@ RECIPES = {
         num_envs=1,
         config=dict(
             replay=1_000_000, warmup=50_000, batch=32, ratio=32.0, epsilon=1.0, epsilon_end=0.1,
-            epsilon_decay=1_000_000, target_period=0, gamma=0.99, huber=0.0, max_grad_norm=0.0,
+            epsilon_decay=1_000_000, gamma=0.99,
+            target_period=1,  # there was no target network: a copy at every update comes next to none
+            huber=0.0, max_grad_norm=0.0,
             encoder="nips", hidden=256, optimizer="centred-rmsprop", lr=2.5e-4, eps=0.01 / 32**2,
         ),
     ),

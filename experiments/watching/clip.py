@@ -31,7 +31,6 @@ class Clip:
     def save(self, name: str, told: Callable[[str], None]) -> Path:
         """Begins to write clips/<name>-N.mp4 and returns its path; `told` gets a sentence when it is there."""
         self.wait()
-        self.folder.mkdir(parents=True, exist_ok=True)
         number = 1
         while (path := self.folder / f"{name}-{number}.mp4").exists():
             number += 1
@@ -47,6 +46,7 @@ class Clip:
 
     def _write(self, path: Path, files: list[bytes], told: Callable[[str], None]) -> None:
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             with Video(path, self.fps) as video:
                 shape = None
                 for file in files:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
-import sys
 from collections import deque
 from typing import Any
 
@@ -14,12 +12,11 @@ import torch
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 import envs
-from agents.core import device as devices
 from agents.core.evaluate import Policy
 from agents.core.loop import Clock
 from agents.core.stream import Stream
 from agents.perception import saliency
-from experiments import lab
+from experiments import display, lab
 from experiments.watching.driving import HOLD, drives, with_wheels
 from experiments.watching.human import Human, action_names
 from experiments.watching.overlay import blend, on_board, stack_picture
@@ -39,14 +36,14 @@ class Seat:
                  explaining: bool = False):  # fmt: skip
         env = envs.scored(source.game, source.run.config["env"]) if source.run else dict(source.env)
         probe = envs.make_vec(source.game, 1, **env)
-        stack = probe.metadata.get("frame_stack", 1)
+        stack, self.protocol = probe.metadata.get("frame_stack", 1), str(probe.metadata.get("protocol", ""))
         probe.close()
         vector = SyncVectorEnv(
             [functools.partial(with_picture, source.game, env)] * copies, autoreset_mode=AutoresetMode.NEXT_STEP
         )
         vector.metadata = {**vector.metadata, "frame_stack": stack}
         self.envs, self.copies, self.seed, self.named_policy = vector.envs, copies, seed, policy
-        self.device = devices.choose("auto")
+        self.device = lab.device_for(source.run.config["agent"] if source.run else "random", "auto")
         self.stream = Stream(vector, self.device)
         self.spec = self.stream.spec
         self.fps = float(self.envs[0].metadata.get("render_fps") or 30)
@@ -129,8 +126,8 @@ class Seat:
         self.heat: np.ndarray | None = None
         if self.explaining:
             self._explain()
-        self.rewards.append(float(self.step.reward[0]))
-        self.curve.append(self.score)
+        self.rewards.append(_finite(self.step.reward[0]))
+        self.curve.append(_finite(self.score))
         self.values.append(self._value())
 
     def _explain(self) -> None:
@@ -169,7 +166,7 @@ class Seat:
         """The state's value; in games of two sides in Black's view, so that the curve does not jump."""
         if "value" not in self.reasons:
             return None
-        return float(self.reasons["value"]) * (-1.0 if self.alternates and self.moves % 2 else 1.0)
+        return _finite(self.reasons["value"] * (-1.0 if self.alternates and self.moves % 2 else 1.0))
 
     def take_over(self, taken: bool) -> None:
         """A person plays the first copy, or hands it back; in a game of two sides, the side that is to move."""
@@ -275,7 +272,7 @@ class Seat:
             "label": self.source.label, "step": self.at, "stage": self.source.stage, "live": self.source.live,
             "policy": self.policy_name, "actions": self.actions, "chosen": self.chosen,
             "bars": bars, "heights": [] if bars is None else [_finite(x) for x in self.reasons[bars]],
-            "value": value, "reward": self.rewards[-1], "score": self.score, "moves": self.moves,
+            "value": value, "reward": self.rewards[-1], "score": _finite(self.score), "moves": self.moves,
             "games": len(self.scores), "last_score": self.scores[-1] if self.scores else None,
             "winrate": _finite(self.reasons["winrate"]) if "winrate" in self.reasons else None,
             "human": self.human is not None, "waits": self.waits, "box": self._box(),
@@ -329,8 +326,7 @@ def _repeated(rows: Any, n: int) -> Any:
 
 def with_picture(game: str, env: dict[str, Any]) -> Any:
     """The game with every picture that it can show: a list per step where it has more than one."""
-    if not has_display():
-        os.environ["SDL_VIDEODRIVER"] = "dummy"  # games that draw with pygame then ask for no screen
+    display.go_without()
     one = envs.make(game, None, **env)
     modes = one.metadata.get("render_modes", [])
     one.close()
@@ -360,10 +356,3 @@ def rendered(env: Any) -> list[np.ndarray]:
     """The pictures since the last call: one, or all emulated frames where the game tells them."""
     picture = env.render()
     return list(picture) if isinstance(picture, list) else [np.asarray(picture)]
-
-
-def has_display() -> bool:
-    """Can a window be opened here?"""
-    if sys.platform in ("darwin", "win32"):
-        return True
-    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY") or os.environ.get("SDL_VIDEODRIVER"))
