@@ -10,12 +10,13 @@ Every field of the agent's and the game's configuration is an option; ``train GA
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from agents.core.checkpoint import write_json
 from agents.core.log import Log, Progress
 from agents.core.loop import Diverged
 from agents.core.run import Run
-from experiments import cli, lab
+from experiments import child, cli, lab
 from experiments.training import hooks as during
 from experiments.training import options
 
@@ -59,7 +60,17 @@ def start(command: options.Command, agent_config: dict[str, Any], env: dict[str,
     _check_disk(command.runs, parts, command.checkpoint_every, command.checkpoint_ring == "yes")
     run = Run.create(command.runs, config)
     print(f"run: {run.path}")
-    return _train(run, parts, command.eval_episodes, command.video == "yes", fresh=True)
+    with _alone(run):
+        return _train(run, parts, command.eval_episodes, command.video == "yes", fresh=True)
+
+
+@contextlib.contextmanager
+def _alone(run: Run) -> Iterator[None]:
+    """Within: no other process trains the run. Raises UserError where one does."""
+    with child.lock(run.path / ".lock") as held:
+        if held is None:
+            raise cli.UserError(f"{run.path} is being trained by another process")
+        yield
 
 
 def _take_weights(parts: lab.Lab, runs: Path, init: str | None) -> None:
@@ -84,18 +95,19 @@ def resume(command: options.Resume) -> int:
         run.config["steps"] = command.steps
     if lab.is_foreign(run.config["agent"]):
         raise cli.UserError(f"{run.path} cannot be resumed: stable-baselines3 does not save its loop")
-    with cli.refusing():
-        device = devices.choose(command.device)
-        parts = lab.assemble(run.config, device)
-        if checkpoint.steps(run.checkpoints):
-            _restore(run, parts, command.steps)
-        else:
-            print("there is no checkpoint yet: the run begins anew")
-            _take_weights(parts, command.runs, run.config.get("init"))
-    if command.steps is not None:
-        write_json(run.path / "config.json", run.config)
-    print(f"run: {run.path}, from step {parts.clock.steps:,}")
-    return _train(run, parts, command.eval_episodes, command.video == "yes", fresh=parts.clock.steps == 0)
+    with _alone(run):
+        with cli.refusing():
+            device = devices.choose(command.device)
+            parts = lab.assemble(run.config, device)
+            if checkpoint.steps(run.checkpoints):
+                _restore(run, parts, command.steps)
+            else:
+                print("there is no checkpoint yet: the run begins anew")
+                _take_weights(parts, command.runs, run.config.get("init"))
+        if command.steps is not None:
+            write_json(run.path / "config.json", run.config)
+        print(f"run: {run.path}, from step {parts.clock.steps:,}")
+        return _train(run, parts, command.eval_episodes, command.video == "yes", fresh=parts.clock.steps == 0)
 
 
 def _restore(run: Run, parts: lab.Lab, steps: int | None) -> None:

@@ -12,7 +12,7 @@ import pytest
 import envs
 from agents import AGENTS
 from agents.core import checkpoint
-from experiments import cli, evaluate, lab, train, watch
+from experiments import child, cli, evaluate, lab, train, watch
 from experiments.recipes import recipes
 from experiments.training import options
 
@@ -318,6 +318,14 @@ def test_a_ring_is_counted_once_for_each_checkpoint_that_is_kept_or_written(tmp_
         monkeypatch.setattr(train.shutil, "disk_usage", lambda path, free=free: shutil._ntuple_diskusage(0, 0, free))
         monkeypatch.setattr(train, "_train", lambda *_, **__: 0)
         assert program(train.main, argv, capsys)[0] == (0 if fits else 2)
+
+
+def test_a_run_that_is_being_trained_is_not_resumed_beside(trained, tmp_path, capsys):
+    copy = shutil.copytree(trained, tmp_path / "copy")
+    with child.lock(copy / ".lock") as held:
+        assert held is not None
+        code, _, err = program(train.main, ["--resume", str(copy), "--steps", "9000"], capsys)
+    assert code == 2 and "is being trained by another process" in err
 
 
 def test_a_ring_larger_than_the_memory_is_refused(tmp_path, capsys, monkeypatch):

@@ -30,7 +30,7 @@ COMMANDS = {  # name: (key of the window and the page, what it does)
     "slower": ("-", "slower"),
     "faster": ("+", "faster, at last as fast as it goes"),
     "new": ("e", "a new episode, with the next seed"),
-    "again": ("r", "the same episode again"),
+    "again": ("r", "this seed's first episode again"),
     "policy": ("g", "greedy or sampled"),
     "take": ("t", "take over, or hand back"),
     "overlay": ("o", "what is laid over the picture: what drives the choice, or a board's values"),
@@ -121,7 +121,7 @@ class Player:
                     return
             if self._again:
                 self._again = False
-                self._begin(self.key)
+                self._begin(self.key, keep=True)
                 continue
             if self.episodes is not None and all(len(seat.scores) >= self.episodes for seat in self.seats):
                 return

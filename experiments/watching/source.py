@@ -63,7 +63,8 @@ def find(what: str, runs: Path, *, step: int | None = None, live: bool = False) 
         except RunError:
             continue
         return _of(run, step=step)._replace(note=f"{game} has no run of yours: the reference run {run.path} plays")
-    return Source(game, note=f"{game} has no run yet ({missing}): the random agent plays")
+    more = "; the classical player: python -m experiments.play go --you none" if game == "go" else ""
+    return Source(game, note=f"{game} has no run yet ({missing}): the random agent plays{more}")
 
 
 def _of(run: Run, **fields: Any) -> Source:
