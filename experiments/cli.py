@@ -11,7 +11,7 @@ from envs import UnknownGame
 
 # Faults of the place that is written to, not of the program.
 DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR}
-DISK |= {errno.ENAMETOOLONG, errno.EIO}
+DISK |= {errno.ENAMETOOLONG}
 
 
 # Faults of modules that only some programs load (with torch): nothing can have raised one that is not loaded.

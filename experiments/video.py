@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from experiments.cli import UserError
 
 SMALLEST = 480  # pictures of an mp4 are enlarged by a whole factor to about this height
 GIF_FPS = 20.0  # at most; browsers slow faster ones down
@@ -58,7 +59,7 @@ class Video:
         try:
             self._writer.send(np.ascontiguousarray(picture))
         except OSError as fault:  # the encoder has ended, which says why in many lines
-            raise OSError(errno.EIO, "the video's encoder stopped", str(self.path)) from fault
+            raise UserError(f"{self.path}: the video's encoder has stopped (is the disk full?)") from fault
 
     def __exit__(self, *exc: object) -> None:
         if self._writer is not None:
