@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import json
 import os
@@ -12,6 +11,7 @@ import sys
 import time
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,9 +25,13 @@ from agents.core import events
 from experiments import train
 from experiments.comparing import board
 
+ROOT = Path(__file__).resolve().parents[1]
 GAME = "gym:CartPole-v1"
-OTHERS = {"random": "learns nothing", "clone": "learns from a dataset", "dagger": "learns from a dataset"}
-LEARNERS = [name for name in (*AGENTS, *BASELINES) if name not in OTHERS]
+TAUGHT = {  # learn from recordings: their options, and what they have not
+    "clone": (["--steps", "60"], {"train/return", "train/length"}),  # plays no games before its evaluation
+    "dagger": (["--steps", "600", "--rows", "200", "--draws", "20", "--first", "20", "--num-envs", "4"], set()),
+}
+LEARNERS = [name for name in (*AGENTS, *BASELINES) if name not in ("random", *TAUGHT)]
 FAST = ("ppo", "dqn", "sb3-dqn")  # the rest takes the same way, in the slow run
 OPTIONS: dict[str, list[str]] = {
     "policy": ["--rollout", "8", "--hidden", "16"],
@@ -66,23 +70,41 @@ def marked(names: list[str], fast: tuple[str, ...]) -> list:
 
 @pytest.mark.parametrize("agent", marked(LEARNERS, FAST))
 def test_every_promised_tag_is_read_back(agent: str, tmp_path: Path) -> None:
-    if agent == "sb3-qrdqn" and importlib.util.find_spec("sb3_contrib") is None:
-        pytest.skip("sb3-contrib is not installed (extra contrib)")
     path = run(tmp_path, agent)
+    last = promised(path, agent)
+    assert {last[tag].step for tag in events.SCORED} == {int(last["clock/frames"].value)} == {400}
+    assert last["time/act"].value > 0 < last["time/env"].value
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("agent", TAUGHT)
+def test_agents_that_learn_from_recordings_have_the_same_tags(agent: str, tmp_path: Path) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "experiments.record", "kart", "--out", "data", "--driver", "expert", "--minutes", "0.5"],
+        cwd=tmp_path, check=True, capture_output=True, env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=300,
+    )  # fmt: skip
+    words, absent = TAUGHT[agent]
+    words = ["kart", "--agent", agent, "--data", str(tmp_path / "data"), *words, "--time-limit", "1", "--laps", "1"]
+    with pytest.raises(SystemExit) as left:
+        train.main([*words, "--eval-episodes", "2", "--runs", str(tmp_path / "runs")])
+    assert not left.value.code
+    promised(next((tmp_path / "runs").rglob("config.json")).parent, agent, absent)
+
+
+def promised(path: Path, agent: str, absent: set[str] = frozenset()) -> dict[str, Any]:
+    """Reads back all that a run promises, but for `absent`; returns the last value of each tag."""
     told, config = read(path), json.loads((path / "config.json").read_text())
     tags = told.Tags()
-    promised = (*events.PLAYED, *events.CLOCKS, *events.SPEEDS, *events.PARTS, *events.LEARNED, *events.SCORED)
-    assert set(promised) <= set(tags["scalars"])
-    for tag in promised:
+    wanted = {*events.PLAYED, *events.CLOCKS, *events.SPEEDS, *events.PARTS, *events.LEARNED, *events.SCORED} - absent
+    assert wanted <= set(tags["scalars"]) and not absent & set(tags["scalars"])
+    for tag in wanted:
         points = told.Scalars(tag)
         assert np.isfinite([p.value for p in points]).all()
         assert [p.step for p in points] == sorted(p.step for p in points)
-    last = {tag: told.Scalars(tag)[-1] for tag in promised}
-    assert {last[tag].step for tag in events.SCORED} == {int(last["clock/frames"].value)} == {400}
+    last = {tag: told.Scalars(tag)[-1] for tag in wanted}
     assert last["learn/grad_norm"].value > 0 and last["learn/weight_norm"].value > 0 < last["clock/updates"].value
     shares = [last[tag].value for tag in events.PARTS]
-    assert min(shares) >= 0 and 0.3 < sum(shares) <= 1.001
-    assert last["time/act"].value > 0 < last["time/env"].value and last["time/learn"].value > 0
+    assert min(shares) >= 0 and 0.3 < sum(shares) <= 1.001 and last["time/learn"].value > 0
     lines = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
     assert {k for line in lines for k in line} - {"steps"} == set(tags["scalars"])  # the same names in both
     pictures(told, tags["images"])
@@ -93,6 +115,7 @@ def test_every_promised_tag_is_read_back(agent: str, tmp_path: Path) -> None:
     assert config["machine"] in texts["run/hardware"] and f"torch {torch.__version__}" in texts["run/hardware"]
     assert texts["run/commit"] == str(config["commit"] or "-")
     assert "custom_scalars__config__" in tags["tensors"]
+    return last
 
 
 def pictures(told: EventAccumulator, tags: list[str]) -> None:
