@@ -14,6 +14,7 @@ from experiments.video import enlarge
 WIDTH = 320  # px of the column
 EDGE = 12  # px around
 GROUND, CARD, INK, QUIET, ACCENT, SECOND = "#16181c", "#262a31", "#e8e6e0", "#a0a4ad", "#5aa9f8", "#f0b35a"
+THIRD = "#8fd18a"
 MOST = 9  # bars that are shown of many actions
 
 
@@ -48,7 +49,7 @@ def column(
     y = _head(draw, status, seat)
     if seat["heights"]:
         y = _bars(draw, seat, y)
-    for name, colour in (("value", ACCENT), ("reward", SECOND)):
+    for name, colour in (("value", ACCENT), ("reward", SECOND), ("score", THIRD)):
         if y + 70 <= height and any(v is not None for v in history[name]):
             y = _curve(draw, name, history[name], colour, y)
     if seen is not None and y + 60 <= height:
@@ -62,7 +63,8 @@ def _head(draw: ImageDraw.ImageDraw, status: dict[str, Any], seat: dict[str, Any
     step = "untrained" if seat["step"] < 0 else f"step {seat['step']:,}"
     who = "a person plays" if seat["human"] else seat["policy"]
     draw.text((EDGE, 28), f"{stage}{step}  ·  {who}  ·  seed {status['seed']}"[:52], QUIET, font(12))
-    draw.text((EDGE, 46), f"score {seat['score']:g}", INK, font(26))
+    score = "-" if seat["score"] is None else f"{seat['score']:g}"
+    draw.text((EDGE, 46), f"score {score}", INK, font(26))
     last = "" if seat["last_score"] is None else f"last game {seat['last_score']:g}"
     last = last if seat["winrate"] is None else f"winrate {seat['winrate']:.0%}"
     draw.text((WIDTH - EDGE, 60), last, QUIET, font(12), anchor="ra")
