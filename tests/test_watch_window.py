@@ -120,10 +120,8 @@ def test_play_ends_with_the_table(display, tmp_path):
 
 
 @pytest.mark.parametrize("argv", [["watch", "flappy"], ["play", "flappy"], ["play", "go", "--size", "5"]])
-@pytest.mark.parametrize("screen", ["", ":4711"])
-def test_without_a_display_there_is_a_page(argv, screen, tmp_path):
-    """Without one at all, and where one is named that is not there."""
-    here = {k: v for k, v in surroundings(screen).items() if v or k != "DISPLAY"}
+def test_without_a_display_there_is_a_page(argv, tmp_path):
+    here = {k: v for k, v in surroundings("").items() if k != "DISPLAY"}
     runs = [] if "go" in argv else ["--runs", str(tmp_path)]
     command = [sys.executable, "-m", f"experiments.{argv[0]}", *argv[1:], *runs]
     process = subprocess.Popen(
@@ -137,7 +135,6 @@ def test_without_a_display_there_is_a_page(argv, screen, tmp_path):
                 break
         text = "".join(lines)
         assert "open http" in text and "Traceback" not in text, text
-        assert ("no window can be opened" in text) == bool(screen), text
     finally:
         process.kill()
         process.wait(30)
