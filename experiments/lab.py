@@ -70,6 +70,7 @@ def assemble(config: dict[str, Any], device: torch.device) -> Lab:
     bound = getattr(module(config["agent"]), "LEARNING_BOUND", False) if config["agent"] in AGENTS else False
     torch_threads, env_threads = devices.plan_threads(device, bound)
     torch.set_num_threads(torch_threads)
+    devices.keep_memory()
     env = dict(config["env"])
     check_fields(type(envs.options(config["game"])), env)
     if env.get("env_threads") == 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 from typing import Any
 
@@ -92,6 +93,18 @@ def plan_threads(device: torch.device, learning_bound: bool = False) -> tuple[in
     if learning_bound:
         return min(n, most), n
     return min(max(1, n // 2), most), max(1, n - n // 2)
+
+
+def keep_memory() -> bool:
+    """Has glibc keep what is freed, for the next tensor, instead of handing it back. False with another C library.
+
+    Without it every large activation is mapped and cleared anew, page by page: 4 % of DQN's time, 2 % of PPO's.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
+    if mallopt is None:
+        return False
+    trim_threshold, mmap_threshold = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of <malloc.h>
+    return bool(mallopt(mmap_threshold, 2**28) and mallopt(trim_threshold, 2**29))
 
 
 def seed_array(n: int, *key: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The one training loop: send -> learn -> receive. It knows no algorithm and no game.
+"""The one training loop: act -> send -> remember and learn -> receive. It knows no algorithm and no game.
 
 The environments step while the learner works, in one Python thread, so runs stay deterministic.
 """
@@ -248,7 +248,7 @@ class Loop:
             hook(moment)
 
     def advance(self) -> None:
-        """One vector step: act, remember, send, learn beside it, receive. Or one draw without the environments."""
+        """One vector step: act, send, remember and learn beside it, receive. Or one draw without the environments."""
         self.clock.lap()
         if self.pace.study():
             self.clock.steps += 1
@@ -256,12 +256,12 @@ class Loop:
             self._drain()
             self._check(patience=0 if self.replay.device.type == "cpu" else 256)
             return
-        act, draws = self._record()
+        act, draws = self._act()
         self.clock.lap("act")
         self.stream.send(act)
         self.clock.lap("env")
         self.clock.steps += self.stream.num_envs
-        self._pay(draws)
+        self._remember(act, draws)
         if self._learning is not None:
             self._quota += self.pace.chunks / self.pace.slots
             while self._quota >= 1 and self._learning is not None:
@@ -280,36 +280,40 @@ class Loop:
         self.clock.lap()
         self._drain()
         if not self.stream.exact and not isinstance(self.pace, Study):
-            _, draws = self._record()
-            self._pay(draws)
+            self._remember(*self._act())
             self._drain()
             self.replay.seal()
             self.stream.reset(self.seed, self.clock.steps)
             self.memory = None
         self._check(patience=0)
 
-    def _record(self) -> tuple[Act, int]:
-        """Acts on the newest row and stores both. Returns the act and the draws that are to be learned at once."""
+    def _act(self) -> tuple[Act, int | None]:
+        """Acts on the newest row. Also the draws that it makes due, None if it is stored and learned from already.
+
+        The row that ends a rollout is: it also begins the next one, and the weights that are to collect that one are
+        chosen by `learn` when it is called. Every other row is stored while the environments step.
+        """
         step = self.stream.step
         act = self.agent.act(step, self.memory)
-        self.replay.add(step, act)
-        draws = self.pace.due(self.replay.added, self.stream.num_envs)
+        draws: int | None = self.pace.due(self.replay.added + 1, self.stream.num_envs)
         if draws and isinstance(self.pace, Every):
             self.clock.lap("act")
+            self.replay.add(step, act)
             self._drain()
             self._begin()
-            draws = 0
+            draws = None
             if not self.agent.needs.overlap:  # learn before acting on
                 self._drain()
-            # This row ends a rollout and begins the next: what is done here is the choice of the weights that
-            # collect the next one, which `learn` set when it was called.
             act = self.agent.act(step, self.memory)
             self.replay.amend(act)
         self.memory = act.memory
         return act, draws
 
-    def _pay(self, draws: int) -> None:
-        """Learns from as many draws; they are read from the ring together, at most TOGETHER at once."""
+    def _remember(self, act: Act, draws: int | None) -> None:
+        """Stores the newest row; then learns from as many draws, read from the ring together, at most TOGETHER."""
+        if draws is None:
+            return
+        self.replay.add(self.stream.step, act)
         while draws:
             some = min(draws, TOGETHER)
             self._begin(some)

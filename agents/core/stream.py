@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
+from torch import Tensor
 
 from agents.core.device import seed_array
 from agents.core.rows import Act, Spec, TimeStep
@@ -61,8 +62,9 @@ class Stream:
         if self.spec.action_dim:
             space = envs.single_action_space
             self._box = (space.low, space.high)
-        self._stack = torch.zeros((self.num_envs, self.spec.stack, *self.spec.obs_shape), device=self.device)
-        self._stack = self._stack.to(getattr(torch, self.spec.obs_dtype))
+        shape, dtype = (self.num_envs, self.spec.stack, *self.spec.obs_shape), getattr(torch, self.spec.obs_dtype)
+        self._stack = torch.zeros(shape, dtype=dtype, device=self.device)  # the newest row's
+        self._next = torch.zeros_like(self._stack)  # the row's to come; its newest frame is missing
         self._last = np.zeros(self.num_envs, bool)
         self._score = np.zeros(self.num_envs)
         self._length = np.zeros(self.num_envs, np.int64)
@@ -74,6 +76,7 @@ class Stream:
         obs, info = self.envs.reset(seed=[int(s) for s in seed_array(self.num_envs, *key)])
         self._score[:], self._length[:] = 0, 0
         zeros = np.zeros(self.num_envs, np.float32)
+        self._next = torch.zeros_like(self._stack)
         return self._row(obs, zeros, zeros + 1, np.ones(self.num_envs, bool), np.zeros(self.num_envs, bool), info)
 
     def send(self, act: Act) -> None:
@@ -84,6 +87,7 @@ class Stream:
             self._sent = action
         else:
             self._sent = self._pool.submit(self.envs.step, action) if self._pool else action
+        self._next = self._shifted()
 
     def receive(self) -> TimeStep:
         """The next row of every environment."""
@@ -125,16 +129,9 @@ class Stream:
         self.envs.close()
 
     def _row(self, obs: Any, reward: Any, discount: Any, first: Any, last: Any, info: dict[str, Any]) -> TimeStep:
-        frame = torch.as_tensor(np.asarray(obs)).to(self.device)  # [N, *obs_shape]
+        self._stack = self._next
+        self._stack[:, -1] = torch.as_tensor(np.asarray(obs))  # [N, *obs_shape]
         begins = torch.as_tensor(first.copy(), device=self.device)
-        if self.spec.stack == 1:
-            self._stack = frame.unsqueeze(1).clone()
-        else:
-            stack = torch.empty_like(self._stack)  # a new one: rows handed out earlier stay as they are
-            stack[:, :-1], stack[:, -1] = self._stack[:, 1:], frame
-            if first.any():
-                stack[begins, :-1] = 0
-            self._stack = stack
         self._last = np.array(last, bool)
         legal = info.get("legal")
         self.step = TimeStep(
@@ -149,16 +146,24 @@ class Stream:
         )
         return self.step
 
-    def _copied(self, array: Any, dtype: type) -> torch.Tensor:
+    def _shifted(self) -> Tensor:
+        """The stack of the row to come, all but its newest frame: made while the environments step."""
+        stack = torch.empty_like(self._stack)  # a new one: rows handed out earlier stay as they are
+        stack[:, :-1] = self._stack[:, 1:]
+        if self._last.any():
+            stack[torch.as_tensor(self._last, device=self.device), :-1] = 0
+        return stack
+
+    def _copied(self, array: Any, dtype: type) -> Tensor:
         """On the device, apart from the environments' own memory: they may reuse it at the next step."""
         return torch.from_numpy(np.array(array, dtype)).to(self.device)
 
-    def _label(self, array: Any) -> torch.Tensor:
+    def _label(self, array: Any) -> Tensor:
         """Numbers as float32, whole ones and flags as they are."""
         array = np.asarray(array)
         return self._copied(array, np.float32 if array.dtype.kind == "f" else array.dtype)
 
-    def _checked(self, action: torch.Tensor) -> np.ndarray:
+    def _checked(self, action: Tensor) -> np.ndarray:
         """Actions for the environments. Refuses one outside the space: some environments would hang on it for ever."""
         array = action.detach().cpu().numpy()
         if self._box is None:
