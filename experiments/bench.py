@@ -13,6 +13,7 @@ import dataclasses
 import importlib
 import json
 import pkgutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ class Command:
     seconds: float = 15.0  # per contender and round
     rounds: int = 3  # each contender is measured so often, in turn
     race: bool = False  # atari: also train to a score of 30 against SB3's PPO (up to an hour)
-    json: Path | None = None  # write the figures here as well
+    json: Path | None = None  # where the figures are written; else runs/bench/WHAT-TIME.json
 
     def __post_init__(self) -> None:
         if self.seconds <= 0 or self.rounds < 1:
@@ -62,10 +63,12 @@ def main() -> None:
         code = importlib.import_module(f"experiments.benchmarks.{command.what}")
         rows = code.run(device, command.seconds, command.rounds, command.race)
         print(table(rows))
-        if command.json is not None:
-            result = {"figures": rows, "what": command.what, "rounds": command.rounds, "seconds": command.seconds}
-            result |= lab.surroundings(device) | {"torch_threads": torch.get_num_threads()}
-            command.json.write_text(json.dumps(result, indent=2) + "\n")
+        result = {"figures": rows, "what": command.what, "rounds": command.rounds, "seconds": command.seconds}
+        result |= lab.surroundings(device) | {"torch_threads": torch.get_num_threads()}
+        file = command.json or Path("runs", "bench", f"{command.what}-{time.strftime('%Y%m%d-%H%M%S')}.json")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(result, indent=2) + "\n")
+        print(f"  written:  {file}")
 
 
 if __name__ == "__main__":

@@ -51,8 +51,10 @@ def start(command: options.Command, agent_config: dict[str, Any], env: dict[str,
         config["data"] = str(command.data)
         print(f"reading {command.data}")
     with cli.refusing():
+        if command.init is not None:  # the newest run of a game may be another one tomorrow
+            config["init"] = str(lab.find_run(command.runs, command.init).path)
         parts = lab.assemble(config, device)
-        _take_weights(parts, command.runs, command.init)
+        _take_weights(parts, command.runs, config["init"])
     config["protocol"] = parts.stream.envs.metadata.get("protocol", command.game)
     config["command"] = shlex.join(["python", "-m", "experiments.train", *argv])
     config |= lab.surroundings(device)

@@ -69,6 +69,7 @@ MISTAKES = [
     (["gym:Pendulum-v1", "--agent", "dqn"], "needs discrete actions"),
     (["gym:Blackjack-v1"], "supported are"),
     (["breakout", "--protocol", "v5"], "--protocol v5: choose baselines"),
+    (["breakout", "--protocol", "nature"], "--protocol nature is for scores: train under baselines"),
     (["breakout", "--encoder", "resnet", "--num-envs", "1"], "--encoder resnet: choose"),
     (["gym:CartPole-v1", "--config", "missing.json"], "there is no such file"),
     (["gym:CartPole-v1", "--init", "nowhere"], "neither a run nor a game"),

@@ -32,7 +32,8 @@ class PrefixSums:
         self.block = block
         blocks = -(-size // block)
         self.leaves = torch.zeros(blocks, block, dtype=torch.float32, device=device)
-        self.sums = torch.zeros(blocks, dtype=torch.float64, device=device)
+        self.exact = torch.float32 if torch.device(device).type == "mps" else torch.float64  # Metal has no float64
+        self.sums = torch.zeros(blocks, dtype=self.exact, device=device)
 
     def get(self, index: Tensor) -> Tensor:
         return self.leaves.view(-1)[index]
@@ -46,19 +47,19 @@ class PrefixSums:
         touched = index // self.block
         if not touched.is_cuda:  # many neighbours share a block; on a GPU recomputing is cheaper than a sync
             touched = torch.unique_consecutive(touched)
-        self.sums[touched] = self.leaves.index_select(0, touched).sum(1, dtype=torch.float64)
+        self.sums[touched] = self.leaves.index_select(0, touched).sum(1, dtype=self.exact)
 
     @property
     def total(self) -> Tensor:
         return self.sums.sum()
 
     def find(self, target: Tensor) -> Tensor:
-        """The slot at which the running sum passes `target` (float64 [B], in 0..total). Never a slot of weight 0."""
+        """The slot at which the running sum passes `target` (`exact` [B], in 0..total). Never a slot of weight 0."""
         ends = self.sums.cumsum(0)
-        below = 1 - 1e-12  # keeps the target strictly inside, whatever the rounding
+        below = 1 - 4 * torch.finfo(self.exact).eps  # keeps the target strictly inside, whatever the rounding
         target = torch.minimum(target, ends[-1] * below)
         at = torch.searchsorted(ends, target, right=True).clamp_(max=len(ends) - 1)  # [B]
-        inner = self.leaves.index_select(0, at).to(torch.float64).cumsum_(1)  # [B, block]
+        inner = self.leaves.index_select(0, at).to(self.exact).cumsum_(1)  # [B, block]
         rest = target - (ends[at] - self.sums[at])
         rest = torch.minimum(rest, inner[:, -1] * below).clamp_(min=0)
         leaf = torch.searchsorted(inner, rest[:, None], right=True).squeeze(1).clamp_(max=self.block - 1)
@@ -71,8 +72,8 @@ class PrefixSums:
 
     def draw(self, size: int, generator: torch.Generator) -> Tensor:
         """`size` slots by stratified draws (Schaul et al. 2016, appendix B.2.1)."""
-        u = torch.rand(size, dtype=torch.float64, device=self.leaves.device, generator=generator)
-        strata = torch.arange(size, dtype=torch.float64, device=self.leaves.device)
+        u = torch.rand(size, dtype=self.exact, device=self.leaves.device, generator=generator)
+        strata = torch.arange(size, dtype=self.exact, device=self.leaves.device)
         return self.find((strata + u) / size * self.total)
 
     def state_dict(self) -> dict[str, Any]:
@@ -80,7 +81,7 @@ class PrefixSums:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.leaves.copy_(state["leaves"])
-        self.sums.copy_(self.leaves.sum(1, dtype=torch.float64))
+        self.sums.copy_(self.leaves.sum(1, dtype=self.exact))
 
 
 class Uniform:

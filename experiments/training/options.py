@@ -115,6 +115,10 @@ def parse(argv: Sequence[str], description: str = "") -> Resume | tuple[Command,
             config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagConversionOff),
         )
     command = dataclasses.replace(parsed.command, game=game)
+    if getattr(parsed.env_, "protocol", None) == "nature":
+        raise cli.UserError(
+            "--protocol nature is for scores: train under baselines, then evaluate RUN --protocol nature"
+        )
     if command.steps is None and command.minutes is None:
         with cli.refusing():
             command = dataclasses.replace(command, steps=choice.steps)
