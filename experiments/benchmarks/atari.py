@@ -1,16 +1,21 @@
 """Breakout: the emulators alone, our loop, our PPO and DQN, and stable-baselines3 with the same settings.
 
 Network, batch, epochs and replay ratio are those of SB3's Atari zoo for both; the number of environments is free.
-SB3 runs with the thread count and VecEnv that measured best in the first round.
+SB3 runs with the thread count and VecEnv that measured best in a first round. Every contender has a process of its
+own, which rests while the others run: threads and memory are as they are for its users.
 """
 
 from __future__ import annotations
 
+import contextlib
+import multiprocessing
 import statistics
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing.connection import Connection
 from typing import Any
 
 import numpy as np
@@ -29,33 +34,75 @@ DQN = dict(
 DQN_ENVS = 16
 PATIENCE = 4.2  # SB3 is stopped once it has taken so many times as long in the race; the bar is 4
 RING = 20_000  # rows of the random agent's ring
+SLICE = 1.0  # seconds after which the two of a pair take turns: a machine that is shared changes its speed
 Meter = Callable[[float], tuple[int, float]]  # seconds -> (steps done, seconds taken)
 
 
+class Apart:
+    """A meter in a process of its own, made there by ``build(*args)``."""
+
+    def __init__(self, build: Callable[..., Meter], *args: Any):
+        fresh = multiprocessing.get_context("spawn")
+        self._pipe, other = fresh.Pipe()
+        self._process = fresh.Process(target=_serve, args=(other, build, args))
+        self._process.start()
+        other.close()
+
+    def __call__(self, seconds: float) -> tuple[int, float]:
+        self._pipe.send(seconds)
+        try:
+            return self._pipe.recv()
+        except EOFError:
+            raise RuntimeError("a contender's process has died; its message stands above") from None
+
+    def close(self) -> None:
+        with contextlib.suppress(BrokenPipeError):
+            self._pipe.send(None)
+        self._process.join()
+
+
+def _serve(pipe: Connection, build: Callable[..., Meter], args: tuple[Any, ...]) -> None:
+    meter = build(*args)
+    while (seconds := pipe.recv()) is not None:
+        pipe.send(meter(seconds))
+
+
 def run(device: torch.device, seconds: float, rounds: int, race: bool) -> dict[str, Any]:
-    """Contenders that are compared stand next to each other; ratios are medians over rounds, so that a machine whose
-    speed drifts does not decide."""
+    """The two of a pair take turns, second by second; ratios are medians over rounds."""
     best = {kind: best_of_sb3(kind, device, seconds) for kind in ("ppo", "dqn")}
-    contenders: dict[str, Meter] = {"emulators alone": emulators(), "loop with random agent": loop("random", device)}
+    meters = {"emulators alone": Apart(emulators), "loop with random agent": Apart(loop, "random", device)}
+    pairs = [("loop with random agent", "emulators alone")]
     for kind, row in best.items():
-        contenders |= {kind: loop(kind, device), f"sb3-{kind}": row[3]}
-    rates: dict[str, list[float]] = {name: [] for name in contenders}
+        meters |= {kind: Apart(loop, kind, device), f"sb3-{kind}": row[3]}
+        pairs.append((kind, f"sb3-{kind}"))
+    for meter in meters.values():  # the first steps load and compile
+        meter(seconds / 2)
+    rates: dict[str, list[float]] = {name: [] for name in meters}
     for number in range(rounds):
-        for name, meter in contenders.items():
-            steps, taken = meter(seconds)
-            rates[name].append(steps / taken)
-            print(f"round {number + 1} of {rounds}: {name} {steps / taken:,.0f} steps/s", file=sys.stderr)
-
-    def ratio(one: str, other: str) -> str:
-        shares = sorted(a / b for a, b in zip(rates[one], rates[other], strict=True))
-        return f"{statistics.median(shares):.2f}x {other} ({shares[0]:.2f} to {shares[-1]:.2f})"
-
+        for pair in pairs:
+            for name, rate in zip(pair, in_turns([meters[name] for name in pair], seconds), strict=True):
+                rates[name].append(rate)
+                print(f"round {number + 1} of {rounds}: {name} {rate:,.0f} steps/s", file=sys.stderr)
+    for meter in meters.values():
+        meter.close()
     rows: dict[str, Any] = {f"{name}, steps/s": statistics.median(rate) for name, rate in rates.items()}
-    rows["loop with random agent"] = ratio("loop with random agent", "emulators alone")
-    rows |= {kind: ratio(kind, f"sb3-{kind}") for kind in best}
+    for one, other in pairs:
+        shares = sorted(a / b for a, b in zip(rates[one], rates[other], strict=True))
+        rows[one] = f"{statistics.median(shares):.2f}x {other} ({shares[0]:.2f} to {shares[-1]:.2f})"
     if race:
         rows |= race_to(30.0, device, threads=best["ppo"][1], processes=best["ppo"][2])
     return rows
+
+
+def in_turns(meters: Sequence[Meter], seconds: float) -> list[float]:
+    """Steps per second of each, over at least `seconds` each."""
+    steps, taken = [0] * len(meters), [0.0] * len(meters)
+    while min(taken) < seconds:
+        for i, meter in enumerate(meters):
+            if taken[i] < seconds:
+                done, spent = meter(min(SLICE, seconds))
+                steps[i], taken[i] = steps[i] + done, taken[i] + spent
+    return [n / t for n, t in zip(steps, taken, strict=True)]
 
 
 def emulators(num_envs: int = 64) -> Meter:
@@ -126,9 +173,9 @@ def sb3(kind: str, device: torch.device, processes: bool) -> Any:
     )  # fmt: skip
 
 
-def sb3_meter(model: Any, threads: int) -> Meter:
+def sb3_meter(kind: str, device: torch.device, processes: bool, threads: int) -> Meter:
     """SB3's own loop in pieces of one rollout (1,024 steps)."""
-    warm = False
+    model, warm = sb3(kind, device, processes), False
 
     def measure(seconds: float) -> tuple[int, float]:
         nonlocal warm
@@ -144,17 +191,20 @@ def sb3_meter(model: Any, threads: int) -> Meter:
     return measure
 
 
-def best_of_sb3(kind: str, device: torch.device, seconds: float) -> tuple[float, int, bool, Meter]:
-    """The fastest of 1 or all threads and VecEnv in this process or in processes: (rate, threads, processes, it)."""
+def best_of_sb3(kind: str, device: torch.device, seconds: float) -> tuple[float, int, bool, Apart]:
+    """The fastest of 1 or all threads and VecEnv in its process or in processes: (rate, threads, processes, it)."""
     tried = []
     for threads in sorted({1, devices.cores()}):
         for processes in (False, True):
-            candidate = sb3_meter(sb3(kind, device, processes), threads)
+            candidate = Apart(sb3_meter, kind, device, processes, threads)
             steps, taken = candidate(seconds / 2)
             tried.append((steps / taken, threads, processes, candidate))
             where = "SubprocVecEnv" if processes else "DummyVecEnv"
             print(f"sb3-{kind}, {threads} threads, {where}: {steps / taken:,.0f} steps/s", file=sys.stderr)
-    return max(tried, key=lambda row: row[0])
+    tried.sort(key=lambda row: row[0])
+    for row in tried[:-1]:
+        row[3].close()
+    return tried[-1]
 
 
 def race_to(score: float, device: torch.device, threads: int, processes: bool) -> dict[str, Any]:
@@ -162,8 +212,22 @@ def race_to(score: float, device: torch.device, threads: int, processes: bool) -
 
     SB3 has the zoo's schedule over 10 M steps and is stopped once it has taken PATIENCE times as long.
     """
-    from stable_baselines3.common.callbacks import BaseCallback
+    fresh = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, fresh, max_tasks_per_child=1) as runner:
+        ours, steps = runner.submit(our_race, score, device).result()
+        print(f"our recipe: {score:g} after {ours:.0f} s, {steps:,} steps", file=sys.stderr)
+        theirs = runner.submit(sb3_race, score, device, threads, processes, PATIENCE * ours).result()
+    taken, steps, mean = theirs
+    bound = "" if mean >= score else "more than "
+    return {
+        f"our recipe to a score of {score:g}, s": ours,
+        f"sb3-ppo to a score of {score:g}, s": f"{bound}{taken:,.0f} ({steps:,} steps, mean {mean:.1f})",
+        "wall clock": f"{bound and 'at most '}{ours / taken:.2f} of sb3",
+    }
 
+
+def our_race(score: float, device: torch.device) -> tuple[float, int]:
+    """Seconds and steps of our recipe until the newest 100 games have the mean `score`."""
     recipe = recipes(GAME, "envs.atari")["default"]
     whole = {"game": GAME, "agent": recipe.agent, "agent_config": dict(recipe.config), "num_envs": recipe.num_envs}
     parts = lab.assemble({**whole, "seed": 0, "steps": recipe.steps, "env": {"env_threads": 0}}, device)
@@ -173,9 +237,14 @@ def race_to(score: float, device: torch.device, threads: int, processes: bool) -
     while len(games) < 100 or np.mean(games) < score:
         parts.loop.advance()
         games.extend(e.score for e in parts.stream.take_episodes())
-    ours = time.perf_counter() - began
-    print(f"our recipe: {score:g} after {ours:.0f} s, {parts.clock.steps:,} steps", file=sys.stderr)
-    parts.stream.close()
+    return time.perf_counter() - began, parts.clock.steps
+
+
+def sb3_race(
+    score: float, device: torch.device, threads: int, processes: bool, limit: float
+) -> tuple[float, int, float]:
+    """Seconds, steps and the mean of SB3's PPO when it has come to `score`, or after `limit` seconds."""
+    from stable_baselines3.common.callbacks import BaseCallback
 
     class Race(BaseCallback):
         mean, taken = 0.0, 0.0
@@ -183,16 +252,10 @@ def race_to(score: float, device: torch.device, threads: int, processes: bool) -
         def _on_step(self) -> bool:
             self.taken = time.perf_counter() - began
             self.mean = float(np.mean([e["r"] for e in self.model.ep_info_buffer] or [0.0]))
-            return self.mean < score and self.taken < PATIENCE * ours
+            return self.mean < score and self.taken < limit
 
     model, runner = sb3("ppo", device, processes), Race()
     torch.set_num_threads(threads)
     began = time.perf_counter()
     model.learn(10_000_000, callback=runner)
-    bound = "" if runner.mean >= score else "more than "
-    note = f"{bound}{runner.taken:,.0f} ({model.num_timesteps:,} steps, mean {runner.mean:.1f})"
-    return {
-        f"our recipe to a score of {score:g}, s": ours,
-        f"sb3-ppo to a score of {score:g}, s": note,
-        "wall clock": f"{bound and 'at most '}{ours / runner.taken:.2f} of sb3",
-    }
+    return runner.taken, model.num_timesteps, runner.mean
