@@ -108,12 +108,13 @@ class ReplayBuffer:
             self._cut()
         at: Any = int(time[0]) if every and (time == time[0]).all() else (self._host(time), self._host(columns))
         for name, value in rows.items():
-            self.data[name][at] = value.to(self.data[name].dtype)
+            self.data[name][at] = value  # copied as the column's type
         self.versions[np.unique(time // self.segment)] += 1
         self.cursor[columns] = (time + 1) % self.length
         self.count[columns] = np.minimum(self.count[columns] + 1, self.length)
         self.added += 1
-        self._reopen(columns, time)
+        if self.sampler.follows:
+            self._reopen(columns, time)
         if self.on_episode_end is not None:
             self._finish(columns, time)
 

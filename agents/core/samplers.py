@@ -1,7 +1,7 @@
 """Which windows a ring yields: Uniform, Prioritized, Recent.
 
-The ring tells a sampler which window starts have become drawable (`opened`) and which no longer are (`closed`);
-the sampler answers `draw` with flat slots ``time * num_envs + column`` and importance weights.
+The ring tells a sampler that `follows` it which window starts have become drawable (`opened`) and which no longer are
+(`closed`); the sampler answers `draw` with flat slots ``time * num_envs + column`` and importance weights.
 """
 
 from __future__ import annotations
@@ -93,14 +93,13 @@ class Uniform:
 
     def bind(self, size: int, device: torch.device, finished_only: bool) -> None:
         self.drawable = PrefixSums(size, device) if finished_only else None
+        self.follows = finished_only
 
     def opened(self, index: Tensor) -> None:
-        if self.drawable is not None:
-            self.drawable.set(index, 1.0)
+        self.drawable.set(index, 1.0)
 
     def closed(self, index: Tensor) -> None:
-        if self.drawable is not None:
-            self.drawable.set(index, 0.0)
+        self.drawable.set(index, 0.0)
 
     def draw(self, size: int, starts: Starts, generator: torch.Generator) -> tuple[Tensor, Tensor | None]:
         if self.drawable is not None:
@@ -133,6 +132,8 @@ class Prioritized:
 
     New rows enter with the largest priority ever given. `beta` may be moved by the agent that owns the sampler.
     """
+
+    follows = True
 
     def __init__(self, alpha: float = 0.6, beta: float = 0.4, epsilon: float = 1e-6):
         self.alpha = alpha
@@ -176,14 +177,10 @@ class Prioritized:
 class Recent:
     """The newest window of every column, in column order: the rollout of on-policy agents."""
 
+    follows = False
+
     def bind(self, size: int, device: torch.device, finished_only: bool) -> None:
         self.device = device
-
-    def opened(self, index: Tensor) -> None:
-        pass
-
-    def closed(self, index: Tensor) -> None:
-        pass
 
     def draw(self, size: int, starts: Starts, generator: torch.Generator) -> tuple[Tensor, None]:
         n = len(starts.count)
