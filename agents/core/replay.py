@@ -108,7 +108,7 @@ class ReplayBuffer:
             self._cut()
         at: Any = int(time[0]) if every and (time == time[0]).all() else (self._host(time), self._host(columns))
         for name, value in rows.items():
-            self.data[name][at] = value  # copied as the column's type
+            self.data[name][at] = value.to(self.data[name].dtype)
         self.versions[np.unique(time // self.segment)] += 1
         self.cursor[columns] = (time + 1) % self.length
         self.count[columns] = np.minimum(self.count[columns] + 1, self.length)
