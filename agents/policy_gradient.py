@@ -27,6 +27,7 @@ from agents.core.rows import Act, Batch, Learned, Needs, Spec, TimeStep
 from agents.core.samplers import Recent
 from agents.heads import Categorical, Gaussian, Value
 from agents.perception import encoders
+from agents.recurrent import Memory, columns, shuffled, windows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +55,7 @@ class Config:
     reward_clip: float = 1.0  # learns from rewards cut to +-this, 0: as they are
     encoder: str = "auto"  # nature, nips, small, tiny, impala or auto (by the size of the picture)
     hidden: int = 512  # features
+    recurrent: int = 0  # units of an LSTM after the encoder, for games that do not show everything; 0: none
     precision: str = "auto"  # bf16 where the machine has it, or fp32
     value_first: float = 0.0  # share of the budget in which only the value is learned: for a policy from --init
     deviation: float = 0.0  # of continuous actions at the start; 0: 0.61, or that of the run from --init
@@ -61,7 +63,7 @@ class Config:
 
     def __post_init__(self) -> None:
         ranges.at_least(self, 1, "rollout", "epochs", "hidden")
-        ranges.at_least(self, 0, "minibatch", "value_clip", "value_coef", "entropy_coef", "reward_clip")
+        ranges.at_least(self, 0, "minibatch", "recurrent", "value_clip", "value_coef", "entropy_coef", "reward_clip")
         ranges.above(self, 0, "lr", "clip", "max_grad_norm")
         ranges.share(self, "lr_end", "gamma", "lam", "entropy_end", "idle", "value_first")
         ranges.at_least(self, 0, "deviation")
@@ -82,12 +84,13 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 class Network(nn.Module):
-    """One encoder with a policy head and a value head."""
+    """One encoder with a policy head and a value head; a memory between them where one is asked for."""
 
     def __init__(self, config: Config, spec: Spec):
         super().__init__()
         self.encoder = encoders.build(spec.obs_shape, spec.stack, config.encoder, config.hidden)
-        features = self.encoder.features
+        self.memory = Memory(self.encoder.features, config.recurrent) if config.recurrent else None
+        features = config.recurrent or self.encoder.features
         self.policy = (
             Gaussian(features, spec.action_dim) if spec.action_dim else Categorical(features, spec.num_actions)
         )
@@ -97,14 +100,17 @@ class Network(nn.Module):
             with torch.no_grad():
                 self.policy.logits.bias.copy_(torch.tensor([config.idle] + [others] * (spec.num_actions - 1)).log())
 
-    def forward(self, obs: Tensor, legal: Tensor | None) -> tuple[Tensor, Tensor]:
-        """[B, stack, ...] -> (parameters of the policy [B, ...], value [B])."""
-        x = self.encoder(obs)
-        return self.policy(x, legal), self.value(x)
+    def forward(self, step: TimeStep, memory: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
+        """N environments at one moment -> (parameters of the policy [N, ...], value [N], the memory after it)."""
+        x = self.encoder(step.obs)
+        if self.memory is not None:
+            x, memory = self.memory(x.unsqueeze(1), memory, step.first.unsqueeze(1))
+            x = x.squeeze(1)
+        return self.policy(x, step.legal), self.value(x), memory
 
 
 class PolicyGradient:
-    """See the module. Columns of the ring: logp and value of the acting policy."""
+    """See the module. Columns of the ring: logp and value of the acting policy, and its memory before the row."""
 
     def __init__(self, config: Config, spec: Spec, clock: Any, device: torch.device, seed: int, num_envs: int):
         self.config, self.clock, self.device = config, clock, device
@@ -121,27 +127,32 @@ class PolicyGradient:
         self.optimizer = optimizers.build(config.optimizer, self.network.parameters(), config.lr, eps=1e-5)
         rows = config.rollout * num_envs
         self.minibatch = min(config.minibatch or rows, rows)
+        if config.recurrent:
+            self.minibatch = columns(self.minibatch, config.rollout) * config.rollout
         self.needs = Needs(
             window=config.rollout + 1,
             sampler=Recent(),
             length=(2 * config.rollout + 1 + spec.stack) * num_envs,
             batch=num_envs,
             pace=Every(config.rollout, config.epochs * -(-rows // self.minibatch)),
-            extras=("logp", "value"),
+            extras=("logp", "value", "memory") if config.recurrent else ("logp", "value"),
             overlap=config.overlap and config.ratio,
         )
 
     @torch.no_grad()
     def act(self, step: TimeStep, memory: Any = None, *, explore: bool = True) -> Act:
-        params, value = self.actor(step.obs, step.legal)
+        if memory is None and self.actor.memory is not None:
+            memory = self.actor.memory.initial(len(step.first))
+        params, value, after = self.actor(step, memory)
         if not explore:
-            return Act(self.actor.policy.mode(params))
+            return Act(self.actor.policy.mode(params), memory=after)
         action, logp = self.actor.policy.sample(params, self.act_generator)
-        return Act(action, {"logp": logp, "value": value})
+        before = {} if memory is None else {"memory": memory}
+        return Act(action, {"logp": logp, "value": value, **before}, after)
 
     def explain(self, step: TimeStep, memory: Any = None) -> dict[str, Tensor]:
         """Probabilities [N, A], or means and deviations [N, D], and the value [N]; see docs/add-an-agent.md."""
-        params, value = self.actor(step.obs, step.legal)
+        params, value, _ = self.actor(step, memory)
         if isinstance(self.actor.policy, Categorical):
             return {"probabilities": params.exp(), "value": value}
         return {"mean": params[..., 0], "deviation": params[..., 1].exp(), "value": value}
@@ -163,25 +174,27 @@ class PolicyGradient:
         advantage = target - old_value
         action = batch.action[:, :-1].flatten(0, 1)
         for _ in range(c.epochs):
-            order = torch.randperm(envs * length, generator=self.learn_generator, device=self.device)
-            for rows in order.split(self.minibatch):
+            for rows in shuffled(envs, length, self.minibatch, bool(c.recurrent), self.learn_generator):
                 at = (rows // length, rows % length)
                 legal = None if batch.legal is None else batch.legal[at]
                 yield self._update(
                     batch.obs[at], legal, action[rows], old_logp[rows], old_value[rows], advantage[rows],
-                    target[rows], weight[rows],
+                    target[rows], weight[rows], None if batch.memory is None else windows(batch, rows, length),
                 )  # fmt: skip
         if not self.needs.overlap:
             self._sync()
 
     def _update(
         self, obs: Tensor, legal: Tensor | None, action: Tensor, old_logp: Tensor, old_value: Tensor,
-        advantage: Tensor, target: Tensor, weight: Tensor,
+        advantage: Tensor, target: Tensor, weight: Tensor, past: tuple[Tensor, Tensor] | None,
     ) -> Learned:  # fmt: skip
-        """One optimizer step on M transitions; every argument is [M, ...]."""
+        """One optimizer step on M transitions; every argument is [M, ...]. past: see `windows`."""
         c = self.config
         with devices.mixed(self.device, self.dtype):
             features = self.network.encoder(obs)
+        if past is not None:
+            memory, first = past
+            features = self.network.memory(features.unflatten(0, first.shape), memory, first)[0].flatten(0, 1)
         only_value = self.clock.progress < c.value_first
         params = self.network.policy(features, legal)
         value = self.network.value(features.detach() if only_value else features)

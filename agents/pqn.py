@@ -23,6 +23,7 @@ from agents.core.rows import Act, Batch, Learned, Needs, Spec, TimeStep
 from agents.core.samplers import Recent
 from agents.heads import masked
 from agents.perception import encoders
+from agents.recurrent import Memory, columns, shuffled, windows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,11 +46,12 @@ class Config:
     reward_clip: float = 1.0  # learns from rewards cut to +-this, 0: as they are
     encoder: str = "auto"  # nature, nips, small, tiny or auto (by the size of the picture)
     hidden: int = 512  # features
+    recurrent: int = 0  # units of an LSTM after the encoder, for games that do not show everything; 0: none
     precision: str = "auto"  # bf16 where the machine has it, or fp32
 
     def __post_init__(self) -> None:
         ranges.at_least(self, 1, "rollout", "epochs", "hidden")
-        ranges.at_least(self, 0, "minibatch", "reward_clip")
+        ranges.at_least(self, 0, "minibatch", "recurrent", "reward_clip")
         ranges.above(self, 0, "lr", "epsilon_decay", "max_grad_norm")
         ranges.share(self, "lr_end", "gamma", "lam", "epsilon", "epsilon_end")
         ranges.evaluation(self, "greedy", "epsilon")
@@ -61,22 +63,33 @@ PRESETS: dict[str, dict[str, Any]] = {"pqn": {}}
 
 
 class Network(nn.Module):
-    """A layer-normed encoder and action values."""
+    """A layer-normed encoder and action values; a memory between them where one is asked for."""
 
     def __init__(self, config: Config, spec: Spec):
         super().__init__()
         self.encoder = encoders.build(spec.obs_shape, spec.stack, config.encoder, config.hidden, norm=True)
-        self.q = encoders.orthogonal(nn.Linear(self.encoder.features, spec.num_actions), 1.0)
+        self.memory = Memory(self.encoder.features, config.recurrent) if config.recurrent else None
+        features = config.recurrent or self.encoder.features
+        self.q = encoders.orthogonal(nn.Linear(features, spec.num_actions), 1.0)
 
-    def forward(self, obs: Tensor) -> Tensor:
-        """[B, stack, ...] -> [B, A] float32."""
+    def forward(
+        self, obs: Tensor, memory: Tensor | None = None, first: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """[M, stack, ...] -> ([M, A] float32, the memory after them).
+
+        With a memory the M rows are windows, one after the other: memory before them [B, 2, units], first [B, M / B].
+        """
         features = self.encoder(obs).float()
         with torch.autocast(features.device.type, enabled=False):
-            return self.q(features)
+            if self.memory is not None:
+                features, memory = self.memory(features.unflatten(0, first.shape), memory, first)
+                features = features.flatten(0, 1)
+            return self.q(features), memory
 
 
 class PQN:
-    """See the module. Columns of the ring: value, the largest action value that the acting copy saw."""
+    """See the module. Columns of the ring: value, the largest action value that the acting copy saw, and its memory
+    before the row."""
 
     def __init__(self, config: Config, spec: Spec, clock: Any, device: torch.device, seed: int, num_envs: int):
         if not spec.num_actions:
@@ -93,13 +106,15 @@ class PQN:
         self.optimizer = optimizers.build(config.optimizer, self.network.parameters(), config.lr, eps=1e-5)
         rows = config.rollout * num_envs
         self.minibatch = min(config.minibatch or rows, rows)
+        if config.recurrent:
+            self.minibatch = columns(self.minibatch, config.rollout) * config.rollout
         self.needs = Needs(
             window=config.rollout + 1,
             sampler=Recent(),
             length=(2 * config.rollout + 1 + spec.stack) * num_envs,
             batch=num_envs,
             pace=Every(config.rollout, config.epochs * -(-rows // self.minibatch)),
-            extras=("value",),
+            extras=("value", "memory") if config.recurrent else ("value",),
         )
 
     @property
@@ -111,20 +126,23 @@ class PQN:
 
     @torch.no_grad()
     def act(self, step: TimeStep, memory: Any = None, *, explore: bool = True) -> Act:
+        if memory is None and self.actor.memory is not None:
+            memory = self.actor.memory.initial(len(step.first))
         with devices.mixed(self.device, self.dtype):
-            q = masked(self.actor(step.obs), step.legal)
-        value, action = q.max(1)
+            q, after = self.actor(step.obs, memory, step.first[:, None])
+        value, action = masked(q, step.legal).max(1)
         if not explore:
-            return Act(action)
+            return Act(action, memory=after)
         n = len(action)
         draw = torch.rand((2, n, self.num_actions), generator=self.act_generator, device=self.device)
         anything = masked(draw[0], step.legal).argmax(1)  # uniform over the legal actions
-        return Act(torch.where(draw[1, :, 0] < self.epsilon, anything, action), {"value": value})
+        before = {} if memory is None else {"memory": memory}
+        return Act(torch.where(draw[1, :, 0] < self.epsilon, anything, action), {"value": value, **before}, after)
 
     def explain(self, step: TimeStep, memory: Any = None) -> dict[str, Tensor]:
         """Action values [N, A] and the best of them [N]; see docs/add-an-agent.md."""
         with devices.mixed(self.device, self.dtype):
-            q = self.actor(step.obs)
+            q, _ = self.actor(step.obs, memory, step.first[:, None])
         return {"values": q, "value": masked(q, step.legal).amax(1)}
 
     def learn(self, batch: Batch) -> Iterator[Learned]:
@@ -140,16 +158,18 @@ class PQN:
         envs, length = target.shape
         target, weight, action = target.reshape(-1), batch.weight.reshape(-1), batch.action[:, :-1].reshape(-1)
         for _ in range(c.epochs):
-            order = torch.randperm(envs * length, generator=self.learn_generator, device=self.device)
-            for rows in order.split(self.minibatch):
+            for rows in shuffled(envs, length, self.minibatch, bool(c.recurrent), self.learn_generator):
                 obs = batch.obs[rows // length, rows % length]
-                yield self._update(obs, action[rows], target[rows], weight[rows])
+                past = (None, None) if batch.memory is None else windows(batch, rows, length)
+                yield self._update(obs, action[rows], target[rows], weight[rows], past)
 
-    def _update(self, obs: Tensor, action: Tensor, target: Tensor, weight: Tensor) -> Learned:
-        """One optimizer step on M transitions; every argument is [M, ...]."""
+    def _update(
+        self, obs: Tensor, action: Tensor, target: Tensor, weight: Tensor, past: tuple[Tensor | None, Tensor | None]
+    ) -> Learned:
+        """One optimizer step on M transitions; every argument is [M, ...]. past: see `windows`."""
         c = self.config
         with devices.mixed(self.device, self.dtype):
-            q = self.network(obs)
+            q, _ = self.network(obs, *past)
         chosen = q.gather(1, action[:, None]).squeeze(1)
         loss = losses.mean(losses.huber(target - chosen, 0), weight)
         for group in self.optimizer.param_groups:

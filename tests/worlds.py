@@ -175,6 +175,23 @@ def forced(options: Options) -> World:
     return World(vector(4), spaces.Discrete(4), begin, move, look, legal=legal, expert=expert)
 
 
+def recall(options: Options) -> World:
+    """One of two lamps is lit at the first of five decisions; the last one pays 1 for its number."""
+
+    def begin(random: Random) -> np.ndarray:
+        return np.array([0.0, random.integers(2)])
+
+    def move(state: np.ndarray, action: Any, random: Random) -> tuple[np.ndarray, float, bool]:
+        over = state[0] == 4
+        return np.array([state[0] + 1, state[1]]), float(over and action == state[1]), over
+
+    def look(state: np.ndarray) -> np.ndarray:
+        lamps = one_hot(state[1], 2) if state[0] == 0 else np.zeros(2)
+        return np.array([*lamps, state[0] == 4], np.float32)
+
+    return World(vector(3), spaces.Discrete(2), begin, move, look)
+
+
 def noise(options: Options) -> World:
     """Shows random numbers of any shape; actions of any kind; the reward is the action's first number."""
     shape = tuple(int(n) for n in options.shape.split("x"))
@@ -195,7 +212,7 @@ def noise(options: Options) -> World:
     return World(observation, action, begin, move, look, limit=25, stack=4 if image and len(shape) == 2 else 1)
 
 
-WORLDS = {f.__name__: f for f in (bandit, picture, corridor, target, grid, forever, ending, forced, noise)}
+WORLDS = {f.__name__: f for f in (bandit, picture, corridor, target, grid, forever, ending, forced, recall, noise)}
 
 
 class Worlds(VectorEnv):

@@ -366,4 +366,5 @@ class Loop:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.pace.load_state_dict(state["pace"])
-        self.memory = state["memory"]
+        memory = state["memory"]
+        self.memory = memory.to(self.replay.device) if isinstance(memory, torch.Tensor) else memory
