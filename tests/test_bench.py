@@ -15,11 +15,12 @@ import pytest
         pytest.param("kart", "kart_160x120 / car_racing", marks=pytest.mark.slow),
         pytest.param("search", "go 9x9, no network, microseconds per visit", marks=pytest.mark.slow),
         pytest.param("atari", "loop with random agent", marks=pytest.mark.slow),
+        pytest.param("agents", "qrdqn", marks=pytest.mark.slow),
     ],
 )
 def test_a_benchmark_prints_its_table_and_writes_json(what: str, told: str, tmp_path) -> None:
     words = [sys.executable, "-m", "experiments.bench", what, "--seconds", "0.1", "--rounds", "1"]
-    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     (file,) = (tmp_path / "runs" / "bench").glob(f"{what}-*.json")
     assert str(file.relative_to(tmp_path)) in done.stdout

@@ -68,19 +68,28 @@ def _serve(pipe: Connection, build: Callable[..., Meter], args: tuple[Any, ...])
 
 
 def run(device: torch.device, seconds: float, rounds: int, race: bool) -> dict[str, Any]:
-    """The two of a pair take turns, second by second; ratios are medians over rounds."""
     best = {kind: best_of_sb3(kind, device, seconds) for kind in ("ppo", "dqn")}
     meters = {"emulators alone": Apart(emulators), "loop with random agent": Apart(loop, "random", device)}
     pairs = [("loop with random agent", "emulators alone")]
     for kind, row in best.items():
         meters |= {kind: Apart(loop, kind, device), f"sb3-{kind}": row[3]}
         pairs.append((kind, f"sb3-{kind}"))
+    rows = compared(meters, pairs, seconds, rounds)
+    if race:
+        rows |= race_to(30.0, device, threads=best["ppo"][1], processes=best["ppo"][2])
+    return rows
+
+
+def compared(meters: dict[str, Apart], pairs: Sequence[tuple[str, str]], seconds: float, rounds: int) -> dict[str, Any]:
+    """Rates of all (medians over rounds), and of each pair, whose two take turns second by second, the ratio. They are
+    closed in the end."""
     for meter in meters.values():  # the first steps load and compile
         meter(seconds / 2)
     rates: dict[str, list[float]] = {name: [] for name in meters}
+    alone = [(name,) for name in meters if all(name not in pair for pair in pairs)]
     for number in range(rounds):
-        for pair in pairs:
-            for name, rate in zip(pair, in_turns([meters[name] for name in pair], seconds), strict=True):
+        for group in (*pairs, *alone):
+            for name, rate in zip(group, in_turns([meters[name] for name in group], seconds), strict=True):
                 rates[name].append(rate)
                 print(f"round {number + 1} of {rounds}: {name} {rate:,.0f} steps/s", file=sys.stderr)
     for meter in meters.values():
@@ -89,8 +98,6 @@ def run(device: torch.device, seconds: float, rounds: int, race: bool) -> dict[s
     for one, other in pairs:
         shares = sorted(a / b for a, b in zip(rates[one], rates[other], strict=True))
         rows[one] = f"{statistics.median(shares):.2f}x {other} ({shares[0]:.2f} to {shares[-1]:.2f})"
-    if race:
-        rows |= race_to(30.0, device, threads=best["ppo"][1], processes=best["ppo"][2])
     return rows
 
 
@@ -123,10 +130,19 @@ def emulators(num_envs: int = 64) -> Meter:
     return measure
 
 
+def settings(agent: str) -> tuple[dict[str, Any], int]:
+    """The configuration of an agent of ours, and with how many environments it is measured."""
+    known = {"ppo": (PPO, PPO_ENVS), "dqn": (DQN, DQN_ENVS), "random": ({"replay": RING}, 64)}
+    if agent in known:
+        return known[agent]
+    code = lab.module(agent)
+    small = {k: v for k, v in dict(replay=RING, warmup=2_000).items() if k in lab.fields(code.Config)}
+    return {**code.PRESETS[agent], **small}, {"pqn": 128}.get(agent, 16)
+
+
 def loop(agent: str, device: torch.device) -> Meter:
     """Our loop; training goes on from one round to the next."""
-    settings = {"ppo": (PPO, PPO_ENVS), "dqn": (DQN, DQN_ENVS), "random": ({"replay": RING}, 64)}
-    config, num_envs = settings[agent]
+    config, num_envs = settings(agent)
     parts, threads = None, 1
 
     def measure(seconds: float) -> tuple[int, float]:
@@ -151,13 +167,15 @@ def loop(agent: str, device: torch.device) -> Meter:
 
 def sb3(kind: str, device: torch.device, processes: bool) -> Any:
     """stable-baselines3's model with the zoo's settings."""
+    from stable_baselines3 import A2C as SbA2C
     from stable_baselines3 import DQN as SbDQN
     from stable_baselines3 import PPO as SbPPO
     from stable_baselines3.common.env_util import make_atari_env
     from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecFrameStack
 
     vector = make_atari_env(  # its wrappers skip frames themselves; the prefix imports ale_py in other processes
-        "ale_py:ALE/Breakout-v5", n_envs=8, seed=0, vec_env_cls=SubprocVecEnv if processes else DummyVecEnv,
+        "ale_py:ALE/Breakout-v5", n_envs=16 if kind == "a2c" else 8, seed=0,
+        vec_env_cls=SubprocVecEnv if processes else DummyVecEnv,
         env_kwargs=dict(frameskip=1, repeat_action_probability=0.0),
     )  # fmt: skip
     vector = VecFrameStack(vector, 4)
@@ -166,6 +184,10 @@ def sb3(kind: str, device: torch.device, processes: bool) -> Any:
             "CnnPolicy", vector, n_steps=128, n_epochs=4, batch_size=256, learning_rate=lambda left: left * 2.5e-4,
             clip_range=lambda left: left * 0.1, vf_coef=0.5, ent_coef=0.01, device=device, seed=0,
         )  # fmt: skip
+    if kind == "a2c":
+        return SbA2C("CnnPolicy", vector, n_steps=5, vf_coef=0.25, ent_coef=0.01, device=device, seed=0)
+    if kind == "qrdqn":
+        from sb3_contrib import QRDQN as SbDQN  # noqa: N811
     return SbDQN(
         "CnnPolicy", vector, buffer_size=20_000, learning_rate=1e-4, batch_size=32, learning_starts=2_000,
         target_update_interval=1_000, train_freq=4, gradient_steps=8, exploration_fraction=0.1,

@@ -1,0 +1,32 @@
+"""Breakout: the speed of every agent with its preset's values; those that stable-baselines3 has too stand beside it.
+
+Settings of PPO and DQN as in `bench atari`; A2C and QR-DQN have those of the zoo on both sides. The others have their
+papers' values, and a ring that is small enough to be filled soon.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from experiments.benchmarks.atari import Apart, best_of_sb3, compared, emulators, loop
+
+BESIDE_SB3 = ("ppo", "a2c", "dqn", "qrdqn")
+BESIDE_EMULATORS = ("pqn",)
+ALONE = ("reinforce", "c51", "iqn", "rainbow", "btr")
+
+
+def run(device: torch.device, seconds: float, rounds: int, race: bool) -> dict[str, Any]:
+    """One pair after another, so that two programs at most are in memory."""
+    rows: dict[str, Any] = {}
+    for kind in BESIDE_SB3:
+        other = best_of_sb3(kind, device, seconds)[3]
+        meters = {kind: Apart(loop, kind, device), f"sb3-{kind}": other}
+        rows |= compared(meters, [(kind, f"sb3-{kind}")], seconds, rounds)
+    for kind in BESIDE_EMULATORS:
+        meters = {kind: Apart(loop, kind, device), "emulators alone": Apart(emulators)}
+        rows |= compared(meters, [(kind, "emulators alone")], seconds, rounds)
+    for kind in ALONE:
+        rows |= compared({kind: Apart(loop, kind, device)}, [], seconds, rounds)
+    return dict(sorted(rows.items(), key=lambda row: not row[0].endswith("steps/s")))  # ratios last
