@@ -10,6 +10,13 @@ RECIPES = {
         num_envs=64,
         config=dict(rollout=32, epochs=3, minibatch=128, lr=5e-4, hidden=256),
     ),
+    "gpu": Recipe(
+        agent="ppo",
+        note="PPO for one GPU with 16 cores: many games, large minibatches (not measured on a GPU yet)",
+        steps=12_000_000,
+        num_envs=128,
+        config=dict(rollout=32, epochs=3, minibatch=512, lr=5e-4, hidden=512, encoder="nature"),
+    ),
     "dqn": Recipe(
         agent="dqn",
         note="Double DQN with 3-step returns at Nature's replay ratio",

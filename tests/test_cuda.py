@@ -1,0 +1,71 @@
+"""What must hold on a CUDA device beside the processor's: the same windows, the same losses, and agents that learn."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import worlds
+
+import envs
+from agents.core.evaluate import Policy, play
+from agents.core.stream import Stream
+from experiments import lab
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+
+COMMON = dict(hidden=64, precision="fp32", reward_clip=0.0, gamma=0.9)
+DQN = dict(**COMMON, lr=2e-3, batch=32, ratio=8.0, replay=4_000, warmup=200, target_period=50, epsilon_end=0.05,
+           epsilon_decay=0.5)  # fmt: skip
+AGENTS = {
+    "ppo": dict(**COMMON, lr=3e-3, rollout=16, minibatch=64, clip=0.2),
+    "pqn": dict(**COMMON, lr=3e-3, rollout=16, minibatch=32, epsilon_decay=0.5, epsilon_end=0.05),
+    "dqn": DQN,
+    "rainbow": {**DQN, "epsilon_decay": 1.0, "epsilon_end": 0.0, "v_min": 0.0, "v_max": 12.0},
+}
+
+
+@pytest.fixture(autouse=True)
+def registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(envs.GAMES, "worlds", "worlds")
+
+
+def assembled(agent: str, device: str, steps: int = 6_000, **changed: object) -> lab.Lab:
+    config = {**lab.module(agent).PRESETS[agent], **AGENTS[agent], **changed}
+    whole = {"game": "worlds", "agent": agent, "seed": 3, "steps": steps, "num_envs": 8, "agent_config": config}
+    return lab.assemble({**whole, "env": {"world": "picture"}}, torch.device(device))
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+def test_it_learns_there(agent: str) -> None:
+    parts = assembled(agent, "cuda")
+    assert parts.loop.train()
+    stream = Stream(worlds.make_vec(8, world="picture"), "cuda")
+    played = play(Policy(parts.agent, parts.agent.evaluation, 5), stream, 40, 5)
+    assert np.mean([e.score for e in played]) > 7  # of 8; by chance 2
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+def test_the_same_ring_gives_the_same_windows_and_the_same_losses(agent: str) -> None:
+    """Rows that were collected on the processor, learned from on both."""
+    plain = dict(noisy=False) if agent == "rainbow" else {}  # noise is drawn on each device by its own generator
+    here, there = assembled(agent, "cpu", **plain), assembled(agent, "cuda", **plain)
+    here.stream.reset(3, 0)
+    while here.replay.added < 40:
+        step = here.stream.step
+        act = here.agent.act(step)
+        here.replay.add(step, act)
+        moved = type(step)(*(x.cuda() if isinstance(x, torch.Tensor) else x for x in step))
+        there.replay.add(
+            moved, act._replace(action=act.action.cuda(), extras={k: v.cuda() for k, v in act.extras.items()})
+        )
+        here.stream.send(act)
+        here.stream.receive()
+    index = torch.arange(8) + 8 * (40 - here.replay.window - 2)
+    one, other = here.replay.windows(index), there.replay.windows(index.cuda())
+    for name in ("obs", "action", "reward", "discount", "first", "last", "weight"):
+        assert torch.equal(getattr(one, name), getattr(other, name).cpu()), name
+    there.agent.load_weights(here.agent.state_dict())
+    losses = [next(iter(parts.agent.learn(batch))).metrics for parts, batch in ((here, one), (there, other))]
+    for name in ("loss", "grad_norm"):
+        torch.testing.assert_close(losses[0][name], losses[1][name].cpu(), rtol=1e-3, atol=1e-5)
