@@ -35,7 +35,7 @@ def assembled(agent: str, steps: int, recurrent: int, **env: Any) -> lab.Lab:
     return lab.assemble({**whole, "env": {"world": "recall", **env}}, CPU)
 
 
-@pytest.mark.parametrize("agent", AGENTS)
+@pytest.mark.parametrize("agent", ["ppo", pytest.param("pqn", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("recurrent", [32, pytest.param(0, marks=pytest.mark.slow)])
 def test_a_lamp_is_remembered_and_only_with_a_memory(agent: str, recurrent: int) -> None:
     parts = assembled(agent, {"ppo": 8_000, "pqn": 16_000}[agent], recurrent)
