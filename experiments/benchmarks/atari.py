@@ -49,14 +49,14 @@ class Apart:
         other.close()
 
     def __call__(self, seconds: float) -> tuple[int, float]:
-        self._pipe.send(seconds)
         try:
+            self._pipe.send(seconds)
             return self._pipe.recv()
-        except EOFError:
+        except (EOFError, ConnectionError):
             raise RuntimeError("a contender's process has died; its message stands above") from None
 
     def close(self) -> None:
-        with contextlib.suppress(BrokenPipeError):
+        with contextlib.suppress(ConnectionError):
             self._pipe.send(None)
         self._process.join()
 
