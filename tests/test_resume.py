@@ -107,7 +107,7 @@ def compare(runs: Lab, argv: Sequence[object], kills: int, seed: int) -> None:
         assert logged(run) == logged(expected), plan
 
 
-@pytest.mark.parametrize("agent", AGENTS)
+@pytest.mark.parametrize("agent", ["ppo", "dqn", "clone", "random"])  # all of them twenty times, in the slow run
 def test_killed_in_a_world_that_is_saved(runs: Lab, agent: str) -> None:
     compare(runs, [*WORLD, *options(agent)], 2, 1)
 
