@@ -94,10 +94,12 @@ def by_expert(command: Command, options: Any) -> races.Recorder:
             record = recorder.step(label, sent)
             if board:
                 video(board.picture(recorder, record))
+            if done == 1:
+                paced = time.monotonic()  # the first step compiles
             if time.monotonic() - shown > 5.0:
                 shown = time.monotonic()
-                left = (shown - began) / done * (steps - done)
-                print(f"recorded {done / 1200:.1f} of {steps / 1200:.1f} minutes, {left:.0f} s left", flush=True)
+                left = f"{(shown - paced) / (done - 1) * (steps - done):.0f} s" if done > 1 else "?"
+                print(f"recorded {done / 1200:.1f} of {steps / 1200:.1f} minutes, {left} left", flush=True)
     seconds = time.monotonic() - began
     print(f"{steps:,} records, {steps / 1200:.1f} minutes of driving in {seconds:.1f} s, {recorder.race + 1} races")
     return recorder
