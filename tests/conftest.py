@@ -8,11 +8,14 @@ store is not made for two processes that compile the same function at the same m
 """
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # started in the background of a shell: programs that tests start
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # would inherit it, and never hear of a Ctrl-C
 if worker := os.environ.get("PYTEST_XDIST_WORKER"):
     os.environ["NUMBA_CACHE_DIR"] = str(Path(__file__).parents[1] / ".pytest_cache" / f"numba-{worker}")
 
