@@ -136,6 +136,15 @@ def test_a_sweep_finds_the_best_and_tells_everything(tmp_path: Path, quick: Any)
     assert not sweep.work(one, 1, 10) or one.done() == 10  # nothing is left to do
 
 
+def test_a_trial_whose_owner_died_before_its_first_draw_is_gone_on_with(tmp_path: Path, quick: Any) -> None:
+    quick(0.0)
+    one = trials.Sweep(tmp_path, made(tmp_path, ["lr=0.001..0.4"]), prune=False)
+    one._open().ask()  # by another process: neither drawn nor locked
+    assert [t.state.name for t in one.trials()] == ["RUNNING"]
+    assert sweep.work(one, 2, 3)
+    assert [t.state.name for t in one.trials()] == ["COMPLETE"] * 3 and all("lr" in t.params for t in one.trials())
+
+
 def test_trials_that_lag_behind_end_early(tmp_path: Path, quick: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     quick(0.05)
     monkeypatch.setattr(trials, "WARM", 2)

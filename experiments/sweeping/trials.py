@@ -129,11 +129,15 @@ class Sweep:
     def _go_on(self, study: Any, cores: set[int]) -> bool:
         """Goes on with an unfinished trial that is nobody's; False where there is none."""
         for frozen in self.trials("RUNNING"):
-            with lock(self._lock(frozen.number)) as mine:
-                if mine is None or self._state(frozen.number) != "RUNNING":
-                    continue
-                trial = self.optuna.trial.Trial(study, frozen._trial_id)
-                self._carry_out(study, trial, {d.field: d.draw(trial) for d in self.dimensions}, cores, mine)
+            with contextlib.ExitStack() as held:
+                with lock(self.folder / "locks" / "study", wait=True):  # else between another's drawing and its lock
+                    mine = held.enter_context(lock(self._lock(frozen.number)))
+                    if mine is None or self._state(frozen.number) != "RUNNING":
+                        continue
+                    study.get_trials(deepcopy=False)  # Optuna draws only for trials that this connection has seen
+                    trial = self.optuna.trial.Trial(study, frozen._trial_id)
+                    params = {d.field: d.draw(trial) for d in self.dimensions}
+                self._carry_out(study, trial, params, cores, mine)
                 return True
         return False
 
