@@ -55,6 +55,9 @@ class Config:
     colour: float = 0.0  # 0 none .. 1 each colour becomes another mixture of all three
     light: float = 0.0  # largest relative change of brightness and contrast
     noise: float = 0.0  # largest standard deviation of noise on the pixels, of 255
+    exposure: float = 0.0  # most stops (factors of two) by which a picture becomes darker; brighter by a third of it
+    shade: float = 0.0  # largest share of light that one side of a picture loses
+    invert: float = 0.0  # share of pictures of which a negative is made
     encoder: str = "auto"  # trunk, pilotnet, nature, nips, small, tiny, impala or auto (by the size of the picture)
     hidden: int = 64  # features
     precision: str = "auto"  # bf16 where the machine has it, or fp32
@@ -70,9 +73,10 @@ class Config:
 
     def __post_init__(self) -> None:
         ranges.at_least(self, 1, "batch", "hidden", "replay", "rows", "draws")
-        ranges.at_least(self, 0, "road", "balance", "noise", "warmup", "ratio", "first")
+        ranges.at_least(self, 0, "road", "balance", "noise", "exposure", "warmup", "ratio", "first")
         ranges.above(self, 0, "lr", "max_grad_norm")
         ranges.share(self, "lr_end", "average", "validation", "teacher", "flip", "shift", "colour", "light")
+        ranges.share(self, "shade", "invert")
         if self.optimizer not in optimizers.NAMES:
             raise ValueError(f"--optimizer {self.optimizer}: choose {', '.join(optimizers.NAMES)}")
 
@@ -116,12 +120,14 @@ class Clone:
         self.learn_generator = devices.generator(device, seed, 2)
         self.optimizer = optimizers.build(config.optimizer, self.learner.parameters(), config.lr, eps=1e-8)
         settings = augment.Config(
-            flip=config.flip, shift=config.shift, colour=config.colour, light=config.light, noise=config.noise
-        )
+            flip=config.flip, shift=config.shift, colour=config.colour, light=config.light, noise=config.noise,
+            exposure=config.exposure, shade=config.shade, invert=config.invert,
+        )  # fmt: skip
         changes = not augment.plain(settings)
         if changes and (len(spec.obs_shape) < 2 or not spec.action_dim):
             raise ValueError(
-                "--flip, --shift, --colour, --light, --noise: only pictures with a steering wheel have them"
+                "--flip, --shift, --colour, --light, --noise, --exposure, --shade, --invert: only pictures with a"
+                " steering wheel have them"
             )
         self.augment = augment.Augment(settings, device) if changes else None
         if config.rounds:

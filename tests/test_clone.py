@@ -294,7 +294,8 @@ def test_a_turned_camera_shows_the_shifted_picture_and_the_expert_agrees_with_th
 
 def test_light_colours_and_noise_change_the_picture_alone() -> None:
     obs, action, labels = example()
-    for settings in (dict(colour=0.8), dict(light=0.5), dict(noise=20.0)):
+    for settings in (dict(colour=0.8), dict(light=0.5), dict(noise=20.0), dict(exposure=2.0), dict(shade=0.8),
+                     dict(invert=0.5)):  # fmt: skip
         seen, done, told = changed(obs, action, labels, **settings)
         assert not torch.equal(seen, obs.float()) and seen.min() >= 0 and seen.max() <= 255
         assert torch.equal(done, action) and all(torch.equal(told[k], v) for k, v in labels.items())
@@ -306,6 +307,23 @@ def test_light_colours_and_noise_change_the_picture_alone() -> None:
     grey = torch.full((4, 1, 60, 80, 3), 100, dtype=torch.uint8)
     mixed = changed(grey, torch.zeros(4, 2), {}, colour=0.0, light=0.5)[0]
     assert (mixed.amax((1, 2, 3, 4)) - mixed.amin((1, 2, 3, 4))).max() < 1e-3  # without colours grey stays grey
+
+
+def test_exposure_shade_and_negatives() -> None:
+    obs, action, labels = example(64)
+    assert torch.equal(changed(obs, action, labels, invert=1.0)[0], 255 - obs.float())
+    half = changed(obs, action, labels, invert=0.5)[0]
+    negative = [torch.equal(a, b) for a, b in zip(half, 255 - obs.float(), strict=True)]
+    assert 16 < sum(negative) < 48 and torch.equal(half[~torch.tensor(negative)], obs[~torch.tensor(negative)].float())
+    grey = torch.full((64, 1, 60, 80, 3), 90, dtype=torch.uint8)
+    gain = changed(grey, action, {}, exposure=2.1)[0] / 90  # the same for every pixel of a picture, by factors of two
+    assert torch.equal(gain.amax((1, 2, 3, 4)), gain.amin((1, 2, 3, 4)))
+    stops = gain[:, 0, 0, 0, 0].log2()
+    assert -2.1 <= stops.min() < -1.8 and 0.4 < stops.max() <= 0.7
+    light = changed(grey, action, {}, shade=0.8)[0][..., 0] / 90  # [64, 1, 60, 80]
+    assert light.max() <= 1 and 0.2 <= light.min() < 0.4
+    lost = light[:, 0, [0, 0, -1, -1], [0, -1, 0, -1]].argmin(1)  # the darkest corner
+    assert len(torch.unique(lost)) == 4
 
 
 def test_the_networks_of_the_car_are_small() -> None:

@@ -2,12 +2,13 @@
 
 Everything is drawn for a whole batch at once from the caller's generator: flip (steering, offset and heading change
 sign), sideways shift (the camera turned by an angle: the wheel turns with it), colours (a mixing matrix, brightness,
-contrast), noise. Pictures come out as float32, still 0..255.
+contrast), negatives, exposure, a shade across the picture, noise. Pictures come out as float32, still 0..255.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -30,10 +31,13 @@ class Config:
     colour: float = 0.5  # 0 none .. 1: each colour becomes another mixture of all three
     light: float = 0.4  # largest relative change of brightness and of contrast
     noise: float = 8.0  # largest standard deviation of noise on the pixels, of 255
+    exposure: float = 0.0  # most stops (factors of two) by which a picture becomes darker; brighter by a third of it
+    shade: float = 0.0  # largest share of light that one side of the picture loses, as behind a lamp or in a shadow
+    invert: float = 0.0  # share of pictures of which a negative is made: the road is then the brighter part, or no more
 
     def __post_init__(self) -> None:
-        ranges.share(self, "flip", "shift", "colour", "light")
-        ranges.at_least(self, 0, "shift_steer", "shift_angle", "noise")
+        ranges.share(self, "flip", "shift", "colour", "light", "shade", "invert")
+        ranges.at_least(self, 0, "shift_steer", "shift_angle", "noise", "exposure")
 
 
 class Augment:
@@ -86,19 +90,36 @@ class Augment:
             mix = mix * (1.0 + 0.3 * c.colour * uniform(batch, 3, 1))  # ... the tint
         contrast, brightness = 1.0 + c.light * uniform(batch), 255.0 * 0.5 * c.light * uniform(batch)
         mix = mix * contrast[:, None, None]
-        offset = 127.5 * (1.0 - contrast) + brightness
+        offset = (127.5 * (1.0 - contrast) + brightness)[:, None].expand(-1, channels)  # [B, C]
+        if c.invert:
+            negative = (uniform(batch, low=0.0) < c.invert)[:, None]
+            offset = torch.where(negative, 255.0 * mix.sum(2) + offset, offset)
+            mix = torch.where(negative[..., None], -mix, mix)
+        if c.exposure:
+            gain = torch.exp2(uniform(batch, low=-c.exposure, high=c.exposure / 3))
+            mix, offset = mix * gain[:, None, None], offset * gain[:, None]
         # Plane by plane: a product of tiny matrices would take three times as long.
         result = torch.empty_like(planes)
         for i in range(channels):
             torch.mul(planes[:, 0], _as(mix[:, i, 0], planes[:, 0]), out=result[:, i])
             for k in range(1, channels):
                 result[:, i].addcmul_(planes[:, k], _as(mix[:, i, k], planes[:, 0]))
-            result[:, i].add_(_as(offset, planes[:, 0]))
+            result[:, i].add_(_as(offset[:, i], planes[:, 0]))
+        if c.shade:
+            result.clamp_(0.0, 255.0).mul_(self._shade(uniform, batch, *result.shape[-2:])[:, None, None])
         if c.noise:
             noise = self._noise(result.numel(), generator).view_as(result)
             result.addcmul_(noise, _as(uniform(batch, low=0.0) * c.noise, result))
         result.clamp_(0.0, 255.0)
         return result.squeeze(1) if grey else result.movedim(1, 4)
+
+    def _shade(self, uniform: Callable[..., Tensor], batch: int, height: int, width: int) -> Tensor:
+        """Light of 1 - depth .. 1 that falls off across the picture in a random direction: [B, H, W]."""
+        y = torch.linspace(-1, 1, height, device=self.device)[:, None]
+        x = torch.linspace(-1, 1, width, device=self.device)
+        turn, middle, edge, depth = (uniform(batch, 1, 1) for _ in range(4))
+        across = x * torch.cos(math.pi * turn) + y * torch.sin(math.pi * turn)
+        return 1 - self.config.shade * (0.5 + 0.5 * depth) * torch.sigmoid((across - middle) * (4 + 3 * edge))
 
     def _noise(self, size: int, generator: torch.Generator) -> Tensor:
         """`size` normal numbers, cut from one sheet at a random place: drawn anew they would cost a quarter of the
@@ -132,4 +153,5 @@ def _moved(obs: Tensor, columns: Tensor) -> Tensor:
 
 def plain(config: Any) -> bool:
     """Does the configuration change nothing?"""
-    return not (config.flip or config.shift or config.colour or config.light or config.noise)
+    changes = ("flip", "shift", "colour", "light", "noise", "exposure", "shade", "invert")
+    return not any(getattr(config, name) for name in changes)

@@ -8,7 +8,10 @@ python -m experiments.train kart --agent ppo --init RUN
 
 from experiments.recipes import Recipe
 
-DRIVER = dict(flip=0.5, shift=0.08, colour=0.5, light=0.4, noise=10.0, road=0.3, balance=1.0, batch=96)
+DRIVER = dict(
+    flip=0.5, shift=0.08, colour=1.0, light=0.5, noise=15.0, exposure=2.3, shade=0.8, invert=0.25, road=0.3,
+    balance=1.0, batch=96,
+)  # fmt: skip
 RACE = dict(obs="trunk", laps=0, time_limit=40.0, start="random", on_stuck="end")
 PPO = dict(
     rollout=64, epochs=3, minibatch=256, lr=2e-4, hidden=64, clip=0.1, entropy_coef=0.0, reward_clip=0.0, gamma=0.99,
