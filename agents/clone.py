@@ -186,8 +186,7 @@ class Clone:
             obs, label, road = self.augment(obs, label, road, self.learn_generator)
         loss, metrics = self._loss(self.learner, obs, label, legal, road, weight)
         left = 1 - self.clock.progress
-        for group in self.optimizer.param_groups:
-            group["lr"] = c.lr * (c.lr_end + (1 - c.lr_end) * left)
+        optimizers.set_rate(self.optimizer, c.lr * (c.lr_end + (1 - c.lr_end) * left))
         self.optimizer.zero_grad()
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.learner.parameters(), c.max_grad_norm, foreach=True)
@@ -266,7 +265,7 @@ class Clone:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.driver.load_state_dict(state["network"])
         self.learner.load_state_dict(state["learner"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        optimizers.load(self.optimizer, state["optimizer"])
         self.act_generator.set_state(state["act_generator"])
         self.learn_generator.set_state(state["learn_generator"])
 

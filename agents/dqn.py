@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from agents import losses, optimizers, ranges
 from agents.core import device as devices
+from agents.core.graphs import Graphed
 from agents.core.loop import Ratio
 from agents.core.returns import n_step
 from agents.core.rows import Act, Batch, Learned, Needs, Priority, Spec, TimeStep
@@ -68,6 +69,7 @@ class Config:
     encoder: str = "auto"  # nature, nips, small, tiny, impala, btr, deepflappy or auto (by the size of the picture)
     hidden: int = 512  # units of the layer before the last
     precision: str = "auto"  # bf16 where the machine has it, or fp32
+    graphs: bool = True  # on a CUDA device: steps are recorded once and replayed
 
     def __post_init__(self) -> None:
         ranges.at_least(self, 1, "batch", "n_step", "target_period", "hidden")
@@ -183,6 +185,8 @@ class DQN:
             batch=config.batch,
             pace=Ratio(config.ratio, config.batch, max(config.warmup, (config.n_step + 1 + spec.stack) * num_envs)),
         )
+        self._chosen = Graphed(self._choose, device, generators=[self.generator], enabled=config.graphs)
+        self._learned = Graphed(self._update, device, generators=[self.generator], enabled=config.graphs)
 
     @property
     def network(self) -> nn.Module:
@@ -198,24 +202,29 @@ class DQN:
 
     @torch.no_grad()
     def act(self, step: TimeStep, memory: Any = None, *, explore: bool = True) -> Act:
+        if explore:
+            return Act(*self._chosen(step.obs, step.legal, self.epsilon))
+        return Act(masked(self._values(step.obs), step.legal).argmax(1))
+
+    def _choose(self, obs: Tensor, legal: Tensor | None, epsilon: float | Tensor) -> tuple[Tensor]:
+        """What is done while learning, [N]."""
+        action = masked(self._values(obs, self.generator), legal).argmax(1)
         if self.config.noisy:
-            self.online.noise(self.generator if explore else None)
+            return (action,)
+        draw = torch.rand((2, len(action), self.num_actions), generator=self.generator, device=self.device)
+        anything = masked(draw[0], legal).argmax(1)  # uniform over the legal actions
+        return (torch.where(draw[1, :, 0] < epsilon, anything, action),)
+
+    def _values(self, obs: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Action values [N, A]; without a generator there is no noise in noisy layers."""
+        if self.config.noisy:
+            self.online.noise(generator)
         with devices.mixed(self.device, self.dtype):
-            q = self.online.mean(self.online(step.obs), self.categorical)
-        action = masked(q, step.legal).argmax(1)  # [N]
-        if explore and not self.config.noisy:
-            n = len(action)
-            draw = torch.rand((2, n, self.num_actions), generator=self.generator, device=self.device)
-            anything = masked(draw[0], step.legal).argmax(1)  # uniform over the legal actions
-            action = torch.where(draw[1, :, 0] < self.epsilon, anything, action)
-        return Act(action)
+            return self.online.mean(self.online(obs), self.categorical)
 
     def explain(self, step: TimeStep, memory: Any = None) -> dict[str, Tensor]:
         """Action values [N, A] without noise, and the best of them [N]; see docs/add-an-agent.md."""
-        if self.config.noisy:
-            self.online.noise(None)
-        with devices.mixed(self.device, self.dtype):
-            q = self.online.mean(self.online(step.obs), self.categorical)
+        q = self._values(step.obs)
         return {"values": q, "value": masked(q, step.legal).amax(1)}
 
     def learn(self, batch: Batch) -> Iterator[Learned]:
@@ -255,8 +264,18 @@ class DQN:
         return drawn._replace(z_t=z_t, now=now)
 
     def _step(self, drawn: Transitions) -> Learned:
-        """One optimizer step on [B] transitions."""
-        c = self.config
+        """One optimizer step on [B] transitions, and their new priorities."""
+        c, progress = self.config, self.clock.progress
+        optimizers.set_rate(self.optimizer, c.lr * (1 - (1 - c.lr_end) * progress))
+        loss, q, norm, error = self._learned(*drawn)
+        if c.prioritized:
+            self.needs.sampler.beta = c.beta + (1 - c.beta) * progress
+        priority = None if error is None else Priority(drawn.index, error)
+        return Learned({"loss": loss, "q": q, "grad_norm": norm}, priority)
+
+    def _update(self, *fields: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """Transitions, field by field -> loss, mean value of the actions done, norm of the gradient, |error| [B]."""
+        c, drawn = self.config, Transitions(*fields)
         if c.noisy:
             self.online.noise(self.generator)
             drawn = self._look_ahead(drawn)
@@ -272,22 +291,17 @@ class DQN:
         else:
             row = losses.quantile_regression(z, self.online.levels if tau is None else tau, target, c.huber)
         loss = losses.mean(row, drawn.weight)
-        for group in self.optimizer.param_groups:
-            group["lr"] = c.lr * (1 - (1 - c.lr_end) * self.clock.progress)
         self.optimizer.zero_grad()
         loss.backward()
         norm = optimizers.clip(self.online.parameters(), c.max_grad_norm)
         self.optimizer.step()
         with torch.no_grad():
             value = (torch.softmax(z, -1) * self.online.support).sum(-1) if self.categorical else z.mean(-1)
-            metrics = {"loss": loss.detach(), "q": value.mean(), "grad_norm": norm}
-            priority = None
+            error = None
             if c.prioritized:
-                self.needs.sampler.beta = c.beta + (1 - c.beta) * self.clock.progress
                 error = row if self.categorical else target.mean(1) - value  # C51: the loss (Hessel et al. 2018)
-                there = drawn.weight > 0  # a `last` row is the start of no transition
-                priority = Priority(drawn.index, error.detach().abs() * there)
-        return Learned(metrics, priority)
+                error = error.abs() * (drawn.weight > 0)  # a `last` row is the start of no transition
+        return loss.detach(), value.mean(), norm, None if error is None else error.detach()
 
     @torch.no_grad()
     def _target(self, drawn: Transitions, rows: Tensor) -> Tensor:
@@ -328,7 +342,8 @@ class DQN:
         self.online.load_state_dict(state["network"])
         self.target.load_state_dict(state["target"])
         self.copied = state["copied"]
-        self.optimizer.load_state_dict(state["optimizer"])
+        optimizers.load(self.optimizer, state["optimizer"])
+        self._learned.forget()
         self.generator.set_state(state["generator"])
 
     def load_weights(self, state: dict[str, Any]) -> None:

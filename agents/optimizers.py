@@ -1,4 +1,8 @@
-"""The optimizer of Mnih et al. (2015) and the choice among the usual ones."""
+"""The optimizer of Mnih et al. (2015) and the choice among the usual ones.
+
+On a CUDA device learning rate and step count are tensors there, so that a recorded update (`agents.core.graphs`) sees
+them change.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +37,11 @@ class CentredRMSProp(torch.optim.Optimizer):
                 mean, square = state["mean"], state["square"]
                 mean.lerp_(p.grad, 1 - decay)
                 square.mul_(decay).addcmul_(p.grad, p.grad, value=1 - decay)
-                p.addcdiv_(p.grad, (square - mean.square() + eps).sqrt_(), value=-group["lr"])
+                root = (square - mean.square() + eps).sqrt_()
+                if isinstance(group["lr"], Tensor):
+                    p.sub_(p.grad / root * group["lr"])
+                else:
+                    p.addcdiv_(p.grad, root, value=-group["lr"])
 
 
 @torch.no_grad()
@@ -52,13 +60,31 @@ def clip(params: Iterable[nn.Parameter], bound: float) -> Tensor:
 
 def build(name: str, params: Iterable[Tensor], lr: float, eps: float) -> torch.optim.Optimizer:
     """The optimizer `name`. Raises ValueError for one that is not known."""
-    common: dict[str, Any] = dict(lr=lr, eps=eps)
+    params = list(params)
+    there = params[0].device
+    rate: Any = torch.tensor(lr, device=there) if there.type == "cuda" else lr
+    recorded = dict(capturable=True) if there.type == "cuda" else {}
+    common: dict[str, Any] = dict(lr=rate, eps=eps)
     if name == "adam":
-        return torch.optim.Adam(params, fused=True, **common)
+        return torch.optim.Adam(params, fused=True, **common, **recorded)
     if name == "radam":
-        return torch.optim.RAdam(params, foreach=True, **common)
+        return torch.optim.RAdam(params, foreach=True, **common, **recorded)
     if name == "rmsprop":
-        return torch.optim.RMSprop(params, alpha=0.99, foreach=True, **common)
+        return torch.optim.RMSprop(params, alpha=0.99, foreach=True, **common, **recorded)
     if name == "centred-rmsprop":
         return CentredRMSProp(params, **common)
     raise ValueError(f"--optimizer {name}: choose {', '.join(NAMES)}")
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """The learning rate from now on."""
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
+
+
+def load(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """What was learned (moments, counts) from a `state_dict`, also from one of another device. The settings stay."""
+    optimizer.load_state_dict({**state, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from agents import losses, optimizers, ranges
 from agents.core import device as devices
+from agents.core.graphs import Graphed
 from agents.core.loop import Every
 from agents.core.returns import lambda_returns
 from agents.core.rows import Act, Batch, Learned, Needs, Spec, TimeStep
@@ -60,6 +61,7 @@ class Config:
     value_first: float = 0.0  # share of the budget in which only the value is learned: for a policy from --init
     deviation: float = 0.0  # of continuous actions at the start; 0: 0.61, or that of the run from --init
     overlap: bool = True  # learn while the next rollout is collected (only with the ratio)
+    graphs: bool = True  # on a CUDA device: steps are recorded once and replayed
 
     def __post_init__(self) -> None:
         ranges.at_least(self, 1, "rollout", "epochs", "hidden")
@@ -76,6 +78,7 @@ class Config:
             raise ValueError("--epochs above 1 needs the importance ratio (--ratio)")
 
 
+FIGURES = ("loss", "policy_loss", "value_loss", "entropy", "grad_norm", "kl", "value")  # of an optimizer step
 PRESETS: dict[str, dict[str, Any]] = {
     "ppo": {},
     "a2c": dict(rollout=5, epochs=1, minibatch=0, lr=7e-4, optimizer="rmsprop", lam=1.0, ratio=False, normalize=False),
@@ -100,13 +103,15 @@ class Network(nn.Module):
             with torch.no_grad():
                 self.policy.logits.bias.copy_(torch.tensor([config.idle] + [others] * (spec.num_actions - 1)).log())
 
-    def forward(self, step: TimeStep, memory: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
+    def forward(
+        self, obs: Tensor, legal: Tensor | None, memory: Tensor | None, first: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
         """N environments at one moment -> (parameters of the policy [N, ...], value [N], the memory after it)."""
-        x = self.encoder(step.obs)
+        x = self.encoder(obs)
         if self.memory is not None:
-            x, memory = self.memory(x.unsqueeze(1), memory, step.first.unsqueeze(1))
+            x, memory = self.memory(x.unsqueeze(1), memory, first.unsqueeze(1))
             x = x.squeeze(1)
-        return self.policy(x, step.legal), self.value(x), memory
+        return self.policy(x, legal), self.value(x), memory
 
 
 class PolicyGradient:
@@ -138,21 +143,31 @@ class PolicyGradient:
             extras=("logp", "value", "memory") if config.recurrent else ("logp", "value"),
             overlap=config.overlap and config.ratio,
         )
+        graphs = config.graphs and not config.recurrent
+        self._chosen = Graphed(self._choose, device, generators=[self.act_generator], enabled=graphs)
+        self._learned = Graphed(self._step, device, enabled=graphs)
 
     @torch.no_grad()
     def act(self, step: TimeStep, memory: Any = None, *, explore: bool = True) -> Act:
         if memory is None and self.actor.memory is not None:
             memory = self.actor.memory.initial(len(step.first))
-        params, value, after = self.actor(step, memory)
         if not explore:
+            params, _, after = self.actor(step.obs, step.legal, memory, step.first)
             return Act(self.actor.policy.mode(params), memory=after)
-        action, logp = self.actor.policy.sample(params, self.act_generator)
+        action, logp, value, after = self._chosen(step.obs, step.legal, memory, step.first)
         before = {} if memory is None else {"memory": memory}
         return Act(action, {"logp": logp, "value": value, **before}, after)
 
+    def _choose(
+        self, obs: Tensor, legal: Tensor | None, memory: Tensor | None, first: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """Actions [N, ...], their log probabilities [N], the values [N], the memory after them."""
+        params, value, after = self.actor(obs, legal, memory, first)
+        return *self.actor.policy.sample(params, self.act_generator), value, after
+
     def explain(self, step: TimeStep, memory: Any = None) -> dict[str, Tensor]:
         """Probabilities [N, A], or means and deviations [N, D], and the value [N]; see docs/add-an-agent.md."""
-        params, value, _ = self.actor(step, memory)
+        params, value, _ = self.actor(step.obs, step.legal, memory, step.first)
         if isinstance(self.actor.policy, Categorical):
             return {"probabilities": params.exp(), "value": value}
         return {"mean": params[..., 0], "deviation": params[..., 1].exp(), "value": value}
@@ -189,13 +204,26 @@ class PolicyGradient:
         advantage: Tensor, target: Tensor, weight: Tensor, past: tuple[Tensor, Tensor] | None,
     ) -> Learned:  # fmt: skip
         """One optimizer step on M transitions; every argument is [M, ...]. past: see `windows`."""
+        c, left = self.config, 1 - self.clock.progress
+        optimizers.set_rate(self.optimizer, c.lr * (c.lr_end + (1 - c.lr_end) * left))
+        bonus = c.entropy_coef * (c.entropy_end + (1 - c.entropy_end) * left)
+        figures = self._learned(
+            obs, legal, action, old_logp, old_value, advantage, target, weight, *(past or (None, None)), bonus,
+            self.clock.progress < c.value_first,
+        )  # fmt: skip
+        return Learned(dict(zip(FIGURES, figures, strict=True)))
+
+    def _step(
+        self, obs: Tensor, legal: Tensor | None, action: Tensor, old_logp: Tensor, old_value: Tensor,
+        advantage: Tensor, target: Tensor, weight: Tensor, memory: Tensor | None, first: Tensor | None,
+        bonus: float | Tensor, only_value: bool,
+    ) -> tuple[Tensor, ...]:  # fmt: skip
+        """bonus: weight of the entropy. Returns FIGURES."""
         c = self.config
         with devices.mixed(self.device, self.dtype):
             features = self.network.encoder(obs)
-        if past is not None:
-            memory, first = past
+        if memory is not None:
             features = self.network.memory(features.unflatten(0, first.shape), memory, first)[0].flatten(0, 1)
-        only_value = self.clock.progress < c.value_first
         params = self.network.policy(features, legal)
         value = self.network.value(features.detach() if only_value else features)
         logp = self.network.policy.logp(params, action)
@@ -213,25 +241,18 @@ class PolicyGradient:
             value_loss = torch.maximum(value_loss, 0.5 * (near - target).square())
         value_loss = losses.mean(value_loss, weight)
         entropy = losses.mean(self.network.policy.entropy(params), weight)
-        left = 1 - self.clock.progress
-        bonus = c.entropy_coef * (c.entropy_end + (1 - c.entropy_end) * left)
         loss = c.value_coef * value_loss
         if not only_value:
             loss = policy_loss + loss - bonus * entropy
-        for group in self.optimizer.param_groups:
-            group["lr"] = c.lr * (c.lr_end + (1 - c.lr_end) * left)
         self.optimizer.zero_grad()
         loss.backward()
         norm = optimizers.clip(self.network.parameters(), c.max_grad_norm)
         self.optimizer.step()
         with torch.no_grad():
             log_ratio = logp - old_logp
-            metrics = {
-                "loss": loss, "policy_loss": policy_loss, "value_loss": value_loss, "entropy": entropy,
-                "grad_norm": norm, "kl": losses.mean(log_ratio.exp() - 1 - log_ratio, weight),
-                "value": losses.mean(value, weight),
-            }  # fmt: skip
-        return Learned({k: v.detach() for k, v in metrics.items()})
+            kl = losses.mean(log_ratio.exp() - 1 - log_ratio, weight)
+            figures = (loss, policy_loss, value_loss, entropy, norm, kl, losses.mean(value, weight))
+        return tuple(x.detach() for x in figures)
 
     def _sync(self) -> None:
         """The actor takes the learner's weights."""
@@ -251,7 +272,8 @@ class PolicyGradient:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.network.load_state_dict(state["network"])
         self.actor.load_state_dict(state["actor"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        optimizers.load(self.optimizer, state["optimizer"])
+        self._learned.forget()
         self.act_generator.set_state(state["act_generator"])
         self.learn_generator.set_state(state["learn_generator"])
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from agents import losses, optimizers, ranges
 from agents.core import device as devices
+from agents.core.graphs import Graphed
 from agents.core.loop import Every
 from agents.core.returns import lambda_returns
 from agents.core.rows import Act, Batch, Learned, Needs, Spec, TimeStep
@@ -48,6 +49,7 @@ class Config:
     hidden: int = 512  # features
     recurrent: int = 0  # units of an LSTM after the encoder, for games that do not show everything; 0: none
     precision: str = "auto"  # bf16 where the machine has it, or fp32
+    graphs: bool = True  # on a CUDA device: steps are recorded once and replayed
 
     def __post_init__(self) -> None:
         ranges.at_least(self, 1, "rollout", "epochs", "hidden")
@@ -116,6 +118,9 @@ class PQN:
             pace=Every(config.rollout, config.epochs * -(-rows // self.minibatch)),
             extras=("value", "memory") if config.recurrent else ("value",),
         )
+        graphs = config.graphs and not config.recurrent
+        self._chosen = Graphed(self._choose, device, generators=[self.act_generator], enabled=graphs)
+        self._learned = Graphed(self._step, device, enabled=graphs)
 
     @property
     def epsilon(self) -> float:
@@ -128,16 +133,29 @@ class PQN:
     def act(self, step: TimeStep, memory: Any = None, *, explore: bool = True) -> Act:
         if memory is None and self.actor.memory is not None:
             memory = self.actor.memory.initial(len(step.first))
+        if explore:
+            action, value, after = self._chosen(step.obs, step.legal, self.epsilon, memory, step.first)
+            return Act(action, {"value": value} if memory is None else {"value": value, "memory": memory}, after)
+        action, _, after = self._best(step.obs, step.legal, memory, step.first)
+        return Act(action, memory=after)
+
+    def _best(
+        self, obs: Tensor, legal: Tensor | None, memory: Tensor | None, first: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """The best actions [N], their values [N], the memory after them."""
         with devices.mixed(self.device, self.dtype):
-            q, after = self.actor(step.obs, memory, step.first[:, None])
-        value, action = masked(q, step.legal).max(1)
-        if not explore:
-            return Act(action, memory=after)
-        n = len(action)
-        draw = torch.rand((2, n, self.num_actions), generator=self.act_generator, device=self.device)
-        anything = masked(draw[0], step.legal).argmax(1)  # uniform over the legal actions
-        before = {} if memory is None else {"memory": memory}
-        return Act(torch.where(draw[1, :, 0] < self.epsilon, anything, action), {"value": value, **before}, after)
+            q, after = self.actor(obs, memory, first[:, None])
+        value, action = masked(q, legal).max(1)
+        return action, value, after
+
+    def _choose(
+        self, obs: Tensor, legal: Tensor | None, epsilon: float | Tensor, memory: Tensor | None, first: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """What is done [N], the best values [N], the memory after them."""
+        action, value, after = self._best(obs, legal, memory, first)
+        draw = torch.rand((2, len(action), self.num_actions), generator=self.act_generator, device=self.device)
+        anything = masked(draw[0], legal).argmax(1)  # uniform over the legal actions
+        return torch.where(draw[1, :, 0] < epsilon, anything, action), value, after
 
     def explain(self, step: TimeStep, memory: Any = None) -> dict[str, Tensor]:
         """Action values [N, A] and the best of them [N]; see docs/add-an-agent.md."""
@@ -168,17 +186,23 @@ class PQN:
     ) -> Learned:
         """One optimizer step on M transitions; every argument is [M, ...]. past: see `windows`."""
         c = self.config
+        optimizers.set_rate(self.optimizer, c.lr * (c.lr_end + (1 - c.lr_end) * (1 - self.clock.progress)))
+        figures = self._learned(obs, action, target, weight, *past)
+        return Learned(dict(zip(("loss", "q", "grad_norm"), figures, strict=True)))
+
+    def _step(
+        self, obs: Tensor, action: Tensor, target: Tensor, weight: Tensor, memory: Tensor | None, first: Tensor | None
+    ) -> tuple[Tensor, ...]:
+        """Loss, mean value of the actions done, norm of the gradient."""
         with devices.mixed(self.device, self.dtype):
-            q, _ = self.network(obs, *past)
+            q, _ = self.network(obs, memory, first)
         chosen = q.gather(1, action[:, None]).squeeze(1)
         loss = losses.mean(losses.huber(target - chosen, 0), weight)
-        for group in self.optimizer.param_groups:
-            group["lr"] = c.lr * (c.lr_end + (1 - c.lr_end) * (1 - self.clock.progress))
         self.optimizer.zero_grad()
         loss.backward()
-        norm = optimizers.clip(self.network.parameters(), c.max_grad_norm)
+        norm = optimizers.clip(self.network.parameters(), self.config.max_grad_norm)
         self.optimizer.step()
-        return Learned({"loss": loss.detach(), "q": chosen.detach().mean(), "grad_norm": norm})
+        return loss.detach(), chosen.detach().mean(), norm
 
     def _sync(self) -> None:
         """The actor takes the learner's weights."""
@@ -198,7 +222,8 @@ class PQN:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.network.load_state_dict(state["network"])
         self.actor.load_state_dict(state["actor"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        optimizers.load(self.optimizer, state["optimizer"])
+        self._learned.forget()
         self.act_generator.set_state(state["act_generator"])
         self.learn_generator.set_state(state["learn_generator"])
 

@@ -69,3 +69,23 @@ def test_the_same_ring_gives_the_same_windows_and_the_same_losses(agent: str) ->
     losses = [next(iter(parts.agent.learn(batch))).metrics for parts, batch in ((here, one), (there, other))]
     for name in ("loss", "grad_norm"):
         torch.testing.assert_close(losses[0][name], losses[1][name].cpu(), rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+def test_recorded_steps_learn_what_plain_ones_do(agent: str) -> None:
+    """The same random numbers too: noise and exploration come from generators that the recordings know."""
+    losses, weights = [], []
+    for graphs in (True, False):
+        parts = assembled(agent, "cuda", steps=1_600, graphs=graphs)
+        told: list[float] = []
+
+        def keep(moment: object, told: list[float] = told) -> None:
+            told += [float(x.metrics["loss"]) for x in moment.learned]
+
+        assert parts.loop.train(hooks=[keep])
+        assert bool(parts.agent._learned._recordings) == bool(parts.agent._chosen._recordings) == graphs
+        losses.append(torch.tensor(told))
+        weights.append(parts.agent.state_dict()["network"])
+    first = slice(0, 40)  # later the smallest difference has chosen another action, and the games are others
+    torch.testing.assert_close(losses[0][first], losses[1][first], rtol=1e-3, atol=1e-4)
+    assert len(losses[0]) == len(losses[1]) and weights[0].keys() == weights[1].keys()
