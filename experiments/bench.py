@@ -3,6 +3,7 @@
     python -m experiments.bench atari          emulators, our loop, PPO and DQN, stable-baselines3
     python -m experiments.bench atari --race   wall clock to a score of 30 on Breakout: our recipe, SB3's PPO
     python -m experiments.bench agents         the speed of every agent, those of stable-baselines3 beside theirs
+    python -m experiments.bench throughput     PPO, PQN and DQN as they are trained on this device
     python -m experiments.bench replay         memory and sampling of a ring of one million Atari transitions
 
 Figures are medians over rounds; ratios compare figures of the same run. A quiet machine is wanted.
@@ -29,7 +30,7 @@ from experiments import benchmarks, cli, lab
 class Command:
     """What to measure."""
 
-    what: tyro.conf.Positional[str]  # atari, agents, replay, or a game with a benchmark of its own
+    what: tyro.conf.Positional[str]  # atari, agents, throughput, replay, or a game with a benchmark of its own
     device: str = "auto"  # auto, cpu, cuda, cuda:N or mps
     seconds: float = 15.0  # per contender and round
     rounds: int = 3  # each contender is measured so often, in turn

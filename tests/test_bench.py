@@ -16,6 +16,7 @@ from experiments.benchmarks import atari
     [
         pytest.param("flappy", "pixels over their picture", marks=pytest.mark.slow),
         pytest.param("kart", "kart_160x120 / car_racing", marks=pytest.mark.slow),
+        pytest.param("throughput", "dqn, batch 256, steps/s", marks=pytest.mark.slow),
         pytest.param("search", "go 9x9, no network, microseconds per visit", marks=pytest.mark.slow),
     ],
 )

@@ -140,9 +140,9 @@ def settings(agent: str) -> tuple[dict[str, Any], int]:
     return {**code.PRESETS[agent], **small}, {"pqn": 128}.get(agent, 16)
 
 
-def loop(agent: str, device: torch.device) -> Meter:
-    """Our loop; training goes on from one round to the next."""
-    config, num_envs = settings(agent)
+def loop(agent: str, device: torch.device, chosen: tuple[dict[str, Any], int] | None = None) -> Meter:
+    """Our loop; training goes on from one round to the next. chosen: configuration and number of environments."""
+    config, num_envs = chosen or settings(agent)
     parts, threads = None, 1
 
     def measure(seconds: float) -> tuple[int, float]:
