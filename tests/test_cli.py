@@ -269,6 +269,12 @@ def test_weights_of_another_run_start_a_new_one_if_they_fit(trained, tmp_path, c
     assert program(train.main, ["gym:CartPole-v1", "--hidden", "16", *rest], capsys)[0] == 0
     code, _, err = program(train.main, ["gym:CartPole-v1", "--hidden", "32", *rest], capsys)
     assert code == 2 and "does not fit" in err
+    (first,) = (json.loads(p.read_text()) for p in tmp_path.rglob("config.json"))
+    assert first["init"] == str(trained)
+    rest[-1] = "gym:CartPole-v1"  # the newest run of the game: the one that was just trained; its path is kept
+    assert program(train.main, ["gym:CartPole-v1", "--hidden", "16", "--name", "again", *rest], capsys)[0] == 0
+    (again,) = (c for p in tmp_path.rglob("config.json") if (c := json.loads(p.read_text()))["name"] == "again")
+    assert Path(again["init"]).name == "default-s0" and Path(again["init"]).is_relative_to(tmp_path)
 
 
 NOT_THERE = ("random", "clone", "dagger")  # learn nothing, or from a teacher that CartPole has not
