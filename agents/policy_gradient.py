@@ -54,6 +54,7 @@ class Config:
     idle: float = 0.0  # probability of action 0 (most games: do nothing) at the start; 0: all actions alike
     evaluation: str = "sampled"  # policy that scores are made with: sampled or greedy
     reward_clip: float = 1.0  # learns from rewards cut to +-this, 0: as they are
+    reward_scale: float = 1.0  # ... and then multiplied by this, so that values are not large
     encoder: str = "auto"  # nature, nips, small, tiny, impala or auto (by the size of the picture)
     hidden: int = 512  # features
     recurrent: int = 0  # units of an LSTM after the encoder, for games that do not show everything; 0: none
@@ -66,7 +67,7 @@ class Config:
     def __post_init__(self) -> None:
         ranges.at_least(self, 1, "rollout", "epochs", "hidden")
         ranges.at_least(self, 0, "minibatch", "recurrent", "value_clip", "value_coef", "entropy_coef", "reward_clip")
-        ranges.above(self, 0, "lr", "clip", "max_grad_norm")
+        ranges.above(self, 0, "lr", "clip", "max_grad_norm", "reward_scale")
         ranges.share(self, "lr_end", "gamma", "lam", "entropy_end", "idle", "value_first")
         ranges.at_least(self, 0, "deviation")
         if self.optimizer not in optimizers.NAMES:
@@ -182,6 +183,7 @@ class PolicyGradient:
         c = self.config
         reward = batch.reward.clamp(-c.reward_clip, c.reward_clip) if c.reward_clip else batch.reward
         value = batch.extras["value"]  # [B, T+1]
+        reward = reward * c.reward_scale if c.reward_scale != 1 else reward
         target = lambda_returns(reward, batch.discount, batch.last, value, c.gamma, c.lam)  # [B, T]
         envs, length = target.shape
         old_value, old_logp = value[:, :-1].reshape(-1), batch.extras["logp"][:, :-1].reshape(-1)

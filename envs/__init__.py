@@ -25,6 +25,7 @@ GAMES: dict[str, str] = {  # our own games: name -> module
     "flappy": "envs.flappy.env",
     "kart": "envs.kart.env",
     "go": "envs.go.env",
+    "car-racing": "envs.car_racing",
 }
 IDS: dict[str, tuple[str, dict[str, Any]]] = {  # Gymnasium id -> (module, options)
     "Flappy-v0": ("envs.flappy.env", {}),

@@ -1,0 +1,238 @@
+"""CarRacing-v3 of Gymnasium, the same game to the pixel and many times faster.
+
+Nearly all of its time goes into drawing 700 polygons of which some 50 can be seen, and indicators, also for frames that
+nobody looks at. Here all corners are turned at once, what cannot be seen is left out, and of the frames that one action
+lasts only the last is drawn; every picture stays equal to Gymnasium's. Needs ``pip install -e ".[box2d]"``.
+
+Score, track, physics and the time limit of 1,000 frames are Gymnasium's.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode
+
+from agents.perception import preprocess
+
+LIMIT = 1000  # frames of a game
+TRAINING = {"training": True}  # metadata of options that scored games are without (`envs.scored`)
+ROWS, COLUMNS = slice(0, 84), slice(6, 90)  # of 96x96: above the indicators, and a square
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """How the game is seen and played."""
+
+    obs: str = "grey"  # grey: 84x84 of the middle, without the indicators; rgb: 96x96 in colours
+    control: str = "pedal"  # pedal: steering, and gas (above 0) or brake (below); raw: steering, gas, brake
+    frame_skip: int = 4  # frames that an action lasts
+    patience: int = dataclasses.field(
+        default=0, metadata=TRAINING
+    )  # frames without a new tile that end a game; 0: none
+
+    def __post_init__(self) -> None:
+        if self.obs not in ("grey", "rgb"):
+            raise ValueError(f"--obs {self.obs}: choose grey or rgb")
+        if self.control not in ("pedal", "raw"):
+            raise ValueError(f"--control {self.control}: choose pedal or raw")
+        if not 1 <= self.frame_skip <= 20:
+            raise ValueError(f"--frame-skip {self.frame_skip}: must lie in 1..20")
+        if self.patience < 0:
+            raise ValueError(f"--patience {self.patience}: must be at least 0")
+
+
+@functools.cache
+def _game() -> type:
+    """Gymnasium's class with a faster `_render`. Raises ValueError where Box2D is not installed."""
+    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+    try:
+        from gymnasium.envs.box2d import car_racing as original
+    except (gymnasium.error.Error, ImportError):
+        raise ValueError('car-racing needs Box2D: pip install -e ".[box2d]"') from None
+    from pygame import Surface, gfxdraw, transform
+
+    width, height = original.WINDOW_W, original.WINDOW_H
+    field = original.PLAYFIELD
+    edge = original.GRASS_DIM
+    at = [(x, y) for x in range(-20, 20, 2) for y in range(-20, 20, 2)]  # in the order in which they are drawn
+    grass = np.array(
+        [[(edge * (x + i), edge * (y + j)) for i, j in ((1, 0), (0, 0), (0, 1), (1, 1))] for x, y in at]
+    )  # [400, 4, 2]
+
+    class Game(original.CarRacing):
+        """`hidden`: frames are not drawn, the picture stays the last one. `bare`: pictures without the indicators."""
+
+        hidden = bare = False
+
+        def reset(self, **how: Any) -> Any:
+            self.hidden, self._corners = False, None
+            return super().reset(**how)
+
+        def _render(self, mode: str) -> Any:
+            if mode != "state_pixels" or not (self.hidden or self.bare):
+                return super()._render(mode)
+            if self.hidden:
+                return self.state
+            self.surf = Surface((width, height))
+            x, y = self.car.hull.position
+            angle = -self.car.hull.angle
+            zoom = 0.1 * original.SCALE * max(1 - self.t, 0) + original.ZOOM * original.SCALE * min(self.t, 1)
+            cos, sin = _rotation(angle)
+            x, y = -x * zoom, -y * zoom
+            move = (width / 2 + (cos * x - sin * y), height / 4 + (sin * x + cos * y))
+            self._render_road(zoom, move, angle)
+            self.car.draw(self.surf, zoom, move, angle, False)
+            self.surf = transform.flip(self.surf, False, True)
+            return self._create_image_array(self.surf, (original.STATE_W, original.STATE_H))
+
+        def _render_road(self, zoom: float, translation: Any, angle: float) -> None:
+            if self._corners is None:  # the road is laid when a game begins; nearly all of its polygons have 4 corners
+                longest = max((len(p) for p, _ in self.road_poly), default=4)
+                road = [[*p, *[p[-1]] * (longest - len(p))] for p, _ in self.road_poly]
+                self._corners = np.array(road, float).reshape(-1, longest, 2)
+            turn = _rotation(angle)
+            whole = _placed(np.array([[(field, field), (field, -field), (-field, -field), (-field, field)]]),
+                            turn, zoom, translation)  # fmt: skip
+            if _covers(whole[0], width, height):
+                self.surf.fill(self.bg_color)
+            else:
+                self._draw(gfxdraw, whole[0].tolist(), self.bg_color)
+            for _, corners in _visible(_placed(grass, turn, zoom, translation), width, height):
+                self._draw(gfxdraw, corners, self.grass_color)
+            for i, corners in _visible(_placed(self._corners, turn, zoom, translation), width, height):
+                shape, colour = self.road_poly[i]  # a tile's colour changes when it is visited
+                self._draw(gfxdraw, corners[: len(shape)], [int(c) for c in colour])
+
+        def _draw(self, gfx: Any, corners: list[list[float]], colour: Any) -> None:
+            gfx.aapolygon(self.surf, corners, colour)
+            gfx.filled_polygon(self.surf, corners, colour)
+
+    return Game
+
+
+def _rotation(angle: float) -> tuple[float, float]:
+    """Cosine and sine as pygame's Vector2 takes them: exact at quarter turns."""
+    angle = math.fmod(angle, 2 * math.pi)
+    angle += 2 * math.pi if angle < 0 else 0.0
+    if math.fmod(angle + 1e-6, math.pi / 2) < 2e-6:
+        return ((1.0, 0.0), (0.0, 1.0), (-1.0, 0.0), (0.0, -1.0))[int((angle + 1e-6) / (math.pi / 2)) % 4]
+    return math.cos(angle), math.sin(angle)
+
+
+def _placed(shapes: np.ndarray, turn: tuple[float, float], zoom: float, move: Any) -> np.ndarray:
+    """Corners in the world [P, C, 2] -> px."""
+    cos, sin = turn
+    x, y = shapes[..., 0], shapes[..., 1]
+    return np.stack([(cos * x - sin * y) * zoom + move[0], (sin * x + cos * y) * zoom + move[1]], -1)
+
+
+def _visible(shapes: np.ndarray, width: int, height: int) -> Iterator[tuple[int, list[list[float]]]]:
+    """Number and corners of those of [P, C, 2] that may reach into the picture."""
+    low, high = shapes.min(1), shapes.max(1)
+    seen = (high > -2).all(1) & (low[:, 0] < width + 2) & (low[:, 1] < height + 2)
+    for i in np.flatnonzero(seen):
+        yield i, shapes[i].tolist()
+
+
+def _covers(corners: np.ndarray, width: int, height: int) -> bool:
+    """Does a square [4, 2] cover the whole picture, with a margin?"""
+    window = np.array([(-2, -2), (width + 2, -2), (width + 2, height + 2), (-2, height + 2)])
+    along = np.roll(corners, -1, 0) - corners  # [4, 2]
+    offset = window[:, None] - corners  # [4 of the window, 4, 2]
+    side = along[:, 0] * offset[..., 1] - along[:, 1] * offset[..., 0]
+    return bool((side > 0).all() or (side < 0).all())
+
+
+class CarRacing(gymnasium.Env):
+    """One game. render_mode: None, "rgb_array" or "human"."""
+
+    metadata = {"render_modes": ["rgb_array", "human"], "render_fps": 50}
+
+    def __init__(self, options: Options, render_mode: str | None = None):
+        self.options, self.render_mode = options, render_mode
+        self.metadata = {**self.metadata, "render_fps": 50 / options.frame_skip}
+        self.game = _game()(render_mode=render_mode)
+        self.game.bare = options.obs == "grey"
+        self.action_space = self.game.action_space if options.control == "raw" else spaces.Box(-1, 1, (2,), np.float32)
+        shape = (84, 84) if options.obs == "grey" else (96, 96, 3)
+        self.observation_space = spaces.Box(0, 255, shape, np.uint8)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
+        super().reset(seed=seed)
+        picture, _ = self.game.reset(seed=seed)
+        self.frames = self.idle = 0
+        return self._seen(picture), {}
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        action, total, tiles = np.asarray(action, np.float32), 0.0, self.game.tile_visited_count
+        if self.options.control == "pedal":
+            action = np.array([action[0], max(0.0, action[1]), max(0.0, -action[1])], np.float32)
+        for i in range(self.options.frame_skip):
+            last = i == self.options.frame_skip - 1 or self.frames == LIMIT - 1
+            self.game.hidden = not last
+            picture, reward, terminated, _, _ = self.game.step(action)
+            self.frames, total = self.frames + 1, total + float(reward)
+            if terminated and not last:
+                self.game.hidden = False
+                picture = self.game._render("state_pixels")
+            if terminated or self.frames == LIMIT:
+                break
+        self.idle = 0 if self.game.tile_visited_count > tiles else self.idle + self.options.frame_skip
+        lost = bool(self.options.patience) and self.idle >= self.options.patience
+        return self._seen(picture), total, bool(terminated or lost), self.frames >= LIMIT, {}
+
+    def _seen(self, picture: np.ndarray) -> np.ndarray:
+        return preprocess.grey(picture[ROWS, COLUMNS]) if self.options.obs == "grey" else np.ascontiguousarray(picture)
+
+    def render(self) -> Any:
+        return self.game.render()
+
+    def axes(self) -> tuple[tuple[str, str, float], ...]:
+        """(key for -1, key for +1, value without either) of each dimension of the actions."""
+        steering = ("left", "right", 0.0)
+        if self.options.control == "pedal":
+            return (steering, ("down", "up", 0.0))
+        return (steering, ("", "up", -1.0), ("", "down", -1.0))
+
+    def close(self) -> None:
+        self.game.close()
+
+
+class CarRacingVec(AsyncVectorEnv):
+    """Games in processes of their own; they step while the learner works."""
+
+    def __init__(self, num_envs: int, options: Options):
+        _game()  # says what is wrong, if anything, before processes are started
+        makers = [functools.partial(CarRacing, options)] * num_envs
+        super().__init__(makers, context="forkserver", autoreset_mode=AutoresetMode.NEXT_STEP)
+        self.metadata = {
+            **self.metadata,
+            "frame_stack": 4 if options.obs == "grey" else 1,
+            "frame_skip": options.frame_skip,
+            "protocol": f"CarRacing-v3 frame_skip={options.frame_skip}",
+        }
+
+    def send(self, actions: np.ndarray) -> None:
+        self.step_async(actions)
+
+    def recv(self) -> Any:
+        return self.step_wait()
+
+
+def make_vec(num_envs: int, **options: Any) -> CarRacingVec:
+    """`num_envs` games side by side."""
+    return CarRacingVec(num_envs, Options(**options))
+
+
+def make(render_mode: str | None = None, **options: Any) -> CarRacing:
+    """One game."""
+    return CarRacing(Options(**options), render_mode)

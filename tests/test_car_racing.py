@@ -1,0 +1,91 @@
+"""CarRacing: equal to Gymnasium's to the pixel, whatever is left out to be fast."""
+
+import numpy as np
+import pytest
+
+import envs
+
+original = pytest.importorskip("gymnasium.envs.box2d.car_racing", reason="needs Box2D")
+from envs import car_racing  # noqa: E402
+
+
+def drive(rng, steps):
+    """Actions that last ten frames each: mostly gas, so that it also leaves the road."""
+    for i in range(steps):
+        if i % 10 == 0:
+            action = np.array([rng.uniform(-0.5, 0.5), rng.uniform(0, 1), rng.uniform(0, 0.3) * (i % 30 == 0)])
+        yield action.astype(np.float32)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_every_picture_equals_gymnasiums(seed):
+    slow, fast, bare = original.CarRacing(), car_racing._game()(), car_racing._game()()
+    bare.bare = True
+    expected = slow.reset(seed=seed)[0]
+    assert np.array_equal(fast.reset(seed=seed)[0], expected)
+    assert np.array_equal(bare.reset(seed=seed)[0][:84], expected[:84])
+    left = False
+    for i, action in enumerate(drive(np.random.default_rng(seed), 160)):
+        if i in (80, 150):  # near the edge of the field, where the background ends, and beyond it
+            for game in (slow, fast, bare):
+                game.car.hull.position = (original.PLAYFIELD + (i - 140) / 5, 3.0)
+        expected, *told = slow.step(action)
+        picture, *same = fast.step(action)
+        assert np.array_equal(picture, expected) and same == told, i
+        assert np.array_equal(bare.step(action)[0][:84], expected[:84]), i
+        left |= told[1]
+    assert left  # the field was left
+
+
+@pytest.mark.parametrize("obs", ["grey", "rgb"])
+def test_an_action_lasts_and_only_the_last_frame_is_drawn(obs):
+    slow, env = original.CarRacing(), car_racing.make(obs=obs, control="raw", frame_skip=4)
+    slow.reset(seed=3)
+    env.reset(seed=3)
+    for action in drive(np.random.default_rng(3), 40):
+        total = 0.0
+        for _ in range(4):
+            picture, reward, *_ = slow.step(action)
+            total += float(reward)
+        seen, told, terminated, truncated, _ = env.step(action)
+        expected = env._seen(picture)
+        assert np.array_equal(seen, expected) and told == pytest.approx(total)
+        assert not terminated and not truncated
+    assert seen.shape == {"grey": (84, 84), "rgb": (96, 96, 3)}[obs]
+
+
+def test_one_pedal_is_gas_or_brake():
+    one, raw = car_racing.make(), car_racing.make(control="raw")
+    one.reset(seed=5)
+    raw.reset(seed=5)
+    for steer, pedal in ((0.1, 0.8), (-0.3, 0.5), (0.0, -0.6), (0.2, 0.0)):
+        a, *told = one.step(np.array([steer, pedal], np.float32))
+        b, *same = raw.step(np.array([steer, max(pedal, 0), max(-pedal, 0)], np.float32))
+        assert np.array_equal(a, b) and told == same
+
+
+def test_a_game_has_1000_frames_and_the_limit_is_not_the_end():
+    env = car_racing.make(frame_skip=7)
+    env.reset(seed=1)
+    steps = 0
+    while True:
+        steps += 1
+        _, _, terminated, truncated, _ = env.step(np.array([0, -1], np.float32))
+        if terminated or truncated:
+            break
+    assert (terminated, truncated, steps, env.frames) == (False, True, 143, 1000)
+
+
+def test_patience_ends_games_of_training_alone():
+    env = car_racing.make(patience=40)
+    env.reset(seed=1)
+    ends = [env.step(np.array([0, 0], np.float32))[2] for _ in range(12)]
+    # The tile under the car counts as visited in the first step; ten more without one are 40 frames.
+    assert ends.index(True) in (9, 10)
+    assert envs.scored("car-racing", {"patience": 40, "frame_skip": 4}) == {"frame_skip": 4}
+
+
+@pytest.mark.parametrize("wrong", [{"obs": "red"}, {"control": "wheel"}, {"frame_skip": 0}, {"patience": -1}])
+def test_bad_options_are_refused_by_name(wrong):
+    with pytest.raises(ValueError, match=f"--{next(iter(wrong)).replace('_', '-')}"):
+        car_racing.make(**wrong)
