@@ -28,8 +28,9 @@ def kart(seconds: float = 2.0, rounds: int = 5) -> dict[str, float]:
 
     `kart_*` count environments times steps: physics, a new picture, rewards, and new tracks at the ends of
     episodes. `car_racing` is CarRacing-v3, which also draws a picture (96x96) in each step. Without Box2D the
-    ratio is left out. The figures are per second of processor time, so that other programs do not lower them much;
-    by the clock they are given for the two that the ratio compares.
+    ratio is left out. `car_racing_ours_*` is `envs.car_racing`, with the same pictures. The figures are per second of
+    processor time, so that other programs do not lower them much; by the clock they are given for the two that the
+    first ratio compares.
     """
     from envs.kart.env import make_vec
 
@@ -38,6 +39,7 @@ def kart(seconds: float = 2.0, rounds: int = 5) -> dict[str, float]:
     }
     try:
         meters["car_racing"] = _car_racing()
+        meters |= {f"car_racing_ours_skip_{skip}": _car_racing(skip) for skip in (1, 4)}
     except ImportError:
         print("CarRacing-v3 needs gymnasium[box2d]; it is left out", file=sys.stderr)
     rates: dict[str, list[tuple[float, float]]] = {name: [] for name in meters}
@@ -50,6 +52,8 @@ def kart(seconds: float = 2.0, rounds: int = 5) -> dict[str, float]:
     if "car_racing" in meters:
         pairs = zip(rates["kart_160x120"], rates["car_racing"], strict=True)
         figures["kart_160x120 / car_racing"] = statistics.median(a[1] / b[1] for a, b in pairs)
+        pairs = zip(rates["car_racing_ours_skip_4"], rates["car_racing"], strict=True)
+        figures["car_racing_ours_skip_4 / car_racing"] = statistics.median(a[1] / b[1] for a, b in pairs)
     return figures
 
 
@@ -81,14 +85,17 @@ def _kart(env: Any) -> Meter:
     return _timed(step)
 
 
-def _car_racing() -> Meter:
+def _car_racing(skip: int | None = None) -> Meter:
+    """Gymnasium's own, or ours where an action lasts `skip` frames."""
     import os
 
     os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
     import Box2D  # noqa: F401  (gymnasium.make reports its absence less clearly)
     import gymnasium
 
-    env = gymnasium.make("CarRacing-v3")
+    from envs import car_racing
+
+    env = gymnasium.make("CarRacing-v3") if skip is None else car_racing.make(control="raw", frame_skip=skip)
     env.reset(seed=0)
     action = np.array([0.0, 0.3, 0.0], np.float32)
 
@@ -96,7 +103,7 @@ def _car_racing() -> Meter:
         _, _, terminated, truncated, _ = env.step(action)
         if terminated or truncated:
             env.reset()
-        return 1
+        return skip or 1
 
     return _timed(step)
 
