@@ -34,6 +34,8 @@ KEYS = {  # keys -> discrete action
     "up left space": 13, "up right space": 14, "left space": 13, "right space": 14,
 }  # fmt: skip
 
+LEARNING_BOUND = True  # a step costs next to nothing beside learning from it: torch gets every processor
+
 
 def environment_seeds(seed: int | None, num_envs: int) -> list[int]:
     """Seeds of the environments of a batch reset with one integer; different integers share none."""

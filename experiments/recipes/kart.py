@@ -1,6 +1,7 @@
 """Kart: a driver cloned from a recording, corrected in rounds, and made faster by reinforcement.
 
-python -m experiments.record kart --driver expert --minutes 10 --theme day,desert,rain --random-looks 0.7 --out DATA
+python -m experiments.record kart --driver expert --minutes 10 --theme day,desert,rain --random-looks 1 --laps 1 \\
+    --out DATA
 python -m experiments.train kart --agent clone --data DATA
 python -m experiments.train kart --agent dagger --data DATA --init RUN --first 0 --steps 5400
 python -m experiments.train kart --agent ppo --init RUN
@@ -43,7 +44,7 @@ RECIPES = {
         num_envs=1,
         checkpoint_every=3_000,
         config=DRIVER,
-        env=dict(obs="trunk", theme="day,desert,rain", random_looks=0.7),
+        env=dict(obs="trunk", theme="day,desert,rain", random_looks=1.0),
     ),
     "dagger": Recipe(
         agent="dagger",
