@@ -80,6 +80,7 @@ def state(chrome, path):
 
 
 def open_page(chrome, address):
+    chrome.open("about:blank")  # the page before looks for its server, which has gone, until it is left
     chrome.faults.clear()
     chrome.open(address)
     chrome.wait("window.joypad && joypad.state() && joypad.link.figures.drawn > 3")
