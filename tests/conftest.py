@@ -21,33 +21,22 @@ if worker := os.environ.get("PYTEST_XDIST_WORKER"):
     os.environ["NUMBA_CACHE_DIR"] = str(Path(__file__).parents[1] / ".pytest_cache" / f"numba-{worker}")
 
 FAMILIES = {  # beginnings of file names -> the process that runs them
-    "kart": (
-        "kart",
-        "cli",
-        "contracts",
-        "clone",
-        "data",
-        "drives",
-        "driving",
-        "play",
-        "record",
-        "tub",
-        "watch",
-        "saliency",
-    ),
+    "kart": ("kart", "clone", "data", "drives", "driving", "play", "record", "tub", "watch", "saliency"),
     "go": ("go", "gtp", "search", "tournament"),
 }
 
 
 def family(nodeid: str) -> str:
-    """Of a test's file: ``tests/test_kart_env.py::test_x[y]`` -> ``kart``."""
-    name = Path(nodeid.split("::")[0]).stem.removeprefix("test_")
-    return next((f for f, starts in FAMILIES.items() if name.startswith(starts)), name)
+    """Of a test: the game in its name, else that of its file: ``tests/test_tub.py::test_x[y]`` -> ``kart``."""
+    file, _, test = nodeid.partition("::")
+    name = Path(file).stem.removeprefix("test_")
+    named = next((game for game in ("kart", "flappy") if f"[{game}" in test), None)
+    return named or next((f for f, starts in FAMILIES.items() if name.startswith(starts)), name)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """By family. (Marks of `xdist_group` say the same, but pytest 9.2 and xdist 3.8 do not pass them on.)"""
+    """By family. (Marks of `xdist_group` would say so too, but pytest 9.2 and xdist 3.8 do not pass them on.)"""
     from xdist.scheduler import LoadScopeScheduling
 
     class Families(LoadScopeScheduling):
