@@ -30,7 +30,7 @@ def family(nodeid: str) -> str:
     """Of a test: the game in its name, else that of its file: ``tests/test_tub.py::test_x[y]`` -> ``kart``."""
     file, _, test = nodeid.partition("::")
     name = Path(file).stem.removeprefix("test_")
-    named = next((game for game in ("kart", "flappy") if f"[{game}" in test), None)
+    named = next((game for game in ("kart", "flappy") if game in test.lower()), None)
     return named or next((f for f, starts in FAMILIES.items() if name.startswith(starts)), name)
 
 
