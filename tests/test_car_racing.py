@@ -1,12 +1,13 @@
 """CarRacing: equal to Gymnasium's to the pixel, whatever is left out to be fast."""
 
+import sys
+
 import numpy as np
 import pytest
+from gymnasium.envs.box2d import car_racing as original
 
 import envs
-
-original = pytest.importorskip("gymnasium.envs.box2d.car_racing", reason="needs Box2D")
-from envs import car_racing  # noqa: E402
+from envs import car_racing
 
 
 def drive(rng, steps):
@@ -89,3 +90,10 @@ def test_patience_ends_games_of_training_alone():
 def test_bad_options_are_refused_by_name(wrong):
     with pytest.raises(ValueError, match=f"--{next(iter(wrong)).replace('_', '-')}"):
         car_racing.make(**wrong)
+
+
+def test_without_box2d_it_says_what_to_install(monkeypatch):
+    car_racing._game.cache_clear()
+    monkeypatch.setitem(sys.modules, "gymnasium.envs.box2d", None)
+    with pytest.raises(ValueError, match="car-racing needs Box2D: pip install"):
+        car_racing.make()
