@@ -5,7 +5,7 @@ import pytest
 import torch
 from rowlog import RowLog
 
-from agents.core import checkpoint
+from agents.core import checkpoint, gather
 from agents.core.replay import ReplayBuffer
 from agents.core.returns import outcome
 from agents.core.rows import Act, Spec
@@ -265,3 +265,22 @@ def test_one_million_atari_transitions_fit():
     size = ring.nbytes + ring.sampler.tree.leaves.nbytes + ring.sampler.tree.sums.nbytes
     assert ring.data["obs"].shape == (1250, 8, 84, 84) and ring.data["legal"].shape == (1250, 8, 4)
     assert 7.056e9 < 100 * size <= 7.3e9
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_what_the_processor_compiles_equals_the_tensor_operations_of_other_devices(shape):
+    length, num_envs, stack, window = shape
+    random = np.random.default_rng(length)
+    columns = [random.random(length * num_envs) < share for share in (0.2, 0.2)]
+    columns += [random.random(length * num_envs).astype(np.float32) for _ in range(2)]
+    index = torch.arange(length * num_envs)
+    layout = (num_envs, length, window, stack)
+    for begins in (columns[0], np.zeros_like(columns[0])):  # with and without an episode's first row
+        held = gather.Columns(begins, *columns[1:])
+        fast = gather.compiled(index, *layout, held)
+        slow = gather.by_tensors(index, *layout, gather.Columns(*map(torch.from_numpy, held)))
+        assert fast.inside == slow.inside
+        for name in gather.Windows._fields[:-1]:
+            mine, theirs = getattr(fast, name), getattr(slow, name)
+            assert mine.dtype == theirs.dtype, name
+            assert torch.equal(mine, theirs), name

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from agents.core import gather
 from agents.core.checkpoint import Segments
 from agents.core.rows import Act, Batch, Spec, TimeStep
 from agents.core.samplers import Starts
@@ -54,6 +55,7 @@ class ReplayBuffer:
         self.count = np.zeros(num_envs, np.int64)  # rows held, per column
         self.running = np.zeros(num_envs, np.int64)  # rows of the running episode that the ring holds
         self.added = 0  # time slots ever added, over all blocks
+        self._starts: Starts | None = None  # what `starts` found since the last row
         self.data: dict[str, Tensor] = {}  # name -> [length, N, ...], views of ...
         self._flat: dict[str, Tensor] = {}  # ... name -> [N * length, ...], one column after the other
         # One frame more than the ring holds stays black: what lies before an episode's first frame.
@@ -62,7 +64,10 @@ class ReplayBuffer:
         for name, dtype in SCALARS.items():
             self._column(name, (), dtype)
         self._cut()
-        self._offsets = torch.arange(1 - spec.stack, window, device=self.device)  # [S-1+L]
+        on_cpu = self.device.type == "cpu"
+        self._gather = gather.compiled if on_cpu else gather.by_tensors
+        scalars = {name: self._flat[name] for name in gather.Columns._fields}
+        self._scalars = gather.Columns(**{k: v.numpy() if on_cpu else v for k, v in scalars.items()})
         sampler.bind(length * num_envs, self.device, on_episode_end is not None)
 
     def __len__(self) -> int:
@@ -113,6 +118,7 @@ class ReplayBuffer:
         self.cursor[columns] = (time + 1) % self.length
         self.count[columns] = np.minimum(self.count[columns] + 1, self.length)
         self.added += 1
+        self._starts = None
         if self.sampler.follows:
             self._reopen(columns, time)
         if self.on_episode_end is not None:
@@ -171,10 +177,15 @@ class ReplayBuffer:
     # -- reading ---------------------------------------------------------------------------------------------------
 
     def starts(self) -> Starts:
-        """The windows that the ring holds, per column."""
+        """The windows that the ring holds, per column. Worked out once between two rows: there are many draws."""
+        if self._starts is not None:
+            return self._starts
         lost = np.where(self.count == self.length, self.spec.stack - 1, 0)
         oldest = (self.cursor - self.count + lost) % self.length
-        return Starts(oldest, np.maximum(self.count - lost - self.window + 1, 0), self.length)
+        count = np.maximum(self.count - lost - self.window + 1, 0)
+        alike = bool((count == count[0]).all() and (oldest == oldest[0]).all())
+        self._starts = Starts(oldest, count, self.length, int(count.sum()), alike)
+        return self._starts
 
     def sample(self, size: int) -> Batch:
         """`size` windows drawn by the sampler (Recent: the newest window of every column).
@@ -182,34 +193,29 @@ class ReplayBuffer:
         Raises ValueError where the ring holds nothing that may be drawn yet.
         """
         starts = self.starts()
-        if not starts.count.any():
+        if not starts.total:
             raise ValueError(f"the ring holds no window of {self.window} rows yet")
         index, importance = self.sampler.draw(size, starts, self.generator)
         return self.windows(index, importance)
 
     def windows(self, index: Tensor, importance: Tensor | None = None) -> Batch:
         """The windows that start at the flat slots `index` (time * num_envs + column), int64 [B]."""
-        stack, length = self.spec.stack, self.window
-        time = index.div(self.num_envs, rounding_mode="floor")  # [B]
-        base = index.sub(time, alpha=self.num_envs).mul_(self.length)  # [B] where the column begins
-        flat = time[:, None].add(self._offsets).remainder_(self.length).add_(base[:, None])  # [B, S-1+L]
-        rows = flat[:, stack - 1 :].contiguous()  # [B, L]
-        begun = self._read("first", flat)  # [B, S-1+L]
-        read = {k: self._read(k, rows) for k in self.data if k not in ("obs", "first", "memory")}
-        last = read.pop("last")
-        keep = ~(last[:, :-1] if length > 1 else last)  # [B, L-1]
+        stack = self.spec.stack
+        found = self._gather(index, self.num_envs, self.length, self.window, stack, self._scalars)
+        rows = found.flat[:, stack - 1 :].contiguous()  # [B, L]
+        read = {k: self._read(k, rows) for k in self.data if k not in ("obs", *SCALARS, "memory")}
+        weight = found.weight
         if "skip" in read:
-            keep = keep & ~(read["skip"][:, :-1] if length > 1 else read["skip"])
-        weight = keep.to(torch.float32)
+            weight = weight * ~(read["skip"][:, :-1] if self.window > 1 else read["skip"])
         if importance is not None:
             weight = weight * importance[:, None]
         return Batch(
-            obs=self._stacks(flat, begun[:, 1:]),
+            obs=self._stacks(found),
             action=read.pop("action") if self.spec.action_dim else read.pop("action").long(),
-            reward=read.pop("reward"),
-            discount=read.pop("discount"),
-            first=begun[:, stack - 1 :],
-            last=last,
+            reward=found.reward,
+            discount=found.discount,
+            first=found.begun[:, stack - 1 :],
+            last=found.last,
             legal=read.pop("legal", None),
             extras=read,
             memory=self._read("memory", rows[:, :1]).squeeze(1) if "memory" in self.data else None,
@@ -221,21 +227,22 @@ class ReplayBuffer:
         source = self._flat[name]
         return source.index_select(0, flat.view(-1)).view(*flat.shape, *source.shape[1:])
 
-    def _stacks(self, flat: Tensor, first: Tensor) -> Tensor:
-        """[B, S-1+L] places and [B, S-2+L] beginnings -> [B, L, S, *obs_shape], frames from before `first` as zeros."""
+    def _stacks(self, found: gather.Windows) -> Tensor:
+        """[B, L, S, *obs_shape]; frames from before an episode's first one are zeros."""
         stack = self.spec.stack
         if stack == 1:
-            return self._read("obs", flat).unsqueeze(2)
-        if not first.is_cuda and not first.any():
-            frames = self._read("obs", flat)  # [B, S-1+L, *obs_shape]
+            return self._read("obs", found.flat).unsqueeze(2)
+        if not found.inside:
+            frames = self._read("obs", found.flat)  # [B, S-1+L, *obs_shape]
             size, step = frames.stride(0), frames.stride(1)
             shape = (len(frames), self.window, stack, *self.spec.obs_shape)
             return frames.as_strided(shape, (size, step, step, *frames.stride()[2:]))  # row (b, l): frames l..l+S-1
-        begun = torch.cat([first.new_zeros(len(first), 1), first], 1).cumsum(1)  # [B, S-1+L] starts so far
-        begun = begun.unfold(1, stack, 1)  # [B, L, S]
+        first = found.begun.clone()
+        first[:, 0] = False  # the oldest frame belongs to the same episode as the next, or that one begins another
+        begun = first.cumsum(1).unfold(1, stack, 1)  # [B, L, S] starts so far
         same = begun == begun[..., -1:]  # no episode began between this frame and the newest
         black = self.length * self.num_envs
-        at = torch.where(same, flat.unfold(1, stack, 1), black)  # [B, L, S]
+        at = torch.where(same, found.flat.unfold(1, stack, 1), black)  # [B, L, S]
         return self._flat["obs"].index_select(0, at.flatten()).view(*at.shape, *self.spec.obs_shape)
 
     def _host(self, array: np.ndarray) -> Tensor:
@@ -268,5 +275,6 @@ class ReplayBuffer:
         self.segment, self.versions = rows.length, rows.versions.copy()
         self.cursor, self.count = state["cursor"].copy(), state["count"].copy()
         self.running, self.added = state["running"].copy(), state["added"]
+        self._starts = None
         self.generator.set_state(state["generator"])
         self.sampler.load_state_dict(state["sampler"])

@@ -19,6 +19,8 @@ class Starts(NamedTuple):
     oldest: np.ndarray  # int64 [N] time slot of the oldest drawable start
     count: np.ndarray  # int64 [N] how many follow one another from there
     length: int  # time slots of the ring
+    total: int  # how many there are
+    alike: bool  # all columns hold the same times
 
 
 class PrefixSums:
@@ -107,13 +109,12 @@ class Uniform:
             return self.drawable.draw(size, generator), None
         n = len(starts.count)
         device = generator.device
-        if (starts.count == starts.count[0]).all() and (starts.oldest == starts.oldest[0]).all():
-            flat = torch.randint(n * int(starts.count[0]), (size,), device=device, generator=generator)
+        flat = torch.randint(starts.total, (size,), device=device, generator=generator)
+        if starts.alike:
             if starts.oldest[0] == 0:
                 return flat, None
             return flat.add_(int(starts.oldest[0]) * n).remainder_(starts.length * n), None
         ends = torch.as_tensor(starts.count.cumsum(), device=device)
-        flat = torch.randint(int(starts.count.sum()), (size,), device=device, generator=generator)
         column = torch.searchsorted(ends, flat, right=True)  # [B]
         begin = ends - torch.as_tensor(starts.count, device=device)
         time = torch.as_tensor(starts.oldest, device=device)[column] + flat - begin[column]
@@ -156,7 +157,7 @@ class Prioritized:
             self.tree.require_any()
         index = self.tree.draw(size, generator)
         share = self.tree.get(index) / self.tree.total.float()  # [B] probability
-        weight = (share * int(starts.count.sum())).pow(-self.beta)
+        weight = (share * starts.total).pow(-self.beta)
         return index, weight / weight.max()
 
     def update(self, index: Tensor, priority: Tensor) -> None:
