@@ -136,7 +136,7 @@ def test_actions_outside_the_space_move_nothing():
         ("speed", float("nan")), ("speed", "fast"), ("speed_spread", 0.9), ("spacing", 20), ("spacing", -1),
         ("flap", -9.0), ("gravity", 0.0), ("ramp", -1), ("light", "dusk"), ("random_colours", 1),
         ("random_background", "yes"), ("reward", "shaped"), ("cap", -1), ("frame_skip", 0), ("frame_skip", 99),
-        ("practice", 0.6), ("practice", -0.1),
+        ("practice", 0.6), ("practice", -0.1), ("drill", 1.0), ("drill", -0.1),
     ],
 )  # fmt: skip
 def test_bad_options_are_refused_by_name(name, value):

@@ -3,7 +3,8 @@
 The environments reset themselves on the step after the last (Gymnasium's NEXT_STEP), so that the last observation of
 an episode is a row of its own. `info` may hold arrays that decide more than Gymnasium can say: `discount` [N],
 `legal` [N, A], `state`, and at the last row `score` [N]. Without them discount is 0 where terminated, else 1, and the
-score is the sum of the raw rewards from `first` to `last`.
+score is the sum of the raw rewards from `first` to `last`. Where `_score` [N] (Gymnasium's mask) is False the episode
+has none and is not counted: it was practice.
 """
 
 from __future__ import annotations
@@ -107,8 +108,9 @@ class Stream:
         self._length = np.where(first, 0, self._length + 1)
         if last.any():
             told = info.get("score", self._score)
+            counts = info.get("_score", last)  # Gymnasium's mask: an episode without a score is not one that counts
             figures = info.get("episode", {})
-            for i in np.flatnonzero(last):
+            for i in np.flatnonzero(last & counts):
                 more = {k: float(v[i]) for k, v in figures.items()}
                 self.episodes.append(Episode(int(i), float(told[i]), int(self._length[i]), more))
         return self._row(obs, reward, discount, first, last, info)

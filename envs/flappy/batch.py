@@ -17,7 +17,8 @@ from envs.flappy.draw import (
     paint_small_backdrop,
     write_numbers,
 )  # fmt: skip
-from envs.flappy.rules import GROUND_ROW, HEIGHT, WIDTH, begin, play
+from envs.flappy.drill import follow, start
+from envs.flappy.rules import GROUND_ROW, HEIGHT, WIDTH, play
 
 PIXELS, RGB, NUMBERS, SEED = range(4)
 
@@ -70,32 +71,38 @@ def observe_all(games, rules, look, scenes, view, images, numbers):
 
 
 @njit(cache=True, nogil=True)
-def begin_all(games, rules):
+def begin_all(games, rules, notes, moments):
     """Begins an episode in every game, going on with its random streams."""
     for i in range(len(games)):
-        begin(games[i], rules)
+        start(games, rules, notes, moments, i)
         dress(games[i], rules)
 
 
 @njit(cache=True, nogil=True)
-def step_all(games, rules, look, scenes, view, actions, images, numbers, rewards, terminated, truncated):
+def step_all(  # noqa: PLR0913, PLR0917
+    games, rules, notes, moments, look, scenes, view, actions, images, numbers, rewards, terminated, truncated
+):  # fmt: skip
     """One action in every game; a game that was over begins its next episode instead and gives reward 0.
 
     `actions` int64 [N]; `images` or `numbers` as in `draw_all` and the last three, [N], are written. Returns
-    -1, or the first environment whose action is not 0 or 1: then nothing has moved.
+    -1, or the first environment whose action is not 0 or 1: then nothing has moved. `notes` and `moments`: see
+    `envs.flappy.drill`.
     """
     for i in range(len(games)):
         if actions[i] != 0 and actions[i] != 1:
             return i
     for i in range(len(games)):
         if games[i].over:
-            begin(games[i], rules)
+            start(games, rules, notes, moments, i)
             rewards[i], terminated[i], truncated[i] = 0.0, False, False
             if rules.light == 2 or rules.random_colours or rules.random_background:
                 dress(games[i], rules)
                 paint(games, look, scenes, view, i)
         else:
+            score = games[i].score
             rewards[i], terminated[i], truncated[i] = play(games[i], rules, actions[i] == 1)
+            if rules.drill > 0.0:
+                truncated[i] |= follow(games, rules, notes, moments, i, games[i].score - score, terminated[i])
             games[i].over = terminated[i] or truncated[i]
     draw_all(games, rules, look, scenes, view, images, numbers)
     return -1

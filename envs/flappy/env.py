@@ -12,7 +12,7 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete, MultiDiscrete
 from gymnasium.vector import AutoresetMode
 
-from envs.flappy import batch, picture
+from envs.flappy import batch, drill, picture
 from envs.flappy.art import BLOCK_X, BLOCK_Y, COLOURS, GREY_SIZE, VARIANTS, VIEW_X, build_look
 from envs.flappy.draw import SEED_SIZE, STATE_SIZE
 from envs.flappy.rules import FPS, HARDEST_SPEED, HEIGHT, REWARDS, WIDTH, Rules, game_type
@@ -30,6 +30,7 @@ RANGES = {  # smallest, largest
     "speed": (0.5, 8.0),
     "speed_spread": (0.0, 0.5),
     "practice": (0.0, 0.5),
+    "drill": (0.0, 0.9),
     "spacing": (100, 400),
     "flap": (2.0, 20.0),
     "gravity": (0.1, 4.0),
@@ -63,6 +64,7 @@ class Options:
     cap: int = 1000  # pipes after which an episode is truncated, which is not death; 0: never
     frame_skip: int = 1  # frames per action, a flap acts in the first; 1 as in the original: all are choices
     practice: float = field(default=0.0, metadata=TRAINING)  # gaps are uniform in gap * [1 - this, 1], one per episode
+    drill: float = field(default=0.0, metadata=TRAINING)  # share of the frames in episodes from before earlier crashes
 
     def __post_init__(self):
         for option in fields(self):
@@ -96,8 +98,8 @@ class Options:
         return Rules(
             gap=self.gap, speed=float(self.speed), speed_spread=float(self.speed_spread),
             spacing=float(self.spacing), flap=float(self.flap), gravity=float(self.gravity), ramp=self.ramp,
-            cap=self.cap, frame_skip=self.frame_skip, practice=float(self.practice), reward=REWARDS.index(self.reward),
-            light=LIGHTS.index(self.light),
+            cap=self.cap, frame_skip=self.frame_skip, practice=float(self.practice), drill=float(self.drill),
+            reward=REWARDS.index(self.reward), light=LIGHTS.index(self.light),
             random_colours=self.random_colours, random_background=self.random_background,
         )  # fmt: skip
 
@@ -106,7 +108,7 @@ class Options:
         """Label of scores: everything that changes them, and for the rest the original's rules."""
         standard = Options()
         shown = ("gap", "speed", "cap", "frame_skip")
-        silent = ("obs", "reward", "practice")
+        silent = ("obs", "reward", "practice", "drill")
         parts = [
             f"{option.name}={getattr(self, option.name)}"
             for option in fields(self)
@@ -124,7 +126,7 @@ def environment_seeds(seed: int | None, num_envs: int) -> list[int]:
 class FlappyVectorEnv(gymnasium.vector.VectorEnv):
     """N games in one compiled step on one core without the GIL; autoreset NEXT_STEP; returned arrays are fresh.
 
-    `info["score"]`: float64 [N], pipes passed so far in the episode (`_score` is Gymnasium's mask of it).
+    `info["score"]`: float64 [N], pipes passed so far in the episode (`_score`, Gymnasium's mask of it: not in a drill).
     `reset(seed=...)` takes an integer, from which `environment_seeds` derives one seed per environment, or
     N of them; without a seed the generators go on.
     """
@@ -155,6 +157,7 @@ class FlappyVectorEnv(gymnasium.vector.VectorEnv):
         self._rules = options.rules
         self._look = build_look(VARIANTS if options.random_background else 1)
         self._games = np.zeros(num_envs, game_type(len(COLOURS)))
+        self._notes, self._moments = drill.room(self._games, options.drill)
         self._scenes = batch.new_scenes(num_envs, self._view)
         self._unused = np.empty((0, 0), np.uint8 if options.obs == "state" else np.float32)
         self._seed(environment_seeds(None, num_envs))
@@ -187,7 +190,7 @@ class FlappyVectorEnv(gymnasium.vector.VectorEnv):
             if not all(isinstance(s, int | np.integer) and s >= 0 for s in seeds):
                 raise ValueError(f"seed must consist of whole numbers from 0, not {seed!r}")
             self._seed(seeds)
-        batch.begin_all(self._games, self._rules)
+        batch.begin_all(self._games, self._rules, self._notes, self._moments)
         return self.observe(), self._info()
 
     def step(self, actions):
@@ -199,15 +202,16 @@ class FlappyVectorEnv(gymnasium.vector.VectorEnv):
         frames, images, numbers = self._new_frames()
         rewards, terminated, truncated = np.empty(n), np.empty(n, np.bool_), np.empty(n, np.bool_)
         wrong = batch.step_all(
-            self._games, self._rules, self._look, self._scenes, self._view, actions.astype(np.int64),
-            images, numbers, rewards, terminated, truncated,
+            self._games, self._rules, self._notes, self._moments, self._look, self._scenes, self._view,
+            actions.astype(np.int64), images, numbers, rewards, terminated, truncated,
         )  # fmt: skip
         if wrong >= 0:
             raise ValueError(f"action {actions[wrong]} of game {wrong} must be 0 (nothing) or 1 (flap)")
         return frames, rewards, terminated, truncated, self._info()
 
     def _info(self) -> dict:
-        return {"score": self._games["score"].astype(np.float64), "_score": np.ones(self.num_envs, np.bool_)}
+        counts = self._notes["drilling"] == 0 if len(self._notes) else np.ones(self.num_envs, np.bool_)
+        return {"score": self._games["score"].astype(np.float64), "_score": counts}
 
     @property
     def over(self) -> np.ndarray:
@@ -220,11 +224,19 @@ class FlappyVectorEnv(gymnasium.vector.VectorEnv):
 
     def state_dict(self) -> dict:
         """Every number that decides the future; the observation options may differ where it is loaded."""
-        return {name: self._games[name].copy() for name in self._games.dtype.names}
+        return {name: array.copy() for name, array in self._state().items()}
+
+    def _state(self) -> dict[str, np.ndarray]:
+        """Every number that decides the future, by name."""
+        own = {name: self._games[name] for name in self._games.dtype.names}
+        if len(self._notes):
+            own |= {f"drill.{name}": self._notes[name] for name in self._notes.dtype.names}
+            own |= {f"moments.{name}": self._moments[name] for name in self._moments.dtype.names}
+        return own
 
     def load_state_dict(self, state: dict) -> None:
         """Continues exactly where `state_dict` was taken; `observe()` gives that moment's observation."""
-        own = {name: self._games[name] for name in self._games.dtype.names}
+        own = self._state()
         for name, array in own.items():
             if name not in state or np.shape(state[name]) != array.shape:
                 got = np.shape(state[name]) if name in state else "nothing"

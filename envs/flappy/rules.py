@@ -54,6 +54,7 @@ class Rules(NamedTuple):
     cap: int
     frame_skip: int
     practice: float
+    drill: float
     reward: int  # index into REWARDS
     light: int  # 0 day, 1 night, 2 drawn per episode
     random_colours: bool
