@@ -29,8 +29,8 @@ RECIPES = {
         checkpoint_every=500_000,
         config=PPO,
         env=dict(
-            frame_skip=2, reward="score_crash", practice=0.15, drill=0.5, speed_spread=0.2, light="random", random_colours=True,
-            random_background=True,
+            frame_skip=2, reward="score_crash", practice=0.15, drill=0.5, speed_spread=0.2, light="random",
+            random_colours=True, random_background=True,
         ),
     ),
     "dqn": Recipe(
