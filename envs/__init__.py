@@ -27,6 +27,7 @@ GAMES: dict[str, str] = {  # our own games: name -> module
     "go": "envs.go.env",
     "car-racing": "envs.car_racing",
 }
+SAME = {"gym:CarRacing-v3": "car-racing"}  # Gymnasium's games that are here too, equal to the pixel and faster
 IDS: dict[str, tuple[str, dict[str, Any]]] = {  # Gymnasium id -> (module, options)
     "Flappy-v0": ("envs.flappy.env", {}),
     "Kart-v0": ("envs.kart.env", {}),
@@ -63,6 +64,7 @@ def games() -> list[str]:
 
 def find(name: str) -> tuple[str, dict[str, Any]]:
     """Name of a game -> (module, what the module needs to know which game is meant). Raises UnknownGame."""
+    name = SAME.get(name, name)
     if name in GAMES:
         return GAMES[name], {}
     if name.startswith("gym:"):
@@ -77,6 +79,7 @@ def find(name: str) -> tuple[str, dict[str, Any]]:
 
 def canonical(name: str) -> str:
     """The one spelling of a game's name: ``space_invaders`` -> ``space-invaders``."""
+    name = SAME.get(name, name)
     module, which = find(name)
     return which["game"].replace("_", "-") if module == "envs.atari" else name
 

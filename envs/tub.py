@@ -184,6 +184,9 @@ class Tub:
         session = changes("_session_id")
         race = session | changes("game/race")
         gap = np.diff(self.index) != 1
+        if (stamps := self.records.get("_timestamp_ms")) is not None and len(rows) > 2:
+            step = np.diff(stamps)
+            gap |= step > 5 * max(1.0, float(np.median(step)))  # records that a copy has left out
         self.starts = np.concatenate([[True], race | gap])
         if "game/lap" in self.records:
             lap = race | changes("game/lap")

@@ -76,6 +76,7 @@ class Command:
 
 def frame(tub: Tub, row: int, height: int = TILE) -> np.ndarray:
     """A record's picture with its steering, enlarged to about `height` rows."""
+    tub.require("user/angle")
     get = tub.records.get
     pilot = get("pilot/angle")
     picture = overlay.larger(tub.image(row), height)
@@ -95,6 +96,7 @@ def video(tub: Tub, path: Path) -> int:
     """All good records at 20 Hz, with steering, pedals and numbers; returns how many."""
     from experiments.video import Video
 
+    tub.require("user/angle")
     plot, progress = overlay.Plot(), Progress(len(tub), "frames written")
     get = tub.records.get
     throttle, pilot, speed = get("user/throttle"), get("pilot/angle"), get("game/speed")
@@ -147,6 +149,8 @@ def edit(command: Command) -> None:
         chosen = set(tub.index.tolist()) - dataset.choose(tub, command.trim)
     else:
         chosen = set().union(*(dataset.choose(tub, what) for what in command.delete))
+    if chosen >= set(tub.index.tolist()):
+        raise TubError(f"that would delete every record of {path}; remove the folder if that is what you want")
     count = tub_edits.delete(path, chosen)
     print(f"{count:,} records deleted; take it back: python -m experiments.data {path} --undo")
 

@@ -133,7 +133,7 @@ def drive(
     device: str = "auto",
     quiet: bool = False,
 ) -> dict[str, Any]:
-    """Drives each of the tracks once, beside the expert, and writes the figures to drives.json as well.
+    """Drives each of the tracks once, beside the expert, and writes the figures to a file drives-....json as well.
 
     policy: as for games; or `straight`, the constant predictor, or `expert`.
     """
@@ -142,15 +142,20 @@ def drive(
     from experiments.driving import closed_loop
 
     where = devices.choose(device)
-    env = {**run.config["env"], **lab.read_options("kart", under or ""), "tracks": tracks, "expert_info": True}
-    env |= {"drivable_info": False, "karts": 1}
+    asked = lab.read_options("kart", under or "")
+    if fixed := sorted(asked.keys() & closed_loop.FIXED):
+        raise ValueError(
+            f"--under {fixed[0]}=...: --tracks drives alone, for --seconds from the grid of each track; races against"
+            " others are scored without --tracks, such as --under karts=4,rival_speed=1.0,laps=3"
+        )
+    env = {**run.config["env"], **asked, "tracks": tracks, "expert_info": True, "drivable_info": False, "karts": 1}
     stream = Stream(envs.make_vec("kart", 1, **env), where)
     spec = stream.spec
     stream.close()
     agent, at = lab.load_player(run, spec, where, step)
     name = policy or agent.evaluation
-    fixed = {"straight": closed_loop.straight, "expert": closed_loop.expert}
-    act = fixed.get(name) or closed_loop.Seat(Policy(agent, name, seed), spec, where)
+    known = {"straight": closed_loop.straight, "expert": closed_loop.expert}
+    act = known.get(name) or closed_loop.Seat(Policy(agent, name, seed), spec, where)
     torch.set_num_threads(devices.plan_threads(where)[0])
     mine = closed_loop.drive(env, act, seconds, seed, None if quiet else closed_loop.Follow(name))
     follow = None if quiet else closed_loop.Follow("the expert")
@@ -164,7 +169,8 @@ def drive(
         "scores": [float(x) for x in laps], "frames": int(mine.seconds.sum() * closed_loop.FPS),
         "human_normalised": None, **told, "game": "kart", "run": str(run.path), "step": at, "seed": seed,
     }  # fmt: skip
-    write_json(run.path / "drives.json", result)
+    file = safe(" ".join([tracks, f"{seconds:g}", *([under] if under else []), name]))
+    write_json(run.path / f"drives-{file}.json", result)
     return result
 
 

@@ -65,6 +65,11 @@ def device_for(agent: str, name: str) -> torch.device:
     return torch.device("cpu") if is_foreign(agent) else device
 
 
+def next_command(game: str) -> str | None:
+    """What a game says is to be done with a trained agent; {run} in it stands for the run's folder."""
+    return getattr(importlib.import_module(envs.find(game)[0]), "NEXT", None)
+
+
 def _learning_bound(game: str, agent: str) -> bool:
     """Does learning take so much more than the game's steps that it should have every processor?"""
     parts = [importlib.import_module(envs.find(game)[0])]
@@ -98,6 +103,8 @@ def assemble(config: dict[str, Any], device: torch.device) -> Lab:
     alone = recorded is not None and not (taught and isinstance(needs.pace, Rounds))  # nothing but the dataset
     length = (0 if alone else needs.length) + (len(recorded[0].lap) if recorded else 0)
     replay = _ring(length, stream.num_envs, stream.spec, needs, device, config["seed"])
+    if alone and isinstance(needs.pace, Rounds):
+        print("joypad: no teacher here (--expert-info True): no rounds, the recording is learned from", file=sys.stderr)
     loop = Loop(agent, stream, replay, clock, seed=config["seed"])
     if recorded is None:
         return Lab(agent, stream, replay, clock, loop)
@@ -108,6 +115,8 @@ def assemble(config: dict[str, Any], device: torch.device) -> Lab:
     else:
         loop.pace.begin()
     validation = None
+    if not len(kept.lap) and config["agent_config"].get("validation"):
+        print("joypad: the recording is one lap: none is kept back for validation", file=sys.stderr)
     if len(kept.lap):
         validation = _ring(len(kept.lap), 1, stream.spec, needs._replace(sampler=Uniform()), device, 0)
         dataset.fill(validation, kept, needs.labels)
@@ -121,7 +130,7 @@ def _ring(length: int, num_envs: int, spec: Spec, needs: Needs, device: torch.de
 
 def _recorded(config: dict[str, Any], spec: Spec) -> tuple[dataset.Rows, dataset.Rows]:
     """The dataset of a run as (training, validation) rows. Raises ValueError where it is not the one of its start."""
-    rows = recordings.read(Path(config["data"]), spec)
+    rows = recordings.read(Path(config["data"]), spec, config["env"].get("camera"))
     known = config.setdefault("data_digest", rows.digest)
     if known != rows.digest:
         raise ValueError(f"--data {config['data']}: has changed since the run began, so that it cannot go on from it")

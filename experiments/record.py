@@ -36,7 +36,7 @@ class Command:
     driver: Literal["person", "expert"] = "person"  # expert: scripted, in simulated time, faster than real time
     minutes: float | None = None  # of driving; a person also ends with Escape
     noise: float = 0.4  # expert: pushes against its steering (standard deviation, 1 is full lock), to show recoveries
-    seed: int = 0  # of tracks, looks and pushes; a person's races start anywhere in the list
+    seed: int | None = None  # of the expert's tracks, looks and pushes; without one, the number of sessions so far
     video: Path | None = None  # also write what the window shows
 
     def __post_init__(self) -> None:
@@ -44,7 +44,7 @@ class Command:
             raise ValueError(f"--minutes {self.minutes}: must be above 0 and at most 1440")
         if not 0 <= self.noise <= 1:
             raise ValueError(f"--noise {self.noise}: must lie in 0..1")
-        if not 0 <= self.seed < 2**31:
+        if self.seed is not None and not 0 <= self.seed < 2**31:
             raise ValueError(f"--seed {self.seed}: must lie in 0..2147483647")
         if self.driver == "expert" and self.minutes is None:
             raise ValueError("--driver expert: how long? name --minutes, such as --minutes 10")
@@ -78,14 +78,15 @@ def parse(argv: Sequence[str]) -> tuple[Command, Any]:
 def by_expert(command: Command, options: Any) -> races.Recorder:
     """The expert drives in simulated time, pushed aside now and then; its label is what it wants, not the push."""
     steps = max(1, round(command.minutes * 60 * 20))
-    pushes = races.Pushes(command.noise, np.random.default_rng([19, command.seed]))
+    seed = races.sessions(command.out) if command.seed is None else command.seed  # never the same drive twice
+    pushes = races.Pushes(command.noise, np.random.default_rng([19, seed]))
     began = shown = time.monotonic()
-    about = dict(noise=command.noise, seed=command.seed)
+    about = dict(noise=command.noise, seed=seed)
     with (
         races.open_writer(command.out, options, "expert", **about) as writer,
         dashboard.video_of(command.video, 20) as video,
     ):
-        recorder = races.Recorder(writer, options, command.seed, simulated=True)
+        recorder = races.Recorder(writer, options, seed, simulated=True)
         board = dashboard.Dashboard() if command.video else None
         for done in range(1, steps + 1):
             label = recorder.expert()

@@ -83,7 +83,9 @@ def _take_weights(parts: lab.Lab, runs: Path, init: str | None) -> None:
     try:
         parts.agent.load_weights(weights["agent"])
     except (KeyError, RuntimeError) as fault:
-        raise ValueError(f"--init {init}: its network does not fit this one ({fault})") from None
+        told = [line.strip() for line in str(fault).splitlines() if line.strip()]
+        first = told[1] if len(told) > 1 else told[0]  # torch lists every tensor below a headline
+        raise ValueError(f"--init {init}: its network does not fit this one; {first.rstrip('.')}") from None
 
 
 def resume(command: options.Resume) -> int:
@@ -185,6 +187,8 @@ def _train(run: Run, parts: lab.Lab, episodes: int, video: bool, fresh: bool) ->
     _conclude(run, log, episodes, video)
     log.close()
     print(f"  watch:    python -m experiments.watch {run.path}")
+    if said := lab.next_command(config["game"]):
+        print(f"  score:    python -m experiments.{said.format(run=run.path)}")
     print(f"  compare:  python -m experiments.compare {run.path.parents[1]} --tensorboard")
     if not lab.is_foreign(config["agent"]):
         print(f"{again} --steps {2 * clock.steps}")

@@ -177,12 +177,14 @@ def test_what_is_wrong_with_a_dataset_is_said_in_one_sentence(tmp_path: Path) ->
             recordings.read(path, spec)
 
 
-def tub(path: Path, count: int = 30, size: tuple[int, int] = (60, 80), **record: Any) -> Path:
+def tub(
+    path: Path, count: int = 30, size: tuple[int, int] = (60, 80), camera: str | None = None, **record: Any
+) -> Path:
     from envs.tub import Writer
 
     kinds = {"user/target_speed": "float", "game/lap": "int", "game/lateral": "float", "game/drivable": "str"}
     rng = np.random.default_rng(0)
-    with Writer(path, kinds) as writer:
+    with Writer(path, kinds, metadata={"camera": camera} if camera else {}) as writer:
         for i in range(count):
             picture = np.full((*size, 3), 8 * i, np.uint8) + rng.integers(0, 3, (*size, 3), dtype=np.uint8)
             area = np.packbits(np.arange(300) < i).tobytes().hex()
@@ -213,8 +215,38 @@ def test_a_tub_becomes_rows(tmp_path: Path, capsys: pytest.CaptureFixture) -> No
     assert "1 damaged records are skipped" in capsys.readouterr().err
 
 
+def test_records_without_a_good_label_are_left_out_and_told(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    from tubs import damage
+
+    spec = Spec((60, 80, 3), "uint8", 1, action_dim=2)
+    path = tub(tmp_path / "a", 12)
+    damage(path, 2, user_target_speed=900.0)
+    damage(path, 4, game_drivable="not a number")
+    damage(path, 7, user_target_speed=None)
+    rows = recordings.read(path, spec)
+    told = capsys.readouterr().err
+    assert "3 records without a good label are skipped; record 2: user/target_speed is 900 m/s" in told
+    np.testing.assert_allclose(rows.action[:, 0] * 50, [0, 1, 3, 5, 6, 8, 9, 10, 11], atol=1e-4)
+    for line in range(12):
+        damage(path, line, user_target_speed=-3.0)
+    with pytest.raises(ValueError, match="no record has a label that can be; record 0"):
+        recordings.read(path, spec)
+    tub(tmp_path / "both" / "good", 5)
+    path.rename(tmp_path / "both" / "bad")
+    assert len(recordings.read(tmp_path / "both", spec).lap) == 5
+    assert "left out" in capsys.readouterr().err
+
+
 def test_a_tub_that_cannot_teach_is_refused(tmp_path: Path) -> None:
     spec = Spec((60, 80, 3), "uint8", 1, action_dim=2)
+    with pytest.raises(ValueError, match="too small for a network that sees 80x60"):
+        recordings.read(tub(tmp_path / "tiny", 3, (30, 40)), spec)
+    with pytest.raises(ValueError, match="by camera picam, not kart: say --camera picam"):
+        recordings.read(tub(tmp_path / "seen", 3, camera="picam"), spec, "kart")
+    for part in ("train", "validation"):
+        tub(tmp_path / "split" / part, 3)
+    with pytest.raises(ValueError, match="is split into train and validation; name .*train"):
+        recordings.read(tmp_path / "split", spec)
     with pytest.raises(ValueError, match="do not fit a network that sees 80x60"):
         recordings.read(tub(tmp_path / "wide", 3, (60, 200)), spec)
     with pytest.raises(ValueError, match="a network drove all of its 3 records"):

@@ -163,11 +163,46 @@ def test_a_merge_keeps_every_good_record_and_mends(tmp_path: Path) -> None:
     a = Tub(tmp_path / "a")
     for name in ("user/angle", "game/lap", "game/off_road", "game/lap_time"):
         assert np.array_equal(tub.records[name][:29], a.records[name]), name
-    assert tub.starts.nonzero()[0].tolist() == [0, 7, 29] and len(tub.sessions) == 3
+    assert len(tub.sessions) == 2 and 29 in tub.starts.nonzero()[0]
+    assert np.array_equal(tub.laps[:29], a.laps)  # what was left out makes no new laps
     assert tub.jpeg(0) == a.jpeg(0) and tub.jpeg(29) == Tub(tmp_path / "b").jpeg(0)  # not encoded again
     assert np.array_equal(tub.records["_timestamp_ms"][:29], a.records["_timestamp_ms"])
     assert tub.records["extra"][29:].tolist() == [50, 51, 52, 53, 54] and np.isnan(tub.records["extra"][:29]).all()
     assert "not empty" in refused(tmp_path / "a", "--merge", tmp_path / "m")
+
+
+def test_records_that_were_left_out_leave_a_gap_and_no_new_laps(tmp_path: Path) -> None:
+    with Writer(tmp_path / "a", {"game/lap": "int"}) as writer:
+        for k in range(100):
+            writer.write({**values(k), "game/lap": k // 50}, timestamp_ms=50 * k)
+    data.run([str(tmp_path / "a"), "--delete", *(f"{k}:{k + 6}" for k in range(5, 95, 10))])
+    command(tmp_path / "a", "--merge", tmp_path / "m")
+    tub = Tub(tmp_path / "m")
+    assert tub.laps.tolist() == tub.records["game/lap"].tolist() and set(tub.laps) == {0, 1}
+    assert tub.starts.sum() == 1 + 9 and len(tub.sessions) == 1
+    dataset.split(tub, tmp_path / "out", 0.5)
+    parts = [Tub(tmp_path / "out" / name).records["_timestamp_ms"] for name in ("train", "validation")]
+    assert np.abs(parts[0][:, None] - parts[1]).min() >= 50 and len(set(parts[0] // 2500)) == 1  # whole laps
+    for inside in (tmp_path / "a", tmp_path / "a" / "parts"):
+        assert "outside the dataset" in refused(tmp_path / "a", "--split", inside)
+
+
+def test_not_everything_is_deleted_and_a_dataset_without_steering_is_named(tmp_path: Path) -> None:
+    written(tmp_path / "a", 5)
+    assert "every record" in refused(tmp_path / "a", "--delete", ":")
+    assert len(Tub(tmp_path / "a")) == 5
+    with Writer(tmp_path / "b", {"user/throttle": "float"}) as writer:
+        for k in range(3):
+            writer.write({IMAGE: picture(k), "user/throttle": 0.5, "user/mode": "user", "user/angle": 0.0})
+    tub = Tub(tmp_path / "b")
+    del tub.records["user/angle"]
+    for look in (
+        lambda: data.sheet(tub, 2),
+        lambda: data.video(tub, tmp_path / "b.mp4"),
+        lambda: dataset.statistics(tub),
+    ):
+        with pytest.raises(TubError, match="no column 'user/angle'"):
+            look()
 
 
 def test_pictures_of_two_sizes_are_not_merged(tmp_path: Path) -> None:

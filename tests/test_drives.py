@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from envs.kart.splits import SPLITS, parse_tracks
-from experiments import lab
+from experiments import evaluate, lab, train
 from experiments.driving import closed_loop
 
 OPTIONS = dict(tracks="test:20", obs="state", expert_info=True)
@@ -84,3 +84,39 @@ def test_conditions_are_read_by_name_and_type() -> None:
     ):
         with pytest.raises(ValueError, match=told):
             lab.read_options("kart", text)
+
+
+@pytest.fixture(scope="module")
+def driver(tmp_path_factory: pytest.TempPathFactory):
+    """A run of kart that has learned nothing."""
+    root = tmp_path_factory.mktemp("runs")
+    argv = ["kart", "--agent", "ppo", "--steps", "64", "--num-envs", "4", "--rollout", "8", "--hidden", "16"]
+    with pytest.raises(SystemExit) as end:
+        train.main([*argv, "--eval-episodes", "0", "--video", "no", "--runs", str(root)])
+    assert not end.value.code
+    return lab.find_run(root, "kart")
+
+
+def test_drives_on_kart_tracks_are_told_for_each_driver_and_condition(driver) -> None:
+    """`evaluate RUN --tracks`: the constant predictor and the expert on two tracks, beside the run's own agent."""
+    told = {
+        name: evaluate.drive(driver, tracks="test:2", seconds=30.0, policy=name, quiet=True)
+        for name in (None, "straight", "expert")
+    }
+    assert told["expert"]["autonomy"] == 1.0 and told["expert"]["lap_time_ratio"] in (None, 1.0)
+    assert 0 <= told["straight"]["autonomy"] < 0.5 and told["straight"]["interventions"] >= 5
+    assert told[None]["policy"] == "greedy" and 0 <= told[None]["autonomy"] <= 1
+    evaluate.drive(driver, tracks="test:2", seconds=30.0, under="theme=night,latency=2", policy="straight", quiet=True)
+    files = sorted(p.name for p in driver.path.glob("drives-*.json"))
+    assert len(files) == 4 and sum("night" in name for name in files) == 1  # none takes another's place
+    assert "tracks' mean" not in closed_loop.sentence(told["expert"])  # two tracks have no interval
+    for under in ("karts=4", "tracks=oval", "laps=3", "time_limit=5"):
+        with pytest.raises(ValueError, match=f"--under {under.split('=')[0]}=...: --tracks drives alone"):
+            evaluate.drive(driver, tracks="test:2", under=under, quiet=True)
+
+
+def test_races_of_kart_tell_how_many_were_won(driver) -> None:
+    result = evaluate.evaluate(
+        driver, episodes=2, under="tracks=test:2,karts=4,rival_speed=1.0,laps=1,time_limit=10", quiet=True
+    )
+    assert result["won"] == 0.0 and result["place"] > 1 and "karts=4" in result["protocol"]

@@ -107,6 +107,16 @@ def test_score_of_an_unfinished_race_is_its_laps():
     assert infos[-1]["truncated"].all() and not infos[-1]["terminated"].any()
     assert np.array_equal(infos[-1]["score"], infos[-1]["progress"]) and (infos[-1]["score"] < 1).all()
     assert infos[-1]["episode"]["seconds"] == pytest.approx([5.0, 5.0])
+    assert infos[-1]["place"].tolist() == [1, 1] and infos[-1]["episode"]["won"].tolist() == [0, 0]  # not finished
+
+
+@pytest.mark.parametrize("karts, won", [(1, 1), (8, 0)])
+def test_a_race_is_won_by_finishing_first(karts, won):
+    """The expert starts last of eight and does not overtake seven of its own speed."""
+    env = make_vec(1, tracks="validation:1", obs="state", karts=karts, rival_speed=1.0, laps=1, expert_info=True)
+    infos, _ = drive(env, lambda info: info["expert"], 1200)
+    last = next(info for info in infos[1:] if info["terminated"][0])
+    assert last["episode"]["won"][0] == won and (last["place"][0] == 1) == won
 
 
 def test_a_race_against_seven():

@@ -38,7 +38,8 @@ def band(picture: np.ndarray, height: int, width: int, top: float = 0.0, bottom:
     """What a driver's network sees of a camera's picture [H, W, 3]: a band without its `top` and `bottom` fractions,
     resized to [height, width, 3]. A picture of that size already is the band, and stays as it is.
 
-    Raises ValueError, with both sizes, where the band has another shape than the network's picture (by over 5 %).
+    Raises ValueError, with both sizes, where the band has another shape than the network's picture (by over 5 %) or is
+    smaller: what was not seen cannot be made up.
     """
     if picture.shape[:2] == (height, width):
         return picture
@@ -48,6 +49,11 @@ def band(picture: np.ndarray, height: int, width: int, top: float = 0.0, bottom:
         raise ValueError(
             f"pictures of {picture.shape[1]}x{rows} do not fit a network that sees {width}x{height}: their band is"
             f" {cut.shape[1]}x{cut.shape[0]}"
+        )
+    if cut.shape[0] < height or cut.shape[1] < width:
+        raise ValueError(
+            f"pictures of {picture.shape[1]}x{rows} are too small for a network that sees {width}x{height}: their band"
+            f" is {cut.shape[1]}x{cut.shape[0]}"
         )
     return resize(cut, height, width)
 

@@ -34,6 +34,7 @@ KEYS = {  # keys -> discrete action
     "up left space": 13, "up right space": 14, "left space": 13, "right space": 14,
 }  # fmt: skip
 
+NEXT = "evaluate {run} --tracks test:20"  # what to do with a trained driver
 LEARNING_BOUND = True  # a step costs next to nothing beside learning from it: torch gets every processor
 
 
@@ -149,6 +150,7 @@ class KartVectorEnv(gymnasium.vector.VectorEnv):
             "rescues": info["rescues"],
             "contacts": info["contacts"],
             "place": info["place"],
+            "won": (finished & (info["place"] == 1)).astype(np.float64),
         }
         if options.expert_info:
             info["expert"] = batch.expert()

@@ -24,6 +24,7 @@ from experiments.comparing import statistics
 COST = 6.0  # s that an intervention costs
 OFF_ROAD = 1.0  # s off the road without a break: somebody has to intervene
 FPS = 20  # control steps per second
+FIXED = {"tracks", "laps", "time_limit", "order", "start", "on_stuck", "karts", "expert_info", "drivable_info"}
 STRAIGHT = (0.0, 0.0)  # the constant predictor: straight on at 8 m/s
 
 Act = Callable[[np.ndarray, dict[str, Any]], np.ndarray]  # (observations, info) -> actions float32 [N, 2]
@@ -205,11 +206,13 @@ def _number(value: float) -> float | None:
 
 def sentence(result: dict[str, Any]) -> str:
     """The figures in a few lines."""
-    low, high = result["autonomy_interval"] or (float("nan"),) * 2
-    ratio = result["lap_time_ratio"]
+    between = result["autonomy_interval"]
+    between = f" (tracks' mean {100 * between[0]:.1f} to {100 * between[1]:.1f})" if between else ""
+    ratio, without = result["lap_time_ratio"], result["tracks_without_a_lap"]
     ratio = "no flying lap" if ratio is None else f"lap time {ratio:.3f} of the expert's (median)"
+    ratio += f", {without} tracks without one" if without and result["lap_time_ratio"] is not None else ""
     return (
-        f"autonomy {100 * result['autonomy']:.1f} % (tracks' mean {100 * low:.1f} to {100 * high:.1f}),"
+        f"autonomy {100 * result['autonomy']:.1f} %{between},"
         f" {result['interventions']} interventions in {result['seconds'] / 60:.0f} min"
         f" on {len(result['tracks'])} tracks\n"
         f"{result['laps']:.1f} laps a track (expert {result['expert']['laps']:.1f}), {ratio},"

@@ -162,7 +162,8 @@ Progress = Callable[[int], None]
 
 
 def copy(sources: Iterable[tuple[Tub, np.ndarray]], out: Path, progress: Progress = lambda done: None) -> int:
-    """Rows of datasets into a new one, pictures as they are; returns how many. Gaps become edges between sessions."""
+    """Rows of datasets into a new one, pictures as they are; returns how many. Sessions stay what they were: records
+    that were left out make no new laps of the rest, which a split would draw one by one."""
     sources = list(sources)
     if out.exists() and any(out.iterdir()):
         raise TubError(f"{out} is not empty; name a new folder")
@@ -180,20 +181,23 @@ def copy(sources: Iterable[tuple[Tub, np.ndarray]], out: Path, progress: Progres
     done = 0
     with Writer(out, extra, metadata={**about, "sources": [str(tub.path) for tub, _ in sources]}) as writer:
         for tub, rows in sources:
-            last = -2
+            names, session = tub.records.get("_session_id"), None
             for row in rows.tolist():
-                if done and (row != last + 1 or tub.starts[row]):
+                name = "" if names is None else str(names[row])
+                if done and name != session:
                     writer.new_session()
                 stamp = tub.records.get("_timestamp_ms")
                 values = {name: value for name, value in tub.row(row).items() if name in writer.columns}
                 writer.write({**values, IMAGE: tub.jpeg(row)}, timestamp_ms=None if stamp is None else int(stamp[row]))
-                last, done = row, done + 1
+                session, done = name, done + 1
                 progress(done)
     return done
 
 
 def split(tub: Tub, out: Path, validation: float, seed: int = 0) -> dict[str, int]:
     """Whole laps, drawn at random, into out/train and out/validation; returns the numbers of records."""
+    if out.resolve().is_relative_to(tub.path.resolve()):
+        raise TubError(f"--split {out}: name a folder outside the dataset")
     laps = np.unique(tub.laps)
     if len(laps) < 2:
         raise TubError(f"{tub.path} has one lap; a split needs two")

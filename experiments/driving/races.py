@@ -174,6 +174,14 @@ class Recorder:
         return record
 
 
+def sessions(out: Path) -> int:
+    """How many sessions the dataset in `out` has; 0 where there is none."""
+    try:
+        return len(tub.Tub(out, check=False).sessions)
+    except tub.TubError:
+        return 0
+
+
 def open_writer(out: Path, options: Any, driver: str, **more: Any) -> tub.Writer:
     """The dataset that a recording of kart goes to, with all its columns."""
     about = {"game": "kart", "driver": driver, "protocol": options.protocol, "camera": options.camera,

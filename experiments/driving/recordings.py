@@ -18,11 +18,11 @@ from agents.core import dataset
 from agents.core.dataset import Rows
 from agents.core.rows import Spec
 from agents.perception import preprocess
-from envs.tub import Tub
+from envs.tub import Tub, TubError
 
 
-def read(path: Path, spec: Spec) -> Rows:
-    """Every row of the dataset at `path`, checked against what the game shows and does.
+def read(path: Path, spec: Spec, camera: str | None = None) -> Rows:
+    """Every row of the dataset at `path`, checked against what the game shows and does. camera: the game's.
 
     Raises ValueError, one sentence that says what is wrong and where.
     """
@@ -31,17 +31,37 @@ def read(path: Path, spec: Spec) -> Rows:
     if path.suffix == ".npz":
         rows = _arrays(path)
     else:
-        found = [p.parent for p in [path / "manifest.json", *sorted(path.glob("*/manifest.json"))] if p.is_file()]
+        found = [path] if (path / "manifest.json").is_file() else sorted(p.parent for p in path.glob("*/manifest.json"))
+        if {"train", "validation"} <= {p.name for p in found}:
+            raise ValueError(f"--data {path}: is split into train and validation; name {path / 'train'}")
         if not found:
             told = "is neither a tub (a folder with manifest.json), nor a folder of them, nor a file of arrays (.npz)"
             raise ValueError(f"--data {path}: {told}")
-        rows = _together([_tub(folder, spec) for folder in found])
+        rows = _together(_tubs(found, spec, camera))
     dataset.check(rows, spec, f"--data {path}")
     return rows
 
 
-def _tub(path: Path, spec: Spec) -> Rows:
-    """The records that somebody drove; what is damaged is skipped and counted, what a network drove is no label."""
+def _tubs(found: Sequence[Path], spec: Spec, camera: str | None) -> list[Rows]:
+    """Those of them that hold a good record; one at least must."""
+    parts, faults = [], []
+    for folder in found:
+        try:
+            parts.append(_tub(folder, spec, camera))
+        except TubError as fault:
+            faults.append(fault)
+    if not parts:
+        raise faults[0]
+    for fault in faults:
+        print(f"joypad: left out: {fault}", file=sys.stderr)
+    return parts
+
+
+def _tub(path: Path, spec: Spec, camera: str | None) -> Rows:
+    """The records that somebody drove; what is damaged is skipped and counted, what a network drove is no label.
+
+    Raises TubError where there is no good record, else ValueError.
+    """
     from envs.kart.line import TOP_SPEED
     from envs.kart.options import PICTURES
 
@@ -50,10 +70,16 @@ def _tub(path: Path, spec: Spec) -> Rows:
         print(f"joypad: {path}: {fault}", file=sys.stderr)
     if tub.damaged:
         print(f"joypad: {path}: {len(tub.damaged)} damaged records are skipped; {tub.damaged[0]}", file=sys.stderr)
-    tub.require("user/angle", "user/target_speed")
+    recorded = tub.metadata.get("camera")
+    if camera is not None and isinstance(recorded, str) and recorded != camera:
+        raise ValueError(f"--data {path}: was recorded by camera {recorded}, not {camera}: say --camera {recorded}")
+    for name in ("user/angle", "user/target_speed"):
+        if name not in tub.records:
+            raise TubError(f"--data {path}: has no column {name!r}; it has {', '.join(tub.records)}")
     at = np.flatnonzero(tub.labelled)
     if not len(at):
-        raise ValueError(f"--data {path}: a network drove all of its {len(tub)} records: nothing to learn from")
+        raise TubError(f"--data {path}: a network drove all of its {len(tub)} records: nothing to learn from")
+    at = at[_sound(tub, at, path, TOP_SPEED)]
     if len(spec.obs_shape) != 3 or spec.action_dim != 2:
         raise ValueError(f"--data {path}: is of colour pictures, steering and target speed; the game is not")
     height, width, _ = spec.obs_shape
@@ -65,27 +91,51 @@ def _tub(path: Path, spec: Spec) -> Rows:
         except ValueError as fault:
             raise ValueError(f"--data {path}: {fault}") from None
     angle, speed = tub.records["user/angle"][at], tub.records["user/target_speed"][at]
-    action = np.stack([angle, np.clip(2 * speed / TOP_SPEED - 1, -1, 1)], 1).astype(np.float32)
+    action = np.stack([angle, np.clip(2 * speed / TOP_SPEED - 1, -1, 1)], 1).astype(np.float32)  # rounding only
     labels = {
         name: tub.records[f"game/{name}"][at].astype(np.float32)
         for name in ("lateral", "heading")
         if f"game/{name}" in tub.records
     }
     if "game/drivable" in tub.records:
-        labels["drivable"] = np.stack([_area(text, path) for text in tub.records["game/drivable"][at]])
+        labels["drivable"] = np.stack([_area(text) for text in tub.records["game/drivable"][at]])
     return Rows(obs, action, tub.laps[at], labels)
 
 
-def _area(text: str, path: Path) -> np.ndarray:
+def _sound(tub: Tub, at: np.ndarray, path: Path, top: float) -> np.ndarray:
+    """bool [n]: which of the records `at` have labels that can be. The others are counted, and the first one named.
+
+    Raises TubError where none has.
+    """
+    good = np.ones(len(at), np.bool_)
+    speed = tub.records["user/target_speed"]
+    for k, row in enumerate(at):
+        reason = None
+        if np.isnan(speed[row]):
+            reason = "there is no user/target_speed"
+        elif not -0.01 <= speed[row] <= 1.01 * top:
+            reason = f"user/target_speed is {speed[row]:g} m/s, outside 0 to {top:g}"
+        elif "game/drivable" in tub.records:
+            try:
+                _area(tub.records["game/drivable"][row])
+            except ValueError as fault:
+                reason = f"game/drivable: {fault}"
+        if reason is not None:
+            if good.all():
+                first = f"record {tub.index[row]}: {reason}"
+            good[k] = False
+    if not good.any():
+        raise TubError(f"--data {path}: no record has a label that can be; {first}")
+    if not good.all():
+        print(f"joypad: {path}: {(~good).sum()} records without a good label are skipped; {first}", file=sys.stderr)
+    return good
+
+
+def _area(text: str) -> np.ndarray:
     """The drivable area of one record, uint8 [15, 20], 255 where it is not known."""
     from experiments.driving.races import unpack
 
-    if not text:
-        return np.full((15, 20), 255, np.uint8)
-    try:
-        return unpack(text)
-    except ValueError as fault:
-        raise ValueError(f"--data {path}: {fault}") from None
+    return unpack(text) if text else np.full((15, 20), 255, np.uint8)
 
 
 def _together(parts: Sequence[Rows]) -> Rows:
