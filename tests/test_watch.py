@@ -16,7 +16,9 @@ from watched import take
 import envs
 from agents.core import checkpoint
 from agents.core.run import Run
+from envs.kart.physics import MAX_STEER, WHEEL, speed_of
 from experiments import lab, watch
+from experiments.driving.hands import TOP_SPEED
 from experiments.watching import panels
 from experiments.watching.human import Human, axes_of, choose, keys_of
 from experiments.watching.player import COMMANDS, SPEEDS, Player
@@ -209,11 +211,34 @@ def test_keys_and_axes():
             action = human.action()
         assert action.shape == (dims,) and action[0] == pytest.approx(-1, abs=0.01)
         human.held, human.sticks = set(), [0.5, -0.25]
-        assert human.action()[0] == pytest.approx(0.5)
+        assert human.action()[0] == pytest.approx(0.5 if name != "kart" else (0.5 - 0.06) / 0.94)  # hands rest so far
         env.close()
     env = envs.make("kart", control="discrete")
     keys = keys_of("kart", env)
     assert choose({"up", "left"}, keys) == 3 and choose(set(), keys) == 7 and choose({"space"}, keys) == 7
+    env.close()
+
+
+def test_a_person_takes_over_the_wheel_where_it_is_and_the_speed_that_the_kart_has():
+    env = envs.make("kart", tracks="named", expert_info=True)
+    _, info = env.reset(seed=3)
+    wheels = []
+    for _ in range(120):
+        _, _, _, _, info = env.step(info["expert"])
+        kart = env.unwrapped.batch.karts[0, 0]
+        human = Human("kart", env)
+        wheels.append(float(kart[WHEEL]) / MAX_STEER)
+        assert human.hands.steer == pytest.approx(wheels[-1], abs=1e-6)
+        human.held = {"up"}
+        target = (human.action()[1] + 1) / 2 * TOP_SPEED
+        assert target >= speed_of(kart) > 0 or speed_of(kart) < 0.1  # gas is never a brake
+    assert max(map(abs, wheels)) > 0.1 and speed_of(kart) > 5
+    human.held, human.sticks = set(), [0.03, -1.0, 0.0]  # forward is gas, and the stick's middle steers straight on
+    before = human.hands.target
+    human.action()
+    assert human.hands.target > before - 1e-6
+    human.sticks = [0.0, 1.0, 0.0]
+    assert (human.action()[1] + 1) / 2 * TOP_SPEED < speed_of(kart)
     env.close()
 
 

@@ -38,6 +38,10 @@ class Hands:
         """Both hands at rest, as at the beginning of a race."""
         self.steer, self.target = 0.0, 0.0
 
+    def take(self, steer: float, speed: float) -> None:
+        """Over from somebody else: with the wheel where it is, -1..1, and at the speed that the kart has, m/s."""
+        self.steer, self.target = min(max(steer, -1.0), 1.0), min(max(speed, 0.0), TOP_SPEED)
+
     def act(self, held: Set[str], pad: Pad | None = None, speed: float = 0.0) -> np.ndarray:
         """The action of one control step: float32 [2] or [3], each in [-1, 1].
 

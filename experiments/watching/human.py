@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from experiments.driving.hands import Hands, Pad
+
 Keys = Mapping[frozenset[str], int]  # keys that are held together -> action
 Axis = tuple[str, str, float]  # key for -1, key for +1, value without either
 
@@ -67,10 +69,11 @@ class Human:
         self.waits = is_turn_based(env) and self.discrete
         self.hands = None  # the kart's own way to steer by keys
         if game == "kart" and not self.discrete:
-            from envs.kart.physics import speed_of
-            from experiments.driving.hands import Hands
+            from envs.kart.physics import MAX_STEER, WHEEL, speed_of
 
             self.hands, self._kart, self._speed_of = Hands(env.unwrapped.options.control), env.unwrapped, speed_of
+            kart = self._kart.batch.karts[0, 0]
+            self.hands.take(float(kart[WHEEL]) / MAX_STEER, float(speed_of(kart)))
         self.held: set[str] = set()
         self.sticks: list[float] = []  # of a gamepad: right and down in -1..1, then its button, 0 or 1
         self.wanted: int | None = None  # an action that was named itself, by a click on a board
@@ -111,8 +114,8 @@ class Human:
 
     def _steer(self) -> np.ndarray:
         held = self.held | (self.pressed() & {"space"})
-        if self.hands is not None and not any(abs(x) > DEAD for x in self.sticks[:2]):
-            return self.hands.act(held, None, float(self._speed_of(self._kart.batch.karts[0, 0])))
+        if self.hands is not None:
+            return self.hands.act(held, self._pad(), float(self._speed_of(self._kart.batch.karts[0, 0])))
         for i, (low, high, rest) in enumerate(self.axes):
             stick = self.sticks[i] if i < min(2, len(self.sticks)) and abs(self.sticks[i]) > 0.08 else None
             if stick is not None:
@@ -121,6 +124,14 @@ class Human:
             there = (high in held) - (low in held) if {low, high} & held else rest
             self._now[i] += (there - self._now[i]) * (PACE if low else 1.0)
         return self._now.clip(-1, 1).copy()
+
+    def _pad(self) -> Pad | None:
+        """A gamepad for `hands`: its stick steers, forward is gas and back is brake."""
+        if len(self.sticks) < 2:
+            return None
+        right, down = self.sticks[:2]
+        button = len(self.sticks) > 2 and self.sticks[2] > DEAD
+        return Pad(right, *(max(x, 0.0) if abs(x) > DEAD else 0.0 for x in (-down, down)), hand=button)
 
 
 def is_turn_based(env: Any) -> bool:
