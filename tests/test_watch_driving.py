@@ -106,3 +106,20 @@ def test_playing_alone_records_labels_without_a_pilot(tmp_path: Path) -> None:
     tub = Tub(tmp_path / "d")
     assert len(tub) == 10 and tub.labelled.all() and not tub.records["override"].any()
     assert "pilot/angle" not in tub.records and tub.records["user/throttle"].max() > 0.5
+
+
+def test_saliency_of_a_driver_stands_in_a_corner_of_the_chase_view(runs: Path) -> None:
+    player = Player([find("kart", runs)], seed=1)
+    seat = player.focus
+    frames = player.frames()
+    next(frames)
+    plain = seat.decorate(seat.envs[0].render())
+    player.command("overlay", "gradient")
+    for _ in range(3):
+        next(frames)
+    picture = seat.envs[0].render()
+    changed = (seat.decorate(picture) != picture).any(2)
+    rows, columns = np.nonzero(changed)
+    assert seat.heat is not None and plain.shape == picture.shape
+    assert rows.min() > picture.shape[0] / 2 and columns.max() < picture.shape[1] * 0.4 and changed.sum() > 2_000
+    player.close()

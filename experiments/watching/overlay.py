@@ -27,6 +27,16 @@ def blend(
     return out
 
 
+def inset(picture: np.ndarray, small: np.ndarray) -> np.ndarray:
+    """`small` in the lower left corner of a picture, by a whole factor up to a third of its width, in a dark frame."""
+    factor = max(1, picture.shape[1] // 3 // small.shape[1])
+    large = np.pad(small.repeat(factor, 0).repeat(factor, 1), ((3, 0), (0, 3), (0, 0)), constant_values=20)
+    large = large[-picture.shape[0] :, : picture.shape[1]]
+    out = picture.copy()
+    out[-large.shape[0] :, : large.shape[1]] = large
+    return out
+
+
 def on_board(picture: np.ndarray, values: np.ndarray, box: tuple[float, float, float], signed: bool) -> np.ndarray:
     """Marks the points of a board with squares that are the larger the larger `values` [rows, columns] are.
 

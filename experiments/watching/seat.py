@@ -19,7 +19,7 @@ from agents.perception import saliency
 from experiments import display, lab
 from experiments.watching.driving import HOLD, drives, with_wheels
 from experiments.watching.human import Human, action_names
-from experiments.watching.overlay import blend, on_board, stack_picture
+from experiments.watching.overlay import blend, coloured, inset, on_board, stack_picture
 from experiments.watching.source import Follower, Source
 
 HISTORY = 300  # decisions of which value, reward and score are kept for the curves
@@ -250,7 +250,9 @@ class Seat:
         if self.heat is not None:
             where = getattr(self.envs[0].unwrapped, "seen_box", None)
             seen = where() if where else (0, 0, picture.shape[1], picture.shape[0])
-            return picture if seen is None else blend(picture, self.heat, seen)
+            if seen is None:  # people look through another camera: what the network sees stands in a corner
+                return inset(picture, blend(coloured(self.step.obs[0, -1].cpu().numpy()), self.heat))
+            return blend(picture, self.heat, seen)
         box = self._box()
         name = "probabilities" if self.overlay == "policy" and "policy" not in self.reasons else self.overlay
         if box is None or name not in self.reasons:
