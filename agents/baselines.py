@@ -194,6 +194,8 @@ class Sb3:
                 clock.lap()
                 return not stop() and (clock.budget is None or clock.steps < clock.budget)
 
+        tell = self.model._update_current_progress_remaining  # of its schedules; --minutes become steps later
+        self.model._update_current_progress_remaining = lambda steps, total: tell(steps, clock.budget or total)
         clock.lap()
         self.model.learn(clock.budget or 10_000_000, callback=Told(), log_interval=None)
         return not stop()

@@ -185,6 +185,8 @@ class DQN:
             batch=config.batch,
             pace=Ratio(config.ratio, config.batch, max(config.warmup, (config.n_step + 1 + spec.stack) * num_envs)),
         )
+        self.steady = any(nn.utils.parametrize.is_parametrized(m) for m in self.online.modules())  # spectral norm
+        self.target.eval()
         self._chosen = Graphed(self._choose, device, generators=[self.generator], enabled=config.graphs)
         self._learned = Graphed(self._update, device, generators=[self.generator], enabled=config.graphs)
 
@@ -219,8 +221,13 @@ class DQN:
         """Action values [N, A]; without a generator there is no noise in noisy layers."""
         if self.config.noisy:
             self.online.noise(generator)
+        if self.steady:  # only learning moves the vectors of its power iteration
+            self.online.eval()
         with devices.mixed(self.device, self.dtype):
-            return self.online.mean(self.online(obs), self.categorical)
+            values = self.online.mean(self.online(obs), self.categorical)
+        if self.steady:
+            self.online.train()
+        return values
 
     def explain(self, step: TimeStep, memory: Any = None) -> dict[str, Tensor]:
         """Action values [N, A] without noise, and the best of them [N]; see docs/add-an-agent.md."""

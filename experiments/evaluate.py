@@ -116,7 +116,8 @@ def score(
     metadata = stream.envs.metadata
     result = summary(played, metadata.get("protocol", ""), policy, int(metadata.get("frame_skip", 1)))
     result |= {"game": run.config["game"], "run": str(run.path), "step": step, "seed": seed}
-    share = human_normalised(run.config["game"], result["mean"])
+    published = metadata.get("protocol") != "machado"  # sticky actions: the table's scores are of other games
+    share = human_normalised(run.config["game"], result["mean"]) if published else None
     result["human_normalised"] = None if share is None else 100 * share  # in per cent
     return result
 

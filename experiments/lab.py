@@ -14,6 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 
 import envs
@@ -123,8 +124,18 @@ def assemble(config: dict[str, Any], device: torch.device) -> Lab:
     return Lab(agent, stream, replay, clock, loop, validation)
 
 
+ROW_BYTES = 24  # of a row in the ring beside its frame
+
+
 def _ring(length: int, num_envs: int, spec: Spec, needs: Needs, device: torch.device, seed: int) -> ReplayBuffer:
     slots = max(math.ceil(length / num_envs), needs.window + spec.stack)
+    row = math.prod(spec.obs_shape) * np.dtype(spec.obs_dtype).itemsize + ROW_BYTES
+    needed, there = slots * num_envs * row, devices.memory(device)
+    if there is not None and needed > there:
+        raise ValueError(
+            f"the replay ring of {slots * num_envs:,} rows needs {needed / 2**30:.1f} GiB and {device} has"
+            f" {there / 2**30:.1f} GiB of memory; the largest that fits has {int(0.9 * there / row):,} rows (--replay)"
+        )
     return ReplayBuffer(slots, num_envs, spec, needs.sampler, window=needs.window, device=device, seed=seed)
 
 

@@ -11,7 +11,6 @@ Every field of the agent's and the game's configuration is an option; ``train GA
 from __future__ import annotations
 
 import contextlib
-import os
 import shlex
 import shutil
 import sys
@@ -58,7 +57,6 @@ def start(command: options.Command, agent_config: dict[str, Any], env: dict[str,
     config["protocol"] = parts.stream.envs.metadata.get("protocol", command.game)
     config["command"] = shlex.join(["python", "-m", "experiments.train", *argv])
     config |= lab.surroundings(device)
-    _check_memory(parts)
     _check_disk(command.runs, parts, command.checkpoint_every, command.checkpoint_ring == "yes")
     run = Run.create(command.runs, config)
     print(f"run: {run.path}")
@@ -181,6 +179,8 @@ def _train(run: Run, parts: lab.Lab, episodes: int, video: bool, fresh: bool) ->
         log.close()
         print(f"saved at step {clock.steps:,}" + ("" if lab.is_foreign(config["agent"]) else f"; go on with\n{again}"))
         return 0
+    if not clock.updates and config["agent"] != "random":
+        print("joypad: nothing was learned: the budget ended before the first update (see --warmup)", file=sys.stderr)
     if config.get("stages") == "yes":
         lab.save_stage(run, parts, 100)
     parts.stream.close()
@@ -212,18 +212,6 @@ def _conclude(run: Run, log: Log, episodes: int, video: bool) -> None:
         watch.record(run, clip, episodes=1, seconds=10.0)
         log.clip(clip, size_of(clip))
     log.finish()
-
-
-def _check_memory(parts: lab.Lab) -> None:
-    """Refuses a ring that the machine cannot hold: the system promises more than it has and ends the run much later."""
-    if parts.replay.device.type != "cpu" or not hasattr(os, "sysconf"):
-        return
-    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if parts.replay.nbytes > there:
-        raise cli.UserError(
-            f"the replay ring needs {parts.replay.nbytes / 2**30:.1f} GiB and this machine has {there / 2**30:.1f} GiB"
-            " of memory; a smaller --replay needs less"
-        )
 
 
 def _check_disk(root: Path, parts: lab.Lab, barrier: int, with_ring: bool) -> None:

@@ -8,10 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 import envs
 from agents import AGENTS
 from agents.core import checkpoint
+from agents.core import device as devices
 from experiments import child, cli, evaluate, lab, train, watch
 from experiments.recipes import recipes
 from experiments.training import options
@@ -89,7 +91,7 @@ MISTAKES = [
     (["gym:CartPole-v1", "--frame-stack", "-1"], "--frame-stack -1"),
     (["gym:CartPole-v1", "--precision", "fp16"], "--precision fp16: choose"),
     (["gym:CartPole-v1", "--agent"], "--agent: expected one argument"),
-    (["gym:CartPole-v1", "--agent", "dqn", "--replay", "1000000000000"], "not enough memory"),
+    (["gym:CartPole-v1", "--agent", "dqn", "--replay", "1000000000000"], "of memory; the largest that fits"),
     (["gym:CartPole-v1", "--steps", "8", "--runs", "/dev/null/runs"], "--runs /dev/null/runs"),
 ]
 
@@ -336,10 +338,33 @@ def test_a_run_that_is_being_trained_is_not_resumed_beside(trained, tmp_path, ca
 
 
 def test_a_ring_larger_than_the_memory_is_refused(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(train.os, "sysconf", lambda name: {"SC_PHYS_PAGES": 100, "SC_PAGE_SIZE": 4096}[name])
+    monkeypatch.setattr(devices.os, "sysconf", lambda name: {"SC_PHYS_PAGES": 100, "SC_PAGE_SIZE": 4096}[name])
+    monkeypatch.setattr(lab, "ReplayBuffer", None)  # nothing is taken before it is refused
     argv = ["gym:CartPole-v1", "--agent", "dqn", "--runs", str(tmp_path), "--steps", "10", "--replay", "200000"]
     code, _, err = program(train.main, argv, capsys)
-    assert code == 2 and "of memory" in err and not list(tmp_path.rglob("config.json"))
+    assert code == 2 and "needs 0.0 GiB and cpu has 0.0 GiB of memory; the largest that fits has 9," in err
+    assert not list(tmp_path.rglob("config.json"))
+
+
+def test_a_recipe_of_another_agent_is_refused_or_gives_its_game(tmp_path, capsys):
+    common = ["--steps", "64", "--runs", str(tmp_path), "--eval-episodes", "0", "--video", "no", "--num-envs", "2"]
+    code, _, err = program(train.main, ["breakout", "--agent", "rainbow", "--recipe", "nature2015", *common], capsys)
+    assert code == 2 and "--recipe nature2015 is of dqn, and nothing of it is left for rainbow" in err
+    code, out, err = program(train.main, ["flappy", "--agent", "dqn", "--recipe", "looks", *common], capsys)
+    assert code == 0 and "recipe 'looks': its game; dqn with its own defaults" in out
+    assert "nothing was learned: the budget ended before the first update" in err
+
+
+def test_scores_under_sticky_actions_are_no_share_of_a_persons(tmp_path, capsys):
+    argv = ["pong", "--agent", "random", "--protocol", "machado", "--steps", "32", "--num-envs", "2", "--video", "no"]
+    assert program(train.main, [*argv, "--eval-episodes", "0", "--runs", str(tmp_path)], capsys)[0] == 0
+    run = lab.find_run(tmp_path, "pong")
+    stream = evaluate.games(run, 1, None, torch.device("cpu"))
+    agent, at = lab.load_player(run, stream.spec, torch.device("cpu"))
+
+    result = evaluate.score(run, stream, agent, at, episodes=1, seed=1, policy="sampled")
+    assert result["protocol"] == "machado" and result["human_normalised"] is None
+    stream.close()
 
 
 EVERY = [(game, name) for game, code in (("breakout", "envs.atari"), ("pong", "envs.atari"), ("flappy", "envs.flappy"),

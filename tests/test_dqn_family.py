@@ -289,3 +289,22 @@ def test_draws_that_come_together_are_learned_as_one_after_the_other(changed):
         assert len(list(apart.learn(Batch(*part)))) == 1
     for a, b in zip(together.online.parameters(), apart.online.parameters(), strict=True):
         torch.testing.assert_close(a, b)
+
+
+def test_only_learning_moves_the_vectors_of_spectral_norm():
+    """What an agent does must not depend on how often it was asked before."""
+    spec = Spec((84, 84), "uint8", 4, num_actions=4)
+    config = dqn.Config(**{**dqn.PRESETS["btr"], "hidden": 16, "warmup": 10, "replay": 100, "precision": "fp32"})
+    agent = dqn.build(config, spec, Clock(100), torch.device("cpu"), 0, 2)
+    pictures = torch.randint(0, 256, (2, 4, 84, 84), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    zeros = torch.zeros(2)
+    step = TimeStep(pictures, zeros, zeros + 1, zeros.bool(), zeros.bool())
+    before = {k: v.clone() for k, v in agent.online.state_dict().items() if "parametrizations" in k}
+    assert before
+    first, second = agent.explain(step)["values"], agent.explain(step)["values"]
+    agent.act(step, explore=False)
+    assert torch.equal(first, second)
+    assert all(torch.equal(v, agent.online.state_dict()[k]) for k, v in before.items())
+    agent.online(pictures)  # as learning does
+    assert agent.online.training
+    assert not all(torch.equal(v, agent.online.state_dict()[k]) for k, v in before.items())

@@ -237,7 +237,9 @@ def build(obs_shape: Sequence[int], stack: int, name: str, hidden: int, norm: bo
     if name == "deepflappy" and not norm and not hidden:
         return DeepFlappy((channels, obs_shape[0], obs_shape[1]))
     if name not in LAYERS:
-        raise ValueError(f"--encoder {name}: choose auto, {', '.join((*LAYERS, *IMPALA))}")
+        others = () if norm else (*IMPALA, *(() if hidden else ("deepflappy",)))
+        where = " with layer norm" if norm else ""
+        raise ValueError(f"--encoder {name}: choose{where} auto, {', '.join((*LAYERS, *others))}")
     dense = PILOTNET_DENSE if name == "pilotnet" else (hidden,) if hidden else ()
     shape = (channels, obs_shape[0], obs_shape[1])
     return Convolutional(shape, LAYERS[name], dense, norm, centred=name in DRIVING.values())

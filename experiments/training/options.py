@@ -177,7 +177,12 @@ def _recipe(game: str, code: str, name: str | None, agent: str | None, file: str
     if name is not None and name not in known:
         raise cli.UserError(f"{game} has no recipe {name!r}; {_nearest(name, known)}")
     if name is not None:
-        return known[name], name
+        recipe = known[name]
+        if agent is not None and agent != recipe.agent:
+            if not recipe.env:
+                raise cli.UserError(f"--recipe {name} is of {recipe.agent}, and nothing of it is left for {agent}")
+            return dataclasses.replace(recipe, note=f"its game; {agent} with its own defaults"), name
+        return recipe, name
     if agent is not None:  # the default where it is of that agent, else the first that is
         fitting = [k for k in ("default", *known) if k in known and known[k].agent == agent]
         if fitting:
