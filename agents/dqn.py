@@ -28,6 +28,7 @@ from agents.heads import ActionValues, Cosine, masked
 from agents.perception import encoders
 
 LEARNING_BOUND = True  # eight samples trained per step: emulators and learner both take every processor
+IMPALA = ("width", "pool", "spectral")  # fields for that encoder
 HEADS = ("values", "categorical", "quantile", "implicit")
 
 
@@ -67,12 +68,15 @@ class Config:
     evaluation: str = "epsilon 0.001"  # policy that scores are made with: greedy or epsilon E
     reward_clip: float = 1.0  # learns from rewards cut to +-this, 0: as they are
     encoder: str = "auto"  # nature, nips, small, tiny, impala, btr, deepflappy or auto (by the size of the picture)
+    width: int = 1  # impala: times its 16, 32 and 32 channels
+    pool: bool = False  # impala: adaptive max-pool to 6x6 before the linear layer
+    spectral: bool = False  # impala: spectral norm in the residual convolutions
     hidden: int = 512  # units of the layer before the last
     precision: str = "auto"  # bf16 where the machine has it, or fp32
     graphs: bool = True  # on a CUDA device: steps are recorded once and replayed
 
     def __post_init__(self) -> None:
-        ranges.at_least(self, 1, "batch", "n_step", "target_period", "hidden")
+        ranges.at_least(self, 1, "batch", "n_step", "target_period", "hidden", "width")
         ranges.at_least(self, 2, "replay", "atoms")
         ranges.at_least(self, 0, "warmup", "eps", "alpha", "munchausen", "huber", "max_grad_norm", "reward_clip")
         ranges.above(self, 0, "ratio", "lr", "epsilon_decay", "temperature")
@@ -106,7 +110,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     "iqn": dict(head="implicit", atoms=64, lr=5e-5, eps=0.01 / 32, epsilon_end=0.01),
     "rainbow": {**C51, **RAINBOW},
     "btr": {
-        **RAINBOW, "head": "implicit", "atoms": 8, "munchausen": 0.9, "encoder": "btr", "batch": 256, "ratio": 4.0,
+        **RAINBOW, "head": "implicit", "atoms": 8, "munchausen": 0.9, "encoder": "impala", "width": 2, "pool": True,
+        "spectral": True, "batch": 256, "ratio": 4.0,
         "lr": 1e-4, "eps": 0.005 / 256, "gamma": 0.997, "alpha": 0.2, "target_period": 32_000, "double": False,
     },
 }  # fmt: skip
@@ -133,7 +138,8 @@ class Network(nn.Module):
     def __init__(self, config: Config, spec: Spec):
         super().__init__()
         c = config
-        self.encoder = encoders.build(spec.obs_shape, spec.stack, c.encoder, 0)
+        impala = {name: getattr(c, name) for name in IMPALA} if c.encoder == "impala" else {}
+        self.encoder = encoders.build(spec.obs_shape, spec.stack, c.encoder, 0, impala=impala)
         features = self.encoder.features
         self.cosine = Cosine(features) if c.head == "implicit" else None
         atoms = c.atoms if c.head in ("categorical", "quantile") else 1

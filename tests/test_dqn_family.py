@@ -11,7 +11,7 @@ from agents.core import device as devices
 from agents.core.loop import Clock
 from agents.core.rows import Batch, Spec, TimeStep
 from agents.heads import ActionValues, Cosine
-from agents.perception.encoders import NoisyLinear
+from agents.perception.encoders import NoisyLinear, build
 
 SPEC = Spec((3,), "float32", 1, num_actions=3)
 
@@ -308,3 +308,27 @@ def test_only_learning_moves_the_vectors_of_spectral_norm():
     agent.online(pictures)  # as learning does
     assert agent.online.training
     assert not all(torch.equal(v, agent.online.state_dict()[k]) for k, v in before.items())
+
+
+@pytest.mark.parametrize("field, value", [("width", 2), ("pool", True), ("spectral", True)])
+def test_each_part_of_the_residual_network_works_alone(field, value):
+    spec = Spec((84, 84), "uint8", 4, num_actions=4)
+    obs = torch.randint(0, 256, (3, 4, 84, 84), dtype=torch.uint8, generator=torch.Generator().manual_seed(2))
+    torch.manual_seed(0)
+    plain = build((84, 84), 4, "impala", 0)
+    config = dqn.Config(encoder="impala", replay=100, warmup=10, hidden=16, precision="fp32", **{field: value})
+    agent = dqn.build(config, spec, Clock(100), torch.device("cpu"), 0, 2)
+    encoder = agent.online.encoder
+    assert plain(obs).shape == (3, 32 * 11 * 11)
+    wanted = {"width": 64 * 11 * 11, "pool": 32 * 6 * 6, "spectral": 32 * 11 * 11}[field]
+    assert encoder.features == wanted and encoder(obs).shape == (3, wanted)
+    residual = [m for name, m in encoder.named_modules() if name.endswith((".first", ".second"))]
+    assert len(residual) == 12
+    largest = [torch.linalg.matrix_norm(m.weight.flatten(1), 2).item() for m in residual]
+    for _ in range(50):
+        encoder(obs)
+    settled = [torch.linalg.matrix_norm(m.weight.flatten(1), 2).item() for m in residual]
+    if field == "spectral":  # the largest singular value of each of their weights comes to 1
+        assert settled == pytest.approx([1.0] * 12, rel=0.02)
+    else:
+        assert settled == largest

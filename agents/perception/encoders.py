@@ -7,7 +7,8 @@ the division by 255 happens in the first layer's weights.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -218,14 +219,21 @@ LAYERS = {
 }
 DRIVING = {(60, 80, 3): "trunk", (66, 200, 3): "pilotnet"}  # size of the picture -> its encoder
 PILOTNET_DENSE = (100, 50)  # its last layer of 10 units gives way to the heads
-IMPALA = {"impala": (1, False, False), "btr": (2, True, True)}  # name -> width, pool, spectral norm
+IMPALA: dict[str, dict[str, Any]] = {
+    "impala": dict(width=1, pool=False, spectral=False),
+    "btr": dict(width=2, pool=True, spectral=True),
+}
+EMPTY: Mapping[str, Any] = {}
 
 
-def build(obs_shape: Sequence[int], stack: int, name: str, hidden: int, norm: bool = False) -> nn.Module:
+def build(
+    obs_shape: Sequence[int], stack: int, name: str, hidden: int, norm: bool = False, impala: Mapping[str, Any] = EMPTY
+) -> nn.Module:
     """The encoder `name` for frames of `obs_shape`; "auto" goes by the size of the picture.
 
     hidden: units of the linear layer, 0: none for pictures (the features are the flat convolutions), 64 for vectors.
-    norm: layer norm after every layer (not for the residual networks).
+    norm: layer norm after every layer (not for the residual networks). impala: what differs from IMPALA (width, pool,
+    spectral).
     """
     if len(obs_shape) == 1:
         return Dense(obs_shape[0] * stack, hidden or 64, norm)
@@ -233,7 +241,7 @@ def build(obs_shape: Sequence[int], stack: int, name: str, hidden: int, norm: bo
         name = DRIVING.get(tuple(obs_shape)) or ("nature" if min(obs_shape[:2]) >= 36 else "tiny")
     channels = stack * (obs_shape[2] if len(obs_shape) == 3 else 1)
     if name in IMPALA and not norm:
-        return Impala(channels, hidden, tuple(obs_shape[:2]), *IMPALA[name])
+        return Impala(channels, hidden, tuple(obs_shape[:2]), **{**IMPALA[name], **impala})
     if name == "deepflappy" and not norm and not hidden:
         return DeepFlappy((channels, obs_shape[0], obs_shape[1]))
     if name not in LAYERS:
