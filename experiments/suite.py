@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import itertools
 import math
 import shlex
 import sys
@@ -28,7 +29,7 @@ from agents import AGENTS, BASELINES
 from agents.core import device as devices
 from agents.core.run import RunError, duration, safe
 from envs.atari_scores import ATARI5, NATURE, human_normalised
-from experiments import child, cli
+from experiments import child, cli, lab
 from experiments.comparing import records, report, statistics
 from experiments.comparing.report import Table, estimate, number, percent
 from experiments.training import hooks, options
@@ -65,6 +66,13 @@ class Command:
     @property
     def called(self) -> str:
         return self.name or f"suite-{self.minutes_per_game:g}m"
+
+
+def _aside(path: Path) -> Path:
+    """Renames a folder to the first free name that says so."""
+    free = next(p for k in itertools.count(1) if not (p := path.with_name(f"{path.name}-unfinished-{k}")).exists())
+    path.rename(free)
+    return free
 
 
 class Task(NamedTuple):
@@ -109,7 +117,12 @@ class Suite:
 
     def check(self) -> None:
         """Refuses what `train` would refuse, and runs of that name that were begun otherwise."""
-        options.parse(self.training(self.tasks[0]))
+        _, _, env = options.parse(self.training(self.tasks[0]))
+        if env.get("protocol") != "baselines":
+            raise cli.UserError(
+                f"--protocol {env.get('protocol')}: the suite scores under {PROTOCOL}, beside the published scores, and"
+                " that is for trainings under baselines"
+            )
         for task in self.tasks:
             if (task.path / "config.json").exists():
                 begun = records.read(task.path).config.get("command")
@@ -168,7 +181,9 @@ class Suite:
         c = self.command
         if not self._finished(task):
             words = self.training(task)
-            if (task.path / "config.json").exists():
+            if (task.path / "config.json").exists() and lab.is_foreign(c.agent):
+                print(f"  {c.agent} cannot be resumed and begins anew; what there was: {_aside(task.path)}", flush=True)
+            elif (task.path / "config.json").exists():
                 words = ["--resume", task.path, "--device", c.device, "--eval-episodes", 0, "--video", "no"]
                 words += ["--runs", c.runs]
             self._run("train", words, task, stopping, mine)

@@ -36,22 +36,6 @@ def test_huber(bound):
     np.testing.assert_allclose(error.grad, slope, rtol=1e-6)
 
 
-def test_q_learning():
-    q_tm1 = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 9.0]], requires_grad=True)
-    q_t = torch.tensor([[10.0, 20.0, 30.0], [40.0, 50.0, 60.0], [1e30, 8.0, 9.0]], requires_grad=True)
-    a_tm1, a_t = torch.tensor([0, 2, 1]), torch.tensor([2, 0, 0])
-    r_t, d_t = torch.tensor([0.5, -1.0, 2.0]), torch.tensor([0.9, -0.5, 0.0])
-    error = losses.q_learning(q_tm1, a_tm1, r_t, d_t, q_t, a_t)
-    np.testing.assert_allclose(error.detach(), [0.5 + 27 - 1, -1 - 20 - 6, 2 - 8], rtol=1e-6)
-    error.sum().backward()
-    assert q_tm1.grad.tolist() == [[-1, 0, 0], [0, 0, -1], [0, -1, 0]]
-    assert q_t.grad is None  # the target is fixed
-    with pytest.raises(AssertionError):
-        losses.q_learning(q_tm1, a_tm1.float(), r_t, d_t, q_t, a_t)
-    with pytest.raises(AssertionError):
-        losses.q_learning(q_tm1, a_tm1, r_t[:, None], d_t, q_t, a_t)
-
-
 def test_clipped_surrogate():
     random = np.random.default_rng(0)
     logp, old = random.normal(size=(2, 200)).astype(np.float32)

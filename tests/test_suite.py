@@ -20,7 +20,7 @@ from agents.core.evaluate import Policy, play
 from agents.core.stream import Stream
 from envs import atari
 from envs.atari_scores import ATARI5, NATURE, human_normalised
-from experiments import child, lab, suite
+from experiments import child, cli, lab, suite
 
 
 def test_sets_of_games() -> None:
@@ -119,6 +119,27 @@ def test_goes_on_where_it_was_and_a_failed_game_stops_nothing(
     ]
     pretended.clear()
     assert made(tmp_path, seeds=1).work(lambda: False) and not pretended  # nothing is left to do
+
+
+def test_a_baseline_that_was_stopped_begins_anew_and_what_there_was_is_kept(tmp_path: Path, pretended: list) -> None:
+    assert made(tmp_path, seeds=1, games="pong", agent="sb3-ppo").work(lambda: False)
+    run = tmp_path / "runs/pong/sb3-ppo/suite-30m-s0"
+    for path in sorted((run / "checkpoints").rglob("*"), reverse=True):
+        path.unlink() if path.is_file() else path.rmdir()
+    pretended.clear()
+    again = made(tmp_path, seeds=1, games="pong", agent="sb3-ppo")
+    assert again.work(lambda: False) and not again.failed
+    assert [words[:4] for words in pretended] == [
+        ["train", "pong", "--agent", "sb3-ppo"],
+        ["evaluate", str(run), "--episodes", "30"],
+    ]
+    assert (run.with_name("suite-30m-s0-unfinished-1") / "config.json").exists()
+
+
+def test_only_trainings_under_baselines_have_published_scores_beside_them(tmp_path: Path) -> None:
+    command = suite.Command("atari", "pong", runs=tmp_path / "runs", out=tmp_path / "out")
+    with pytest.raises(cli.UserError, match="--protocol machado: the suite scores under nature"):
+        suite.Suite(command, ["--protocol", "machado"]).check()
 
 
 def test_a_game_that_another_process_is_at_is_left_for_later(
