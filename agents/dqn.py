@@ -54,7 +54,7 @@ class Config:
     target_period: int = 10_000  # steps between copies to the target network
     epsilon: float = 1.0  # share of random actions at the start
     epsilon_end: float = 0.1  # and after its fall
-    epsilon_decay: float = 1_000_000  # steps of its fall; up to 1: a share of the budget
+    epsilon_decay: float = 1_000_000  # steps of its fall, from the warm-up's end; up to 1: a share of the budget
     noisy: bool = False  # noisy layers explore instead of random actions
     head: str = "values"  # values, categorical (C51), quantile (QR-DQN) or implicit (IQN)
     atoms: int = 51  # numbers per action: atoms (C51), quantiles (QR-DQN), sampled levels (IQN)
@@ -205,7 +205,10 @@ class DQN:
     def epsilon(self) -> float:
         """Share of random actions now."""
         c = self.config
-        spent = self.clock.progress / c.epsilon_decay if c.epsilon_decay <= 1 else self.clock.steps / c.epsilon_decay
+        if c.epsilon_decay <= 1:
+            spent = self.clock.progress / c.epsilon_decay
+        else:  # the papers' code begins to count when it begins to learn
+            spent = max(0, self.clock.steps - c.warmup) / c.epsilon_decay
         return c.epsilon + (c.epsilon_end - c.epsilon) * min(1.0, spent)
 
     @torch.no_grad()

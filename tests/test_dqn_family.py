@@ -332,3 +332,15 @@ def test_each_part_of_the_residual_network_works_alone(field, value):
         assert settled == pytest.approx([1.0] * 12, rel=0.02)
     else:
         assert settled == largest
+
+
+def test_epsilon_falls_as_in_the_papers_code():
+    """eps = end + max(0, (start - end) * (decay - max(0, step - learn_start)) / decay), of the code of Nature 2015."""
+    agent = small("dqn", epsilon=1.0, epsilon_end=0.1, epsilon_decay=200.0, warmup=50)
+    for step in (0, 30, 50, 51, 150, 249, 250, 260, 1000):
+        agent.clock.steps = step
+        assert agent.epsilon == pytest.approx(0.1 + max(0.0, 0.9 * (200 - max(0, step - 50)) / 200))
+    agent = small("dqn", epsilon=1.0, epsilon_end=0.1, epsilon_decay=0.5, warmup=50)  # a share of the budget of 100
+    assert [(setattr(agent.clock, "steps", s), agent.epsilon)[1] for s in (0, 25, 50, 90)] == pytest.approx(
+        [1.0, 0.55, 0.1, 0.1]
+    )

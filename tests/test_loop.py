@@ -359,17 +359,3 @@ def test_clock():
     longer.load_state_dict(clock.state_dict())
     unknown.load_state_dict(clock.state_dict())
     assert (longer.steps, longer.budget, unknown.budget) == (1200, 5000, 1000)
-
-
-@pytest.mark.parametrize("decay, steps", [(0.5, 500), (400, 400), (1.0, 1000)])
-def test_dqn_epsilon_falls_linearly(decay, steps):
-    """decay: a share of the budget, or steps."""
-    from agents.core.rows import Spec
-    from agents.dqn import Config, build
-
-    clock = Clock(1000)
-    config = Config(epsilon=0.9, epsilon_end=0.1, epsilon_decay=decay, replay=100, warmup=10, hidden=8)
-    agent = build(config, Spec((3,), "float32", num_actions=2), clock, torch.device("cpu"), 0, 1)
-    for share, expected in ((0, 0.9), (0.5, 0.5), (0.75, 0.3), (1, 0.1), (1.5, 0.1)):
-        clock.steps = int(share * steps)
-        assert agent.epsilon == pytest.approx(expected)
