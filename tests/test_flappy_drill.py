@@ -78,6 +78,19 @@ def test_the_same_moment_has_another_future():
     assert len(futures) > 10
 
 
+def test_a_seed_decides_everything_whatever_was_played_before():
+    def played(env):
+        random = np.random.default_rng(8)
+        frames = [env.reset(seed=9)[0]]
+        for _ in range(600):
+            frames.append(env.step(clumsy(env.state_dict(), random))[0])
+        assert env.state_dict()["drill.drilled"].all()
+        return np.array(frames)
+
+    env = make_vec(NUM, obs="state", drill=0.5, frame_skip=2)
+    assert np.array_equal(played(env), played(env))
+
+
 def test_it_goes_on_to_the_bit_after_a_restore():
     first, random = make_vec(NUM, drill=0.5), np.random.default_rng(5)
     first.reset(seed=4)

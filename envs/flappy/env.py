@@ -190,6 +190,7 @@ class FlappyVectorEnv(gymnasium.vector.VectorEnv):
             if not all(isinstance(s, int | np.integer) and s >= 0 for s in seeds):
                 raise ValueError(f"seed must consist of whole numbers from 0, not {seed!r}")
             self._seed(seeds)
+            self._notes[:] = 0  # crashes of before belong to another seed
         batch.begin_all(self._games, self._rules, self._notes, self._moments)
         return self.observe(), self._info()
 
