@@ -237,6 +237,21 @@ def test_records_without_a_good_label_are_left_out_and_told(tmp_path: Path, caps
     assert "left out" in capsys.readouterr().err
 
 
+def test_what_a_recording_cannot_give_is_told(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """No validation from one lap, no rounds without a teacher: both train, and neither is silent."""
+    common = {"game": "kart", "num_envs": 1, "seed": 0, "steps": 4, "env": {"obs": "trunk", "expert_info": False}}
+    config = {"agent": "clone", "agent_config": {"validation": 0.1}, "data": str(tub(tmp_path / "a", 10))}
+    parts = lab.assemble({**common, **config}, torch.device("cpu"))
+    assert parts.validation is None and "one lap: none is kept back" in capsys.readouterr().err
+    parts.stream.close()
+    config = {"agent": "dagger", "agent_config": {"validation": 0.1, "rounds": True}, "data": str(tub(tmp_path / "b"))}
+    parts = lab.assemble({**common, **config}, torch.device("cpu"))
+    told = capsys.readouterr().err
+    assert parts.validation is not None and "no teacher here (--expert-info True): no rounds" in told
+    assert "one lap" not in told
+    parts.stream.close()
+
+
 def test_a_tub_that_cannot_teach_is_refused(tmp_path: Path) -> None:
     spec = Spec((60, 80, 3), "uint8", 1, action_dim=2)
     with pytest.raises(ValueError, match="too small for a network that sees 80x60"):

@@ -78,6 +78,16 @@ def test_a_recording_has_its_races_laps_and_time(pushed: Tub) -> None:
     assert mask.shape == (15, 20) and mask[-1].sum() > 10 and mask[0].sum() == 0
 
 
+def test_the_expert_never_drives_the_same_twice_unless_it_is_told_to(tmp_path: Path) -> None:
+    """Copies of a drive would fall on both sides of the split into training and validation."""
+    for _ in range(2):
+        tub = recorded(tmp_path / "twice", minutes=0.05)
+    steer, half = tub.records["user/angle"], len(tub) // 2
+    assert len(tub.sessions) == 2 and not np.array_equal(steer[:half], steer[half:])
+    again = recorded(tmp_path / "again", "--seed", "1", minutes=0.05)
+    assert np.array_equal(again.records["user/angle"], steer[half:])  # the second session's seed is 1
+
+
 @pytest.mark.parametrize(
     ("options", "shape"),
     [
