@@ -50,13 +50,18 @@ def edge() -> Iterator[None]:
         print("joypad: left at once; what was saved before stays", file=sys.stderr)
         sys.exit(130)
     except (MemoryError, *loaded(("torch", "OutOfMemoryError"))) as fault:
-        fail(f"not enough memory: {fault}")
+        fail(f"not enough memory: {beginning(fault)}")
     except loaded(("safetensors", "SafetensorError")) as fault:  # what `load` does not catch: the disk while writing
         fail(f"a checkpoint could not be written: {fault}")
     except OSError as fault:
         if fault.errno not in DISK:
             raise
         fail(f"{fault.strerror}: {fault.filename or 'while writing'}")
+
+
+def beginning(fault: Exception) -> str:
+    """Two sentences of a message: torch adds half a page of advice to the memory that is missing."""
+    return ". ".join(str(fault).split(". ")[:2]).rstrip(".") or "out of memory"
 
 
 def fail(message: str) -> None:

@@ -33,6 +33,7 @@ from experiments.training import hooks as during
 from experiments.training import options
 
 CHECKPOINT_COPIES = 3  # two are kept while the third is written
+MEMORY = ("minibatch", "batch", "rollout", "replay", "batch_size", "n_steps", "buffer_size")  # fields that cost memory
 
 
 def start(command: options.Command, agent_config: dict[str, Any], env: dict[str, Any], argv: Sequence[str]) -> int:
@@ -120,6 +121,8 @@ def _restore(run: Run, parts: lab.Lab, steps: int | None) -> None:
         raise ValueError(f"--steps {steps}: the run has {meta['step']:,} steps already")
     try:
         parts.restore(saved)
+    except torch.OutOfMemoryError:  # a RuntimeError too, but not of the version
+        raise
     except (KeyError, RuntimeError) as fault:
         raise ValueError(f"{run.path} was made by another version of the lab: {fault}") from None
     checkpoint.discard_after(run.checkpoints, meta["step"])
@@ -164,11 +167,12 @@ def _train(run: Run, parts: lab.Lab, episodes: int, video: bool, fresh: bool) ->
             finished = True  # a second barrier at the same step would change what the first one saved
         else:
             finished = parts.loop.train(hooks=hooks, barrier=config["checkpoint_every"], save=keep, stop=stop)
-    except Diverged as fault:
+    except (Diverged, MemoryError, torch.OutOfMemoryError) as fault:
         log.close()
         kept = checkpoint.steps(run.checkpoints)
         good = f"the checkpoint of step {kept[-1]:,} is kept" if kept else "there was no checkpoint yet"
-        raise cli.UserError(f"training stopped: {fault}; {good}; try a smaller --lr") from None
+        advice = "try a smaller --lr" if isinstance(fault, Diverged) else _less_memory(config)
+        raise cli.UserError(f"training stopped: {cli.beginning(fault)}; {good}; {advice}") from None
     finally:
         progress.close()
         stop.release()
@@ -193,6 +197,12 @@ def _train(run: Run, parts: lab.Lab, episodes: int, video: bool, fresh: bool) ->
     if not lab.is_foreign(config["agent"]):
         print(f"{again} --steps {2 * clock.steps}")
     return 0
+
+
+def _less_memory(config: dict[str, Any]) -> str:
+    """Advice: the options by which the memory of a run grows."""
+    ours = [f"a smaller --{name.replace('_', '-')}" for name in MEMORY if name in config["agent_config"]]
+    return f"a run with {' or '.join(['fewer --num-envs', *ours])} needs less"
 
 
 def _conclude(run: Run, log: Log, episodes: int, video: bool) -> None:

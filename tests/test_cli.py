@@ -301,6 +301,49 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(game
         assert all(v.isfinite().all() for v in parts["agent"]["network"].values())
 
 
+SHORTAGE = (  # what torch says
+    "CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0 has a total capacity of 8.00 GiB of which 1.00 GiB is free. "
+    "See documentation for Memory Management  (https://docs.pytorch.org/docs/stable/notes/cuda.html)"
+)
+
+
+@pytest.mark.parametrize(("agent", "named"), [("ppo", ("minibatch", "rollout")), ("dqn", ("batch", "replay"))])
+def test_too_little_memory_is_one_sentence_that_names_what_needs_less(agent, named, tmp_path, capsys, monkeypatch):
+    """In the midst of training; what was saved before is whole, and the run goes on from it."""
+    kind = lab.module(agent).build
+    learn = kind.learn
+
+    def starved(self, batch):
+        if self.clock.steps > 250:
+            raise torch.OutOfMemoryError(SHORTAGE)
+        return learn(self, batch)
+
+    argv = ["gym:CartPole-v1", "--agent", agent, "--steps", "400", "--num-envs", "4", "--checkpoint-every", "100"]
+    argv += ["--hidden", "8", "--runs", str(tmp_path), *(["--warmup", "50"] if agent == "dqn" else ["--rollout", "8"])]
+    with monkeypatch.context() as patched:
+        patched.setattr(kind, "learn", starved)
+        code, _, err = program(train.main, argv, capsys)
+    wanted = "training stopped: CUDA out of memory. Tried to allocate 2.50 GiB; the checkpoint of step 200 is kept;"
+    wanted += f" a run with fewer --num-envs or a smaller --{' or a smaller --'.join(named)} needs less"
+    assert code == 2 and err.splitlines()[-1] == f"joypad: {wanted}" and "Traceback" not in err
+    (config,) = tmp_path.rglob("config.json")
+    argv = ["--resume", str(config.parent), "--eval-episodes", "0", "--video", "no"]
+    code, out, err = program(train.main, argv, capsys)
+    assert code == 0 and "from step 200" in out, err
+
+
+def test_too_little_memory_before_training_is_one_sentence(trained, tmp_path, capsys, monkeypatch):
+    def starved(*_):
+        raise torch.OutOfMemoryError(SHORTAGE)
+
+    copy = shutil.copytree(trained, tmp_path / "copy")
+    for where, argv in (("assemble", ["gym:CartPole-v1", "--steps", "10"]), ("Lab.restore", ["--resume", str(copy)])):
+        with monkeypatch.context() as patched:
+            patched.setattr(f"experiments.lab.{where}", starved)
+            code, _, err = program(train.main, [*argv, "--runs", str(tmp_path)], capsys)
+        assert code == 2 and err == "joypad: not enough memory: CUDA out of memory. Tried to allocate 2.50 GiB\n"
+
+
 def test_a_full_disk_is_one_sentence(trained, tmp_path, capsys, monkeypatch):
     import errno
 
