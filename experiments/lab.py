@@ -61,9 +61,12 @@ def is_foreign(agent: str) -> bool:
 
 
 def device_for(agent: str, name: str) -> torch.device:
-    """The device that a person names; algorithms of another library are given the processor. Raises ValueError."""
-    device = devices.choose(name)
-    return torch.device("cpu") if is_foreign(agent) else device
+    """The device that a person names; algorithms of another library run on the processor. Raises ValueError."""
+    if not is_foreign(agent):
+        return devices.choose(name)
+    if name not in ("auto", "cpu"):
+        raise ValueError(f"--device {name}: {agent} runs on the processor alone here; name --device cpu, or none")
+    return torch.device("cpu")
 
 
 def next_command(game: str) -> str | None:

@@ -26,7 +26,6 @@ import tyro
 
 import envs
 from agents import AGENTS, BASELINES
-from agents.core import device as devices
 from agents.core.run import RunError, duration, safe
 from envs.atari_scores import ATARI5, NATURE, human_normalised
 from experiments import child, cli, lab
@@ -315,7 +314,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         cut = argv.index("--") if "--" in argv else len(argv)
         with cli.refusing():
             command = tyro.cli(Command, args=argv[:cut], description=__doc__, prog="suite")
-            devices.choose(command.device)
+            lab.device_for(command.agent, command.device)
             suite = Suite(command, argv[cut + 1 :])
             suite.check()
         stop = hooks.Stop("the run is being saved")

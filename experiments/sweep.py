@@ -145,15 +145,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         cut = argv.index("--") if "--" in argv else len(argv)
         with cli.refusing():
             command = tyro.cli(Command, args=argv[:cut], description=__doc__, prog="sweep")
-            devices.choose(command.device)
             envs.canonical(command.game)
             made, folder = plan(command, argv[cut + 1 :])
+            device = lab.device_for(made.agent, command.device)
         try:
             import optuna  # noqa: F401
         except ImportError:
             raise cli.UserError('sweep needs optuna: pip install -e ".[sweep]"') from None
         settle(folder, made)
-        jobs = command.jobs or (devices.cores() if devices.choose(command.device).type == "cpu" else 1)
+        jobs = command.jobs or (devices.cores() if device.type == "cpu" else 1)
         jobs = min(jobs, command.trials)
         sweep = trials.Sweep(folder, made, prune=command.prune)
         rounds = -(-max(0, command.trials - sweep.done()) // jobs)

@@ -68,6 +68,7 @@ MISTAKES = [
     (["gym:CartPole-v1", "--data", "tub"], "--data"),
     (["gym:CartPole-v1", "--gamma", "1.5"], "--gamma"),
     (["gym:CartPole-v1", "--encoder", "resnet", "--agent", "ppo"], None),  # vectors have no such choice: ignored
+    (["gym:CartPole-v1", "--agent", "sb3-ppo", "--device", "cuda"], "--device cuda: sb3-ppo runs on the processor"),
     (["gym:Pendulum-v1", "--agent", "dqn"], "needs discrete actions"),
     (["gym:Blackjack-v1"], "supported are"),
     (["breakout", "--protocol", "v5"], "--protocol v5: choose baselines"),

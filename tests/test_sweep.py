@@ -175,6 +175,7 @@ def test_another_plan_in_the_same_folder_is_refused(tmp_path: Path, capsys: pyte
         ([GAME, "--jobs", "999"], "--jobs 999"),
         ([GAME, "--search", "lrr=1..2"], "no field lrr"),
         ([GAME, "--agent", "random"], "nothing to search"),
+        ([GAME, "--agent", "sb3-ppo", "--device", "cuda"], "--device cuda: sb3-ppo runs on the processor"),
         ([GAME, "--", "--seed", "3"], "stand before it"),
         ([GAME, "--", "--hiden", "3"], "--hidden"),
     ],
