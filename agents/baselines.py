@@ -132,8 +132,13 @@ class Sb3:
     """One of SB3's algorithms. It trains in its own loop (`train_alone`); a run of it cannot be resumed."""
 
     def __init__(self, config: Config, spec: Spec, clock: Any, device: torch.device, seed: int, num_envs: int):
+        off_policy = config.algorithm in ("dqn", "qrdqn")
+        if off_policy and not spec.num_actions:
+            raise ValueError(
+                f"sb3-{config.algorithm} needs discrete actions; for continuous ones take sb3-ppo or sb3-a2c"
+            )
         self.config, self.clock = config, clock
-        self.evaluation = "epsilon 0.001" if config.algorithm in ("dqn", "qrdqn") else "sampled"
+        self.evaluation = "epsilon 0.001" if off_policy else "sampled"
         self.rows = Rows(spec, num_envs, config.reward_clip)
         self.model = _model(config, self.rows, num_envs, seed)
         self.needs = Needs(1, Uniform(), 2 * num_envs * (spec.stack + 1), 1, Ratio(0.0, 1, 0))  # our ring stays empty

@@ -70,6 +70,8 @@ MISTAKES = [
     (["gym:CartPole-v1", "--encoder", "resnet", "--agent", "ppo"], None),  # vectors have no such choice: ignored
     (["gym:CartPole-v1", "--agent", "sb3-ppo", "--device", "cuda"], "--device cuda: sb3-ppo runs on the processor"),
     (["gym:Pendulum-v1", "--agent", "dqn"], "needs discrete actions"),
+    (["gym:Pendulum-v1", "--agent", "sb3-dqn"], "sb3-dqn needs discrete actions; for continuous ones take sb3-ppo or"),
+    (["gym:Pendulum-v1", "--agent", "sb3-qrdqn"], "sb3-qrdqn needs discrete actions"),
     (["gym:Blackjack-v1"], "supported are"),
     (["breakout", "--protocol", "v5"], "--protocol v5: choose baselines"),
     (["breakout", "--protocol", "nature"], "--protocol nature is for scores: train under baselines"),
