@@ -67,6 +67,13 @@ LEARNERS = {
     ),
     "btr": Row({**DQN, "noisy": False, "epsilon": 1.0, "encoder": "auto"}, best_action),
 }
+OF_SB3 = {  # algorithms of stable-baselines3, in their own loop
+    "sb3-ppo": dict(n_steps=16, batch_size=64, clip_range=0.2, ent_coef=0.0, learning_rate=3e-3),
+    "sb3-dqn": dict(
+        learning_starts=200, buffer_size=4_000, target_update_interval=50, exploration_fraction=0.5,
+        exploration_final_eps=0.05, learning_rate=2e-3,
+    ),
+}  # fmt: skip
 VALUED = [agent for agent, row in LEARNERS.items() if row.value]
 OTHERS = {"random": "has nothing to learn"}  # registered agents that this file does not train, and why
 FAST = ("ppo", "dqn")  # are trained on every world in the fast run; the rest there in a slow one
@@ -143,6 +150,19 @@ def test_a_delayed_reward(agent: str) -> None:
     parts = trained(agent, "corridor", int(2_500 * LEARNERS[agent].effort))
     score, length = games(parts, "corridor")
     assert score == 1 and length < 6.5  # 5 decisions at best
+
+
+@pytest.mark.parametrize("agent", OF_SB3)
+def test_stable_baselines3_learns_from_our_rows(agent: str) -> None:
+    """Contexts, and a delayed reward, as a run of it is trained."""
+    for world, steps in (("bandit", 4_000), ("corridor", 5_000)):
+        config = config_of(agent, world, steps, **OF_SB3[agent], gamma=0.9, reward_clip=0.0)
+        parts = lab.assemble(config, lab.device_for(agent, "auto"))
+        parts.stream.reset(3, 0)
+        assert parts.agent.train_alone(parts.stream, [], lambda: False, lambda: 0.0)
+        assert steps <= parts.clock.steps < 1.1 * steps and parts.clock.updates > 100
+        score, length = games(parts, world)
+        assert score > 7 if world == "bandit" else score == 1 and length < 6.5  # 8 of 8; 5 decisions
 
 
 @pytest.mark.slow
