@@ -39,9 +39,12 @@ RECIPES = {
     ),
     "nips2013": Recipe(
         agent="dqn",
-        note="Mnih et al. (2013): smaller network, no target network, squared error",
+        note="Mnih et al. (2013): smaller network, no target network, squared error; what it leaves open as in 2015",
         steps=2_500_000,
         num_envs=1,
+        # The paper names no learning rate, no constants of RMSProp, no warm-up. Its "frames" are read as emulated for
+        # the budget, as decisions for epsilon and the ring. Its protocol is another: pictures cropped to the playing
+        # area, no maximum of two frames, no word of lost lives, scores with epsilon 0.05 over a fixed number of steps.
         config=dict(
             replay=1_000_000, warmup=50_000, batch=32, ratio=32.0, epsilon=1.0, epsilon_end=0.1,
             epsilon_decay=1_000_000, gamma=0.99,
