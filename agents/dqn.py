@@ -109,9 +109,11 @@ PRESETS: dict[str, dict[str, Any]] = {
     "qrdqn": dict(head="quantile", atoms=200, lr=5e-5, eps=0.01 / 32, epsilon_end=0.01),
     "iqn": dict(head="implicit", atoms=64, lr=5e-5, eps=0.01 / 32, epsilon_end=0.01),
     "rainbow": {**C51, **RAINBOW},
+    # Table D6 of the paper. Beside the noise its agent also acts at random, from always to 1 % over 2 M steps and never
+    # from 25 M steps on; here one of the two explores.
     "btr": {
         **RAINBOW, "head": "implicit", "atoms": 8, "munchausen": 0.9, "encoder": "impala", "width": 2, "pool": True,
-        "spectral": True, "batch": 256, "ratio": 4.0,
+        "spectral": True, "batch": 256, "ratio": 4.0, "replay": 2**20, "warmup": 200_000,
         "lr": 1e-4, "eps": 0.005 / 256, "gamma": 0.997, "alpha": 0.2, "target_period": 32_000, "double": False,
     },
 }  # fmt: skip

@@ -253,6 +253,17 @@ def test_contradictions_are_refused_by_name(wrong, message):
         dqn.Config(**wrong)
 
 
+def test_btr_is_its_papers_table():
+    """Table D6 of Clark et al. (2024): a step of 64 environments, one update of 256, the target after 500 updates."""
+    c = dqn.Config(**dqn.PRESETS["btr"])
+    assert c.ratio * 64 == c.batch == 256 and c.target_period * c.ratio / c.batch == 500
+    assert (c.replay, c.warmup, c.n_step, c.atoms, c.hidden) == (2**20, 200_000, 3, 8, 512)
+    assert (c.lr, c.lr_end, c.gamma, c.alpha, c.huber, c.max_grad_norm) == (1e-4, 1.0, 0.997, 0.2, 1.0, 10.0)
+    assert (c.munchausen, c.temperature, c.lowest) == (0.9, 0.03, -1.0) and c.eps == pytest.approx(1.95e-5, rel=2e-3)
+    assert (c.encoder, c.width, c.pool, c.spectral) == ("impala", 2, True, True)
+    assert c.noisy and c.dueling and c.prioritized and c.head == "implicit" and c.optimizer == "adam" and not c.double
+
+
 @pytest.mark.parametrize("bound", [0.0, 0.5, 100.0])
 def test_clip_is_torchs_clip(bound):
     generator = torch.Generator().manual_seed(4)
