@@ -8,7 +8,9 @@ import sys
 import pytest
 import torch
 
-from experiments.benchmarks import atari
+from agents.core import device as devices
+from experiments import bench, lab
+from experiments.benchmarks import agents, atari, replay
 
 
 @pytest.mark.parametrize(
@@ -32,6 +34,109 @@ def test_a_benchmark_prints_its_table_and_writes_json(what: str, told: str, tmp_
     for name, value in result["figures"].items():
         assert name in done.stdout
         assert not isinstance(value, float) or (math.isfinite(value) and value > 0), name
+
+
+class Here:
+    """A contender in this process, not in one of its own: with few environments, small networks and short warm-ups."""
+
+    def __init__(self, build, *args):
+        if build is atari.emulators:
+            args = (4,)
+        if build is atari.loop:
+            config, _ = atari.settings(args[0])
+            small = dict(
+                replay=400, warmup=64, batch=8, rollout=8, minibatch=16, epochs=1, hidden=8, encoder="small", atoms=5,
+            )  # fmt: skip
+            known = lab.fields(lab.module(args[0]).Config)
+            args = (*args[:2], ({**config, **{k: v for k, v in small.items() if k in known}}, 4))
+        self.meter = build(*args)
+
+    def __call__(self, seconds: float) -> tuple[int, float]:
+        return self.meter(seconds)
+
+    def close(self) -> None:
+        self.meter = None
+
+
+def tiny_sb3(kind: str, device: torch.device, processes: bool):
+    """The same algorithms on CartPole."""
+    from sb3_contrib import QRDQN
+    from stable_baselines3 import A2C, DQN, PPO
+    from stable_baselines3.common.env_util import make_vec_env
+
+    more = dict(n_steps=16, batch_size=16) if kind == "ppo" else {} if kind == "a2c" else dict(learning_starts=16)
+    algorithm = {"ppo": PPO, "a2c": A2C, "dqn": DQN, "qrdqn": QRDQN}[kind]
+    return algorithm("MlpPolicy", make_vec_env("CartPole-v1", 2), device=device, **more)
+
+
+def figures(what: str, tmp_path, monkeypatch, capsys) -> dict:
+    """Those that the command writes down, which are those that it prints."""
+    monkeypatch.chdir(tmp_path)
+    words = ["bench", what, "--seconds", "0.05", "--rounds", "1", "--device", "cpu", "--json", "here.json"]
+    monkeypatch.setattr(sys, "argv", words)
+    bench.main()
+    told, result = capsys.readouterr().out, json.loads((tmp_path / "here.json").read_text())
+    assert "written:  here.json" in told and result["commit"] and result["what"] == what
+    for name, value in result["figures"].items():
+        assert any(line.split("  ")[0] == name and bench._shown(value) in line for line in told.splitlines()), name
+        assert not isinstance(value, float) or (math.isfinite(value) and value > 0), name
+    return result["figures"]
+
+
+PAIRS = [(kind, f"sb3-{kind}") for kind in agents.BESIDE_SB3]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("what", "pairs", "alone"),
+    [
+        ("atari", [("loop with random agent", "emulators alone"), PAIRS[0], PAIRS[2]], ()),
+        ("agents", [*PAIRS, ("pqn", "emulators alone")], agents.ALONE),
+    ],
+)
+def test_ratios_are_quotients_of_the_figures_beside_them(what, pairs, alone, tmp_path, monkeypatch, capsys) -> None:
+    for module in (atari, agents):
+        monkeypatch.setattr(module, "Apart", Here)
+    monkeypatch.setattr(atari, "sb3", tiny_sb3)
+    monkeypatch.setattr(atari, "PIECE", 32)
+    monkeypatch.setattr(atari, "WARM", 64)
+    monkeypatch.setattr(devices, "cores", lambda: 1)
+    rows = figures(what, tmp_path, monkeypatch, capsys)
+    names = [*(name for pair in pairs for name in pair), *alone]
+    assert set(rows) == {f"{name}, steps/s" for name in names} | {one for one, _ in pairs}
+    for one, other in pairs:
+        ratio = rows[f"{one}, steps/s"] / rows[f"{other}, steps/s"]
+        assert rows[one] == f"{ratio:.2f}x {other} ({ratio:.2f} to {ratio:.2f})"
+
+
+def test_the_ring_is_measured(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(replay, "ROWS", 64 * 40)
+    threads = torch.get_num_threads()
+    rows = figures("replay", tmp_path, monkeypatch, capsys)
+    torch.set_num_threads(threads)
+    assert rows["ring of 1M transitions, GB"] == pytest.approx(64 * 40 * 84 * 84 / 1e9, rel=0.05)
+    drawing = [name for name in rows if "drawing 32 windows" in name or "frames alone" in name]
+    assert len(drawing) == 4 and "prioritized: updating 32 priorities, us (median)" in rows and len(rows) == 6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", agents.BESIDE_SB3)
+def test_stable_baselines3_has_our_settings(kind) -> None:
+    """The zoo's, as ours in the same table: network, batch, epochs, rollout and replay ratio."""
+    model = atari.sb3(kind, torch.device("cpu"), processes=False)
+    code = lab.module(kind)
+    config, num_envs = atari.settings(kind)
+    ours = code.Config(**config)
+    if kind in ("ppo", "a2c"):
+        assert model.n_steps * model.n_envs == ours.rollout * num_envs
+        assert (model.gamma, model.ent_coef) == (ours.gamma, ours.entropy_coef)
+    if kind == "ppo":
+        assert (model.batch_size, model.n_epochs, model.lr_schedule(1)) == (ours.minibatch, ours.epochs, ours.lr)
+        assert (model.clip_range(1), model.gae_lambda, model.vf_coef) == (ours.clip, ours.lam, ours.value_coef)
+    if kind in ("dqn", "qrdqn"):
+        trained = model.gradient_steps * model.batch_size / (model.train_freq.frequency * model.n_envs)
+        assert (model.batch_size, trained, model.learning_starts) == (ours.batch, ours.ratio, ours.warmup)
+    model.env.close()
 
 
 def test_a_benchmark_that_is_not_there_is_refused(tmp_path) -> None:

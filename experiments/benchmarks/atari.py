@@ -34,6 +34,7 @@ DQN = dict(
 DQN_ENVS = 16
 PATIENCE = 4.2  # SB3 is stopped once it has taken so many times as long in the race; the bar is 4
 RING = 20_000  # rows of the random agent's ring
+PIECE, WARM = 1_024, 3_000  # steps that SB3 makes at a time (one rollout), and before it is measured: it learns by then
 SLICE = 1.0  # seconds after which the two of a pair take turns: a machine that is shared changes its speed
 Meter = Callable[[float], tuple[int, float]]  # seconds -> (steps done, seconds taken)
 
@@ -196,18 +197,18 @@ def sb3(kind: str, device: torch.device, processes: bool) -> Any:
 
 
 def sb3_meter(kind: str, device: torch.device, processes: bool, threads: int) -> Meter:
-    """SB3's own loop in pieces of one rollout (1,024 steps)."""
+    """SB3's own loop, piece by piece."""
     model, warm = sb3(kind, device, processes), False
 
     def measure(seconds: float) -> tuple[int, float]:
         nonlocal warm
         torch.set_num_threads(threads)
         while not warm:
-            model.learn(1024, reset_num_timesteps=False)
-            warm = model.num_timesteps >= 3_000
+            model.learn(PIECE, reset_num_timesteps=False)
+            warm = model.num_timesteps >= WARM
         start, began = model.num_timesteps, time.perf_counter()
         while time.perf_counter() - began < seconds:
-            model.learn(1024, reset_num_timesteps=False)
+            model.learn(PIECE, reset_num_timesteps=False)
         return model.num_timesteps - start, time.perf_counter() - began
 
     return measure
