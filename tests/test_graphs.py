@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from batches import assert_same_way, drawn, learned
 
 import envs
 from agents.core import graphs
@@ -103,6 +104,17 @@ def test_recorded_steps_learn_the_same(agent: str, monkeypatch: pytest.MonkeyPat
         assert torch.equal(value, replayed[name]), name
     made.clear()
     assert all(torch.equal(v, plain[k]) for k, v in trained(assembled(agent, graphs=False)).items()) and not made
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+def test_recorded_steps_move_the_weights_as_plain_ones_do(agent: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the same batches, as on a CUDA device; here to the bit."""
+    batches = drawn(assembled(agent), updates=20)
+    plain, way = learned(assembled(agent), batches)
+    made = recorded(monkeypatch)
+    replayed, other = learned(assembled(agent), batches)
+    assert made and len(plain) >= 20 and torch.equal(plain, replayed)
+    assert_same_way(way, other, tolerance=0)
 
 
 def test_after_a_resume_everything_is_recorded_anew(monkeypatch: pytest.MonkeyPatch) -> None:
