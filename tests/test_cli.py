@@ -401,6 +401,24 @@ def test_a_recipe_of_another_agent_is_refused_or_gives_its_game(tmp_path, capsys
     assert "nothing was learned: the budget ended before the first update" in err
 
 
+def test_the_recipe_that_is_taken_is_named_and_can_be_left_out(capsys):
+    def parsed(*argv):
+        command, config, env = options.parse([*argv, "--steps", "10"])
+        return command, lab.module(command.agent).Config(**config), env, capsys.readouterr().out
+
+    plain = {name: lab.module(name).Config(**lab.module(name).PRESETS[name]) for name in ("ppo", "dqn", "rainbow")}
+    command, config, _, told = parsed("breakout", "--agent", "dqn")
+    assert (command.recipe, command.name) == ("dqn", "dqn") and config.double and config.n_step == 3
+    assert "recipe 'dqn': Double DQN with 3-step returns" in told and "(--recipe none: dqn as it is)" in told
+    command, config, env, told = parsed("breakout", "--agent", "dqn", "--recipe", "none")
+    assert (command.recipe, command.name) == ("none", "none") and config == plain["dqn"]
+    assert "recipe 'none': the defaults of agent and game alone" in told
+    for argv, agent in ((["flappy"], "ppo"), (["flappy", "--agent", "rainbow"], "rainbow")):
+        command, config, env, _ = parsed(*argv, "--recipe", "none")
+        assert command.agent == agent and config == plain[agent] and env == vars(envs.options("flappy"))
+        assert parsed(*argv)[2] != env  # the recipe's game is another
+
+
 def test_scores_under_sticky_actions_are_no_share_of_a_persons(tmp_path, capsys):
     argv = ["pong", "--agent", "random", "--protocol", "machado", "--steps", "32", "--num-envs", "2", "--video", "no"]
     assert program(train.main, [*argv, "--eval-episodes", "0", "--runs", str(tmp_path)], capsys)[0] == 0

@@ -15,6 +15,8 @@ from agents import AGENTS, BASELINES
 from experiments import cli, lab
 from experiments.recipes import Recipe, recipes
 
+BARE = "none"  # instead of a recipe's name
+
 
 @dataclasses.dataclass(frozen=True)
 class Command:
@@ -22,7 +24,7 @@ class Command:
 
     game: tyro.conf.Positional[str]  # breakout, pong, any other ALE game, a game of the lab, or gym:ID
     agent: str = "ppo"  # the algorithm; without it the recipe's
-    recipe: str = "default"  # a tuned configuration to start from
+    recipe: str = "default"  # a tuned configuration to start from; none: the defaults of agent and game alone
     steps: int | None = None  # budget in agent decisions, over all environments
     minutes: float | None = None  # budget in minutes of training, turned into steps once the speed is known
     seed: int = 0  # of everything that is drawn at random
@@ -92,7 +94,7 @@ def parse(argv: Sequence[str], description: str = "") -> Resume | tuple[Command,
     with cli.refusing():
         defaults = (
             Command(
-                game=game, agent=agent, recipe=known.recipe or "default", num_envs=choice.num_envs,
+                game=game, agent=agent, recipe="default" if known.config else name, num_envs=choice.num_envs,
                 checkpoint_every=choice.checkpoint_every, name=name,
             ),
             _apply(kind, {**preset, **fitting}),
@@ -174,8 +176,10 @@ def _recipe(game: str, code: str, name: str | None, agent: str | None, file: str
         stem = content.get("name", Path(file).stem)
         return Recipe(agent=content.get("agent", "ppo"), note=f"from {file}", **taken, **source), stem
     known = recipes(game, code)
+    if name == BARE:
+        return Recipe(agent=agent or "ppo", note="the defaults of agent and game alone"), name
     if name is not None and name not in known:
-        raise cli.UserError(f"{game} has no recipe {name!r}; {_nearest(name, known)}")
+        raise cli.UserError(f"{game} has no recipe {name!r}; {_nearest(name, [*known, BARE])}")
     if name is not None:
         recipe = known[name]
         if agent is not None and agent != recipe.agent:
@@ -186,7 +190,8 @@ def _recipe(game: str, code: str, name: str | None, agent: str | None, file: str
     if agent is not None:  # the default where it is of that agent, else the first that is
         fitting = [k for k in ("default", *known) if k in known and known[k].agent == agent]
         if fitting:
-            return known[fitting[0]], fitting[0]
+            recipe = known[fitting[0]]
+            return dataclasses.replace(recipe, note=f"{recipe.note} (--recipe {BARE}: {agent} as it is)"), fitting[0]
         base = known.get("default", Recipe(agent=agent, note=""))
         note = "the agent's own defaults; there is no recipe for it here"
         return dataclasses.replace(base, agent=agent, config={}, note=note), "default"
