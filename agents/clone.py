@@ -34,7 +34,6 @@ UNKNOWN = {  # labels of `agents.heads.Road` where nobody knows them
     "heading": np.float32("nan"),
     "drivable": np.full(Road.AREA, 255, np.uint8),
 }
-LEARNING_BOUND = True  # from a dataset nothing steps beside it: 1.5 times as many updates with two processors
 LATERAL_SCALE, HEADING_SCALE = 2.0, 0.3  # m and rad that count as an error of 1
 EDGE = 0.1  # errors of an action above it count linearly: a teacher has moods
 

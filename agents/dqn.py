@@ -27,7 +27,6 @@ from agents.core.samplers import Prioritized, Uniform
 from agents.heads import ActionValues, Cosine, masked
 from agents.perception import encoders
 
-LEARNING_BOUND = True  # eight samples trained per step: emulators and learner both take every processor
 IMPALA = ("width", "pool", "spectral")  # fields for that encoder
 HEADS = ("values", "categorical", "quantile", "implicit")
 

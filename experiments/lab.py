@@ -74,16 +74,9 @@ def next_command(game: str) -> str | None:
     return getattr(importlib.import_module(envs.find(game)[0]), "NEXT", None)
 
 
-def _learning_bound(game: str, agent: str) -> bool:
-    """Does learning take so much more than the game's steps that it should have every processor?"""
-    parts = [importlib.import_module(envs.find(game)[0])]
-    parts += [module(agent)] if agent in AGENTS else []
-    return any(getattr(part, "LEARNING_BOUND", False) for part in parts)
-
-
 def assemble(config: dict[str, Any], device: torch.device) -> Lab:
     """Builds what `config` (the content of a run's config.json) describes. Raises ValueError for what cannot be."""
-    torch_threads, env_threads = devices.plan_threads(device, _learning_bound(config["game"], config["agent"]))
+    torch_threads, env_threads = devices.plan_threads(device)
     torch.set_num_threads(torch_threads)
     devices.keep_memory()
     env = dict(config["env"])

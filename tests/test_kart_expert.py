@@ -5,8 +5,9 @@ import pytest
 from kartdriving import drive
 
 from envs.kart.env import KartVectorEnv, make_vec
+from envs.kart.lap import expert_lap, optimise
 from envs.kart.options import Options
-from envs.kart.splits import SPLITS
+from envs.kart.splits import SPLITS, parse_tracks
 from envs.kart.track import make_track
 
 
@@ -49,10 +50,16 @@ def test_the_expert_speaks_every_control(control, rescues):
     assert np.array([info["terminated"] for info in infos[1:]]).any(axis=0).all()
 
 
+def test_the_expert_is_the_frozen_one():
+    """Recordings, clones and reinforcement are measured against the expert, tracks and physics of commit cd9f438: who
+    changes one of them makes all those figures anew."""
+    frozen = {"oval": 22.0545, "harbour": 35.0198, "validation#0": 25.2073, "validation#1": 22.2933}
+    for name, seconds in frozen.items():
+        assert expert_lap(make_track(parse_tracks(name)[0])) == pytest.approx(seconds, abs=0.002)
+
+
 @pytest.mark.slow
 def test_the_expert_is_close_to_an_optimised_lap():
-    from envs.kart.lap import expert_lap, optimise
-
     for number in SPLITS["validation"][:5]:
         track = make_track(number)
         assert 1.0 < expert_lap(track) / optimise(track, generations=60, population=64).time < 1.15

@@ -86,22 +86,20 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def plan_threads(device: torch.device, learning_bound: bool = False) -> tuple[int, int]:
+def plan_threads(device: torch.device) -> tuple[int, int]:
     """(torch threads, environment threads).
 
-    On two cores one of each beats two torch threads that wait on each other, as long as learning and stepping take
-    about as long; on a GPU the environments get all but two. learning_bound: an agent that learns so much more than
-    it steps that both are faster with every processor (measured in docs/log.md). OMP_NUM_THREADS is an upper bound of
-    torch's, as everywhere: name 1 where several trainings share a machine.
+    Without a GPU both get every processor: learning and stepping seldom need them at the same time, and a thread of
+    torch's that waits does not spin for long (`experiments/__init__.py`; measured in docs/log.md). On a GPU the
+    environments get all but two. OMP_NUM_THREADS is an upper bound of torch's, as everywhere: name 1 where several
+    trainings share a machine.
     """
     n = cores()
     bound = os.environ.get("OMP_NUM_THREADS", "")
     most = int(bound) if bound.isdigit() and int(bound) else n
     if device.type != "cpu":
         return 1, max(1, n - 2)
-    if learning_bound:
-        return min(n, most), n
-    return min(max(1, n // 2), most), max(1, n - n // 2)
+    return min(n, most), n
 
 
 def keep_memory() -> bool:

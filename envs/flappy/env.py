@@ -41,7 +41,6 @@ RANGES = {  # smallest, largest
 MAX_SPEED = 10.0  # px per frame: a faster pipe would appear inside the picture
 
 
-LEARNING_BOUND = True  # a step costs next to nothing beside learning from it: torch gets every processor
 TRAINING = {"training": True}  # metadata of options that scored games are without (`envs.scored`)
 
 

@@ -35,7 +35,6 @@ KEYS = {  # keys -> discrete action
 }  # fmt: skip
 
 NEXT = "evaluate {run} --tracks test:20"  # what to do with a trained driver
-LEARNING_BOUND = True  # a step costs next to nothing beside learning from it: torch gets every processor
 
 
 def environment_seeds(seed: int | None, num_envs: int) -> list[int]:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
 import statistics
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.connection import Connection
 from typing import Any
@@ -37,6 +38,17 @@ RING = 20_000  # rows of the random agent's ring
 PIECE, WARM = 1_024, 3_000  # steps that SB3 makes at a time (one rollout), and before it is measured: it learns by then
 SLICE = 1.0  # seconds after which the two of a pair take turns: a machine that is shared changes its speed
 Meter = Callable[[float], tuple[int, float]]  # seconds -> (steps done, seconds taken)
+
+
+@contextlib.contextmanager
+def untouched() -> Iterator[None]:
+    """Processes started inside have torch's threads spin as long as they do by default, not as our programs set it."""
+    ours = os.environ["GOMP_SPINCOUNT"]
+    os.environ["GOMP_SPINCOUNT"] = "300000"  # libgomp's default
+    try:
+        yield
+    finally:
+        os.environ["GOMP_SPINCOUNT"] = ours
 
 
 class Apart:
@@ -219,7 +231,8 @@ def best_of_sb3(kind: str, device: torch.device, seconds: float) -> tuple[float,
     tried = []
     for threads in sorted({1, devices.cores()}):
         for processes in (False, True):
-            candidate = Apart(sb3_meter, kind, device, processes, threads)
+            with untouched():
+                candidate = Apart(sb3_meter, kind, device, processes, threads)
             steps, taken = candidate(seconds / 2)
             tried.append((steps / taken, threads, processes, candidate))
             where = "SubprocVecEnv" if processes else "DummyVecEnv"
@@ -239,7 +252,8 @@ def race_to(score: float, device: torch.device, threads: int, processes: bool) -
     with ProcessPoolExecutor(1, fresh, max_tasks_per_child=1) as runner:
         ours, steps = runner.submit(our_race, score, device).result()
         print(f"our recipe: {score:g} after {ours:.0f} s, {steps:,} steps", file=sys.stderr)
-        theirs = runner.submit(sb3_race, score, device, threads, processes, PATIENCE * ours).result()
+        with untouched():
+            theirs = runner.submit(sb3_race, score, device, threads, processes, PATIENCE * ours).result()
     taken, steps, mean = theirs
     bound = "" if mean >= score else "more than "
     return {
