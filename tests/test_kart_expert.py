@@ -24,6 +24,17 @@ def test_the_expert_drives_unseen_tracks_without_help():
         assert part[-1]["best_lap"][i] <= part[-1]["lap_time"][i]
 
 
+def test_late_actions_do_not_disturb_the_expert():
+    """It answers for the moment at which its action arrives; the first three arrive while the kart still stands."""
+    laps = []
+    for latency in (0, 3):
+        options = dict(tracks="validation:3", order="cycle", obs="state", expert_info=True, laps=2, latency=latency)
+        infos, _ = drive(make_vec(3, **options), lambda info: info["expert"], 1700)
+        over = np.array([info["terminated"] for info in infos[1:]]).argmax(axis=0)
+        laps.append([infos[step + 1]["lap_time"][i] for i, step in enumerate(over)])
+    assert np.allclose(laps[0], laps[1], atol=0.02)
+
+
 def autonomy(infos):
     """PilotNet's: 100 (1 - 6 s per intervention / time), here in 0..1 and with the game's rescues."""
     seconds = sum(info["episode"]["seconds"].sum() for info in infos if info["truncated"].any())

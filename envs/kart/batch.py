@@ -208,7 +208,7 @@ class Batch:
         """The teacher's actions in the form of `control`: float32 [N, 2] or [N, 3], or int64 [N]."""
         out = np.empty((self.num, 3), np.float32)
         control = self.options.control
-        expert_batch(out, self.karts, self.scene, self.dynamics, control != "speed")
+        expert_batch(out, self.karts, self.race, self.queue, self.scene, self.dynamics, control == "speed")
         if control == "discrete":
             distance = (out[:, None, 0] - DISCRETE[:13, 0]) ** 2 + 0.25 * (out[:, None, 1] - DISCRETE[:13, 1]) ** 2
             return distance.argmin(axis=1)

@@ -7,6 +7,7 @@ import math
 
 from numba import njit
 
+from envs.kart import columns, physics
 from envs.kart.columns import ALONG, GRIP, HEADING, LATERAL, PACE, POS_X, POS_Y, RACE, ROUGH, SKILL, TX, TY, YAW, X, Y
 from envs.kart.line import TOP_SPEED
 from envs.kart.physics import BASE, MAX_STEER, speed_control, speed_of
@@ -99,14 +100,35 @@ def rival(karts, k, line, n, step, half, grip):
 
 
 @njit(cache=True, nogil=True)
-def expert_batch(out, karts, scene, dynamics, raw):
+def expected(kart, line, n, step, half, pads, pad_count, dynamics, commands, by_speed):
+    """The kart once `commands` (steering, pedal or target speed, hand brake; the newest first) have been carried out,
+    if nothing else happens to it."""
+    later = kart.copy()
+    for d in range(commands.shape[0] - 1, -1, -1):
+        steer, target, hand = commands[d]
+        for _ in range(physics.SUBSTEPS):
+            pedal = speed_control(later, target) if by_speed else target
+            physics.advance(later, steer, pedal, hand > 0.0, dynamics, physics.SUBSTEP)
+            physics.place(later, line, n, step, half)
+            physics.hit_walls(later, line)
+            physics.hit_pads(later, pads, pad_count)
+    return later
+
+
+@njit(cache=True, nogil=True)
+def expert_batch(out, karts, race, queue, scene, dynamics, by_speed):
     """The expert's answer for the first kart of each environment, out: float32 [N, 3].
 
-    Steering; target speed scaled to -1..1, or with `raw` the pedal that the speed controller would press; hand brake.
+    Steering; target speed scaled to -1..1, or without `by_speed` the pedal that the speed controller would press; hand
+    brake. Where actions are late it answers for the moment at which they arrive.
     """
     for i in range(out.shape[0]):
-        kart = karts[i, 0]
-        steer, target = expert(kart, scene.line[i], scene.count[i], scene.step[i], scene.half[i], dynamics[i, GRIP])
+        line, n, step, half = scene.line[i], scene.count[i], scene.step[i], scene.half[i]
+        kart = expected(
+            karts[i, 0], line, n, step, half, scene.pads[i], scene.pad_count[i], dynamics[i],
+            queue[i, : int(race[i, columns.DELAY])], by_speed,
+        )  # fmt: skip
+        steer, target = expert(kart, line, n, step, half, dynamics[i, GRIP])
         out[i, 0] = steer
-        out[i, 1] = speed_control(kart, target) if raw else 2.0 * target / TOP_SPEED - 1.0
+        out[i, 1] = 2.0 * target / TOP_SPEED - 1.0 if by_speed else speed_control(kart, target)
         out[i, 2] = -1.0

@@ -106,7 +106,7 @@ class Options:
     reward_finish: float = 10.0  # at the end of the last lap
     cost_off_road: float = 1.0  # per second with the kart's middle 0.5 m or more beyond the edge
     cost_contact: float = 0.5  # per step with an impact on wall, kart or cone above 0.5 m/s
-    expert_info: bool = False  # info `expert`: the teacher's action for the present state
+    expert_info: bool = False  # info `expert`: the teacher's action; it knows of `latency`, not of `steer_noise`
     drivable_info: bool = False  # info `drivable`: uint8 [N, 15, 20], 1 where the picture shows road within 60 m
     threads: int = 1  # threads that share the environments of a batch
 
