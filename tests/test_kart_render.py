@@ -263,6 +263,7 @@ def test_observation_sizes(obs, shape):
     assert frames.shape == (2, *shape) and frames.dtype == np.uint8
     assert env.observation_space.contains(frames) and frames.std() > 20
     assert env.metadata["frame_stack"] == (4 if obs == "grey" else 1)
+    assert make_vec(2, obs=obs, stack=3).metadata["frame_stack"] == 3
     assert not np.array_equal(frames[0], frames[1])
 
 

@@ -59,7 +59,7 @@ class KartVectorEnv(gymnasium.vector.VectorEnv):
             "render_modes": ["rgb_array"],
             "render_fps": FPS,
             "autoreset_mode": AutoresetMode.NEXT_STEP,
-            "frame_stack": 4 if options.obs == "grey" else 1,
+            "frame_stack": options.stack or (4 if options.obs == "grey" else 1),
             "frame_skip": 1,
             "protocol": options.protocol,
             "releases_gil": True,

@@ -49,6 +49,7 @@ CHOICES = {
     "on_stuck": ("rescue", "end"),
 }
 RANGES = {
+    "stack": (0, 16),
     "width": (16, 1920),
     "height": (12, 1440),
     "karts": (1, 8),
@@ -69,7 +70,7 @@ RANGES = {
     "threads": (1, 256),
 }
 SILENT = (  # options that do not change what a score means
-    "order", "view", "obs", "width", "height", "control", "reward_progress", "reward_finish", "cost_off_road",
+    "order", "view", "obs", "stack", "width", "height", "control", "reward_progress", "reward_finish", "cost_off_road",
     "cost_contact", "expert_info", "drivable_info", "threads",
 )  # fmt: skip
 SHOWN = ("tracks", "laps", "time_limit")
@@ -86,6 +87,7 @@ class Options:
     camera: str = "kart"  # kart (1.15 m high, clean) or picam (low, wide, blur, noise, JPEG), or chase
     random_camera: float = 0.0  # 0 mounted as designed .. 1 height, tilt, zoom, exposure, noise vary widely
     obs: str = "trunk"  # trunk 60x80x3, pilotnet 66x200x3, grey 84x84, frame height x width x 3, state 20 numbers
+    stack: int = 0  # newest pictures that agents are given, 50 ms apart; 0: four grey ones, one of any other kind
     width: int = 160  # of the observation `frame`, pixels
     height: int = 120  # of the observation `frame`, pixels
     view: str = "chase"  # camera of `render`
