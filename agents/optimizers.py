@@ -51,20 +51,33 @@ def clip(params: Iterable[nn.Parameter], bound: float) -> Tensor:
     `nn.utils.clip_grad_norm_` multiplies every gradient by 1 where nothing is to be scaled; on a processor, which
     does not wait for its own result, that second pass through memory is left out.
     """
+    params = list(params)
     grads = [p.grad for p in params if p.grad is not None]
+    if not grads:
+        return params[0].new_zeros(())
     norm = nn.utils.get_total_norm(grads, foreach=True)
     if bound and (norm.is_cuda or norm > bound):
         torch._foreach_mul_(grads, (bound / (norm + 1e-6)).clamp(max=1.0))
     return norm
 
 
-def build(name: str, params: Iterable[Tensor], lr: float, eps: float) -> torch.optim.Optimizer:
-    """The optimizer `name`. Raises ValueError for one that is not known."""
+def build(
+    name: str, params: Iterable[Tensor] | Iterable[tuple[Iterable[Tensor], float]], lr: float, eps: float
+) -> torch.optim.Optimizer:
+    """The optimizer `name`. params: all weights, or groups of them with their shares of the learning rate.
+
+    Raises ValueError for an optimizer that is not known.
+    """
     params = list(params)
-    there = params[0].device
-    rate: Any = torch.tensor(lr, device=there) if there.type == "cuda" else lr
+    groups = [(list(group), share) for group, share in params] if isinstance(params[0], tuple) else [(params, 1.0)]
+    groups = [(group, share) for group, share in groups if group]
+    there = groups[0][0][0].device
     recorded = dict(capturable=True) if there.type == "cuda" else {}
-    common: dict[str, Any] = dict(lr=rate, eps=eps)
+    common: dict[str, Any] = dict(lr=lr, eps=eps)
+    params = [
+        {"params": group, "share": share, "lr": torch.tensor(lr * share, device=there) if recorded else lr * share}
+        for group, share in groups
+    ]
     if name == "adam":
         return torch.optim.Adam(params, fused=True, **common, **recorded)
     if name == "radam":
@@ -77,12 +90,13 @@ def build(name: str, params: Iterable[Tensor], lr: float, eps: float) -> torch.o
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """The learning rate from now on."""
+    """The learning rate from now on; of a group with a share of it, that."""
     for group in optimizer.param_groups:
+        share = rate * group.get("share", 1.0)
         if isinstance(group["lr"], Tensor):
-            group["lr"].fill_(rate)
+            group["lr"].fill_(share)
         else:
-            group["lr"] = rate
+            group["lr"] = share
 
 
 def load(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:

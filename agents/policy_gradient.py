@@ -45,6 +45,8 @@ class Config:
     lam: float = 0.95  # lambda of the returns (GAE)
     ratio: bool = True  # PPO's clipped importance ratio; without it the plain policy gradient
     clip: float = 0.1  # bound of the importance ratio
+    policy_share: float = 1.0  # of the learning rates: what policy and encoder learn with, if the value has its own
+    critic: str = "shared"  # shared: one encoder for policy and value; own: two, so that neither moves the other
     value_coef: float = 0.5  # weight of the value loss
     value_clip: float = 0.0  # bound of the value's move per rollout, 0: none
     entropy_coef: float = 0.01  # weight of the entropy bonus
@@ -68,10 +70,16 @@ class Config:
         ranges.at_least(self, 1, "rollout", "epochs", "hidden")
         ranges.at_least(self, 0, "minibatch", "recurrent", "value_clip", "value_coef", "entropy_coef", "reward_clip")
         ranges.above(self, 0, "lr", "clip", "max_grad_norm", "reward_scale")
-        ranges.share(self, "lr_end", "gamma", "lam", "entropy_end", "idle", "value_first")
+        ranges.share(self, "lr_end", "policy_share", "gamma", "lam", "entropy_end", "idle", "value_first")
         ranges.at_least(self, 0, "deviation")
         if self.optimizer not in optimizers.NAMES:
             raise ValueError(f"--optimizer {self.optimizer}: choose {', '.join(optimizers.NAMES)}")
+        if self.critic not in ("shared", "own"):
+            raise ValueError(f"--critic {self.critic}: choose shared or own")
+        if self.critic == "own" and self.recurrent:
+            raise ValueError("--critic own has no memory: leave out --recurrent, or take --critic shared")
+        if self.critic == "shared" and self.policy_share != 1:
+            raise ValueError("--policy-share: with one encoder for both there is one learning rate; name --critic own")
         ranges.evaluation(self, "sampled", "greedy")
         if self.idle == 1:
             raise ValueError("--idle 1: no other action would ever be tried")
@@ -88,7 +96,8 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 class Network(nn.Module):
-    """One encoder with a policy head and a value head; a memory between them where one is asked for."""
+    """An encoder with a policy head and a value head; a memory between them, or an encoder for the value, where one is
+    asked for."""
 
     def __init__(self, config: Config, spec: Spec):
         super().__init__()
@@ -99,6 +108,8 @@ class Network(nn.Module):
             Gaussian(features, spec.action_dim) if spec.action_dim else Categorical(features, spec.num_actions)
         )
         self.value = Value(features)
+        own = config.critic == "own"
+        self.critic = encoders.build(spec.obs_shape, spec.stack, config.encoder, config.hidden) if own else None
         if config.idle and isinstance(self.policy, Categorical):
             others = (1 - config.idle) / max(1, spec.num_actions - 1)
             with torch.no_grad():
@@ -112,7 +123,13 @@ class Network(nn.Module):
         if self.memory is not None:
             x, memory = self.memory(x.unsqueeze(1), memory, first.unsqueeze(1))
             x = x.squeeze(1)
-        return self.policy(x, legal), self.value(x), memory
+        return self.policy(x, legal), self.value(x if self.critic is None else self.critic(obs)), memory
+
+    def parts(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+        """The weights of the policy and those of a value with an encoder of its own: their gradients never meet."""
+        apart = [] if self.critic is None else [*self.critic.parameters(), *self.value.parameters()]
+        known = set(apart)
+        return [p for p in self.parameters() if p not in known], apart
 
 
 class PolicyGradient:
@@ -127,10 +144,13 @@ class PolicyGradient:
             self.network = Network(config, spec).to(device)
         self._set_deviation()
         self.actor = copy.deepcopy(self.network).requires_grad_(False)
-        self.actor.encoder.to(self.dtype)
+        for encoder in (self.actor.encoder, self.actor.critic):
+            if encoder is not None:
+                encoder.to(self.dtype)
         self.act_generator = devices.generator(device, seed, 1)
         self.learn_generator = devices.generator(device, seed, 2)
-        self.optimizer = optimizers.build(config.optimizer, self.network.parameters(), config.lr, eps=1e-5)
+        groups = zip(self.network.parts(), (config.policy_share, 1.0), strict=True)
+        self.optimizer = optimizers.build(config.optimizer, groups, config.lr, eps=1e-5)
         rows = config.rollout * num_envs
         self.minibatch = min(config.minibatch or rows, rows)
         if config.recurrent:
@@ -224,10 +244,11 @@ class PolicyGradient:
         c = self.config
         with devices.mixed(self.device, self.dtype):
             features = self.network.encoder(obs)
+            seen = features if self.network.critic is None else self.network.critic(obs)
         if memory is not None:
-            features = self.network.memory(features.unflatten(0, first.shape), memory, first)[0].flatten(0, 1)
+            seen = features = self.network.memory(features.unflatten(0, first.shape), memory, first)[0].flatten(0, 1)
         params = self.network.policy(features, legal)
-        value = self.network.value(features.detach() if only_value else features)
+        value = self.network.value(seen.detach() if only_value and self.network.critic is None else seen)
         logp = self.network.policy.logp(params, action)
         if c.normalize:
             centre = losses.mean(advantage, weight)
@@ -248,7 +269,8 @@ class PolicyGradient:
             loss = policy_loss + loss - bonus * entropy
         self.optimizer.zero_grad()
         loss.backward()
-        norm = optimizers.clip(self.network.parameters(), c.max_grad_norm)
+        norms = [optimizers.clip(part, c.max_grad_norm) for part in self.network.parts() if part]
+        norm = torch.stack(norms).square().sum().sqrt()
         self.optimizer.step()
         with torch.no_grad():
             log_ratio = logp - old_logp
@@ -282,11 +304,17 @@ class PolicyGradient:
     def load_weights(self, state: dict[str, Any]) -> None:
         """Another run's weights only: optimizer, schedules and generators start anew.
 
-        A clone's network sees the road, which is not needed here, and has no value head: that one starts as it is.
+        A clone's network sees the road, which is not needed here, and has no value head: that one starts as it is. An
+        encoder of the value's own begins as the policy's.
         """
         given = {k: v for k, v in state["network"].items() if not k.startswith("road.")}
         if not any(k.startswith("value.") for k in given):
             given |= {k: v for k, v in self.network.state_dict().items() if k.startswith("value.")}
+        if self.network.critic is not None and not any(k.startswith("critic.") for k in given):
+            begin = {k.removeprefix("encoder."): v for k, v in given.items() if k.startswith("encoder.")}
+            given |= {f"critic.{k}": v for k, v in begin.items()}
+        elif self.network.critic is None:
+            given = {k: v for k, v in given.items() if not k.startswith("critic.")}
         self.network.load_state_dict(given)
         self._set_deviation()
         self._sync()

@@ -179,6 +179,11 @@ def test_continuous_actions(agent: str) -> None:
     assert games(parts, "target", "greedy")[0] > 7.5  # of 8
 
 
+def test_continuous_actions_with_a_critic_of_its_own() -> None:
+    parts = trained("ppo", "target", 15_000, gamma=0.0, critic="own", policy_share=0.5)
+    assert games(parts, "target", "greedy")[0] > 7.5  # of 8
+
+
 @pytest.mark.parametrize("agent", heavy_are_slow(VALUED))
 def test_a_time_limit_is_not_the_end(agent: str) -> None:
     """A world that pays 1 for ever and is cut by a clock is worth 1 / (1 - gamma); learned as death it would be 5.7."""

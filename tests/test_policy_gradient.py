@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from agents import policy_gradient
+from agents import clone, policy_gradient
 from agents.core.loop import Clock
-from agents.core.rows import Spec, TimeStep
+from agents.core.rows import Batch, Spec, TimeStep
 
 
 @pytest.mark.parametrize("idle, expected", [(0.0, 1 / 3), (0.9, 0.9)])
@@ -24,3 +24,80 @@ def test_idle_leaves_continuous_policies_alone():
     config = policy_gradient.Config(idle=0.9, hidden=8, rollout=4)
     agent = policy_gradient.build(config, Spec((3,), "float32", 1, 0, 2), Clock(100), torch.device("cpu"), 0, 2)
     assert agent.network.policy.mean.bias.abs().max() == 0
+
+
+def rollout(agent, num_envs=2):
+    """A whole batch of `agent`'s own actions in a world that rewards nothing but chance."""
+    length, rows = agent.config.rollout + 1, torch.Generator().manual_seed(3)
+    obs = torch.randn((num_envs, length, 1, 3), generator=rows)
+    acts = [agent.act(TimeStep(obs[:, t], None, None, None, None)) for t in range(length)]
+    ones = torch.ones(num_envs, length)
+    extras = {k: torch.stack([a.extras[k] for a in acts], 1) for k in ("logp", "value")}
+    return Batch(
+        obs=obs, action=torch.stack([a.action for a in acts], 1), reward=torch.randn(ones.shape, generator=rows),
+        discount=ones, first=ones < 0, last=ones < 0, legal=None, memory=None, weight=ones[:, :-1],
+        index=torch.arange(num_envs), extras=extras,
+    )  # fmt: skip
+
+
+DISCRETE = Spec((3,), "float32", 1, 3)
+
+
+def learner(spec=DISCRETE, **changed):
+    config = policy_gradient.Config(hidden=8, rollout=8, epochs=1, minibatch=0, precision="fp32", **changed)
+    return policy_gradient.build(config, spec, Clock(1000), torch.device("cpu"), 0, 2)
+
+
+def moved(agent, before):
+    """The parts of the network of which some weight is another than `before`."""
+    after = agent.network.state_dict()
+    return {k.split(".")[0] for k in after if not torch.equal(after[k], before[k])}
+
+
+def test_an_own_critic_and_the_policy_never_move_each_other():
+    """Only the value is learned: the policy stays as it is; without a value loss the critic does."""
+    for changed, parts in (
+        (dict(value_first=1.0), {"critic", "value"}),
+        (dict(value_coef=0.0), {"encoder", "policy"}),
+        ({}, {"encoder", "policy", "critic", "value"}),
+    ):
+        agent = learner(critic="own", **changed)
+        before = {k: v.clone() for k, v in agent.network.state_dict().items()}
+        list(agent.learn(rollout(agent)))
+        assert moved(agent, before) == parts
+    shared = learner(value_coef=0.0)
+    before = {k: v.clone() for k, v in shared.network.state_dict().items()}
+    list(shared.learn(rollout(shared)))
+    assert moved(shared, before) == {"encoder", "policy"}
+
+
+def test_the_policys_share_of_the_learning_rate():
+    """Adam's first step is the learning rate, for every weight with a gradient."""
+    agent = learner(critic="own", policy_share=0.1, lr=1e-2)
+    before = {k: v.clone() for k, v in agent.network.state_dict().items()}
+    list(agent.learn(rollout(agent)))
+    after = agent.network.state_dict()
+    largest = {k: (after[k] - before[k]).abs().max().item() for k in ("policy.logits.bias", "value.value.bias")}
+    assert largest["policy.logits.bias"] == pytest.approx(1e-3, rel=0.05)
+    assert largest["value.value.bias"] == pytest.approx(1e-2, rel=0.05)
+
+
+def test_a_critic_of_ones_own_begins_with_the_eyes_of_a_clone():
+    spec = Spec((3,), "float32", 1, 0, 2)
+    teacher = clone.build(clone.Config(hidden=8), spec, Clock(10), torch.device("cpu"), 4, 1)
+    for kind in ("own", "shared"):
+        agent = learner(spec, critic=kind)
+        agent.load_weights(teacher.state_dict())
+        found = agent.network.state_dict()
+        for name, weights in teacher.driver.encoder.state_dict().items():
+            assert torch.equal(found[f"encoder.{name}"], weights)
+            assert kind == "shared" or torch.equal(found[f"critic.{name}"], weights)
+    own, shared = learner(spec, critic="own"), learner(spec)
+    shared.load_weights(own.state_dict())  # from one kind to the other, and on
+    own.load_weights(shared.state_dict())
+
+
+@pytest.mark.parametrize("wrong", [dict(critic="both"), dict(critic="own", recurrent=8), dict(policy_share=0.5)])
+def test_critics_that_cannot_be_are_refused_by_name(wrong):
+    with pytest.raises(ValueError, match="--critic"):
+        policy_gradient.Config(**wrong)
