@@ -16,6 +16,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -46,7 +47,9 @@ class Config:
     ratio: bool = True  # PPO's clipped importance ratio; without it the plain policy gradient
     clip: float = 0.1  # bound of the importance ratio
     policy_share: float = 1.0  # of the learning rates: what policy and encoder learn with, if the value has its own
-    critic: str = "shared"  # shared: one encoder for policy and value; own: two, so that neither moves the other
+    critic: str = "shared"  # shared: one encoder for policy and value; own: two, so that neither moves the other;
+    # numbers: the value is learned from what the game knows (info `numbers`), which is gone once training is over
+    numbers: int = 20  # critic numbers: how many there are
     value_coef: float = 0.5  # weight of the value loss
     value_clip: float = 0.0  # bound of the value's move per rollout, 0: none
     entropy_coef: float = 0.01  # weight of the entropy bonus
@@ -67,19 +70,19 @@ class Config:
     graphs: bool = True  # on a CUDA device: steps are recorded once and replayed
 
     def __post_init__(self) -> None:
-        ranges.at_least(self, 1, "rollout", "epochs", "hidden")
+        ranges.at_least(self, 1, "rollout", "epochs", "hidden", "numbers")
         ranges.at_least(self, 0, "minibatch", "recurrent", "value_clip", "value_coef", "entropy_coef", "reward_clip")
         ranges.above(self, 0, "lr", "clip", "max_grad_norm", "reward_scale")
         ranges.share(self, "lr_end", "policy_share", "gamma", "lam", "entropy_end", "idle", "value_first")
         ranges.at_least(self, 0, "deviation")
         if self.optimizer not in optimizers.NAMES:
             raise ValueError(f"--optimizer {self.optimizer}: choose {', '.join(optimizers.NAMES)}")
-        if self.critic not in ("shared", "own"):
-            raise ValueError(f"--critic {self.critic}: choose shared or own")
-        if self.critic == "own" and self.recurrent:
-            raise ValueError("--critic own has no memory: leave out --recurrent, or take --critic shared")
+        if self.critic not in ("shared", "own", "numbers"):
+            raise ValueError(f"--critic {self.critic}: choose shared, own or numbers")
+        if self.critic != "shared" and self.recurrent:
+            raise ValueError(f"--critic {self.critic} has no memory: leave out --recurrent, or take --critic shared")
         if self.critic == "shared" and self.policy_share != 1:
-            raise ValueError("--policy-share: with one encoder for both there is one learning rate; name --critic own")
+            raise ValueError("--policy-share: one encoder has one learning rate; name --critic own or numbers")
         ranges.evaluation(self, "sampled", "greedy")
         if self.idle == 1:
             raise ValueError("--idle 1: no other action would ever be tried")
@@ -87,6 +90,7 @@ class Config:
             raise ValueError("--epochs above 1 needs the importance ratio (--ratio)")
 
 
+KNOWING = 128  # units of a critic that learns from numbers
 FIGURES = ("loss", "policy_loss", "value_loss", "entropy", "grad_norm", "kl", "value")  # of an optimizer step
 PRESETS: dict[str, dict[str, Any]] = {
     "ppo": {},
@@ -107,23 +111,31 @@ class Network(nn.Module):
         self.policy = (
             Gaussian(features, spec.action_dim) if spec.action_dim else Categorical(features, spec.num_actions)
         )
-        self.value = Value(features)
-        own = config.critic == "own"
-        self.critic = encoders.build(spec.obs_shape, spec.stack, config.encoder, config.hidden) if own else None
+        self.critic, self.knows = None, config.critic == "numbers"
+        if config.critic == "own":
+            self.critic = encoders.build(spec.obs_shape, spec.stack, config.encoder, config.hidden)
+        if self.knows:
+            self.critic = encoders.build((config.numbers,), 1, "auto", KNOWING)
+        self.value = Value(self.critic.features if self.critic is not None else features)
         if config.idle and isinstance(self.policy, Categorical):
             others = (1 - config.idle) / max(1, spec.num_actions - 1)
             with torch.no_grad():
                 self.policy.logits.bias.copy_(torch.tensor([config.idle] + [others] * (spec.num_actions - 1)).log())
 
     def forward(
-        self, obs: Tensor, legal: Tensor | None, memory: Tensor | None, first: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """N environments at one moment -> (parameters of the policy [N, ...], value [N], the memory after it)."""
+        self, obs: Tensor, legal: Tensor | None, memory: Tensor | None, first: Tensor, numbers: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """N environments at one moment -> (parameters of the policy [N, ...], value [N], the memory after it).
+
+        numbers: [N, K] of what the game knows, for a critic that learns from them; without them it says nothing.
+        """
         x = self.encoder(obs)
         if self.memory is not None:
             x, memory = self.memory(x.unsqueeze(1), memory, first.unsqueeze(1))
             x = x.squeeze(1)
-        return self.policy(x, legal), self.value(x if self.critic is None else self.critic(obs)), memory
+        seen = numbers if self.knows else obs
+        value = None if seen is None else self.value(x if self.critic is None else self.critic(seen))
+        return self.policy(x, legal), value, memory
 
     def parts(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
         """The weights of the policy and those of a value with an encoder of its own: their gradients never meet."""
@@ -144,9 +156,9 @@ class PolicyGradient:
             self.network = Network(config, spec).to(device)
         self._set_deviation()
         self.actor = copy.deepcopy(self.network).requires_grad_(False)
-        for encoder in (self.actor.encoder, self.actor.critic):
-            if encoder is not None:
-                encoder.to(self.dtype)
+        self.actor.encoder.to(self.dtype)
+        if config.critic == "own":
+            self.actor.critic.to(self.dtype)
         self.act_generator = devices.generator(device, seed, 1)
         self.learn_generator = devices.generator(device, seed, 2)
         groups = zip(self.network.parts(), (config.policy_share, 1.0), strict=True)
@@ -162,6 +174,7 @@ class PolicyGradient:
             batch=num_envs,
             pace=Every(config.rollout, config.epochs * -(-rows // self.minibatch)),
             extras=("logp", "value", "memory") if config.recurrent else ("logp", "value"),
+            labels={"numbers": np.zeros(config.numbers, np.float32)} if config.critic == "numbers" else {},
             overlap=config.overlap and config.ratio,
         )
         graphs = config.graphs and not config.recurrent
@@ -175,23 +188,25 @@ class PolicyGradient:
         if not explore:
             params, _, after = self.actor(step.obs, step.legal, memory, step.first)
             return Act(self.actor.policy.mode(params), memory=after)
-        action, logp, value, after = self._chosen(step.obs, step.legal, memory, step.first)
+        known = {name: step.labels[name] for name in self.needs.labels}
+        action, logp, value, after = self._chosen(step.obs, step.legal, memory, step.first, known.get("numbers"))
         before = {} if memory is None else {"memory": memory}
-        return Act(action, {"logp": logp, "value": value, **before}, after)
+        return Act(action, {"logp": logp, "value": value, **before, **known}, after)
 
     def _choose(
-        self, obs: Tensor, legal: Tensor | None, memory: Tensor | None, first: Tensor
+        self, obs: Tensor, legal: Tensor | None, memory: Tensor | None, first: Tensor, numbers: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         """Actions [N, ...], their log probabilities [N], the values [N], the memory after them."""
-        params, value, after = self.actor(obs, legal, memory, first)
+        params, value, after = self.actor(obs, legal, memory, first, numbers)
         return *self.actor.policy.sample(params, self.act_generator), value, after
 
     def explain(self, step: TimeStep, memory: Any = None) -> dict[str, Tensor]:
         """Probabilities [N, A], or means and deviations [N, D], and the value [N]; see docs/add-an-agent.md."""
-        params, value, _ = self.actor(step.obs, step.legal, memory, step.first)
+        params, value, _ = self.actor(step.obs, step.legal, memory, step.first, step.labels.get("numbers"))
+        valued = {} if value is None else {"value": value}
         if isinstance(self.actor.policy, Categorical):
-            return {"probabilities": params.exp(), "value": value}
-        return {"mean": params[..., 0], "deviation": params[..., 1].exp(), "value": value}
+            return {"probabilities": params.exp(), **valued}
+        return {"mean": params[..., 0], "deviation": params[..., 1].exp(), **valued}
 
     def learn(self, batch: Batch) -> Iterator[Learned]:
         """Learns from one rollout: windows of T+1 rows, one per environment."""
@@ -210,41 +225,45 @@ class PolicyGradient:
         target, weight = target.reshape(-1), batch.weight.reshape(-1)  # [B*T]
         advantage = target - old_value
         action = batch.action[:, :-1].flatten(0, 1)
+        numbers = batch.extras["numbers"] if self.network.knows else None
         for _ in range(c.epochs):
             for rows in shuffled(envs, length, self.minibatch, bool(c.recurrent), self.learn_generator):
                 at = (rows // length, rows % length)
                 legal = None if batch.legal is None else batch.legal[at]
                 yield self._update(
                     batch.obs[at], legal, action[rows], old_logp[rows], old_value[rows], advantage[rows],
-                    target[rows], weight[rows], None if batch.memory is None else windows(batch, rows, length),
+                    target[rows], weight[rows], None if numbers is None else numbers[at],
+                    None if batch.memory is None else windows(batch, rows, length),
                 )  # fmt: skip
         if not self.needs.overlap:
             self._sync()
 
     def _update(
         self, obs: Tensor, legal: Tensor | None, action: Tensor, old_logp: Tensor, old_value: Tensor,
-        advantage: Tensor, target: Tensor, weight: Tensor, past: tuple[Tensor, Tensor] | None,
+        advantage: Tensor, target: Tensor, weight: Tensor, numbers: Tensor | None, past: tuple[Tensor, Tensor] | None,
     ) -> Learned:  # fmt: skip
         """One optimizer step on M transitions; every argument is [M, ...]. past: see `windows`."""
         c, left = self.config, 1 - self.clock.progress
         optimizers.set_rate(self.optimizer, c.lr * (c.lr_end + (1 - c.lr_end) * left))
         bonus = c.entropy_coef * (c.entropy_end + (1 - c.entropy_end) * left)
         figures = self._learned(
-            obs, legal, action, old_logp, old_value, advantage, target, weight, *(past or (None, None)), bonus,
+            obs, legal, action, old_logp, old_value, advantage, target, weight, numbers, *(past or (None, None)), bonus,
             self.clock.progress < c.value_first,
         )  # fmt: skip
         return Learned(dict(zip(FIGURES, figures, strict=True)))
 
     def _step(
         self, obs: Tensor, legal: Tensor | None, action: Tensor, old_logp: Tensor, old_value: Tensor,
-        advantage: Tensor, target: Tensor, weight: Tensor, memory: Tensor | None, first: Tensor | None,
-        bonus: float | Tensor, only_value: bool,
+        advantage: Tensor, target: Tensor, weight: Tensor, numbers: Tensor | None, memory: Tensor | None,
+        first: Tensor | None, bonus: float | Tensor, only_value: bool,
     ) -> tuple[Tensor, ...]:  # fmt: skip
         """bonus: weight of the entropy. Returns FIGURES."""
         c = self.config
         with devices.mixed(self.device, self.dtype):
             features = self.network.encoder(obs)
-            seen = features if self.network.critic is None else self.network.critic(obs)
+            seen = self.network.critic(obs) if c.critic == "own" else features
+        if numbers is not None:
+            seen = self.network.critic(numbers)
         if memory is not None:
             seen = features = self.network.memory(features.unflatten(0, first.shape), memory, first)[0].flatten(0, 1)
         params = self.network.policy(features, legal)
@@ -304,17 +323,22 @@ class PolicyGradient:
     def load_weights(self, state: dict[str, Any]) -> None:
         """Another run's weights only: optimizer, schedules and generators start anew.
 
-        A clone's network sees the road, which is not needed here, and has no value head: that one starts as it is. An
-        encoder of the value's own begins as the policy's.
+        A clone's network sees the road, which is not needed here, and has no value head: that one starts as it is. The
+        same holds for a critic of another kind; an encoder of the value's own begins as the policy's.
         """
-        given = {k: v for k, v in state["network"].items() if not k.startswith("road.")}
-        if not any(k.startswith("value.") for k in given):
-            given |= {k: v for k, v in self.network.state_dict().items() if k.startswith("value.")}
-        if self.network.critic is not None and not any(k.startswith("critic.") for k in given):
-            begin = {k.removeprefix("encoder."): v for k, v in given.items() if k.startswith("encoder.")}
-            given |= {f"critic.{k}": v for k, v in begin.items()}
-        elif self.network.critic is None:
-            given = {k: v for k, v in given.items() if not k.startswith("critic.")}
+        mine, given = (
+            self.network.state_dict(),
+            {k: v for k, v in state["network"].items() if not k.startswith("road.")},
+        )
+
+        def critic(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+            return {k: v for k, v in weights.items() if k.startswith(("critic.", "value."))}
+
+        learned, begin = critic(given), critic(mine)
+        if self.config.critic == "own" and not any(k.startswith("critic.") for k in learned):
+            begin |= {k.replace("encoder.", "critic.", 1): v for k, v in given.items() if k.startswith("encoder.")}
+        same = {k: v.shape for k, v in learned.items()} == {k: v.shape for k, v in begin.items()}
+        given = {k: v for k, v in given.items() if k not in learned} | (learned if same else begin)
         self.network.load_state_dict(given)
         self._set_deviation()
         self._sync()

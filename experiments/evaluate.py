@@ -149,7 +149,8 @@ def drive(
             f"--under {fixed[0]}=...: --tracks drives alone, for --seconds from the grid of each track; races against"
             " others are scored without --tracks, such as --under karts=4,rival_speed=1.0,laps=3"
         )
-    env = {**run.config["env"], **asked, "tracks": tracks, "expert_info": True, "drivable_info": False, "karts": 1}
+    env = {**envs.scored("kart", run.config["env"]), **asked, "tracks": tracks, "karts": 1}
+    env |= {"expert_info": True, "drivable_info": False}
     stream = Stream(envs.make_vec("kart", 1, **env), where)
     spec = stream.spec
     stream.close()

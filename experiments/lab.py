@@ -88,11 +88,18 @@ def assemble(config: dict[str, Any], device: torch.device) -> Lab:
     agent = build_agent(config, stream.spec, clock, device)
     needs = agent.needs
     stream.labels = tuple(needs.labels)
-    if config.get("data") and not needs.labels:
+    learner = "expert" in needs.labels  # of what somebody else does
+    if config.get("data") and not learner:
         raise ValueError(f"--data: {config['agent']} learns by playing; it takes no dataset")
     recorded = _recorded(config, stream.spec) if config.get("data") else None
-    taught = bool(needs.labels) and _has_teacher(stream)
-    if needs.labels and recorded is None and not taught:
+    told = _labels(stream) if needs.labels else {}
+    taught = learner and "expert" in told
+    if "numbers" in needs.labels and told.get("numbers") != needs.labels["numbers"].shape:
+        raise ValueError(
+            f"--critic numbers: {config['game']} tells {told.get('numbers', 'none')} with these options, not"
+            f" {needs.labels['numbers'].shape} (--numbers); kart tells them with --numbers-info True"
+        )
+    if learner and recorded is None and not taught:
         raise ValueError(
             f"{config['agent']} learns from a teacher and {config['game']} has none with these options;"
             " --data names a recorded drive, and kart has a teacher with --expert-info True"
@@ -144,11 +151,11 @@ def _recorded(config: dict[str, Any], spec: Spec) -> tuple[dataset.Rows, dataset
     return dataset.split(rows, config["agent_config"].get("validation", 0.0), config["seed"])
 
 
-def _has_teacher(stream: Stream) -> bool:
-    """Does the game say what a teacher would do?"""
+def _labels(stream: Stream) -> dict[str, tuple[int, ...]]:
+    """What the game tells beside its observations, of what an agent asked for: name -> shape of one row's."""
     step = stream.reset(0, 0)
     stream.step = None  # training begins with a reset of its own
-    return "expert" in step.labels
+    return {name: tuple(label.shape[1:]) for name, label in step.labels.items()}
 
 
 def build_agent(config: dict[str, Any], spec: Spec, clock: Clock, device: torch.device) -> Agent:

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
+import envs
 from envs.kart import columns as c
 from envs.kart.env import make, make_vec
 from envs.kart.options import DISCRETE, Options
@@ -187,3 +188,32 @@ def test_options_change_what_they_say():
     assert (cycle.reset()[1]["track"] - SPLITS["validation"][0]).tolist() == [3, 4, 0]
     assert Options().protocol == "kart tracks=train laps=2 time_limit=120.0"
     assert "karts=3" in Options(karts=3).protocol and Options(obs="grey").protocol == Options().protocol
+
+
+def test_an_action_may_be_held_for_several_steps_while_training():
+    """Four held actions are sixteen steps of the same game; a race that ends meanwhile stands still."""
+    common = dict(tracks="validation:3", order="cycle", obs="state", laps=0, time_limit=1.05)
+    one, held = make_vec(3, **common), make_vec(3, **common, hold=4)
+    assert held.metadata["frame_skip"] == 4
+    one.reset(seed=1), held.reset(seed=1)
+    rng = np.random.default_rng(0)
+    for _ in range(6):
+        action = rng.uniform(-1, 1, (3, 2)).astype(np.float32)
+        rewards, over = np.zeros(3), np.zeros(3, bool)
+        for _ in range(4):
+            if not over.any():  # all end together, at the time limit after 21 steps
+                obs, reward, terminated, truncated, _ = one.step(action)
+                rewards, over = rewards + reward, terminated | truncated
+        obs4, reward4, terminated4, truncated4, _ = held.step(action)
+        assert np.array_equal(obs, obs4) and np.allclose(rewards, reward4)
+        assert np.array_equal(over, terminated4 | truncated4)
+    assert over.all()
+
+
+def test_what_a_critic_may_know_is_told_beside_the_picture_and_gone_in_scored_games():
+    seen, told = make_vec(2, obs="state"), make_vec(2, obs="trunk", numbers_info=True)
+    numbers, (_, info) = seen.reset(seed=3)[0], told.reset(seed=3)
+    assert np.array_equal(info["numbers"], numbers)
+    action = np.zeros((2, 2), np.float32)
+    assert np.array_equal(told.step(action)[4]["numbers"], seen.step(action)[0])
+    assert envs.scored("kart", {"numbers_info": True, "hold": 4, "latency": 1}) == {"latency": 1}

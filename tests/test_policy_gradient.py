@@ -1,11 +1,14 @@
 """What a policy-gradient agent is before it has learned anything."""
 
+import itertools
+
 import pytest
 import torch
 
 from agents import clone, policy_gradient
 from agents.core.loop import Clock
 from agents.core.rows import Batch, Spec, TimeStep
+from experiments import lab
 
 
 @pytest.mark.parametrize("idle, expected", [(0.0, 1 / 3), (0.9, 0.9)])
@@ -30,9 +33,13 @@ def rollout(agent, num_envs=2):
     """A whole batch of `agent`'s own actions in a world that rewards nothing but chance."""
     length, rows = agent.config.rollout + 1, torch.Generator().manual_seed(3)
     obs = torch.randn((num_envs, length, 1, 3), generator=rows)
-    acts = [agent.act(TimeStep(obs[:, t], None, None, None, None)) for t in range(length)]
+    told = {k: torch.randn((num_envs, length, *v.shape), generator=rows) for k, v in agent.needs.labels.items()}
+    acts = [
+        agent.act(TimeStep(obs[:, t], None, None, None, None, labels={k: v[:, t] for k, v in told.items()}))
+        for t in range(length)
+    ]
     ones = torch.ones(num_envs, length)
-    extras = {k: torch.stack([a.extras[k] for a in acts], 1) for k in ("logp", "value")}
+    extras = {k: torch.stack([a.extras[k] for a in acts], 1) for k in acts[0].extras}
     return Batch(
         obs=obs, action=torch.stack([a.action for a in acts], 1), reward=torch.randn(ones.shape, generator=rows),
         discount=ones, first=ones < 0, last=ones < 0, legal=None, memory=None, weight=ones[:, :-1],
@@ -54,14 +61,15 @@ def moved(agent, before):
     return {k.split(".")[0] for k in after if not torch.equal(after[k], before[k])}
 
 
-def test_an_own_critic_and_the_policy_never_move_each_other():
+@pytest.mark.parametrize("critic", ["own", "numbers"])
+def test_a_critic_apart_and_the_policy_never_move_each_other(critic):
     """Only the value is learned: the policy stays as it is; without a value loss the critic does."""
     for changed, parts in (
         (dict(value_first=1.0), {"critic", "value"}),
         (dict(value_coef=0.0), {"encoder", "policy"}),
         ({}, {"encoder", "policy", "critic", "value"}),
     ):
-        agent = learner(critic="own", **changed)
+        agent = learner(critic=critic, **changed)
         before = {k: v.clone() for k, v in agent.network.state_dict().items()}
         list(agent.learn(rollout(agent)))
         assert moved(agent, before) == parts
@@ -92,9 +100,29 @@ def test_a_critic_of_ones_own_begins_with_the_eyes_of_a_clone():
         for name, weights in teacher.driver.encoder.state_dict().items():
             assert torch.equal(found[f"encoder.{name}"], weights)
             assert kind == "shared" or torch.equal(found[f"critic.{name}"], weights)
-    own, shared = learner(spec, critic="own"), learner(spec)
-    shared.load_weights(own.state_dict())  # from one kind to the other, and on
-    own.load_weights(shared.state_dict())
+    own, shared, knowing = (learner(spec, critic=kind) for kind in ("own", "shared", "numbers"))
+    for one, other in itertools.permutations((own, shared, knowing), 2):
+        one.load_weights(other.state_dict())  # from one kind to the other
+        assert torch.equal(one.network.policy.mean.weight, other.network.policy.mean.weight)
+
+
+def test_what_a_critic_is_told_is_learned_from_and_not_needed_to_play():
+    """The value follows the numbers, whatever is seen; a player that is told nothing acts, and has no value to show."""
+    agent = learner(critic="numbers", numbers=2)
+    obs, told = torch.zeros(2, 1, 3), torch.tensor([[0.0, 1.0], [1.0, 0.0]])
+    step = TimeStep(obs, None, None, None, None)
+    value = agent.act(step._replace(labels={"numbers": told})).extras["value"]
+    assert value[0] != value[1] and torch.equal(agent.explain(step._replace(labels={"numbers": told}))["value"], value)
+    assert agent.act(step, explore=False).action.shape == (2,) and "value" not in agent.explain(step)
+
+
+def test_numbers_that_a_game_does_not_tell_are_refused_by_name():
+    config = {"agent": "ppo", "agent_config": dict(critic="numbers", hidden=8, rollout=4), "num_envs": 2, "seed": 0}
+    for game, env in (("flappy", {}), ("kart", {"obs": "state"})):
+        with pytest.raises(ValueError, match="--critic numbers"):
+            lab.assemble({**config, "game": game, "env": env, "steps": 10}, torch.device("cpu"))
+    told = {"obs": "state", "numbers_info": True}
+    lab.assemble({**config, "game": "kart", "env": told, "steps": 10}, torch.device("cpu")).stream.close()
 
 
 @pytest.mark.parametrize("wrong", [dict(critic="both"), dict(critic="own", recurrent=8), dict(policy_share=0.5)])

@@ -163,15 +163,19 @@ class Batch:
     def observe(self) -> np.ndarray:
         """Fresh observations of the races as they stand, [N, *frame]; the same again if called again."""
         if self.options.obs == "state":
-            out = np.empty((self.num, race.NUMBERS), np.float32)
-            race.numbers_batch(out, self.karts, self.scene)
-            return out
+            return self.numbers()
         height, width, channels, top, bottom = self.options.picture
         picture = self.pictures(rays(CAMERAS[self.options.camera], width, height, top, bottom), self.poses)
         if channels:
             return picture
         out = np.empty((self.num, height, width), np.uint8)
         self._share(lambda low, high: to_grey(picture, out, low, high))
+        return out
+
+    def numbers(self) -> np.ndarray:
+        """The observation `state`, float32 [N, NUMBERS]; see `race.numbers_batch`."""
+        out = np.empty((self.num, race.NUMBERS), np.float32)
+        race.numbers_batch(out, self.karts, self.scene)
         return out
 
     def pictures(self, eyes, poses: np.ndarray) -> np.ndarray:

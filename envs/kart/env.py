@@ -60,7 +60,7 @@ class KartVectorEnv(gymnasium.vector.VectorEnv):
             "render_fps": FPS,
             "autoreset_mode": AutoresetMode.NEXT_STEP,
             "frame_stack": options.stack or (4 if options.obs == "grey" else 1),
-            "frame_skip": 1,
+            "frame_skip": options.hold,
             "protocol": options.protocol,
             "releases_gil": True,
         }
@@ -96,6 +96,9 @@ class KartVectorEnv(gymnasium.vector.VectorEnv):
         actions = self._checked(actions)
         fresh = self.batch.over.copy()
         reward, ending = self.batch.step(actions)
+        for _ in range(self.options.hold - 1):
+            more, then = self.batch.step(actions)
+            reward, ending = reward + more, np.where(ending == race.GOES_ON, then, ending)
         for i in np.flatnonzero(fresh):
             self.batch.begin(i)
         terminated = (ending == race.FINISHED) | (ending == race.LOST)
@@ -153,6 +156,8 @@ class KartVectorEnv(gymnasium.vector.VectorEnv):
         }
         if options.expert_info:
             info["expert"] = batch.expert()
+        if options.numbers_info:
+            info["numbers"] = batch.numbers()
         if options.drivable_info:
             info["drivable"] = batch.drivable()
         return info

@@ -1,6 +1,6 @@
 """The settings of the kart game, their checks, and the actions and observations that they choose between."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 
@@ -57,6 +57,7 @@ RANGES = {
     "laps": (0, 100),
     "time_limit": (1.0, 3600.0),
     "grip": (0.3, 1.5),
+    "hold": (1, 20),
     "latency": (0, race.MAX_DELAY),
     "random_latency": (0, race.MAX_DELAY),
     "steer_noise": (0.0, 1.0),
@@ -71,7 +72,7 @@ RANGES = {
 }
 SILENT = (  # options that do not change what a score means
     "order", "view", "obs", "stack", "width", "height", "control", "reward_progress", "reward_finish", "cost_off_road",
-    "cost_contact", "expert_info", "drivable_info", "threads",
+    "cost_contact", "hold", "expert_info", "numbers_info", "drivable_info", "threads",
 )  # fmt: skip
 SHOWN = ("tracks", "laps", "time_limit")
 
@@ -109,15 +110,19 @@ class Options:
     cost_off_road: float = 1.0  # per second with the kart's middle 0.5 m or more beyond the edge
     cost_contact: float = 0.5  # per step with an impact on wall, kart or cone above 0.5 m/s
     expert_info: bool = False  # info `expert`: the teacher's action; it knows of `latency`, not of `steer_noise`
+    hold: int = field(
+        default=1, metadata={"training": True}
+    )  # control steps for which an action is held, while training
+    numbers_info: bool = field(default=False, metadata={"training": True})  # info `numbers`: the observation `state`
     drivable_info: bool = False  # info `drivable`: uint8 [N, 15, 20], 1 where the picture shows road within 60 m
     threads: int = 1  # threads that share the environments of a batch
 
     def __post_init__(self):
-        for field in fields(self):
-            name, value = field.name, getattr(self, field.name)
-            wanted = (int, float) if field.type is float else field.type
-            if not isinstance(value, wanted) or (isinstance(value, bool) and field.type is not bool):
-                raise ValueError(f"{name} must be {field.type.__name__}, not {value!r}")
+        for known in fields(self):
+            name, value = known.name, getattr(self, known.name)
+            wanted = (int, float) if known.type is float else known.type
+            if not isinstance(value, wanted) or (isinstance(value, bool) and known.type is not bool):
+                raise ValueError(f"{name} must be {known.type.__name__}, not {value!r}")
             if name in CHOICES and value not in CHOICES[name]:
                 raise ValueError(f"{name} must be one of {', '.join(CHOICES[name])}, not {value!r}")
             if name in RANGES and not RANGES[name][0] <= value <= RANGES[name][1]:

@@ -4,7 +4,7 @@ python -m experiments.record kart --driver expert --minutes 10 --theme day,deser
     --out DATA
 python -m experiments.train kart --agent clone --data DATA
 python -m experiments.train kart --agent dagger --data DATA --init RUN --first 0 --steps 5400
-python -m experiments.train kart --agent ppo --init RUN
+python -m experiments.train kart --agent ppo --recipe race --init RUN
 """
 
 from experiments.recipes import Recipe
@@ -30,12 +30,15 @@ RECIPES = {
     ),
     "race": Recipe(
         agent="ppo",
-        note="PPO from a clone (--init RUN): it explores closely around what it was taught",
+        note="PPO from a clone (--init RUN): it explores closely around it, and its critic knows what the game knows",
         steps=2_000_000,
-        num_envs=32,
+        num_envs=64,
         checkpoint_every=200_000,
-        config={**PPO, "value_first": 0.03, "deviation": 0.12},
-        env=RACE,
+        config={
+            **PPO, "critic": "numbers", "policy_share": 0.1, "lr": 3e-4, "gamma": 0.98, "lam": 0.9, "minibatch": 2_048,
+            "reward_scale": 0.2, "value_first": 0.04, "deviation": 0.1,
+        },
+        env=dict(**RACE, hold=2, numbers_info=True),
     ),
     "clone": Recipe(
         agent="clone",
