@@ -17,6 +17,18 @@ def at(vertex: str, size: int = 5) -> int:
     return from_vertex(vertex, size)
 
 
+def watched(table: Table) -> Table:
+    """The table, which keeps the view that it published last: `Table.view` is for its own thread alone."""
+    publish, table.shown = table.publish, table.view()
+
+    def both(view: dict) -> None:
+        publish(view)
+        table.shown = view
+
+    table.publish = both
+    return table
+
+
 @pytest.fixture
 def seat():
     """A function that makes a table with quick moves; its thread runs until the test is over."""
@@ -25,7 +37,7 @@ def seat():
     def make(start: bool = True, **options) -> Table:
         table = Table(players.rave(seed=2), **{"size": 5, "human": "both", "visits": 30, "seconds": None} | options)
         table.analysing = False
-        made.append(table)
+        made.append(watched(table))
         if start:
             table.start()
         return table
@@ -36,9 +48,9 @@ def seat():
 
 
 def until(table: Table, wanted, seconds: float = 60.0) -> dict:
-    """The first view that is as wanted."""
+    """The first published view that is as wanted."""
     end = time.monotonic() + seconds
-    while not wanted(view := table.view()):
+    while not wanted(view := table.shown):
         assert time.monotonic() < end, view
         time.sleep(0.01)
     return view
@@ -92,7 +104,7 @@ def test_loading_and_new_games(seat):
     assert (view["ply"], view["komi"], view["message"], view["result"]) == (3, 3.5, "loaded An - Bo W+R", "W+R")
     table.command("load", "(;SZ[99])")
     assert "must be a square" in until(table, lambda v: "loaded" not in v["message"] and v["message"])["message"]
-    assert table.view()["size"] == 7
+    assert table.shown["size"] == 7
     table.command("new", {"size": 9, "komi": 0.5, "handicap": 3})
     view = until(table, lambda v: v["size"] == 9)
     assert (sum(view["board"]), view["turn"], view["handicap"], view["komi"]) == (3, 1, 3, 0.5)
@@ -143,12 +155,13 @@ def test_the_window(seat, tmp_path, monkeypatch):
     table = seat()
     table.analysing = True
     screen = Screen(table, tmp_path / "saved")
+    watched(table)
     pygame.display.init()
     pygame.font.init()
     surface = pygame.display.set_mode((960, 688))
 
     def event(kind, **given):
-        screen._take(table.view())
+        screen._take(table.shown)
         return screen._hear(pygame.event.Event(kind, **given))
 
     first, gap = geometry(5)
@@ -156,7 +169,7 @@ def test_the_window(seat, tmp_path, monkeypatch):
     until(table, lambda v: v["board"][at("c3")] == 1 and v["found"].get("visits", 0) > 200)
     shots = set()
     for _ in OVERLAYS:
-        screen.draw(surface, table.view())
+        screen.draw(surface, table.shown)
         shots.add(pygame.image.tobytes(surface, "RGB"))
         event(pygame.KEYDOWN, key=pygame.K_o)
     assert len(shots) == len(OVERLAYS)

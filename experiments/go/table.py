@@ -278,7 +278,7 @@ class Table:
         }  # fmt: skip
 
     def view(self) -> dict:
-        """What there is to be seen. Actions are row * size + column from the top."""
+        """What there is to be seen; for the table's thread. Actions are row * size + column from the top."""
         game, state = self.game, self.game.state
         last = game.moves[-1][1] if game.moves else -1
         return {
