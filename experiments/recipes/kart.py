@@ -1,7 +1,7 @@
 """Kart: a driver cloned from a recording, corrected in rounds, and made faster by reinforcement.
 
-python -m experiments.record kart --driver expert --minutes 10 --theme day,desert,rain --random-looks 1 --laps 1 \\
-    --out DATA
+python -m experiments.record kart --driver expert --minutes 10 --theme day,desert,rain --random-looks 1 \\
+    --laps 0 --time-limit 10 --start random --out DATA
 python -m experiments.train kart --agent clone --data DATA
 python -m experiments.train kart --agent dagger --data DATA --init RUN --first 0 --steps 5400
 python -m experiments.train kart --agent ppo --recipe race --init RUN
