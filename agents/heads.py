@@ -62,7 +62,6 @@ class Gaussian(nn.Module):
 
     def __init__(self, features: int, action_dim: int):
         super().__init__()
-        self.dim = action_dim
         self.mean = orthogonal(Linear(features, action_dim), 0.01)
         self.log_std = nn.Parameter(torch.full((action_dim,), -0.5))
 
@@ -72,14 +71,7 @@ class Gaussian(nn.Module):
         return torch.stack([mean, self.log_std.expand_as(mean)], -1)
 
     def sample(self, params: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        return self.act(params, self.noise(params, generator))
-
-    def noise(self, params: Tensor, generator: torch.Generator) -> Tensor:
-        """Independent standard normal numbers [B, D]."""
-        return torch.randn(params.shape[:-1], generator=generator, device=params.device)
-
-    def act(self, params: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """The actions [B, D] that lie so many deviations beside the means, and their log probabilities [B]."""
+        noise = torch.randn(params.shape[:-1], generator=generator, device=params.device)
         action = (params[..., 0] + params[..., 1].exp() * noise).nan_to_num()  # see Categorical
         return action, self.logp(params, action)
 

@@ -66,7 +66,6 @@ class Config:
     precision: str = "auto"  # bf16 where the machine has it, or fp32
     value_first: float = 0.0  # share of the budget in which only the value is learned: for a policy from --init
     deviation: float = 0.0  # of continuous actions at the start; 0: 0.61, or that of the run from --init
-    correlation: float = 0.0  # of the noise of one continuous action with that of the next; 0: white (coloured noise)
     overlap: bool = True  # learn while the next rollout is collected (only with the ratio)
     graphs: bool = True  # on a CUDA device: steps are recorded once and replayed
 
@@ -85,10 +84,6 @@ class Config:
         if self.critic == "shared" and self.policy_share != 1:
             raise ValueError("--policy-share: one encoder has one learning rate; name --critic own or numbers")
         ranges.evaluation(self, "sampled", "greedy")
-        if not 0 <= self.correlation < 1:
-            raise ValueError(f"--correlation {self.correlation}: must be from 0 to below 1")
-        if self.correlation and self.recurrent:
-            raise ValueError("--correlation and --recurrent both carry something from step to step: name one")
         if self.idle == 1:
             raise ValueError("--idle 1: no other action would ever be tried")
         if not self.ratio and self.epochs > 1:
@@ -154,8 +149,6 @@ class PolicyGradient:
 
     def __init__(self, config: Config, spec: Spec, clock: Any, device: torch.device, seed: int, num_envs: int):
         self.config, self.clock, self.device = config, clock, device
-        if config.correlation and not spec.action_dim:
-            raise ValueError("--correlation: this game's actions are not continuous")
         self.evaluation = config.evaluation
         self.dtype = devices.compute_dtype(device, config.precision)
         with torch.random.fork_rng(devices=[]):  # weights come from the seed, whatever else draws numbers
@@ -190,39 +183,21 @@ class PolicyGradient:
 
     @torch.no_grad()
     def act(self, step: TimeStep, memory: Any = None, *, explore: bool = True) -> Act:
-        if memory is None:
-            memory = self._initial(len(step.first))
+        if memory is None and self.actor.memory is not None:
+            memory = self.actor.memory.initial(len(step.first))
         if not explore:
             params, _, after = self.actor(step.obs, step.legal, memory, step.first)
             return Act(self.actor.policy.mode(params), memory=after)
         known = {name: step.labels[name] for name in self.needs.labels}
         action, logp, value, after = self._chosen(step.obs, step.legal, memory, step.first, known.get("numbers"))
-        before = {} if self.actor.memory is None else {"memory": memory}
+        before = {} if memory is None else {"memory": memory}
         return Act(action, {"logp": logp, "value": value, **before, **known}, after)
-
-    def _initial(self, num: int) -> Tensor | None:
-        """What N environments carry into their first step: a recurrent state, the noise of the action before, nothing."""
-        if self.actor.memory is not None:
-            return self.actor.memory.initial(num)
-        if self.config.correlation:
-            return torch.zeros(num, self.actor.policy.dim, device=self.device)
-        return None
 
     def _choose(
         self, obs: Tensor, legal: Tensor | None, memory: Tensor | None, first: Tensor, numbers: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-        """Actions [N, ...], their log probabilities [N], the values [N], the memory after them.
-
-        With `correlation` the noise of the actions is an autoregressive process of deviation 1 and `memory` its last
-        value [N, D]. Each action is as probable as if it were white, and learned from as such, so that an advantage
-        speaks of the whole push and not of one step of it (Hollenstein et al. 2024; Raffin et al. 2022).
-        """
+        """Actions [N, ...], their log probabilities [N], the values [N], the memory after them."""
         params, value, after = self.actor(obs, legal, memory, first, numbers)
-        if self.config.correlation:
-            kept = self.config.correlation * (~first).to(memory.dtype).unsqueeze(-1)  # [N, 1]
-            fresh = self.actor.policy.noise(params, self.act_generator)
-            noise = kept * memory + (1 - kept.square()).sqrt() * fresh
-            return *self.actor.policy.act(params, noise), value, noise
         return *self.actor.policy.sample(params, self.act_generator), value, after
 
     def explain(self, step: TimeStep, memory: Any = None) -> dict[str, Tensor]:
