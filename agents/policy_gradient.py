@@ -188,14 +188,15 @@ class PolicyGradient:
         if not explore:
             params, _, after = self.actor(step.obs, step.legal, memory, step.first)
             return Act(self.actor.policy.mode(params), memory=after)
-        known = {name: step.labels[name] for name in self.needs.labels}
+        known = {name: step.labels[name] for name in self.needs.labels if name in step.labels}
         action, logp, value, after = self._chosen(step.obs, step.legal, memory, step.first, known.get("numbers"))
         before = {} if memory is None else {"memory": memory}
-        return Act(action, {"logp": logp, "value": value, **before, **known}, after)
+        valued = {} if value is None else {"value": value}  # without numbers: where it is scored, and nothing is stored
+        return Act(action, {"logp": logp, **valued, **before, **known}, after)
 
     def _choose(
         self, obs: Tensor, legal: Tensor | None, memory: Tensor | None, first: Tensor, numbers: Tensor | None
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
         """Actions [N, ...], their log probabilities [N], the values [N], the memory after them."""
         params, value, after = self.actor(obs, legal, memory, first, numbers)
         return *self.actor.policy.sample(params, self.act_generator), value, after
@@ -326,10 +327,8 @@ class PolicyGradient:
         A clone's network sees the road, which is not needed here, and has no value head: that one starts as it is. The
         same holds for a critic of another kind; an encoder of the value's own begins as the policy's.
         """
-        mine, given = (
-            self.network.state_dict(),
-            {k: v for k, v in state["network"].items() if not k.startswith("road.")},
-        )
+        mine = self.network.state_dict()
+        given = {k: v for k, v in state["network"].items() if not k.startswith("road.")}
 
         def critic(weights: dict[str, Tensor]) -> dict[str, Tensor]:
             return {k: v for k, v in weights.items() if k.startswith(("critic.", "value."))}

@@ -115,6 +115,13 @@ def test_drives_on_kart_tracks_are_told_for_each_driver_and_condition(driver) ->
             evaluate.drive(driver, tracks="test:2", under=under, quiet=True)
 
 
+def test_what_a_run_had_in_training_alone_is_gone_where_it_drives(driver, monkeypatch) -> None:
+    """An action that was held for four steps while training is asked for at every step of a scored drive."""
+    plain = evaluate.drive(driver, tracks="test:2", seconds=10.0, policy="straight", quiet=True)
+    monkeypatch.setitem(driver.config, "env", {**driver.config["env"], "hold": 4, "numbers_info": True})
+    assert evaluate.drive(driver, tracks="test:2", seconds=10.0, policy="straight", quiet=True) == plain
+
+
 def test_races_of_kart_tell_how_many_were_won(driver) -> None:
     result = evaluate.evaluate(
         driver, episodes=2, under="tracks=test:2,karts=4,rival_speed=1.0,laps=1,time_limit=10", quiet=True

@@ -114,6 +114,8 @@ def test_what_a_critic_is_told_is_learned_from_and_not_needed_to_play():
     value = agent.act(step._replace(labels={"numbers": told})).extras["value"]
     assert value[0] != value[1] and torch.equal(agent.explain(step._replace(labels={"numbers": told}))["value"], value)
     assert agent.act(step, explore=False).action.shape == (2,) and "value" not in agent.explain(step)
+    told_nothing = agent.act(step)  # `evaluate --policy sampled`
+    assert told_nothing.action.shape == (2,) and set(told_nothing.extras) == {"logp"}
 
 
 def test_numbers_that_a_game_does_not_tell_are_refused_by_name():

@@ -75,6 +75,7 @@ SILENT = (  # options that do not change what a score means
     "cost_contact", "hold", "expert_info", "numbers_info", "drivable_info", "threads",
 )  # fmt: skip
 SHOWN = ("tracks", "laps", "time_limit")
+TRAINING = {"training": True}  # metadata of options that games for a score do not have
 
 
 @dataclass(frozen=True)
@@ -110,10 +111,8 @@ class Options:
     cost_off_road: float = 1.0  # per second with the kart's middle 0.5 m or more beyond the edge
     cost_contact: float = 0.5  # per step with an impact on wall, kart or cone above 0.5 m/s
     expert_info: bool = False  # info `expert`: the teacher's action; it knows of `latency`, not of `steer_noise`
-    hold: int = field(
-        default=1, metadata={"training": True}
-    )  # control steps for which an action is held, while training
-    numbers_info: bool = field(default=False, metadata={"training": True})  # info `numbers`: the observation `state`
+    hold: int = field(default=1, metadata=TRAINING)  # control steps for which an action is held, while training
+    numbers_info: bool = field(default=False, metadata=TRAINING)  # info `numbers`: the observation `state`
     drivable_info: bool = False  # info `drivable`: uint8 [N, 15, 20], 1 where the picture shows road within 60 m
     threads: int = 1  # threads that share the environments of a batch
 
