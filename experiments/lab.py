@@ -26,8 +26,9 @@ from agents.core.replay import ReplayBuffer
 from agents.core.rows import Agent, Needs, Spec
 from agents.core.run import Run, RunError, safe
 from agents.core.samplers import Uniform
-from agents.core.stream import Stream
+from agents.core.stream import Stream, spec_of
 from experiments.driving import recordings
+from experiments.training.expert import Taught
 
 
 class Lab(NamedTuple):
@@ -83,14 +84,16 @@ def assemble(config: dict[str, Any], device: torch.device) -> Lab:
     check_fields(type(envs.options(config["game"])), env)
     if env.get("env_threads") == 0:
         env["env_threads"] = env_threads
-    stream = Stream(envs.make_vec(config["game"], config["num_envs"], **env), device)
+    games = _taught(config, env, device) if config.get("expert") else _games(config, env)
+    stream = Stream(games, device)
     clock = Clock(config["steps"], int(stream.envs.metadata.get("frame_skip", 1)))
     agent = build_agent(config, stream.spec, clock, device)
     needs = agent.needs
     stream.labels = tuple(needs.labels)
     learner = "expert" in needs.labels  # of what somebody else does
-    if config.get("data") and not learner:
-        raise ValueError(f"--data: {config['agent']} learns by playing; it takes no dataset")
+    for name, given in (("data", "dataset"), ("expert", "teacher")):
+        if config.get(name) and not learner:
+            raise ValueError(f"--{name}: {config['agent']} learns by playing; it takes no {given}")
     recorded = _recorded(config, stream.spec) if config.get("data") else None
     told = _labels(stream) if needs.labels else {}
     taught = learner and "expert" in told
@@ -102,7 +105,7 @@ def assemble(config: dict[str, Any], device: torch.device) -> Lab:
     if learner and recorded is None and not taught:
         raise ValueError(
             f"{config['agent']} learns from a teacher and {config['game']} has none with these options;"
-            " --data names a recorded drive, and kart has a teacher with --expert-info True"
+            " --data names a recorded drive, --expert a run, and kart has a teacher with --expert-info True"
         )
     alone = recorded is not None and not (taught and isinstance(needs.pace, Rounds))  # nothing but the dataset
     length = (0 if alone else needs.length) + (len(recorded[0].lap) if recorded else 0)
@@ -125,6 +128,28 @@ def assemble(config: dict[str, Any], device: torch.device) -> Lab:
         validation = _ring(len(kept.lap), 1, stream.spec, needs._replace(sampler=Uniform()), device, 0)
         dataset.fill(validation, kept, needs.labels)
     return Lab(agent, stream, replay, clock, loop, validation)
+
+
+def _games(config: dict[str, Any], env: dict[str, Any]) -> Any:
+    return envs.make_vec(config["game"], config["num_envs"], **env)
+
+
+def _taught(config: dict[str, Any], env: dict[str, Any], device: torch.device) -> Any:
+    """The games with the driver of the run `expert` beside them. Raises ValueError where it cannot teach here."""
+    told = f"--expert {config['expert']}:"
+    if "numbers_info" not in env:
+        raise ValueError(f"{told} {config['game']} does not tell an expert the numbers of its state")
+    games = _games(config, {**env, "numbers_info": True})
+    numbers = games.reset()[1]["numbers"]
+    spec = spec_of(games)._replace(obs_shape=numbers.shape[1:], obs_dtype=str(numbers.dtype), stack=1)
+    try:
+        run = Run.open(Path(config["expert"]))
+        if run.config["game"] != config["game"]:
+            raise RunError(f"is a run of {run.config['game']}")
+        teacher, _ = load_player(run, spec, device)
+    except RunError as fault:
+        raise ValueError(f"{told} {fault}; an expert is a run of {config['game']} with --obs state") from None
+    return Taught(games, teacher, device)
 
 
 ROW_BYTES = 24  # of a row in the ring beside its frame

@@ -53,6 +53,8 @@ def start(command: options.Command, agent_config: dict[str, Any], env: dict[str,
     with cli.refusing():
         if command.init is not None:  # the newest run of a game may be another one tomorrow
             config["init"] = str(lab.find_run(command.runs, command.init).path)
+        if command.expert is not None:
+            config["expert"] = str(lab.find_run(command.runs, command.expert).path)
         parts = lab.assemble(config, device)
         _take_weights(parts, command.runs, config["init"])
     config["protocol"] = parts.stream.envs.metadata.get("protocol", command.game)

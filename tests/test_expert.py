@@ -1,0 +1,85 @@
+"""A run that sees the numbers of the game teaches one that sees pictures: ``--expert RUN``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import envs
+from agents.core import checkpoint
+from agents.core.rows import Spec, TimeStep
+from agents.core.run import Run
+from experiments import lab, train
+
+CPU = torch.device("cpu")
+SHORT = ("--eval-episodes", "0", "--video", "no", "--num-envs", "4", "--stages", "no")
+
+
+def go(runs: Path, *argv: object) -> None:
+    with pytest.raises(SystemExit) as done:
+        train.main(["kart", "--runs", str(runs), *SHORT, *map(str, argv)])
+    assert not done.value.code
+
+
+@pytest.fixture(scope="module")
+def knowing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A driver that sees 20 numbers, trained for a moment."""
+    runs = tmp_path_factory.mktemp("runs")
+    go(runs, "--agent", "ppo", "--obs", "state", "--steps", 128, "--rollout", 16, "--minibatch", 32)
+    return next((runs / "kart" / "ppo").iterdir())
+
+
+def test_the_labels_are_what_the_other_run_does_with_the_numbers(knowing: Path) -> None:
+    runs = knowing.parents[2]
+    go(runs, "--agent", "dagger", "--expert", knowing, "--rows", 24, "--draws", 4, "--steps", 56, "--replay", 400)
+    run = Run.open(next((runs / "kart" / "dagger").iterdir()))
+    parts = lab.assemble(run.config, CPU)
+    step = parts.stream.reset(3, 0)
+    expert, _ = lab.load_player(Run.open(knowing), Spec((20,), "float32", 1, action_dim=2), CPU)
+    for _ in range(5):
+        numbers = torch.as_tensor(parts.stream.envs.batch.numbers()).unsqueeze(1)
+        no, ones = torch.zeros(4, dtype=torch.bool), torch.ones(4)
+        wanted = expert.act(TimeStep(numbers, ones, ones, no, no), explore=False).action.clamp(-1, 1)
+        torch.testing.assert_close(step.labels["expert"], wanted)
+        own = torch.as_tensor(parts.stream.envs.batch.expert())
+        assert not torch.allclose(step.labels["expert"], own, atol=0.05)  # the scripted expert would do otherwise
+        parts.stream.send(parts.agent.act(step))
+        step = parts.stream.receive()
+    assert "numbers" not in step.labels and run.config["env"]["numbers_info"] is False
+    parts.stream.close()
+
+
+def test_who_cannot_teach_is_told(knowing: Path, tmp_path: Path) -> None:
+    config = {
+        "game": "kart", "agent": "dagger", "seed": 1, "steps": 9, "num_envs": 2, "env": envs.defaults("kart"),
+        "agent_config": dict(lab.module("dagger").PRESETS["dagger"], replay=400), "expert": str(knowing),
+    }  # fmt: skip
+    with pytest.raises(ValueError, match="ppo learns by playing; it takes no teacher"):
+        lab.assemble(config | {"agent": "ppo", "agent_config": {}}, CPU)
+    with pytest.raises(ValueError, match="it holds no config.json; an expert is a run of kart with --obs"):
+        lab.assemble(config | {"expert": str(tmp_path)}, CPU)
+    with pytest.raises(ValueError, match="breakout does not tell an expert the numbers of its state"):
+        lab.assemble(config | {"game": "breakout", "env": {}}, CPU)
+    seeing = tmp_path / "runs"
+    go(seeing, "--agent", "ppo", "--steps", 64, "--rollout", 16, "--minibatch", 32)
+    with pytest.raises(ValueError, match="other observations or actions .*; an expert is a run of kart with"):
+        lab.assemble(config | {"expert": str(next((seeing / "kart" / "ppo").iterdir()))}, CPU)
+
+
+def test_a_run_that_was_taught_goes_on_to_the_bit(knowing: Path, tmp_path: Path) -> None:
+    """Straight through and in two halves: the same weights, where the learning rate does not know of the budget."""
+    argv = ["--agent", "dagger", "--expert", knowing, "--rows", 16, "--draws", 4, "--replay", 400, "--lr-end", 1]
+    argv += ["--checkpoint-every", 20]
+    go(tmp_path / "whole", *argv, "--steps", 40)
+    go(tmp_path / "half", *argv, "--steps", 20)
+    half = next((tmp_path / "half" / "kart" / "dagger").iterdir())
+    with pytest.raises(SystemExit) as done:
+        train.main(["--resume", str(half), "--steps", "40", "--eval-episodes", "0", "--video", "no"])
+    assert not done.value.code
+    whole = next((tmp_path / "whole" / "kart" / "dagger").iterdir())
+    weights = [checkpoint.load(path / "checkpoints", None, {"agent"})[0]["agent"]["network"] for path in (whole, half)]
+    assert weights[0].keys() == weights[1].keys()
+    assert all(np.array_equal(weights[0][k], weights[1][k]) for k in weights[0])
