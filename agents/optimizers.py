@@ -6,6 +6,7 @@ them change.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -44,6 +45,33 @@ class CentredRMSProp(torch.optim.Optimizer):
                     p.addcdiv_(p.grad, root, value=-group["lr"])
 
 
+class RAdam(torch.optim.Adam):
+    """RAdam (Liu et al. 2020) in one pass over the weights: Adam whose rate and epsilon depend on the step.
+
+    torch's own makes some ten passes, which take a fifth of an update. As there, the second moment is left out while
+    too few steps were made for it: an epsilon beside which it is nothing, and a rate as much larger.
+    """
+
+    ALONE = 1e12
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:
+        for group in self.param_groups:
+            rate, eps, (_, decay) = group["lr"], group["eps"], group["betas"]
+            t = 1 + next((float(s["step"]) for p in group["params"] if (s := self.state.get(p))), 0.0)
+            most, left = 2 / (1 - decay) - 1, 1 - decay**t
+            known = most - 2 * t * decay**t / left  # rho_t, section 4 of the paper
+            if known > 5:
+                share = (known - 4) * (known - 2) * most / ((most - 4) * (most - 2) * known)
+                group["lr"], group["eps"] = rate * math.sqrt(share), eps / math.sqrt(left)
+            else:
+                group["lr"], group["eps"] = rate * self.ALONE, self.ALONE
+            group["then"] = rate, eps
+        super().step()
+        for group in self.param_groups:
+            group["lr"], group["eps"] = group.pop("then")
+
+
 @torch.no_grad()
 def clip(params: Iterable[nn.Parameter], bound: float) -> Tensor:
     """Scales gradients down to a norm of `bound` (0: never) and returns their norm before.
@@ -80,8 +108,10 @@ def build(
     ]
     if name == "adam":
         return torch.optim.Adam(params, fused=True, **common, **recorded)
-    if name == "radam":
+    if name == "radam" and recorded:
         return torch.optim.RAdam(params, foreach=True, **common, **recorded)
+    if name == "radam":
+        return RAdam(params, fused=True, **common)
     if name == "rmsprop":
         return torch.optim.RMSprop(params, alpha=0.99, foreach=True, **common, **recorded)
     if name == "centred-rmsprop":

@@ -232,7 +232,7 @@ class PolicyGradient:
                 at = (rows // length, rows % length)
                 legal = None if batch.legal is None else batch.legal[at]
                 yield self._update(
-                    batch.obs[at], legal, action[rows], old_logp[rows], old_value[rows], advantage[rows],
+                    batch.observations(*at), legal, action[rows], old_logp[rows], old_value[rows], advantage[rows],
                     target[rows], weight[rows], None if numbers is None else numbers[at],
                     None if batch.memory is None else windows(batch, rows, length),
                 )  # fmt: skip

@@ -177,7 +177,7 @@ class PQN:
         target, weight, action = target.reshape(-1), batch.weight.reshape(-1), batch.action[:, :-1].reshape(-1)
         for _ in range(c.epochs):
             for rows in shuffled(envs, length, self.minibatch, bool(c.recurrent), self.learn_generator):
-                obs = batch.obs[rows // length, rows % length]
+                obs = batch.observations(rows // length, rows % length)
                 past = (None, None) if batch.memory is None else windows(batch, rows, length)
                 yield self._update(obs, action[rows], target[rows], weight[rows], past)
 

@@ -130,6 +130,26 @@ def test_centred_rmsprop_is_the_papers_formula():
         assert p.item() == pytest.approx(x, rel=1e-5)
 
 
+def test_radam_is_torchs_own_in_fewer_passes():
+    """Before and after the step from which the second moment counts, with a rate that changes, and after a reload."""
+    draw = torch.Generator().manual_seed(1)
+    mine, theirs = ([torch.nn.Parameter(x.clone()) for x in (torch.ones(4, 3), torch.zeros(5))] for _ in range(2))
+    ours, known = optimizers.build("radam", mine, 0.1, 1e-5), torch.optim.RAdam(theirs, lr=0.1, eps=1e-5)
+    assert type(ours) is not type(known)
+    for t in range(60):
+        for p, q in zip(mine, theirs, strict=True):
+            p.grad = torch.randn(p.shape, generator=draw)
+            q.grad = p.grad.clone()
+        for optimizer in (ours, known):
+            optimizers.set_rate(optimizer, 0.1 / (1 + t))
+            optimizer.step()
+        torch.testing.assert_close(mine, theirs, rtol=2e-6, atol=2e-6)
+        if t == 30:
+            again = optimizers.build("radam", mine, 0.1, 1e-5)
+            optimizers.load(again, ours.state_dict())
+            ours = again
+
+
 def test_noisy_layer_is_its_definition_and_can_be_silent():
     layer = NoisyLinear(4, 3)
     x = torch.randn(5, 4)

@@ -35,6 +35,8 @@ def assert_ring(ring, log, kind, finished_only=False):
         assert batch.weight.tolist() == [log.weights(c, t, ring.window) for c, t in enumerate(newest)]
     else:  # every drawable start is drawn, and no other
         assert set(batch.index.tolist()) == set(slots)
+    window, row = torch.randint(len(batch.index), (9,)), torch.randint(ring.window, (9,))
+    assert torch.equal(batch.observations(window, row), batch.obs[window, row])
     log.assert_windows(batch._replace(**{k: v[:16] for k, v in batch._asdict().items() if k in BATCH}), slots)
     return len(slots)
 
