@@ -176,14 +176,14 @@ class Convolutional(nn.Module):
             modules.append(orthogonal(conv, math.sqrt(2)))
             if norm:
                 modules.append(nn.GroupNorm(1, out))  # layer norm over channels and places
-            modules.append(nn.ReLU())
+            modules.append(nn.ReLU(inplace=True))
             channels = out
         self.convolutions = nn.Sequential(*modules).to(memory_format=torch.channels_last)
         flat = channels * height * width
         dense: list[nn.Module] = []
         for units in hidden:
             dense.append(orthogonal(nn.Linear(flat, units), math.sqrt(2)))
-            dense += [nn.LayerNorm(units), nn.ReLU()] if norm else [nn.ReLU()]
+            dense += [nn.LayerNorm(units), nn.ReLU(inplace=True)] if norm else [nn.ReLU()]
             flat = units
         self.dense = nn.Sequential(nn.Flatten(), *dense)
         self.features = flat
