@@ -1,7 +1,7 @@
 """Published scores of the 49 games of Mnih et al. (2015), Extended Data Table 2.
 
-Protocol `nature`: 30 no-ops, epsilon 0.05, games of at most 5 minutes. Later papers use another table of 57 games;
-the two are never mixed.
+Protocol `nature`: 30 no-ops, epsilon 0.05 (docs/protocols.md), games of at most 5 minutes. Later papers use another
+table of 57 games; the two are never mixed.
 """
 
 from typing import Any, NamedTuple

@@ -5,7 +5,7 @@
     python -m experiments.evaluate RUN --tracks test:20 --under theme=night,random_looks=1      and in other looks
 
 Episodes are assigned to environments and seeds beforehand. The protocol is the run's; a run trained under
-`baselines` may also be scored under `nature` (30 no-ops, epsilon 0.05, games of at most 5 minutes).
+`baselines` may also be scored under `nature` (30 no-ops, epsilon 0.05 unless it samples, at most 5 minutes).
 """
 
 from __future__ import annotations
@@ -81,11 +81,18 @@ def evaluate(
     where = lab.device_for(run.config["agent"], device)
     stream = games(run, episodes, protocol, where, under)
     agent, at = lab.load_player(run, stream.spec, where, step)
-    name = policy or ("epsilon 0.05" if protocol == "nature" else agent.evaluation)
+    name = policy or usual_policy(agent, protocol)
     result = score(run, stream, agent, at, episodes=episodes, seed=seed, policy=name, follow=_follow(episodes, quiet))
     stream.close()
     write_json(run.path / ("eval.json" if under is None else f"eval-{safe(under)}.json"), result)
     return result
+
+
+def usual_policy(agent: Agent, protocol: str | None) -> str:
+    """The policy that scores are made with. `nature` puts 5 % of chance into what would always do the same; whoever
+    samples its actions goes on sampling: the likeliest action alone is another policy than the one that was trained.
+    """
+    return "epsilon 0.05" if protocol == "nature" and agent.evaluation != "sampled" else agent.evaluation
 
 
 def games(run: Run, episodes: int, protocol: str | None, device: torch.device, under: str | None = None) -> Stream:

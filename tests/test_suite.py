@@ -20,7 +20,7 @@ from agents.core.evaluate import Policy, play
 from agents.core.stream import Stream
 from envs import atari
 from envs.atari_scores import ATARI5, NATURE, human_normalised
-from experiments import child, cli, lab, suite
+from experiments import child, cli, evaluate, lab, suite
 
 
 def test_sets_of_games() -> None:
@@ -213,6 +213,23 @@ def test_mistakes_get_one_sentence(argv: list[str], said: str, capsys: pytest.Ca
     with pytest.raises(SystemExit) as left:
         suite.main(argv)
     assert left.value.code == 2 and said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("agent", "protocol", "policy"),
+    [
+        ("dqn", "nature", "epsilon 0.05"),
+        ("dqn", None, "epsilon 0.001"),
+        ("pqn", "nature", "epsilon 0.05"),
+        ("ppo", "nature", "sampled"),
+        ("a2c", "nature", "sampled"),
+        ("ppo", None, "sampled"),
+        ("ppo", "baselines", "sampled"),
+    ],
+)
+def test_chance_is_put_into_policies_that_have_none(agent: str, protocol: str | None, policy: str) -> None:
+    settings = lab.module(agent).Config(**lab.module(agent).PRESETS[agent])
+    assert evaluate.usual_policy(SimpleNamespace(evaluation=settings.evaluation), protocol) == policy
 
 
 @pytest.mark.parametrize("game", ["pong", *(pytest.param(g, marks=pytest.mark.slow) for g in NATURE if g != "pong")])
