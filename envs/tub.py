@@ -186,7 +186,8 @@ class Tub:
         gap = np.diff(self.index) != 1
         if (stamps := self.records.get("_timestamp_ms")) is not None and len(rows) > 2:
             step = np.diff(stamps)
-            gap |= step > 5 * max(1.0, float(np.median(step)))  # records that a copy has left out
+            # Records that a copy has left out: five steps of the usual length, and at least those of 50 a second.
+            gap |= step > 5 * max(20.0, float(np.median(step)))
         self.starts = np.concatenate([[True], race | gap])
         if "game/lap" in self.records:
             lap = race | changes("game/lap")

@@ -5,6 +5,13 @@ python -m experiments.record kart --driver expert --minutes 10 --theme day,deser
 python -m experiments.train kart --agent clone --data DATA
 python -m experiments.train kart --agent dagger --data DATA --init RUN --first 0 --steps 5400
 python -m experiments.train kart --agent ppo --recipe race --init RUN
+
+Faster than its teacher: what the expert does is learned from the game's numbers, made faster by reinforcement among
+rivals, and taught to a driver that sees pictures.
+
+python -m experiments.train kart --recipe numbers-clone
+python -m experiments.train kart --recipe numbers --init kart/clone
+python -m experiments.train kart --recipe pupil --expert kart/ppo
 """
 
 from experiments.recipes import Recipe
@@ -14,6 +21,7 @@ DRIVER = dict(
     balance=1.0, batch=96,
 )  # fmt: skip
 RACE = dict(obs="trunk", laps=0, time_limit=40.0, start="random", on_stuck="end")
+RIVALS = dict(RACE, karts=4, rival_speed=1.0)
 PPO = dict(
     rollout=64, epochs=3, minibatch=256, lr=2e-4, hidden=64, clip=0.1, entropy_coef=0.0, reward_clip=0.0, gamma=0.99,
     evaluation="greedy",
@@ -59,5 +67,36 @@ RECIPES = {
         env=dict(
             obs="trunk", theme="all", random_looks=1.0, laps=0, time_limit=60.0, expert_info=True, drivable_info=True,
         ),
+    ),
+    "numbers-clone": Recipe(
+        agent="clone",
+        note="what the expert does, from the game's 20 numbers: the start of --recipe numbers",
+        steps=400_000,
+        num_envs=64,
+        config=dict(batch=1_024, ratio=16.0),
+        env=dict(RIVALS, obs="state", expert_info=True),
+    ),
+    "numbers": Recipe(
+        agent="ppo",
+        note="PPO from the game's 20 numbers, among rivals (--init RUN of numbers-clone): a teacher for --recipe pupil",
+        steps=12_000_000,
+        num_envs=128,
+        checkpoint_every=2_000_000,
+        config={
+            **PPO, "minibatch": 2_048, "lr": 1e-3, "reward_scale": 0.2, "value_first": 0.01, "deviation": 0.3,
+        },
+        env=dict(RIVALS, obs="state", hold=2, cost_off_road=2.0),
+    ),
+    "pupil": Recipe(
+        agent="dagger",
+        note="rounds in which a driver from pixels learns what --expert RUN would do, a driver from numbers",
+        steps=32_032,
+        num_envs=16,
+        checkpoint_every=8_008,
+        config=dict(
+            flip=0.5, light=0.1, noise=5.0, exposure=0.2, road=0.3, balance=1.0, batch=128, lr_end=0.02, first=0,
+            rows=5_008, draws=3_000, teacher=0.0, replay=40_000,
+        ),
+        env=dict(RIVALS, obs="trunk", stack=2, expert_info=True, drivable_info=True),
     ),
 }  # fmt: skip
