@@ -48,7 +48,7 @@ class CentredRMSProp(torch.optim.Optimizer):
 class RAdam(torch.optim.Adam):
     """RAdam (Liu et al. 2020) in one pass over the weights: Adam whose rate and epsilon depend on the step.
 
-    torch's own makes some ten passes, which take a fifth of an update. As there, the second moment is left out while
+    torch's own makes some ten passes, which take a tenth of an update. As there, the second moment is left out while
     too few steps were made for it: an epsilon beside which it is nothing, and a rate as much larger.
     """
 

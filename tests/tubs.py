@@ -13,6 +13,7 @@ from envs.tub import IMAGE, Writer
 from experiments import cli
 
 KINDS = {"override": "boolean", "pilot/angle": "float", "game/lap": "int", "game/race": "int", "game/note": "str"}
+BEGAN = 1_700_000_000_000  # ms, of the first record
 
 
 def picture(k: int, height: int = 12, width: int = 16) -> np.ndarray:
@@ -24,9 +25,6 @@ def picture(k: int, height: int = 12, width: int = 16) -> np.ndarray:
 def values(k: int, **more: object) -> dict[str, object]:
     row = {IMAGE: picture(k), "user/angle": (k % 21 - 10) / 10, "user/throttle": 0.5, "user/mode": "user"}
     return {**row, **{name.replace("_", "/", 1): value for name, value in more.items()}}
-
-
-BEGAN = 1_700_000_000_000  # ms, of the first record
 
 
 def written(path: Path, n: int, **more: object) -> Path:

@@ -183,7 +183,7 @@ class Convolutional(nn.Module):
         dense: list[nn.Module] = []
         for units in hidden:
             dense.append(orthogonal(nn.Linear(flat, units), math.sqrt(2)))
-            dense += [nn.LayerNorm(units), nn.ReLU(inplace=True)] if norm else [nn.ReLU()]
+            dense += [nn.LayerNorm(units), nn.ReLU(inplace=True)] if norm else [nn.ReLU(inplace=True)]
             flat = units
         self.dense = nn.Sequential(nn.Flatten(), *dense)
         self.features = flat
