@@ -49,7 +49,7 @@ class Config:
     policy_share: float = 1.0  # of the learning rates: what policy and encoder learn with, if the value has its own
     critic: str = "shared"  # shared: one encoder for policy and value; own: two, so that neither moves the other;
     # numbers: the value is learned from what the game knows (info `numbers`), which is gone once training is over
-    numbers: int = 20  # critic numbers: how many there are
+    numbers: int = 21  # critic numbers: how many there are
     value_coef: float = 0.5  # weight of the value loss
     value_clip: float = 0.0  # bound of the value's move per rollout, 0: none
     entropy_coef: float = 0.01  # weight of the entropy bonus

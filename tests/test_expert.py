@@ -12,6 +12,7 @@ import envs
 from agents.core import checkpoint
 from agents.core.rows import Spec, TimeStep
 from agents.core.run import Run
+from envs.kart import race
 from experiments import lab, train
 
 CPU = torch.device("cpu")
@@ -26,7 +27,7 @@ def go(runs: Path, *argv: object) -> None:
 
 @pytest.fixture(scope="module")
 def knowing(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A driver that sees 20 numbers, trained for a moment."""
+    """A driver that sees 21 numbers, trained for a moment."""
     runs = tmp_path_factory.mktemp("runs")
     go(runs, "--agent", "ppo", "--obs", "state", "--steps", 128, "--rollout", 16, "--minibatch", 32)
     return next((runs / "kart" / "ppo").iterdir())
@@ -38,7 +39,7 @@ def test_the_labels_are_what_the_other_run_does_with_the_numbers(knowing: Path) 
     run = Run.open(next((runs / "kart" / "dagger").iterdir()))
     parts = lab.assemble(run.config, CPU)
     step = parts.stream.reset(3, 0)
-    expert, _ = lab.load_player(Run.open(knowing), Spec((20,), "float32", 1, action_dim=2), CPU)
+    expert, _ = lab.load_player(Run.open(knowing), Spec((race.NUMBERS,), "float32", 1, action_dim=2), CPU)
     for _ in range(5):
         numbers = torch.as_tensor(parts.stream.envs.batch.numbers()).unsqueeze(1)
         no, ones = torch.zeros(4, dtype=torch.bool), torch.ones(4)

@@ -101,6 +101,23 @@ def test_rewards_are_options():
     assert rewards.sum() == pytest.approx(expected)
 
 
+def test_the_cost_of_the_grass_may_begin_before_it():
+    """Held at places across the road: one step costs 0.05 s of 4 from `margin` before the place where it is grass."""
+    base = dict(tracks="oval", obs="state", reward_progress=0.0, cost_contact=0.0, cost_off_road=4.0)
+    for margin, beyond, cost, grass in ((0.0, -0.1, 0, 0), (0.7, -0.8, 0, 0), (0.7, -0.6, 0.2, 0), (0.7, 0.1, 0.2, 1)):
+        env = make_vec(2, **base, cost_margin=margin)
+        env.reset(seed=1)
+        scene = env.batch.scene
+        for i, side in enumerate((-1, 1)):
+            half = scene.half[i]
+            physics.stand(
+                env.batch.karts[i, 0], scene.line[i], scene.count[i], scene.step[i], half, 5.0,
+                side * (half + race.OFF_MARGIN + beyond), 0, 0,
+            )  # fmt: skip
+        _, reward, _, _, info = env.step(np.float32([[0, -1], [0, -1]]))
+        assert reward == pytest.approx([-cost, -cost]) and info["off_road"].tolist() == [grass, grass]
+
+
 def test_score_of_an_unfinished_race_is_its_laps():
     env = make_vec(2, tracks="named", obs="state", expert_info=True, time_limit=5.0)
     infos, _ = drive(env, lambda info: info["expert"], 100)

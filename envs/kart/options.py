@@ -67,12 +67,13 @@ RANGES = {
     "reward_progress": (0.0, 100.0),
     "reward_finish": (0.0, 1000.0),
     "cost_off_road": (0.0, 100.0),
+    "cost_margin": (0.0, 2.0),
     "cost_contact": (0.0, 100.0),
     "threads": (1, 256),
 }
 SILENT = (  # options that do not change what a score means
     "order", "view", "obs", "stack", "width", "height", "control", "reward_progress", "reward_finish", "cost_off_road",
-    "cost_contact", "hold", "expert_info", "numbers_info", "drivable_info", "threads",
+    "cost_margin", "cost_contact", "hold", "expert_info", "numbers_info", "drivable_info", "threads",
 )  # fmt: skip
 SHOWN = ("tracks", "laps", "time_limit")
 TRAINING = {"training": True}  # metadata of options that games for a score do not have
@@ -88,7 +89,7 @@ class Options:
     random_looks: float = 0.0  # 0 a theme as designed .. 1 colours, kerbs, fog, hills hard to recognise
     camera: str = "kart"  # kart (1.15 m high, clean) or picam (low, wide, blur, noise, JPEG), or chase
     random_camera: float = 0.0  # 0 mounted as designed .. 1 height, tilt, zoom, exposure, noise vary widely
-    obs: str = "trunk"  # trunk 60x80x3, pilotnet 66x200x3, grey 84x84, frame height x width x 3, state 20 numbers
+    obs: str = "trunk"  # trunk 60x80x3, pilotnet 66x200x3, grey 84x84, frame height x width x 3, state 21 numbers
     stack: int = 0  # newest pictures that agents are given, 50 ms apart; 0: four grey ones, one of any other kind
     width: int = 160  # of the observation `frame`, pixels
     height: int = 120  # of the observation `frame`, pixels
@@ -109,6 +110,7 @@ class Options:
     reward_progress: float = 0.1  # per metre along the track; backwards it is negative
     reward_finish: float = 10.0  # at the end of the last lap
     cost_off_road: float = 1.0  # per second with the kart's middle 0.5 m or more beyond the edge
+    cost_margin: float = 0.0  # m before that at which the cost begins: a driver that learns keeps away from the grass
     cost_contact: float = 0.5  # per step with an impact on wall, kart or cone above 0.5 m/s
     expert_info: bool = False  # info `expert`: the teacher's action; it knows of `latency`, not of `steer_noise`
     hold: int = field(default=1, metadata=TRAINING)  # control steps for which an action is held, while training
@@ -151,7 +153,8 @@ class Options:
         row[race.LAPS], row[race.TIME_LIMIT], row[race.RESCUE] = self.laps, self.time_limit, self.on_stuck == "rescue"
         row[race.STEER_NOISE] = self.steer_noise
         row[race.REWARD_PROGRESS], row[race.REWARD_FINISH] = self.reward_progress, self.reward_finish
-        row[race.COST_OFF_ROAD], row[race.COST_CONTACT] = self.cost_off_road, self.cost_contact
+        row[race.COST_OFF_ROAD], row[race.COST_MARGIN] = self.cost_off_road, self.cost_margin
+        row[race.COST_CONTACT] = self.cost_contact
         return row
 
     @property

@@ -31,11 +31,12 @@ OFF_TIME = 3.0  # s off the road without a break: lost
 OFF_MARGIN = 0.5  # off the road: the kart's middle is this far beyond the edge, m
 CONTACT_SPEED = 0.5  # an impact below this is no contact, m/s
 MAX_DELAY = 10  # control steps
-NUMBERS = 20  # entries of the `state` observation
+NUMBERS = 21  # entries of the `state` observation
 
 # Entries of `rules`, the numbers of the options that the kernel needs (float64).
-LAPS, TIME_LIMIT, RESCUE, STEER_NOISE, REWARD_PROGRESS, REWARD_FINISH, COST_OFF_ROAD, COST_CONTACT = range(8)
-RULES = 8
+LAPS, TIME_LIMIT, RESCUE, STEER_NOISE = range(4)
+REWARD_PROGRESS, REWARD_FINISH, COST_OFF_ROAD, COST_MARGIN, COST_CONTACT = range(4, 9)
+RULES = 9
 # Ways in which a step can end an episode.
 GOES_ON, FINISHED, LOST, TIMED_OUT = 0, 1, 2, 3
 
@@ -132,12 +133,14 @@ def step_race(karts, race, dynamics, queue, fallen, line, n, step, half, pads, p
     race[c.STEPS] += 1.0
     player = karts[0]
     reward = rules[REWARD_PROGRESS] * (player[c.PROGRESS] - start)
-    if abs(player[c.LATERAL]) > half + OFF_MARGIN:
+    beyond = abs(player[c.LATERAL]) - half - OFF_MARGIN
+    if beyond > 0.0:
         race[c.OFF_NOW] += CONTROL
         race[c.OFF_TOTAL] += CONTROL
-        reward -= rules[COST_OFF_ROAD] * CONTROL
     else:
         race[c.OFF_NOW] = 0.0
+    if beyond > -rules[COST_MARGIN]:
+        reward -= rules[COST_OFF_ROAD] * CONTROL
     if player[c.IMPACT] > CONTACT_SPEED:
         race[c.CONTACTS] += 1.0
         reward -= rules[COST_CONTACT]
@@ -180,7 +183,7 @@ def numbers_batch(out, karts, scene):
     0 speed / 16, 1 sideways speed / 8, 2 yaw rate / 3, 3 front wheels / full lock, 4 offset / half the road,
     5 and 6 sine and cosine of the heading error, 7 grass, 8 boost left / 1.2, 9..16 ten times the curvature 4, 8,
     ... 32 m ahead, 17..19 the nearest kart within 20 m ahead: gap / 20, sideways / 4, speed difference / 8; 1, 0, 0
-    without one.
+    without one; 20 half the road / 4.
     """
     for i in range(out.shape[0]):
         kart, n, step = karts[i, 0], scene.count[i], scene.step[i]
@@ -195,6 +198,7 @@ def numbers_batch(out, karts, scene):
         for k in range(8):
             out[i, 9 + k] = 10.0 * scene.line[i, int((kart[c.ALONG] + 4.0 * (k + 1)) / step) % n, c.BEND]
         out[i, 17], out[i, 18], out[i, 19] = 1.0, 0.0, 0.0
+        out[i, 20] = scene.half[i] / 4.0
         for k in range(1, karts.shape[1]):
             gap = karts[i, k, c.ALONG] - kart[c.ALONG]
             gap -= n * step * math.floor(gap / (n * step) + 0.5)

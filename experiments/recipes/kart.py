@@ -70,7 +70,7 @@ RECIPES = {
     ),
     "numbers-clone": Recipe(
         agent="clone",
-        note="what the expert does, from the game's 20 numbers: the start of --recipe numbers",
+        note="what the expert does, from the game's 21 numbers: the start of --recipe numbers",
         steps=400_000,
         num_envs=64,
         config=dict(batch=1_024, ratio=16.0),
@@ -78,7 +78,7 @@ RECIPES = {
     ),
     "numbers": Recipe(
         agent="ppo",
-        note="PPO from the game's 20 numbers, among rivals (--init RUN of numbers-clone): a teacher for --recipe pupil",
+        note="PPO from the game's 21 numbers, among rivals (--init RUN of numbers-clone): a teacher for --recipe pupil",
         steps=12_000_000,
         num_envs=128,
         checkpoint_every=2_000_000,
@@ -90,12 +90,12 @@ RECIPES = {
     "pupil": Recipe(
         agent="dagger",
         note="rounds in which a driver from pixels learns what --expert RUN would do, a driver from numbers",
-        steps=32_032,
+        steps=84_000,
         num_envs=16,
-        checkpoint_every=8_008,
+        checkpoint_every=14_000,
         config=dict(
             flip=0.5, light=0.1, noise=5.0, exposure=0.2, road=0.3, balance=1.0, batch=128, lr_end=0.02, first=0,
-            rows=5_008, draws=3_000, teacher=0.0, replay=40_000,
+            rows=10_000, draws=4_000, teacher=0.0, replay=60_000,
         ),
         env=dict(RIVALS, obs="trunk", stack=2, expert_info=True, drivable_info=True),
     ),
