@@ -22,6 +22,7 @@ from gymnasium import spaces
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 
 from agents.perception import preprocess
+from envs.car_racing_driver import Driver
 
 LIMIT = 1000  # frames of a game
 TRAINING = {"training": True}  # metadata of options that scored games are without (`envs.scored`)
@@ -38,6 +39,7 @@ class Options:
     patience: int = dataclasses.field(
         default=0, metadata=TRAINING
     )  # frames without a new tile that end a game; 0: none
+    expert_info: bool = False  # info `expert`: what a scripted driver would do, that sees the track
 
     def __post_init__(self) -> None:
         if self.obs not in ("grey", "rgb"):
@@ -152,6 +154,11 @@ def _covers(corners: np.ndarray, width: int, height: int) -> bool:
     return bool((side > 0).all() or (side < 0).all())
 
 
+def _pedals(action: np.ndarray) -> np.ndarray:
+    """Steering and one pedal [2] -> steering, gas, brake [3]."""
+    return np.array([action[0], max(0.0, action[1]), max(0.0, -action[1])], np.float32)
+
+
 class CarRacing(gymnasium.Env):
     """One game. render_mode: None, "rgb_array" or "human"."""
 
@@ -170,12 +177,13 @@ class CarRacing(gymnasium.Env):
         super().reset(seed=seed)
         picture, _ = self.game.reset(seed=seed)
         self.frames = self.idle = 0
-        return self._seen(picture), {}
+        self.driver = Driver(self.game) if self.options.expert_info else None
+        return self._seen(picture), self._told()
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         action, total, tiles = np.asarray(action, np.float32), 0.0, self.game.tile_visited_count
         if self.options.control == "pedal":
-            action = np.array([action[0], max(0.0, action[1]), max(0.0, -action[1])], np.float32)
+            action = _pedals(action)
         for i in range(self.options.frame_skip):
             last = i == self.options.frame_skip - 1 or self.frames == LIMIT - 1
             self.game.hidden = not last
@@ -188,7 +196,13 @@ class CarRacing(gymnasium.Env):
                 break
         self.idle = 0 if self.game.tile_visited_count > tiles else self.idle + self.options.frame_skip
         lost = bool(self.options.patience) and self.idle >= self.options.patience
-        return self._seen(picture), total, bool(terminated or lost), self.frames >= LIMIT, {}
+        return self._seen(picture), total, bool(terminated or lost), self.frames >= LIMIT, self._told()
+
+    def _told(self) -> dict[str, Any]:
+        if self.driver is None:
+            return {}
+        action = self.driver.act()
+        return {"expert": action if self.options.control == "pedal" else _pedals(action)}
 
     def _seen(self, picture: np.ndarray) -> np.ndarray:
         return preprocess.grey(picture[ROWS, COLUMNS]) if self.options.obs == "grey" else np.ascontiguousarray(picture)

@@ -86,6 +86,52 @@ def test_patience_ends_games_of_training_alone():
     assert envs.scored("car-racing", {"patience": 40, "frame_skip": 4}) == {"frame_skip": 4}
 
 
+def test_the_scripted_driver_drives_and_its_answers_are_labels():
+    """Whole games by its answers alone; 1,000 would be a lap in no time."""
+    env, scores = car_racing.make(expert_info=True), []
+    for seed in (101, 102, 103):
+        info, over, score = env.reset(seed=seed)[1], False, 0.0
+        while not over:
+            assert info["expert"].shape == (2,) and np.abs(info["expert"]).max() <= 1
+            _, reward, terminated, truncated, info = env.step(info["expert"])
+            over, score = terminated or truncated, score + reward
+        scores.append(score)
+    assert min(scores) > 850, scores
+
+
+def test_the_scripted_driver_turns_back_to_the_road():
+    """Put down beside the road, or the wrong way round, it still knows what to do."""
+    env = car_racing.make(expert_info=True)
+    for aside, turned in ((15.0, 0.0), (-15.0, 0.0), (0.0, 2.5)):
+        env.reset(seed=104)
+        hull = env.game.car.hull
+        parts = (hull, *env.game.car.wheels)
+        for part in parts:  # the car begins at the first point, in driving direction
+            part.position = (
+                part.position[0] + aside * np.cos(hull.angle),
+                part.position[1] + aside * np.sin(hull.angle),
+            )
+        answer = env.driver.act()
+        if aside:
+            assert np.sign(answer[0]) == -np.sign(aside)
+        else:
+            for part in parts:
+                part.angle += turned
+            assert abs(env.driver.act()[0]) > 0.9
+    raw, one = (car_racing.make(expert_info=True, control=control) for control in ("raw", "pedal"))
+    (steer, gas, brake), (same, pedal) = (e.reset(seed=7)[1]["expert"] for e in (raw, one))
+    assert (steer, gas - brake) == (same, pedal) and pedal > 0
+
+
+def test_many_games_tell_the_drivers_answers():
+    many, one = car_racing.make_vec(2, expert_info=True), car_racing.make(expert_info=True)
+    info = many.reset(seed=[8, 9])[1]
+    assert np.array_equal(info["expert"][0], one.reset(seed=8)[1]["expert"]) and info["expert"].shape == (2, 2)
+    info = many.step(np.zeros((2, 2), np.float32))[4]
+    assert np.array_equal(info["expert"][0], one.step(np.zeros(2, np.float32))[4]["expert"])
+    many.close()
+
+
 @pytest.mark.parametrize("wrong", [{"obs": "red"}, {"control": "wheel"}, {"frame_skip": 0}, {"patience": -1}])
 def test_bad_options_are_refused_by_name(wrong):
     with pytest.raises(ValueError, match=f"--{next(iter(wrong)).replace('_', '-')}"):

@@ -1,7 +1,16 @@
-"""Gymnasium's CarRacing-v3 from pixels."""
+"""Gymnasium's CarRacing-v3 from pixels.
+
+python -m experiments.train car-racing                       reinforcement from nothing
+python -m experiments.train car-racing --recipe dagger       what a scripted driver does that knows the track
+python -m experiments.train car-racing --recipe race --init car-racing/dagger
+"""
 
 from experiments.recipes import Recipe
 
+PPO = dict(
+    rollout=128, epochs=4, minibatch=256, lr=3e-4, hidden=256, clip=0.15, entropy_coef=0.0, reward_clip=0.0,
+    reward_scale=0.05, encoder="nature", evaluation="greedy",
+)  # fmt: skip
 RECIPES = {
     "default": Recipe(
         agent="ppo",
@@ -9,10 +18,28 @@ RECIPES = {
         steps=1_500_000,
         num_envs=16,
         checkpoint_every=100_000,
+        config=PPO,
+        env=dict(patience=120),
+    ),
+    "dagger": Recipe(
+        agent="dagger",
+        note="rounds in which a driver from 84x84 grey pixels learns what a scripted one does that knows the track",
+        steps=72_000,
+        num_envs=16,
+        checkpoint_every=12_000,
         config=dict(
-            rollout=128, epochs=4, minibatch=256, lr=3e-4, hidden=256, clip=0.15, entropy_coef=0.0, reward_clip=0.0,
-            reward_scale=0.05, encoder="nature", evaluation="greedy",
+            flip=0.5, light=0.05, balance=1.0, batch=128, lr_end=0.02, first=0, rows=8_000, draws=4_000, teacher=0.0,
+            replay=60_000, encoder="small", hidden=256,
         ),
+        env=dict(patience=120, expert_info=True),
+    ),
+    "race": Recipe(
+        agent="ppo",
+        note="PPO from a driver of --recipe dagger (--init RUN): it explores closely around it",
+        steps=500_000,
+        num_envs=16,
+        checkpoint_every=100_000,
+        config={**PPO, "encoder": "small", "clip": 0.1, "lr": 1e-4, "value_first": 0.05, "deviation": 0.1},
         env=dict(patience=120),
     ),
 }  # fmt: skip
