@@ -105,7 +105,7 @@ def assemble(config: dict[str, Any], device: torch.device) -> Lab:
     if learner and recorded is None and not taught:
         raise ValueError(
             f"{config['agent']} learns from a teacher and {config['game']} has none with these options;"
-            " --data names a recorded drive, --expert a run, and kart has a teacher with --expert-info True"
+            " --data names a recorded drive, --expert a run, and kart and car-racing have one with --expert-info True"
         )
     alone = recorded is not None and not (taught and isinstance(needs.pace, Rounds))  # nothing but the dataset
     length = (0 if alone else needs.length) + (len(recorded[0].lap) if recorded else 0)

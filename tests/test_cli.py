@@ -432,7 +432,8 @@ def test_scores_under_sticky_actions_are_no_share_of_a_persons(tmp_path, capsys)
 
 
 EVERY = [(game, name) for game, code in (("breakout", "envs.atari"), ("pong", "envs.atari"), ("flappy", "envs.flappy"),
-         ("kart", "envs.kart"), ("gym:CartPole-v1", "envs.gym")) for name in recipes(game, code)]  # fmt: skip
+         ("kart", "envs.kart"), ("car-racing", "envs.car_racing"), ("gym:CartPole-v1", "envs.gym"))
+         for name in recipes(game, code)]  # fmt: skip
 
 
 @pytest.mark.parametrize("game, name", EVERY)

@@ -23,6 +23,11 @@ def test_frames_and_their_colours_become_channels(stack: int, shape: tuple[int, 
         for c in range(colours):
             wanted = obs[:, s, ..., c] if len(shape) == 3 else obs[:, s]
             assert torch.equal(got[:, s * colours + c].to(torch.uint8), wanted)
+    if len(shape) == 3:  # augmented: numbers with a fraction, and the colours' planes lie apart
+        planes = obs.movedim(4, 1).float().contiguous() + 0.3
+        again = encoders.to_channels(planes.movedim(1, 4), torch.bfloat16)
+        assert again.is_contiguous(memory_format=torch.channels_last)
+        assert torch.equal(again, encoders.to_channels(obs, torch.float32).add(0.3).to(torch.bfloat16))
 
 
 @pytest.mark.filterwarnings("ignore")  # one way of recording is old

@@ -22,6 +22,8 @@ def to_channels(obs: Tensor, dtype: torch.dtype) -> Tensor:
     """[B, S, H, W] or [B, S, H, W, C] uint8 -> [B, S*C, H, W] of `dtype`, channels last in memory, still 0..255."""
     if obs.ndim == 4 and obs.shape[1] == 4 and obs.dtype == torch.uint8 and _plain(obs):
         obs = _interleaved(obs.contiguous())
+    if obs.ndim == 5 and obs.is_floating_point() and _plain(obs):
+        return _gathered(obs, dtype)
     if obs.ndim == 5:  # [B, S, H, W, C] -> [B, H, W, S*C]
         batch, stack, height, width, channels = obs.shape
         obs = obs.permute(0, 2, 3, 1, 4).reshape(batch, height, width, stack * channels).permute(0, 3, 1, 2)
@@ -31,6 +33,17 @@ def to_channels(obs: Tensor, dtype: torch.dtype) -> Tensor:
 def _plain(obs: Tensor) -> bool:
     """Is it memory that compiled code can read, and is nobody recording what is done with it?"""
     return obs.device.type == "cpu" and not torch.compiler.is_compiling() and not is_tracing()
+
+
+def _gathered(obs: Tensor, dtype: torch.dtype) -> Tensor:
+    """[B, S, H, W, C] -> [B, S*C, H, W] of `dtype`, channels last in memory, colour by colour: three times as fast as a
+    permutation where the colours' planes lie apart, as augmented pictures have them."""
+    batch, stack, height, width, channels = obs.shape
+    out = torch.empty((batch, height, width, stack * channels), dtype=dtype)
+    for i in range(stack):
+        for k in range(channels):
+            out[..., i * channels + k] = obs[:, i, ..., k]
+    return out.permute(0, 3, 1, 2)
 
 
 def _interleaved(obs: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from experiments.recipes import Recipe
 
 PPO = dict(
     rollout=128, epochs=4, minibatch=256, lr=3e-4, hidden=256, clip=0.15, entropy_coef=0.0, reward_clip=0.0,
-    reward_scale=0.05, encoder="nature", evaluation="greedy",
+    reward_scale=0.05, encoder="nature", evaluation="greedy", overlap=False,
 )  # fmt: skip
 RECIPES = {
     "default": Recipe(
@@ -28,7 +28,7 @@ RECIPES = {
         num_envs=16,
         checkpoint_every=12_000,
         config=dict(
-            flip=0.5, light=0.05, balance=1.0, batch=128, lr_end=0.02, first=0, rows=8_000, draws=4_000, teacher=0.0,
+            flip=0.5, light=0.05, balance=1.0, batch=128, lr_end=0.02, first=0, rows=8_000, draws=4_000, teacher=0.5,
             replay=60_000, encoder="small", hidden=256,
         ),
         env=dict(patience=120, expert_info=True),
