@@ -1,9 +1,13 @@
 """`python -m experiments.bench` from outside: every benchmark runs, tells finite figures and writes them down."""
 
+import contextlib
 import json
 import math
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -34,6 +38,37 @@ def test_a_benchmark_prints_its_table_and_writes_json(what: str, told: str, tmp_
     for name, value in result["figures"].items():
         assert name in done.stdout
         assert not isinstance(value, float) or (math.isfinite(value) and value > 0), name
+
+
+def children(parent: int) -> list[int]:
+    """Processes that have been started by another one."""
+    pids = [int(folder.name) for folder in Path("/proc").iterdir() if folder.name.isdigit()]
+    found = []
+    for pid in pids:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            state, ppid = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[:2]
+            if int(ppid) == parent and state != "Z":
+                found.append(pid)
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="/proc tells whose child a process is")
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_a_bench_that_is_stopped_leaves_nobody_behind(how: signal.Signals, tmp_path) -> None:
+    words = [sys.executable, "-m", "experiments.bench", "agents", "--seconds", "300"]
+    with subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as bench:
+        until = time.monotonic() + 120
+        while len(started := children(bench.pid)) < 2 and time.monotonic() < until:  # one is Python's own helper
+            time.sleep(0.2)
+        assert len(started) >= 2
+        time.sleep(5.0)  # the contender is at work
+        bench.send_signal(how)
+        bench.wait(30)
+        until = time.monotonic() + 30
+        while any(Path(f"/proc/{pid}").is_dir() for pid in started) and time.monotonic() < until:
+            time.sleep(0.2)
+        assert not [pid for pid in started if Path(f"/proc/{pid}").is_dir()]
 
 
 class Here:

@@ -12,11 +12,13 @@ import multiprocessing
 import os
 import statistics
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.connection import Connection
+from multiprocessing.util import Finalize
 from typing import Any
 
 import numpy as np
@@ -60,6 +62,7 @@ class Apart:
         self._process = fresh.Process(target=_serve, args=(other, build, args))
         self._process.start()
         other.close()
+        Finalize(self, self._process.kill, exitpriority=0)  # a bench that is interrupted does not wait for contenders
 
     def __call__(self, seconds: float) -> tuple[int, float]:
         try:
@@ -75,9 +78,16 @@ class Apart:
 
 
 def _serve(pipe: Connection, build: Callable[..., Meter], args: tuple[Any, ...]) -> None:
+    threading.Thread(target=_end_with, args=(multiprocessing.parent_process(),), daemon=True).start()
     meter = build(*args)
     while (seconds := pipe.recv()) is not None:
         pipe.send(meter(seconds))
+
+
+def _end_with(bench: Any) -> None:
+    """A contender does not go on when the bench has been killed."""
+    bench.join()
+    os._exit(1)
 
 
 def run(device: torch.device, seconds: float, rounds: int, race: bool) -> dict[str, Any]:
