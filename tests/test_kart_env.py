@@ -121,7 +121,7 @@ def test_an_action_outside_the_space_moves_nothing(control, bad):
         (dict(obs="rgb"), "obs must be one of trunk, pilotnet, grey, frame, state"),
         (dict(theme="dusk"), "theme: 'dusk' is unknown"),
         (dict(tracks="monza"), "tracks: 'monza' is unknown"),
-        (dict(camera="fisheye"), "camera must be one of kart, picam, chase"),
+        (dict(camera="fisheye"), "camera must be one of kart, picam, wide, chase"),
         (dict(karts=9), "karts must be from 1 to 8, not 9"),
         (dict(karts=2.5), "karts must be int, not 2.5"),
         (dict(time_limit=float("nan")), "time_limit must be from 1.0 to 3600.0, not nan"),

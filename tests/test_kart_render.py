@@ -42,7 +42,9 @@ def literal_projection(point, pose, lens_camera, width, height, top=0.0, bottom=
     return u * width - 0.5, (w - top) / (1 - top - bottom) * height - 0.5
 
 
-@pytest.mark.parametrize("lens", [CAMERAS["kart"], CAMERAS["picam"], WIDE], ids=["kart", "picam", "wide"])
+@pytest.mark.parametrize(
+    "lens", [CAMERAS["kart"], CAMERAS["picam"], CAMERAS["wide"], WIDE], ids=["kart", "picam", "wide", "bent"]
+)
 @pytest.mark.parametrize("shape", [(120, 160, 0.0, 0.0), (66, 200, 0.36, 0.2), (84, 84, 0.0, 0.0)])
 def test_known_points_fall_on_the_right_pixels(lens, shape):
     height, width, top, bottom = shape

@@ -36,6 +36,7 @@ CAMERAS = {
     "kart": Camera(fov=84.0, height=1.15, pitch=9.0, forward=0.2),
     "picam": Camera(fov=112.0, height=0.5, pitch=6.0, forward=0.5, k1=-0.13, k2=0.012, shutter=0.016,
                     vignette=0.45, noise=4.0, jpeg=60),
+    "wide": Camera(fov=112.0, height=1.15, pitch=14.0, forward=0.2),  # sees round a hairpin
     "chase": Camera(fov=76.0, height=2.3, pitch=13.0, forward=-4.4),
 }  # fmt: skip
 

@@ -87,7 +87,7 @@ class Options:
     order: str = "random"  # random; cycle: environment i drives track i, i + N, i + 2 N, ... of the list
     theme: str = "day"  # day, night, rain, snow, desert, a list with commas (one per episode), or all
     random_looks: float = 0.0  # 0 a theme as designed .. 1 colours, kerbs, fog, hills hard to recognise
-    camera: str = "kart"  # kart (1.15 m high, clean) or picam (low, wide, blur, noise, JPEG), or chase
+    camera: str = "kart"  # kart (1.15 m high, clean), wide (112 degrees), picam (low, blur, noise, JPEG) or chase
     random_camera: float = 0.0  # 0 mounted as designed .. 1 height, tilt, zoom, exposure, noise vary widely
     obs: str = "trunk"  # trunk 60x80x3, pilotnet 66x200x3, grey 84x84, frame height x width x 3, state 21 numbers
     stack: int = 0  # newest pictures that agents are given, 50 ms apart; 0: four grey ones, one of any other kind
