@@ -97,7 +97,7 @@ def resume(command: options.Resume) -> int:
     if command.steps is not None:
         if command.steps <= 0:
             raise cli.UserError(f"--steps {command.steps}: must be above 0")
-        run.config["steps"] = command.steps
+        run.config["steps"], run.config["minutes"] = command.steps, None
     if lab.is_foreign(run.config["agent"]):
         raise cli.UserError(f"{run.path} cannot be resumed: stable-baselines3 does not save its loop")
     with _alone(run):
@@ -140,7 +140,7 @@ def _train(run: Run, parts: lab.Lab, episodes: int, video: bool, fresh: bool) ->
         log.start()
     progress = Progress(log, minutes=config["minutes"])
     hooks: list[Any] = [log, progress]
-    if config["minutes"] is not None and config["steps"] is None:
+    if config["minutes"] is not None:
         hooks.append(during.Minutes(run, config["minutes"]))
     along = None
     if config.get("eval_every") and episodes:

@@ -56,27 +56,30 @@ class Stages:
 
 
 class Minutes:
-    """A hook: turns `--minutes` into a step budget once, when the speed of learning is known."""
+    """A hook: turns `--minutes` into a step budget when the speed of learning is known; follows it where it changes.
+
+    The speed is the mean since learning began. Schedules fall with the budget, whatever it is.
+    """
 
     def __init__(self, run: Run, minutes: float):
         self.run, self.limit = run, minutes * 60
-        self.mark: tuple[float, int] | None = None
+        self.mark: tuple[float, int] | None = None  # when learning began: seconds, steps
+        self.looked = 0.0  # seconds, when the budget was named last
 
     def __call__(self, moment: Moment) -> None:
         clock = moment.clock
-        if clock.budget is not None:
-            return
-        if self.mark is None and clock.updates and clock.seconds > min(10.0, 0.05 * self.limit):
-            self.mark = (clock.seconds, clock.steps)
         if self.mark is None:
-            if clock.seconds >= self.limit:
+            if clock.updates and clock.seconds > min(10.0, 0.05 * self.limit):
+                self.mark, self.looked = (clock.seconds, clock.steps), clock.seconds
+            elif clock.budget is None and clock.seconds >= self.limit:
                 self._settle(clock, clock.steps)
             return
-        elapsed = clock.seconds - self.mark[0]
-        if elapsed < min(60.0, 0.1 * self.limit):
+        wait = min(60.0, 0.1 * self.limit) if clock.budget is None else 0.03 * self.limit
+        if clock.seconds - self.looked < wait:
             return
-        rate = (clock.steps - self.mark[1]) / elapsed
+        rate = (clock.steps - self.mark[1]) / (clock.seconds - self.mark[0])
         self._settle(clock, clock.steps + max(0, int(rate * (self.limit - clock.seconds))))
+        self.looked = clock.seconds
 
     def _settle(self, clock: Clock, steps: int) -> None:
         """Names the budget, in the run's configuration too: a run without one could not be told to be finished."""

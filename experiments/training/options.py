@@ -26,7 +26,7 @@ class Command:
     agent: str = "ppo"  # the algorithm; without it the recipe's
     recipe: str = "default"  # a tuned configuration to start from; none: the defaults of agent and game alone
     steps: int | None = None  # budget in agent decisions, over all environments
-    minutes: float | None = None  # budget in minutes of training, turned into steps once the speed is known
+    minutes: float | None = None  # budget in minutes of training, turned into steps as fast as it is
     seed: int = 0  # of everything that is drawn at random
     device: str = "auto"  # auto, cpu, cuda, cuda:N or mps
     num_envs: int = 8  # environments that are played side by side
