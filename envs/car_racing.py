@@ -36,9 +36,8 @@ class Options:
     obs: str = "grey"  # grey: 84x84 of the middle, without the indicators; rgb: 96x96 in colours
     control: str = "pedal"  # pedal: steering, and gas (above 0) or brake (below); raw: steering, gas, brake
     frame_skip: int = 4  # frames that an action lasts
-    patience: int = dataclasses.field(
-        default=0, metadata=TRAINING
-    )  # frames without a new tile that end a game; 0: none
+    patience: int = dataclasses.field(default=0, metadata=TRAINING)  # frames without a new tile that end it; 0: none
+    limit: int = dataclasses.field(default=0, metadata=TRAINING)  # frames of a game; 0: Gymnasium's 1,000
     expert_info: bool = False  # info `expert`: what a scripted driver would do, that sees the track
 
     def __post_init__(self) -> None:
@@ -50,6 +49,8 @@ class Options:
             raise ValueError(f"--frame-skip {self.frame_skip}: must lie in 1..20")
         if self.patience < 0:
             raise ValueError(f"--patience {self.patience}: must be at least 0")
+        if not 0 <= self.limit <= LIMIT:
+            raise ValueError(f"--limit {self.limit}: must lie in 0..{LIMIT}")
 
 
 @functools.cache
@@ -166,6 +167,7 @@ class CarRacing(gymnasium.Env):
 
     def __init__(self, options: Options, render_mode: str | None = None):
         self.options, self.render_mode = options, render_mode
+        self.limit = options.limit or LIMIT
         self.metadata = {**self.metadata, "render_fps": 50 / options.frame_skip}
         self.game = _game()(render_mode=render_mode)
         self.game.bare = options.obs == "grey"
@@ -185,18 +187,18 @@ class CarRacing(gymnasium.Env):
         if self.options.control == "pedal":
             action = _pedals(action)
         for i in range(self.options.frame_skip):
-            last = i == self.options.frame_skip - 1 or self.frames == LIMIT - 1
+            last = i == self.options.frame_skip - 1 or self.frames == self.limit - 1
             self.game.hidden = not last
             picture, reward, terminated, _, _ = self.game.step(action)
             self.frames, total = self.frames + 1, total + float(reward)
             if terminated and not last:
                 self.game.hidden = False
                 picture = self.game._render("state_pixels")
-            if terminated or self.frames == LIMIT:
+            if terminated or self.frames == self.limit:
                 break
         self.idle = 0 if self.game.tile_visited_count > tiles else self.idle + self.options.frame_skip
         lost = bool(self.options.patience) and self.idle >= self.options.patience
-        return self._seen(picture), total, bool(terminated or lost), self.frames >= LIMIT, self._told()
+        return self._seen(picture), total, bool(terminated or lost), self.frames >= self.limit, self._told()
 
     def _told(self) -> dict[str, Any]:
         if self.driver is None:

@@ -25,6 +25,9 @@ GAIN = 1.02  # of the steering
 PREVIEW = 0.04  # s, the delay of engine and brakes
 THROTTLE, RETARD = 0.058, 0.0127  # pedal per unit of speed that is missing, or too much
 SLIDING = 0.096  # share of the throttle that is let go per unit of sideways speed
+# A car that is lost, far beside the road or sliding across it, comes to rest first and crawls back.
+BESIDE, ACROSS = 1.0, 15.0  # how far off the edge, and how fast sideways, it counts as lost
+CALM, CRAWL, GENTLE = 4.0, 20.0, 0.3  # sideways speed above which it only brakes; its speed then, and its gas
 
 
 class Driver:
@@ -52,6 +55,10 @@ class Driver:
         steer = math.atan(2.0 * BASE * right / distance**2) if ahead > 0 else math.copysign(1.0, right)
         missing = self.pace[(self.at + round(PREVIEW * speed / STEP)) % len(self.pace)] - speed
         pedal = RETARD * missing if missing < 0 else THROTTLE * missing * max(0.0, 1.0 - SLIDING * abs(sideways))
+        if abs(sideways) > ACROSS or math.dist(place, self.points[self.at]) > HALF + BESIDE:
+            fast = math.hypot(vx, vy)
+            stop = abs(sideways) > CALM or fast > CRAWL + 10.0
+            pedal = -1.0 if stop else min(THROTTLE * (CRAWL - fast), GENTLE)
         return np.clip(np.array([GAIN * steer, max(pedal, -0.8)], np.float32), -1, 1)  # brakes lock above 0.9
 
     def _find(self, place: np.ndarray) -> None:

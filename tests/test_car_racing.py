@@ -77,6 +77,14 @@ def test_a_game_has_1000_frames_and_the_limit_is_not_the_end():
     assert (terminated, truncated, steps, env.frames) == (False, True, 143, 1000)
 
 
+def test_a_limit_shortens_games_of_training_alone():
+    env = car_racing.make(limit=50)
+    env.reset(seed=1)
+    ends = [env.step(np.array([0, 1], np.float32))[2:4] for _ in range(13)]
+    assert ends == [(False, False)] * 12 + [(False, True)] and env.frames == 50
+    assert envs.scored("car-racing", {"limit": 50, "frame_skip": 4}) == {"frame_skip": 4}
+
+
 def test_patience_ends_games_of_training_alone():
     env = car_racing.make(patience=40)
     env.reset(seed=1)
@@ -123,6 +131,19 @@ def test_the_scripted_driver_turns_back_to_the_road():
     assert (steer, gas - brake) == (same, pedal) and pedal > 0
 
 
+@pytest.mark.parametrize("seed", [105, 106, 107])
+def test_the_scripted_driver_comes_back_from_a_spin(seed):
+    """Full lock and full gas for 80 frames: far off, sliding and turning. 7 s later it has found new road."""
+    env = car_racing.make(expert_info=True)
+    info = env.reset(seed=seed)[1]
+    for step in range(125):
+        wild = 25 <= step < 45
+        info = env.step(np.array([1.0 if seed % 2 else -1.0, 1.0], np.float32) if wild else info["expert"])[4]
+        if step == 44:
+            spun = env.game.tile_visited_count
+    assert env.game.tile_visited_count > spun
+
+
 def test_many_games_tell_the_drivers_answers():
     many, one = car_racing.make_vec(2, expert_info=True), car_racing.make(expert_info=True)
     info = many.reset(seed=[8, 9])[1]
@@ -132,7 +153,9 @@ def test_many_games_tell_the_drivers_answers():
     many.close()
 
 
-@pytest.mark.parametrize("wrong", [{"obs": "red"}, {"control": "wheel"}, {"frame_skip": 0}, {"patience": -1}])
+@pytest.mark.parametrize(
+    "wrong", [{"obs": "red"}, {"control": "wheel"}, {"frame_skip": 0}, {"patience": -1}, {"limit": -1}]
+)
 def test_bad_options_are_refused_by_name(wrong):
     with pytest.raises(ValueError, match=f"--{next(iter(wrong)).replace('_', '-')}"):
         car_racing.make(**wrong)

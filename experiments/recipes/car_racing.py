@@ -24,14 +24,14 @@ RECIPES = {
     "dagger": Recipe(
         agent="dagger",
         note="rounds in which a driver from 84x84 grey pixels learns what a scripted one does that knows the track",
-        steps=108_000,
+        steps=72_000,
         num_envs=16,
         checkpoint_every=12_000,
         config=dict(
             flip=0.5, light=0.05, balance=1.0, batch=128, lr_end=0.02, first=0, rows=8_000, draws=4_000, teacher=0.5,
             replay=80_000, encoder="small", hidden=256,
         ),
-        env=dict(patience=120, expert_info=True),
+        env=dict(patience=240, limit=400, expert_info=True),  # short games: more tracks, and more beginnings
     ),
     "race": Recipe(
         agent="ppo",
