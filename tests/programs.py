@@ -1,7 +1,8 @@
-"""Programs that some tests need beside Python."""
+"""Programs: those that some tests need beside Python, and our own, run in this process."""
 
 import os
 import shutil
+import sys
 
 import pytest
 
@@ -15,3 +16,18 @@ def tool(*names: str) -> str:
     if os.environ.get("CI_RUN"):
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+def program(main, argv, capsys, monkeypatch=None) -> tuple[int, str, str]:
+    """Runs a program in this process: exit code, standard output, standard error."""
+    code = 0
+    try:
+        if monkeypatch is None:
+            main(argv)
+        else:
+            monkeypatch.setattr(sys, "argv", ["program", *argv])
+            main()
+    except SystemExit as stop:
+        code = stop.code or 0
+    out, err = capsys.readouterr()
+    return code, out, err

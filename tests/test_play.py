@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 import pytest
-from test_cli import program
+from programs import program
 
 from experiments.watching.player import Player, drive
 from experiments.watching.rows import Rows, read, read_manifest

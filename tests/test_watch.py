@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_cli import program
+from programs import program
 from watched import take
 
 import envs
