@@ -26,6 +26,7 @@ from envs.car_racing_driver import Driver
 
 LIMIT = 1000  # frames of a game
 TRAINING = {"training": True}  # metadata of options that scored games are without (`envs.scored`)
+LASTING = 0.8  # of the noise on the wheel, from one action to the next
 ROWS, COLUMNS = slice(0, 84), slice(6, 90)  # of 96x96: above the indicators, and a square
 
 
@@ -38,6 +39,7 @@ class Options:
     frame_skip: int = 4  # frames that an action lasts
     patience: int = dataclasses.field(default=0, metadata=TRAINING)  # frames without a new tile that end it; 0: none
     limit: int = dataclasses.field(default=0, metadata=TRAINING)  # frames of a game; 0: Gymnasium's 1,000
+    steer_noise: float = dataclasses.field(default=0.0, metadata=TRAINING)  # deviation of noise on the wheel, 1 is full
     expert_info: bool = False  # info `expert`: what a scripted driver would do, that sees the track
 
     def __post_init__(self) -> None:
@@ -51,6 +53,8 @@ class Options:
             raise ValueError(f"--patience {self.patience}: must be at least 0")
         if not 0 <= self.limit <= LIMIT:
             raise ValueError(f"--limit {self.limit}: must lie in 0..{LIMIT}")
+        if not 0 <= self.steer_noise <= 1:
+            raise ValueError(f"--steer-noise {self.steer_noise}: must lie in 0..1")
 
 
 @functools.cache
@@ -178,7 +182,7 @@ class CarRacing(gymnasium.Env):
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
         super().reset(seed=seed)
         picture, _ = self.game.reset(seed=seed)
-        self.frames = self.idle = 0
+        self.frames, self.idle, self.noise = 0, 0, 0.0
         self.driver = Driver(self.game) if self.options.expert_info else None
         return self._seen(picture), self._told()
 
@@ -186,6 +190,10 @@ class CarRacing(gymnasium.Env):
         action, total, tiles = np.asarray(action, np.float32), 0.0, self.game.tile_visited_count
         if self.options.control == "pedal":
             action = _pedals(action)
+        if self.options.steer_noise:
+            fresh = math.sqrt(1 - LASTING**2) * self.options.steer_noise * self.np_random.normal()
+            self.noise = LASTING * self.noise + fresh
+            action = np.array([np.clip(action[0] + self.noise, -1, 1), *action[1:]], np.float32)
         for i in range(self.options.frame_skip):
             last = i == self.options.frame_skip - 1 or self.frames == self.limit - 1
             self.game.hidden = not last

@@ -85,6 +85,27 @@ def test_a_limit_shortens_games_of_training_alone():
     assert envs.scored("car-racing", {"limit": 50, "frame_skip": 4}) == {"frame_skip": 4}
 
 
+def test_noise_on_the_wheel_has_the_deviation_asked_for_and_lasts():
+    env = car_racing.make(steer_noise=0.2)
+    env.game.step = lambda action: (done.append(action), (np.zeros((96, 96, 3), np.uint8), 0.0, False, False, {}))[1]
+    done = []
+    env.reset(seed=3)
+    del done[:]
+    for _ in range(3000):
+        env.step(np.array([0.1, 0.5], np.float32))
+    wheel, gas, brake = np.array(done[::4]).T  # four frames an action, all alike
+    assert np.array_equal(done[0::4], done[3::4]) and (gas == 0.5).all() and (brake == 0).all()
+    assert wheel.mean() == pytest.approx(0.1, abs=0.03) and wheel.std() == pytest.approx(0.2, rel=0.1)
+    assert np.corrcoef(wheel[1:], wheel[:-1])[0, 1] == pytest.approx(0.8, abs=0.05)
+    first = list(done[:8])
+    env.reset(seed=3)
+    del done[:]
+    for _ in range(2):
+        env.step(np.array([0.1, 0.5], np.float32))
+    assert np.array_equal(first, done)  # the seed's
+    assert envs.scored("car-racing", {"steer_noise": 0.2, "frame_skip": 4}) == {"frame_skip": 4}
+
+
 def test_patience_ends_games_of_training_alone():
     env = car_racing.make(patience=40)
     env.reset(seed=1)
@@ -129,6 +150,18 @@ def test_the_scripted_driver_turns_back_to_the_road():
     raw, one = (car_racing.make(expert_info=True, control=control) for control in ("raw", "pedal"))
     (steer, gas, brake), (same, pedal) = (e.reset(seed=7)[1]["expert"] for e in (raw, one))
     assert (steer, gas - brake) == (same, pedal) and pedal > 0
+
+
+def test_the_scripted_driver_bears_noise_on_the_wheel():
+    """A pupil is not as exact as its teacher: one that needs to be is no good teacher."""
+    env, scores = car_racing.make(expert_info=True, steer_noise=0.1), []
+    for seed in (108, 109, 110):
+        info, over, score = env.reset(seed=seed)[1], False, 0.0
+        while not over:
+            _, reward, terminated, truncated, info = env.step(info["expert"])
+            over, score = terminated or truncated, score + reward
+        scores.append(score)
+    assert np.mean(scores) > 700, scores
 
 
 @pytest.mark.parametrize("seed", [105, 106, 107])
