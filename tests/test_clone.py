@@ -319,10 +319,9 @@ def test_a_shift_steers_back_and_repeats_the_edge() -> None:
 def test_a_turned_camera_shows_the_shifted_picture_and_the_expert_agrees_with_the_shift() -> None:
     """The two constants of the shift, against the game: stand askew and compare steering and picture."""
     from envs.kart import columns as c
-    from envs.kart.env import KartVectorEnv
-    from envs.kart.options import read_options
+    from envs.kart.env import make_vec
 
-    env = KartVectorEnv(1, read_options(dict(tracks="oval", expert_info=True)))
+    env = make_vec(1, tracks="oval", expert_info=True)
     env.reset(seed=[1])
     for _ in range(40):
         _, _, _, _, info = env.step(env.batch.expert())

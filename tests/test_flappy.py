@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 import envs
+from envs.batches import environment_seeds
 from envs.flappy import rules
-from envs.flappy.env import Options, environment_seeds, make, make_vec
+from envs.flappy.env import Options, make, make_vec
 
 MASK = 2**64 - 1
 

@@ -9,8 +9,9 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode
 
+from envs.batches import environment_seeds
 from envs.flappy import art
-from envs.flappy.env import FlappyVectorEnv, Options, environment_seeds, make, make_vec
+from envs.flappy.env import FlappyVectorEnv, Options, make, make_vec
 
 LOOKS = {"light": "random", "random_colours": True, "random_background": True}
 RANDOM = {**LOOKS, "speed_spread": 0.2, "frame_skip": 2}

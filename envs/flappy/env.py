@@ -12,6 +12,7 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete, MultiDiscrete
 from gymnasium.vector import AutoresetMode
 
+from envs.batches import SingleEnv, batch_seeds, check_batch, environment_seeds, read_options
 from envs.flappy import batch, drill, picture
 from envs.flappy.art import BLOCK_X, BLOCK_Y, COLOURS, GREY_SIZE, VARIANTS, VIEW_X, build_look
 from envs.flappy.draw import SEED_SIZE, STATE_SIZE
@@ -117,11 +118,6 @@ class Options:
         return "flappy " + " ".join([*parts, "collision=pixels ceiling=stops"])
 
 
-def environment_seeds(seed: int | None, num_envs: int) -> list[int]:
-    """Seeds of the environments of a batch reset with one integer; different integers share none."""
-    return [int(s) for s in np.random.SeedSequence(seed).generate_state(num_envs, np.uint64)]
-
-
 class FlappyVectorEnv(gymnasium.vector.VectorEnv):
     """N games in one compiled step on one core without the GIL; autoreset NEXT_STEP; returned arrays are fresh.
 
@@ -131,10 +127,7 @@ class FlappyVectorEnv(gymnasium.vector.VectorEnv):
     """
 
     def __init__(self, num_envs: int, options: Options, render_mode: str | None = None):
-        if not isinstance(num_envs, int) or num_envs < 1:
-            raise ValueError(f"num_envs must be a whole number from 1, not {num_envs!r}")
-        if render_mode not in (None, "rgb_array"):
-            raise ValueError(f"render_mode of a vector must be None or rgb_array, not {render_mode!r}")
+        check_batch(num_envs, render_mode)
         self.num_envs, self.options, self.render_mode = num_envs, options, render_mode
         self.metadata = {
             "render_modes": ["rgb_array"],
@@ -183,12 +176,7 @@ class FlappyVectorEnv(gymnasium.vector.VectorEnv):
     def reset(self, *, seed=None, options=None):
         """Begins an episode everywhere; `seed`: int, N ints, or None to go on with the generators."""
         if seed is not None:
-            seeds = environment_seeds(seed, self.num_envs) if np.ndim(seed) == 0 else list(seed)
-            if len(seeds) != self.num_envs:
-                raise ValueError(f"seed must be one integer or {self.num_envs} of them, not {len(seeds)}")
-            if not all(isinstance(s, int | np.integer) and s >= 0 for s in seeds):
-                raise ValueError(f"seed must consist of whole numbers from 0, not {seed!r}")
-            self._seed(seeds)
+            self._seed(batch_seeds(seed, self.num_envs))
             self._notes[:] = 0  # crashes of before belong to another seed
         batch.begin_all(self._games, self._rules, self._notes, self._moments)
         return self.observe(), self._info()
@@ -248,7 +236,7 @@ class FlappyVectorEnv(gymnasium.vector.VectorEnv):
         self.observe()
 
 
-class FlappyEnv(gymnasium.Env):
+class FlappyEnv(SingleEnv):
     """One game with the batch's kernels; with the same seed it equals `FlappyVectorEnv` reset with `[seed]`.
 
     `render_mode` rgb_array gives pictures of 512x288 with the score; human shows them in a window, 30 a
@@ -256,42 +244,10 @@ class FlappyEnv(gymnasium.Env):
     """
 
     metadata = {"render_modes": ["human", "rgb_array"], "render_fps": FPS}
+    title = "joypad: Flappy"
 
     def __init__(self, options: Options, render_mode: str | None = None):
-        if render_mode not in (None, *self.metadata["render_modes"]):
-            raise ValueError(f"render_mode must be None, human or rgb_array, not {render_mode!r}")
-        self.options, self.render_mode = options, render_mode
-        self._batch = FlappyVectorEnv(1, options)
-        kept = ("render_fps", "frame_stack", "frame_skip", "protocol")
-        self.metadata = {**type(self).metadata, **{name: self._batch.metadata[name] for name in kept}}
-        self.observation_space = self._batch.single_observation_space
-        self.action_space = self._batch.single_action_space
-        self._window = None
-
-    def reset(self, *, seed: int | None = None, options=None):
-        """Begins an episode; without a seed the generator goes on."""
-        super().reset(seed=seed)
-        frames, info = self._batch.reset(seed=None if seed is None else [seed])
-        self._show()
-        return frames[0], {"score": float(info["score"][0])}
-
-    def step(self, action):
-        """One action, 0 or 1; after an episode's end only `reset` goes on."""
-        if self._batch.over[0]:
-            raise gymnasium.error.ResetNeeded("the episode is over: call reset before step")
-        frames, rewards, terminated, truncated, info = self._batch.step([action])
-        self._show()
-        score = {"score": float(info["score"][0])}
-        return frames[0], float(rewards[0]), bool(terminated[0]), bool(truncated[0]), score
-
-    def _show(self) -> None:
-        if self.render_mode == "human":
-            self._window = self._window or picture.Window()
-            self._window.show(self._batch.render()[0], self.metadata["render_fps"])
-
-    def render(self) -> np.ndarray | None:
-        """RGB uint8 [512, 288, 3] in mode rgb_array; else None (the window shows each step by itself)."""
-        return self._batch.render()[0] if self.render_mode == "rgb_array" else None
+        super().__init__(FlappyVectorEnv(1, options), render_mode)
 
     def keys(self) -> dict[frozenset[str], int]:
         """Keys of a keyboard -> action."""
@@ -303,34 +259,12 @@ class FlappyEnv(gymnasium.Env):
             return VIEW_X, 0, GREY_SIZE * BLOCK_X, GREY_SIZE * BLOCK_Y
         return 0, 0, WIDTH, HEIGHT
 
-    def state_dict(self) -> dict:
-        """As `FlappyVectorEnv.state_dict`, of one game."""
-        return self._batch.state_dict()
-
-    def load_state_dict(self, state: dict) -> None:
-        """As `FlappyVectorEnv.load_state_dict`, of one game."""
-        self._batch.load_state_dict(state)
-
-    def close(self) -> None:
-        """Closes the window, if there is one."""
-        if self._window is not None:
-            self._window.close()
-            self._window = None
-
-
-def _read(options: dict) -> Options:
-    names = [field.name for field in fields(Options)]
-    for name in options:
-        if name not in names:
-            raise ValueError(f"flappy has no option {name!r}; it has {', '.join(names)}")
-    return Options(**options)
-
 
 def make_vec(num_envs: int, **options) -> FlappyVectorEnv:
     """A batch of games; `options` are the fields of `Options`."""
-    return FlappyVectorEnv(num_envs, _read(options), render_mode="rgb_array")
+    return FlappyVectorEnv(num_envs, read_options(Options, options, "flappy"), render_mode="rgb_array")
 
 
 def make(render_mode: str | None = None, **options) -> FlappyEnv:
     """One game; `options` are the fields of `Options`."""
-    return FlappyEnv(_read(options), render_mode)
+    return FlappyEnv(read_options(Options, options, "flappy"), render_mode)

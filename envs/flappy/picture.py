@@ -47,34 +47,3 @@ def with_score(game: np.void, look: Look) -> np.ndarray:
     part[thick] = INK
     part[ink] = WHITE
     return picture
-
-
-class Window:
-    """A resizable window of pygame's; the first picture opens it. Keys and mouse are left to the caller."""
-
-    def __init__(self):
-        import pygame
-
-        self._pygame = pygame
-        pygame.display.init()
-        pygame.display.set_caption("joypad: Flappy")
-        self._screen = pygame.display.set_mode((WIDTH, HEIGHT), pygame.RESIZABLE)
-        self._clock = pygame.time.Clock()
-
-    def show(self, picture: np.ndarray, fps: float) -> None:
-        """Shows RGB uint8 [512, 288, 3] as large as fits and waits for the next frame's time."""
-        pygame = self._pygame
-        pygame.event.pump()
-        width, height = self._screen.get_size()
-        scale = min(width / WIDTH, height / HEIGHT)
-        size = max(1, round(WIDTH * scale)), max(1, round(HEIGHT * scale))
-        surface = pygame.surfarray.make_surface(picture.swapaxes(0, 1))
-        if size != (WIDTH, HEIGHT):
-            surface = pygame.transform.smoothscale(surface, size)
-        self._screen.fill((0, 0, 0))
-        self._screen.blit(surface, ((width - size[0]) // 2, (height - size[1]) // 2))
-        pygame.display.flip()
-        self._clock.tick(fps)
-
-    def close(self) -> None:
-        self._pygame.display.quit()

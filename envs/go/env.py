@@ -19,6 +19,7 @@ from gymnasium.spaces import Box, Discrete, MultiDiscrete
 from gymnasium.vector import AutoresetMode
 from numba import njit
 
+from envs.batches import SingleEnv, batch_seeds, check_batch, read_options
 from envs.go import picture
 from envs.go.board import ACTION, KO, LAST, SIZE, TAKEN, TURN, is_legal, point_of
 from envs.go.features import features
@@ -113,10 +114,7 @@ class GoVectorEnv(gymnasium.vector.VectorEnv):
     """
 
     def __init__(self, num_envs: int, options: Options, render_mode: str | None = None):
-        if not isinstance(num_envs, int) or num_envs < 1:
-            raise ValueError(f"num_envs must be a whole number from 1, not {num_envs!r}")
-        if render_mode not in (None, "rgb_array"):
-            raise ValueError(f"render_mode of a vector must be None or rgb_array, not {render_mode!r}")
+        check_batch(num_envs, render_mode)
         self.num_envs, self.options, self.render_mode = num_envs, options, render_mode
         self.rules = options.rules
         self.metadata = {
@@ -152,11 +150,7 @@ class GoVectorEnv(gymnasium.vector.VectorEnv):
     def reset(self, *, seed=None, options=None):
         """Begins a game everywhere; `seed`: None, a whole number from 0, or a sequence of N of them."""
         if seed is not None:
-            seeds = [seed] if np.ndim(seed) == 0 else list(seed)
-            if np.ndim(seed) and len(seeds) != self.num_envs:
-                raise ValueError(f"seed must be one integer or {self.num_envs} of them, not {len(seeds)}")
-            if not all(isinstance(s, int | np.integer) and s >= 0 for s in seeds):
-                raise ValueError(f"seed must consist of whole numbers from 0, not {seed!r}")
+            batch_seeds(seed, self.num_envs)
         self._states[:] = self._first
         self._over[:] = False
         return self._results(np.ones(self.num_envs, np.float32), np.zeros(self.num_envs))
@@ -216,54 +210,26 @@ class GoVectorEnv(gymnasium.vector.VectorEnv):
         self._states[:], self._over[:] = state["states"], state["over"]
 
 
-class GoEnv(gymnasium.Env):
+class GoEnv(SingleEnv):
     """One game with the kernels of the batch: both sides are played through `step`, which alternates.
 
     `render_mode` rgb_array gives a picture, human shows it in a window, ansi gives text.
     """
 
     metadata = {"render_modes": ["human", "rgb_array", "ansi"], "render_fps": FPS, "turn_based": True}
+    title = "joypad: Go"
 
     def __init__(self, options: Options, render_mode: str | None = None):
-        if render_mode not in (None, *self.metadata["render_modes"]):
-            raise ValueError(f"render_mode must be None, human, rgb_array or ansi, not {render_mode!r}")
-        self.options, self.render_mode = options, render_mode
-        self._batch = GoVectorEnv(1, options)
-        self.rules = self._batch.rules
-        kept = ("frame_stack", "frame_skip", "protocol")
-        self.metadata = {**type(self).metadata, **{name: self._batch.metadata[name] for name in kept}}
-        self.observation_space = self._batch.single_observation_space
-        self.action_space = self._batch.single_action_space
-        self._window = None
-
-    def _one(self, planes: np.ndarray, info: dict) -> tuple[np.ndarray, dict]:
-        if self.render_mode == "human":
-            self._window = self._window or picture.Window()
-            self._window.show(self._batch.render()[0])
-        one = {name: info[name][0] for name in ("legal", "state")}
-        one |= {"discount": float(info["discount"][0]), "score": float(info["score"][0])}
-        return planes[0], one | {"to_move": int(info["to_move"][0])}
-
-    def reset(self, *, seed: int | None = None, options=None):
-        """Begins a game."""
-        super().reset(seed=seed)
-        return self._one(*self._batch.reset(seed=seed))
-
-    def step(self, action):
-        """One legal action of the side to move; after the end only `reset` goes on."""
-        if self._batch.over[0]:
-            raise gymnasium.error.ResetNeeded("the game is over: call reset before step")
-        planes, rewards, terminated, truncated, info = self._batch.step([action])
-        planes, info = self._one(planes, info)
-        return planes, float(rewards[0]), bool(terminated[0]), bool(truncated[0]), info
+        super().__init__(GoVectorEnv(1, options), render_mode)
+        self.rules = self.games.rules
 
     def render(self) -> np.ndarray | str | None:
         """RGB uint8 in mode rgb_array, text in mode ansi, None otherwise (the window shows each step by
         itself).
         """
         if self.render_mode == "ansi":
-            return "\n".join(" ".join(".XO"[colour] for colour in row) for row in self._batch.board(0))
-        return self._batch.render()[0] if self.render_mode == "rgb_array" else None
+            return "\n".join(" ".join(".XO"[colour] for colour in row) for row in self.games.board(0))
+        return self.games.render()[0] if self.render_mode == "rgb_array" else None
 
     def keys(self) -> dict[frozenset[str], int]:
         """Keys of a keyboard -> action; points are chosen by a click."""
@@ -278,34 +244,12 @@ class GoEnv(gymnasium.Env):
         first, gap = picture.geometry(self.options.size)
         return first, first, gap
 
-    def state_dict(self) -> dict:
-        """As `GoVectorEnv.state_dict`, of one game."""
-        return self._batch.state_dict()
-
-    def load_state_dict(self, state: dict) -> None:
-        """As `GoVectorEnv.load_state_dict`, of one game."""
-        self._batch.load_state_dict(state)
-
-    def close(self) -> None:
-        """Closes the window, if there is one."""
-        if self._window is not None:
-            self._window.close()
-            self._window = None
-
-
-def _read(options: dict) -> Options:
-    names = [field.name for field in fields(Options)]
-    for name in options:
-        if name not in names:
-            raise ValueError(f"go has no option {name!r}; it has {', '.join(names)}")
-    return Options(**options)
-
 
 def make_vec(num_envs: int, **options) -> GoVectorEnv:
     """A batch of games; `options` are the fields of `Options`."""
-    return GoVectorEnv(num_envs, _read(options), render_mode="rgb_array")
+    return GoVectorEnv(num_envs, read_options(Options, options, "go"), render_mode="rgb_array")
 
 
 def make(render_mode: str | None = None, **options) -> GoEnv:
     """One game; `options` are the fields of `Options`."""
-    return GoEnv(_read(options), render_mode)
+    return GoEnv(read_options(Options, options, "go"), render_mode)

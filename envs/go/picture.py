@@ -183,29 +183,3 @@ def draw(board: np.ndarray, *, last: int = -1, banned: int = -1, foot: str = "",
     write(image, foot, 26, LIGHT, 20, SIDE + FOOT / 2 - 2, 0.0)
     write(image, note, 26, LIGHT, SIDE - 20, SIDE + FOOT / 2 - 2, 1.0)
     return image.round().clip(0, 255).astype(np.uint8)
-
-
-class Window:
-    """A window that shows pictures; opened by the first one."""
-
-    def __init__(self):
-        self._screen = None
-
-    def show(self, image: np.ndarray) -> None:
-        import pygame
-
-        if self._screen is None:
-            pygame.display.init()
-            pygame.display.set_caption("Go")
-            self._screen = pygame.display.set_mode((image.shape[1], image.shape[0]))
-        pygame.surfarray.blit_array(self._screen, image.swapaxes(0, 1))
-        pygame.event.pump()
-        pygame.display.flip()
-
-    def close(self) -> None:
-        """Closes the window; again does nothing."""
-        if self._screen is not None:
-            import pygame
-
-            pygame.display.quit()
-            self._screen = None

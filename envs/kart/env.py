@@ -21,11 +21,12 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete, MultiDiscrete
 from gymnasium.vector import AutoresetMode
 
+from envs.batches import SingleEnv, batch_seeds, check_batch, environment_seeds, read_options
 from envs.kart import columns as c
 from envs.kart import race
 from envs.kart.batch import RENDERED, Batch
-from envs.kart.hud import Window, with_figures
-from envs.kart.options import CONTROLS, DISCRETE, Options, read_options
+from envs.kart.hud import with_figures
+from envs.kart.options import CONTROLS, DISCRETE, Options
 from envs.kart.physics import CONTROL
 
 FPS = round(1.0 / CONTROL)
@@ -37,11 +38,6 @@ KEYS = {  # keys -> discrete action
 NEXT = "evaluate {run} --tracks test:20"  # what to do with a trained driver
 
 
-def environment_seeds(seed: int | None, num_envs: int) -> list[int]:
-    """Seeds of the environments of a batch reset with one integer; different integers share none."""
-    return [int(s) for s in np.random.SeedSequence(seed).generate_state(num_envs, np.uint64)]
-
-
 class KartVectorEnv(gymnasium.vector.VectorEnv):
     """N races in one compiled step without the GIL; autoreset NEXT_STEP; returned arrays are fresh.
 
@@ -50,10 +46,7 @@ class KartVectorEnv(gymnasium.vector.VectorEnv):
     """
 
     def __init__(self, num_envs: int, options: Options, render_mode: str | None = None):
-        if not isinstance(num_envs, int) or num_envs < 1:
-            raise ValueError(f"num_envs must be a whole number from 1, not {num_envs!r}")
-        if render_mode not in (None, "rgb_array"):
-            raise ValueError(f"render_mode of a vector must be None or rgb_array, not {render_mode!r}")
+        check_batch(num_envs, render_mode)
         self.num_envs, self.options, self.render_mode = num_envs, options, render_mode
         self.metadata = {
             "render_modes": ["rgb_array"],
@@ -80,13 +73,8 @@ class KartVectorEnv(gymnasium.vector.VectorEnv):
     def reset(self, *, seed=None, options=None):
         """Begins an episode everywhere; `seed`: int, N ints, or None to go on with the random numbers."""
         if seed is not None:
-            seeds = environment_seeds(seed, self.num_envs) if np.ndim(seed) == 0 else list(seed)
-            if len(seeds) != self.num_envs:
-                raise ValueError(f"seed must be one integer or {self.num_envs} of them, not {len(seeds)}")
-            if not all(isinstance(s, int | np.integer) and s >= 0 for s in seeds):
-                raise ValueError(f"seed must consist of whole numbers from 0, not {seed!r}")
-            for i, number in enumerate(seeds):
-                self.batch.seed(i, int(number))
+            for i, number in enumerate(batch_seeds(seed, self.num_envs)):
+                self.batch.seed(i, number)
         for i in range(self.num_envs):
             self.batch.begin(i)
         return self.observe(), self._info()
@@ -187,53 +175,22 @@ class KartVectorEnv(gymnasium.vector.VectorEnv):
         self.batch.close()
 
 
-class KartEnv(gymnasium.Env):
+class KartEnv(SingleEnv):
     """One race with the batch's kernels; with the same seed it equals `KartVectorEnv` reset with `[seed]`.
 
     `render_mode` rgb_array gives pictures of 480x360 with figures; human shows them in a window, 20 a second.
     """
 
     metadata = {"render_modes": ["human", "rgb_array"], "render_fps": FPS}
+    title, enlarged = "joypad: kart", 2
 
     def __init__(self, options: Options, render_mode: str | None = None):
-        if render_mode not in (None, *self.metadata["render_modes"]):
-            raise ValueError(f"render_mode must be None, human or rgb_array, not {render_mode!r}")
-        self.options, self.render_mode = options, render_mode
-        self._vector = KartVectorEnv(1, options)
-        kept = ("frame_stack", "frame_skip", "protocol")
-        self.metadata = {**type(self).metadata, **{name: self._vector.metadata[name] for name in kept}}
-        self.observation_space = self._vector.single_observation_space
-        self.action_space = self._vector.single_action_space
-        self._window: Window | None = None
+        super().__init__(KartVectorEnv(1, options), render_mode)
 
     @property
     def batch(self) -> Batch:
         """The race behind this environment, a batch of one."""
-        return self._vector.batch
-
-    def reset(self, *, seed: int | None = None, options=None):
-        """Begins an episode; without a seed the random numbers go on."""
-        super().reset(seed=seed)
-        frames, info = self._vector.reset(seed=None if seed is None else [seed])
-        self._show()
-        return frames[0], _first(info)
-
-    def step(self, action):
-        """One action; after an episode's end only `reset` goes on."""
-        if self._vector.batch.over[0]:
-            raise gymnasium.error.ResetNeeded("the episode is over: call reset before step")
-        frames, reward, terminated, truncated, info = self._vector.step(np.asarray(action)[None])
-        self._show()
-        return frames[0], float(reward[0]), bool(terminated[0]), bool(truncated[0]), _first(info)
-
-    def _show(self) -> None:
-        if self.render_mode == "human":
-            self._window = self._window or Window()
-            self._window.show(self._vector.render()[0], FPS)
-
-    def render(self) -> np.ndarray | None:
-        """RGB uint8 [360, 480, 3] in mode rgb_array; else None (the window shows each step by itself)."""
-        return self._vector.render()[0] if self.render_mode == "rgb_array" else None
+        return self.games.batch
 
     def seen_box(self) -> tuple[float, float, float, float] | None:
         """Which part of the picture an observation shows (px from the left, from the top, wide, high).
@@ -257,21 +214,6 @@ class KartEnv(gymnasium.Env):
             self.options.control, (steering, ("down", "up", 0.0), ("", "space", -1.0))
         )
 
-    def state_dict(self) -> dict:
-        """As `KartVectorEnv.state_dict`, of one race."""
-        return self._vector.state_dict()
-
-    def load_state_dict(self, state: dict) -> None:
-        """As `KartVectorEnv.load_state_dict`, of one race."""
-        self._vector.load_state_dict(state)
-
-    def close(self) -> None:
-        """Closes the window, if there is one."""
-        if self._window is not None:
-            self._window.close()
-            self._window = None
-        self._vector.close()
-
 
 def _observation_spaces(options: Options, num_envs: int) -> tuple[Box, Box]:
     if options.picture is None:
@@ -282,19 +224,11 @@ def _observation_spaces(options: Options, num_envs: int) -> tuple[Box, Box]:
     return Box(low, high, shape, dtype), Box(low, high, (num_envs, *shape), dtype)
 
 
-def _first(info: dict) -> dict:
-    """The info of the only race: numbers instead of arrays [1]."""
-    return {
-        key: _first(value) if isinstance(value, dict) else (value[0] if value.ndim > 1 else value[0].item())
-        for key, value in info.items()
-    }
-
-
 def make_vec(num_envs: int, **options) -> KartVectorEnv:
     """A batch of races; `options` are the fields of `Options`."""
-    return KartVectorEnv(num_envs, read_options(options), render_mode="rgb_array")
+    return KartVectorEnv(num_envs, read_options(Options, options, "kart"), render_mode="rgb_array")
 
 
 def make(render_mode: str | None = None, **options) -> KartEnv:
     """One race; `options` are the fields of `Options`."""
-    return KartEnv(read_options(options), render_mode)
+    return KartEnv(read_options(Options, options, "kart"), render_mode)

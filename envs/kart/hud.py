@@ -78,31 +78,3 @@ def draw_map(picture: np.ndarray, batch, i: int) -> None:
         spot = batch.karts[i, k, [c.POS_X, c.POS_Y]]
         dot(spot, 3, (20, 20, 24))
         dot(spot, 2, (230, 40, 40) if k == 0 else MARKS[k])
-
-
-class Window:
-    """A pygame window that shows pictures at twice their size."""
-
-    def __init__(self):
-        import pygame
-
-        self._pygame = pygame
-        pygame.display.init()
-        pygame.display.set_caption("joypad kart")
-        self._screen = None
-        self._clock = pygame.time.Clock()
-
-    def show(self, picture: np.ndarray, fps: int) -> None:
-        """Show one picture and wait as long as `fps` pictures a second want."""
-        height, width = picture.shape[:2]
-        if self._screen is None:
-            self._screen = self._pygame.display.set_mode((2 * width, 2 * height))
-        surface = self._pygame.surfarray.make_surface(picture.swapaxes(0, 1))
-        self._pygame.transform.scale(surface, self._screen.get_size(), self._screen)
-        self._pygame.event.pump()
-        self._pygame.display.flip()
-        self._clock.tick(fps)
-
-    def close(self) -> None:
-        """Close the window."""
-        self._pygame.display.quit()

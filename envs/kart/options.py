@@ -175,12 +175,3 @@ class Options:
             or (field.name not in SILENT and getattr(self, field.name) != getattr(standard, field.name))
         ]
         return "kart " + " ".join(parts)
-
-
-def read_options(values: dict) -> Options:
-    """Options from keywords. Raises ValueError for an unknown name."""
-    names = [field.name for field in fields(Options)]
-    for name in values:
-        if name not in names:
-            raise ValueError(f"kart has no option {name!r}; it has {', '.join(names)}")
-    return Options(**values)

@@ -85,15 +85,14 @@ def drive(
     options: dict[str, Any], act: Act, seconds: float, seed: int, follow: Callable[[float], None] | None = None
 ) -> Drive:
     """One driver on all tracks of `options` (of the game kart) for `seconds` each, from the grid."""
-    from envs.kart.env import KartVectorEnv
-    from envs.kart.options import read_options
+    from envs.kart.env import make_vec
     from envs.kart.splits import parse_tracks
 
     wanted = dict(order="cycle", laps=0, time_limit=float(seconds), start="grid", on_stuck="rescue")
     tracks = parse_tracks(options["tracks"])
     if len(tracks) > 1000:
         raise ValueError(f"--tracks {options['tracks']}: are {len(tracks)}; name how many, such as test:20")
-    env = KartVectorEnv(len(tracks), read_options({**options, **wanted}))
+    env = make_vec(len(tracks), **{**options, **wanted})
     obs, info = env.reset(seed=seed)
     watch, num = Watch(len(tracks)), len(tracks)
     off, jerk, before, lap = np.zeros(num), np.zeros(num), None, np.zeros(num)
