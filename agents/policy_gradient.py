@@ -23,13 +23,12 @@ from torch import Tensor, nn
 from agents import losses, optimizers, ranges
 from agents.core import device as devices
 from agents.core.graphs import Graphed
-from agents.core.loop import Every
 from agents.core.returns import lambda_returns
-from agents.core.rows import Act, Batch, Learned, Needs, Spec, TimeStep
-from agents.core.samplers import Recent
+from agents.core.rows import Act, Batch, Learned, Spec, TimeStep
 from agents.heads import Categorical, Gaussian, Value
 from agents.perception import encoders
-from agents.recurrent import Memory, columns, shuffled, windows
+from agents.recurrent import Memory, shuffled, windows
+from agents.rollouts import TwoCopies, planned
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,7 +143,7 @@ class Network(nn.Module):
         return [p for p in self.parameters() if p not in known], apart
 
 
-class PolicyGradient:
+class PolicyGradient(TwoCopies):
     """See the module. Columns of the ring: logp and value of the acting policy, and its memory before the row."""
 
     def __init__(self, config: Config, spec: Spec, clock: Any, device: torch.device, seed: int, num_envs: int):
@@ -163,19 +162,9 @@ class PolicyGradient:
         self.learn_generator = devices.generator(device, seed, 2)
         groups = zip(self.network.parts(), (config.policy_share, 1.0), strict=True)
         self.optimizer = optimizers.build(config.optimizer, groups, config.lr, eps=1e-5)
-        rows = config.rollout * num_envs
-        self.minibatch = min(config.minibatch or rows, rows)
-        if config.recurrent:
-            self.minibatch = columns(self.minibatch, config.rollout) * config.rollout
-        self.needs = Needs(
-            window=config.rollout + 1,
-            sampler=Recent(),
-            length=(2 * config.rollout + 1 + spec.stack) * num_envs,
-            batch=num_envs,
-            pace=Every(config.rollout, config.epochs * -(-rows // self.minibatch)),
-            extras=("logp", "value", "memory") if config.recurrent else ("logp", "value"),
-            labels={"numbers": np.zeros(config.numbers, np.float32)} if config.critic == "numbers" else {},
-            overlap=config.overlap and config.ratio,
+        numbers = {"numbers": np.zeros(config.numbers, np.float32)} if config.critic == "numbers" else {}
+        self.minibatch, self.needs = planned(
+            config, spec, num_envs, ("logp", "value"), labels=numbers, overlap=config.overlap and config.ratio
         )
         graphs = config.graphs and not config.recurrent
         self._chosen = Graphed(self._choose, device, generators=[self.act_generator], enabled=graphs)
@@ -297,29 +286,6 @@ class PolicyGradient:
             kl = losses.mean(log_ratio.exp() - 1 - log_ratio, weight)
             figures = (loss, policy_loss, value_loss, entropy, norm, kl, losses.mean(value, weight))
         return tuple(x.detach() for x in figures)
-
-    def _sync(self) -> None:
-        """The actor takes the learner's weights."""
-        with torch.no_grad():
-            for mine, theirs in zip(self.actor.parameters(), self.network.parameters(), strict=True):
-                mine.copy_(theirs)
-
-    def state_dict(self) -> dict[str, Any]:
-        return {
-            "network": self.network.state_dict(),
-            "actor": self.actor.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "act_generator": self.act_generator.get_state(),
-            "learn_generator": self.learn_generator.get_state(),
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.network.load_state_dict(state["network"])
-        self.actor.load_state_dict(state["actor"])
-        optimizers.load(self.optimizer, state["optimizer"])
-        self._learned.forget()
-        self.act_generator.set_state(state["act_generator"])
-        self.learn_generator.set_state(state["learn_generator"])
 
     def load_weights(self, state: dict[str, Any]) -> None:
         """Another run's weights only: optimizer, schedules and generators start anew.

@@ -18,13 +18,12 @@ from torch import Tensor, nn
 from agents import losses, optimizers, ranges
 from agents.core import device as devices
 from agents.core.graphs import Graphed
-from agents.core.loop import Every
 from agents.core.returns import lambda_returns
-from agents.core.rows import Act, Batch, Learned, Needs, Spec, TimeStep
-from agents.core.samplers import Recent
+from agents.core.rows import Act, Batch, Learned, Spec, TimeStep
 from agents.heads import masked
 from agents.perception import encoders
-from agents.recurrent import Memory, columns, shuffled, windows
+from agents.recurrent import Memory, shuffled, windows
+from agents.rollouts import TwoCopies, planned
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +88,7 @@ class Network(nn.Module):
             return self.q(features), memory
 
 
-class PQN:
+class PQN(TwoCopies):
     """See the module. Columns of the ring: value, the largest action value that the acting copy saw, and its memory
     before the row."""
 
@@ -106,18 +105,7 @@ class PQN:
         self.act_generator = devices.generator(device, seed, 1)
         self.learn_generator = devices.generator(device, seed, 2)
         self.optimizer = optimizers.build(config.optimizer, self.network.parameters(), config.lr, eps=1e-5)
-        rows = config.rollout * num_envs
-        self.minibatch = min(config.minibatch or rows, rows)
-        if config.recurrent:
-            self.minibatch = columns(self.minibatch, config.rollout) * config.rollout
-        self.needs = Needs(
-            window=config.rollout + 1,
-            sampler=Recent(),
-            length=(2 * config.rollout + 1 + spec.stack) * num_envs,
-            batch=num_envs,
-            pace=Every(config.rollout, config.epochs * -(-rows // self.minibatch)),
-            extras=("value", "memory") if config.recurrent else ("value",),
-        )
+        self.minibatch, self.needs = planned(config, spec, num_envs, extras=("value",))
         graphs = config.graphs and not config.recurrent
         self._chosen = Graphed(self._choose, device, generators=[self.act_generator], enabled=graphs)
         self._learned = Graphed(self._step, device, enabled=graphs)
@@ -203,34 +191,6 @@ class PQN:
         norm = optimizers.clip(self.network.parameters(), self.config.max_grad_norm)
         self.optimizer.step()
         return loss.detach(), chosen.detach().mean(), norm
-
-    def _sync(self) -> None:
-        """The actor takes the learner's weights."""
-        with torch.no_grad():
-            for mine, theirs in zip(self.actor.parameters(), self.network.parameters(), strict=True):
-                mine.copy_(theirs)
-
-    def state_dict(self) -> dict[str, Any]:
-        return {
-            "network": self.network.state_dict(),
-            "actor": self.actor.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "act_generator": self.act_generator.get_state(),
-            "learn_generator": self.learn_generator.get_state(),
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.network.load_state_dict(state["network"])
-        self.actor.load_state_dict(state["actor"])
-        optimizers.load(self.optimizer, state["optimizer"])
-        self._learned.forget()
-        self.act_generator.set_state(state["act_generator"])
-        self.learn_generator.set_state(state["learn_generator"])
-
-    def load_weights(self, state: dict[str, Any]) -> None:
-        """Another run's weights only: optimizer, schedules and generators start anew."""
-        self.network.load_state_dict(state["network"])
-        self._sync()
 
 
 build = PQN

@@ -99,6 +99,6 @@ RECIPES = {
             flip=0.5, light=0.1, noise=5.0, exposure=0.2, road=0.3, balance=1.0, batch=128, lr_end=0.02, first=0,
             rows=10_000, draws=4_000, teacher=0.0, replay=60_000,
         ),
-        env=dict(RIVALS, obs="trunk", stack=2, expert_info=True, drivable_info=True),
+        env=dict(RIVALS, obs="trunk", stack=2, steer_noise=0.05, expert_info=True, drivable_info=True),
     ),
 }  # fmt: skip
