@@ -86,8 +86,7 @@ RECIPES = {
         config={
             **PPO, "minibatch": 2_048, "lr": 1e-3, "reward_scale": 0.2, "value_first": 0.01, "deviation": 0.3,
         },
-        # Noise on the wheel: a teacher that drives as fast, and bears its own mistakes and those of its pupil.
-        env=dict(RIVALS, obs="state", hold=2, cost_off_road=3.0, cost_margin=0.8, steer_noise=0.05),
+        env=dict(RIVALS, obs="state", hold=2, cost_off_road=3.0, cost_margin=0.8),
     ),
     "pupil": Recipe(
         agent="dagger",
