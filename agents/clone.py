@@ -176,6 +176,13 @@ class Clone:
             return {"mean": params[..., 0], "deviation": params[..., 1].exp()}
         return {"probabilities": params.exp()}
 
+    def _progress(self) -> float:
+        """0..1, share of the updates: the steps in which a round is collected learn nothing, and do not count."""
+        clock = self.clock
+        if not clock.budget or not isinstance(self.pace, Rounds):
+            return clock.progress
+        return clock.updates / (clock.updates + 1 + self.pace.left(clock.budget - clock.steps))
+
     def learn(self, batch: Batch) -> Iterator[Learned]:
         """One optimizer step on B rows."""
         c = self.config
@@ -185,7 +192,7 @@ class Clone:
         if self.augment is not None:
             obs, label, road = self.augment(obs, label, road, self.learn_generator)
         loss, metrics = self._loss(self.learner, obs, label, legal, road, weight)
-        left = 1 - self.clock.progress
+        left = 1 - self._progress()
         optimizers.set_rate(self.optimizer, c.lr * (c.lr_end + (1 - c.lr_end) * left))
         self.optimizer.zero_grad()
         loss.backward()

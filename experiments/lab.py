@@ -118,7 +118,7 @@ def assemble(config: dict[str, Any], device: torch.device) -> Lab:
     training, kept = recorded
     dataset.fill(replay, training, needs.labels)
     if alone:
-        loop.pace = Study()
+        loop.pace = agent.pace = Study()
     else:
         loop.pace.begin()
     validation = None

@@ -91,18 +91,37 @@ def test_dagger_drives_itself_and_keeps_everything(tmp_path: Path) -> None:
 
 
 def test_rounds_alternate_and_their_state_is_kept() -> None:
-    pace, log = Rounds(2, 6, 3), ""
+    pace, log, steps = Rounds(2, 6, 3), "", 0
     pace.begin()
+    forecast = []  # (steps so far, how many of those up to the 48th are draws)
     for t in range(30):
+        forecast.append((steps, pace.left(48 - steps)))
         if pace.study():
+            steps += 1
             log += "d"
         else:
             log += "r"
+            steps += 3
             assert pace.due(0, 3) == 0
         other = Rounds(2, 6, 3)
         other.load_state_dict(pace.state_dict())
         assert other.state_dict() == pace.state_dict(), t
     assert log.startswith("ddrrdddrrdddrrddd")
+    assert steps > 48
+    kinds = "".join(kind if kind == "d" else 3 * kind for kind in log)  # one letter a step
+    assert all(draws == kinds[at:48].count("d") for at, draws in forecast if at <= 48)
+
+
+def test_the_learning_rate_falls_with_the_updates_and_not_while_a_round_is_collected(tmp_path, monkeypatch) -> None:
+    data = np.zeros((60, 2), np.float32)
+    np.savez(tmp_path / "t.npz", obs=data, action=data, lap=np.arange(60) // 10)
+    settings = config("dagger", tmp_path / "t.npz", 30 + 3 * (400 + 20), first=30, rows=400, draws=20, lr_end=0.1)
+    settings |= {"env": {"world": "target"}, "num_envs": 4}
+    settings["agent_config"] |= {"replay": 2_000, "validation": 0.0}
+    rates = []
+    monkeypatch.setattr("agents.optimizers.set_rate", lambda optimizer, rate: rates.append(rate))
+    assert lab.assemble(settings, CPU).loop.train()
+    np.testing.assert_allclose(rates, 3e-3 * (1 - 0.9 * np.arange(90) / 90), rtol=1e-6)
 
 
 def test_without_a_teacher_and_without_a_recording_there_is_nothing_to_imitate() -> None:

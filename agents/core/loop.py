@@ -172,6 +172,15 @@ class Rounds:
             self.round, self.owed = self.round + 1, self.draws
         return 0
 
+    def left(self, steps: int) -> int:
+        """How many of the next `steps` steps are draws."""
+        draws = min(self.owed, steps)
+        steps -= draws + (self.round + 1) * self.rows - self.seen
+        if steps <= 0:
+            return draws
+        whole, rest = divmod(steps, self.draws + self.rows)
+        return draws + whole * self.draws + min(rest, self.draws)
+
     def state_dict(self) -> dict[str, Any]:
         return {"round": self.round, "seen": self.seen, "owed": self.owed}
 
