@@ -21,7 +21,7 @@ if worker := os.environ.get("PYTEST_XDIST_WORKER"):
     os.environ["NUMBA_CACHE_DIR"] = str(Path(__file__).parents[1] / ".pytest_cache" / f"numba-{worker}")
 
 FAMILIES = {  # beginnings of file names -> the process that runs them
-    "kart": ("kart", "clone", "data", "drives", "driving", "play", "record", "tub", "watch", "saliency"),
+    "kart": ("kart", "augment", "clone", "data", "drives", "driving", "play", "record", "tub", "watch", "saliency"),
     "go": ("go", "gtp", "search", "tournament"),
 }
 
@@ -49,6 +49,20 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 @pytest.fixture(scope="module")
 def dummy_display():
     os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory) -> Path:
+    """A tiny finished run of CartPole."""
+    from experiments import train
+
+    root = tmp_path_factory.mktemp("runs")
+    argv = ["gym:CartPole-v1", "--steps", "1500", "--rollout", "16", "--num-envs", "4", "--runs", str(root)]
+    argv += ["--checkpoint-every", "600", "--eval-episodes", "3", "--video", "no", "--hidden", "16"]
+    with pytest.raises(SystemExit) as stop:
+        train.main(argv)
+    assert not stop.value.code
+    return root / "gym-CartPole-v1" / "ppo" / "default-s0"
 
 
 @pytest.fixture(scope="module")
