@@ -53,7 +53,7 @@ class Config:
     flip: float = 0.0  # share of mirrored pictures, steering with them
     shift: float = 0.0  # largest sideways shift, share of the width; the steering follows
     colour: float = 0.0  # 0 none .. 1 each colour becomes another mixture of all three
-    light: float = 0.0  # largest relative change of brightness and contrast
+    brightness: float = 0.0  # largest relative change of brightness and contrast
     noise: float = 0.0  # largest standard deviation of noise on the pixels, of 255
     exposure: float = 0.0  # most stops (factors of two) by which a picture becomes darker; brighter by a third of it
     shade: float = 0.0  # largest share of light that one side of a picture loses
@@ -75,7 +75,7 @@ class Config:
         ranges.at_least(self, 1, "batch", "hidden", "replay", "rows", "draws")
         ranges.at_least(self, 0, "road", "balance", "noise", "exposure", "warmup", "ratio", "first")
         ranges.above(self, 0, "lr", "max_grad_norm")
-        ranges.share(self, "lr_end", "average", "validation", "teacher", "flip", "shift", "colour", "light")
+        ranges.share(self, "lr_end", "average", "validation", "teacher", "flip", "shift", "colour", "brightness")
         ranges.share(self, "shade", "invert")
         if self.optimizer not in optimizers.NAMES:
             raise ValueError(f"--optimizer {self.optimizer}: choose {', '.join(optimizers.NAMES)}")
@@ -120,13 +120,13 @@ class Clone:
         self.learn_generator = devices.generator(device, seed, 2)
         self.optimizer = optimizers.build(config.optimizer, self.learner.parameters(), config.lr, eps=1e-8)
         settings = augment.Config(
-            flip=config.flip, shift=config.shift, colour=config.colour, light=config.light, noise=config.noise,
-            exposure=config.exposure, shade=config.shade, invert=config.invert,
+            flip=config.flip, shift=config.shift, colour=config.colour, brightness=config.brightness,
+            noise=config.noise, exposure=config.exposure, shade=config.shade, invert=config.invert,
         )  # fmt: skip
         changes = not augment.plain(settings)
         if changes and (len(spec.obs_shape) < 2 or not spec.action_dim):
             raise ValueError(
-                "--flip, --shift, --colour, --light, --noise, --exposure, --shade, --invert: only pictures with a"
+                "--flip, --shift, --colour, --brightness, --noise, --exposure, --shade, --invert: only pictures with a"
                 " steering wheel have them"
             )
         self.augment = augment.Augment(settings, device) if changes else None

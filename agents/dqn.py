@@ -27,7 +27,7 @@ from agents.core.samplers import Prioritized, Uniform
 from agents.heads import ActionValues, Cosine, masked
 from agents.perception import encoders
 
-IMPALA = ("width", "pool", "spectral")  # fields for that encoder
+IMPALA = ("wider", "pool", "spectral")  # fields for that encoder
 HEADS = ("values", "categorical", "quantile", "implicit")
 
 
@@ -67,7 +67,7 @@ class Config:
     evaluation: str = "epsilon 0.001"  # policy that scores are made with: greedy or epsilon E
     reward_clip: float = 1.0  # learns from rewards cut to +-this, 0: as they are
     encoder: str = "auto"  # nature, nips, small, tiny, impala, btr, deepflappy or auto (by the size of the picture)
-    width: int = 1  # impala: times its 16, 32 and 32 channels
+    wider: int = 1  # impala: times its 16, 32 and 32 channels
     pool: bool = False  # impala: adaptive max-pool to 6x6 before the linear layer
     spectral: bool = False  # impala: spectral norm in the residual convolutions
     hidden: int = 512  # units of the layer before the last
@@ -75,7 +75,7 @@ class Config:
     graphs: bool = True  # on a CUDA device: steps are recorded once and replayed
 
     def __post_init__(self) -> None:
-        ranges.at_least(self, 1, "batch", "n_step", "target_period", "hidden", "width")
+        ranges.at_least(self, 1, "batch", "n_step", "target_period", "hidden", "wider")
         ranges.at_least(self, 2, "replay", "atoms")
         ranges.at_least(self, 0, "warmup", "eps", "alpha", "munchausen", "huber", "max_grad_norm", "reward_clip")
         ranges.above(self, 0, "ratio", "lr", "epsilon_decay", "temperature")
@@ -111,7 +111,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     # Table D6 of the paper. Beside the noise its agent also acts at random, from always to 1 % over 2 M steps and never
     # from 25 M steps on; here one of the two explores.
     "btr": {
-        **RAINBOW, "head": "implicit", "atoms": 8, "munchausen": 0.9, "encoder": "impala", "width": 2, "pool": True,
+        **RAINBOW, "head": "implicit", "atoms": 8, "munchausen": 0.9, "encoder": "impala", "wider": 2, "pool": True,
         "spectral": True, "batch": 256, "ratio": 4.0, "replay": 2**20, "warmup": 200_000,
         "lr": 1e-4, "eps": 0.005 / 256, "gamma": 0.997, "alpha": 0.2, "target_period": 32_000, "double": False,
     },

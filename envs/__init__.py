@@ -1,5 +1,5 @@
 """The registry of games: name -> module. Everything of our own is also a Gymnasium id: ``import envs`` after
-gymnasium, or ``gymnasium.make("envs:joypad/Flappy-v0")``.
+gymnasium (or ``envs.register()``), or ``gymnasium.make("envs:joypad/Flappy-v0")`` without either.
 
 A module offers ``Options`` (a frozen dataclass), ``make_vec(num_envs, **options)`` and
 ``make(render_mode, **options)``; a family of games (Atari, Gymnasium) takes one more argument that says which.

@@ -187,7 +187,7 @@ class Tub:
         if (stamps := self.records.get("_timestamp_ms")) is not None and len(rows) > 2:
             step = np.diff(stamps)
             # Records that a copy has left out: five steps of the usual length, and at least those of 50 a second.
-            gap |= step > 5 * max(20.0, float(np.median(step)))
+            gap |= step > 5 * max(20.0, float(np.nanmedian(step)))
         self.starts = np.concatenate([[True], race | gap])
         if "game/lap" in self.records:
             lap = race | changes("game/lap")

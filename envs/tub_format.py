@@ -145,7 +145,7 @@ def out_of_range(name: str, value: float) -> str:
 def encode(picture: np.ndarray | bytes, quality: int) -> tuple[bytes, tuple[int, int]]:
     """A picture as the bytes of a JPEG file, and (height, width). Bytes are a JPEG file already."""
     if isinstance(picture, bytes):
-        return picture, shape_of(picture)
+        return picture, decode(picture).shape[:2]  # the whole of it: half a file has a header too
     picture = np.asarray(picture)
     if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or not picture.size:
         # A cast would make black pictures of floats from 0 to 1.

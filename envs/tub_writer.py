@@ -71,6 +71,9 @@ class Writer:
         for name, kind in {**STANDARD, **columns}.items():
             if old.columns.setdefault(name, kind) != kind:
                 raise TubError(f"{self.path}: column {name!r} holds {old.columns[name]}, not {kind}")
+        held, given = old.metadata.get("camera"), metadata.get("camera")
+        if old.paths and None not in (held, given) and held != given:
+            raise TubError(f"{self.path} holds pictures of the camera {held}, not {given}: record into another folder")
         old.metadata.update(metadata)
         self.columns, self.session = old.columns, old.begin_session()
         self.shape: tuple[int, int] | None = first_shape(self.path)
@@ -186,7 +189,7 @@ class Writer:
                 return value
         except TubError:
             raise
-        except (TypeError, ValueError, OverflowError, OSError, Image.DecompressionBombError) as fault:
+        except (TypeError, ValueError, OverflowError, OSError, SyntaxError, Image.DecompressionBombError) as fault:
             raise TubError(f"{name}: {fault}") from None
         if kind is None:
             raise TubError(f"there is no column {name!r}; columns are {', '.join(self.columns)}")

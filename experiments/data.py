@@ -66,6 +66,8 @@ class Command:
             raise ValueError(f"--{chosen[0]} takes one dataset, not {len(self.data)}")
         if not 0 < self.validation < 1:
             raise ValueError(f"--validation {self.validation}: must lie between 0 and 1")
+        if self.seed < 0:
+            raise ValueError(f"--seed {self.seed}: must be at least 0")
         if not 1 <= self.frames <= 1000:
             raise ValueError(f"--frames {self.frames}: must lie in 1..1000")
         if not 0 <= self.port < 2**16:
@@ -157,7 +159,7 @@ def edit(command: Command) -> None:
 
 def _indexes(what: str) -> range:
     low, colon, high = what.partition(":")
-    if not low.isdigit() or (colon and not high.isdigit()):
+    if not low.isdecimal() or (colon and not high.isdecimal()):
         raise TubError(f"--restore {what}: say A:B (records A to B-1) or N")
     return range(int(low), int(high) if colon else int(low) + 1)
 

@@ -101,7 +101,7 @@ def games(run: Run, episodes: int, protocol: str | None, device: torch.device, u
     if under is not None:
         if envs.find(run.config["game"])[0] == "envs.atari":
             raise ValueError(f"--under {under}: Atari games are scored under a protocol, see --protocol")
-        env |= lab.read_options(run.config["game"], under)
+        env |= conditions(run.config["game"], under)
     if protocol is not None and protocol != run.config["protocol"]:
         if (run.config["protocol"], protocol) != ("baselines", "nature"):
             raise ValueError(
@@ -112,6 +112,14 @@ def games(run: Run, episodes: int, protocol: str | None, device: torch.device, u
     if env.get("env_threads") == 0:
         env["env_threads"] = devices.cores()
     return Stream(envs.make_vec(run.config["game"], min(episodes, MAX_ENVS), **env), device)
+
+
+def conditions(game: str, under: str) -> dict[str, Any]:
+    """The options that `--under` names. Raises ValueError for one that only trainings have."""
+    asked = lab.read_options(game, under)
+    if only := sorted(asked.keys() - envs.scored(game, asked).keys()):
+        raise ValueError(f"--under {only[0]}=...: only trainings have it; scores of games with it would say nothing")
+    return asked
 
 
 def score(
@@ -150,7 +158,7 @@ def drive(
     from experiments.driving import closed_loop
 
     where = devices.choose(device)
-    asked = lab.read_options("kart", under or "")
+    asked = conditions("kart", under or "")
     if fixed := sorted(asked.keys() & closed_loop.FIXED):
         raise ValueError(
             f"--under {fixed[0]}=...: --tracks drives alone, for --seconds from the grid of each track; races against"
@@ -158,6 +166,8 @@ def drive(
         )
     env = {**envs.scored("kart", run.config["env"]), **asked, "tracks": tracks, "karts": 1}
     env |= {"expert_info": True, "drivable_info": False}
+    if policy == "straight" and env.get("control", "speed") != "speed":
+        raise ValueError(f"--policy straight: holds a speed, and {run.path} has control={env['control']}, not speed")
     stream = Stream(envs.make_vec("kart", 1, **env), where)
     spec = stream.spec
     stream.close()

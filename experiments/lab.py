@@ -94,7 +94,7 @@ def assemble(config: dict[str, Any], device: torch.device) -> Lab:
     for name, given in (("data", "dataset"), ("expert", "teacher")):
         if config.get(name) and not learner:
             raise ValueError(f"--{name}: {config['agent']} learns by playing; it takes no {given}")
-    recorded = _recorded(config, stream.spec) if config.get("data") else None
+    recorded = _recorded(config, stream.spec, needs) if config.get("data") else None
     told = _labels(stream) if needs.labels else {}
     taught = learner and "expert" in told
     if "numbers" in needs.labels and told.get("numbers") != needs.labels["numbers"].shape:
@@ -108,6 +108,8 @@ def assemble(config: dict[str, Any], device: torch.device) -> Lab:
             " --data names a recorded drive, --expert a run, and kart and car-racing have one with --expert-info True"
         )
     alone = recorded is not None and not (taught and isinstance(needs.pace, Rounds))  # nothing but the dataset
+    if alone and config.get("expert"):
+        raise ValueError(f"--data and --expert: {config['agent']} has one teacher; name one, or take --agent dagger")
     length = (0 if alone else needs.length) + (len(recorded[0].lap) if recorded else 0)
     replay = _ring(length, stream.num_envs, stream.spec, needs, device, config["seed"])
     if alone and isinstance(needs.pace, Rounds):
@@ -167,9 +169,10 @@ def _ring(length: int, num_envs: int, spec: Spec, needs: Needs, device: torch.de
     return ReplayBuffer(slots, num_envs, spec, needs.sampler, window=needs.window, device=device, seed=seed)
 
 
-def _recorded(config: dict[str, Any], spec: Spec) -> tuple[dataset.Rows, dataset.Rows]:
+def _recorded(config: dict[str, Any], spec: Spec, needs: Needs) -> tuple[dataset.Rows, dataset.Rows]:
     """The dataset of a run as (training, validation) rows. Raises ValueError where it is not the one of its start."""
     rows = recordings.read(Path(config["data"]), spec, config["env"].get("camera"))
+    dataset.check_labels(rows, needs.labels, f"--data {config['data']}")
     known = config.setdefault("data_digest", rows.digest)
     if known != rows.digest:
         raise ValueError(f"--data {config['data']}: has changed since the run began, so that it cannot go on from it")

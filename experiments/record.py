@@ -70,6 +70,8 @@ def parse(argv: Sequence[str]) -> tuple[Command, Any]:
         raise cli.UserError(f"{command.game!r} cannot be recorded; kart can")
     if options.control != "speed":
         raise cli.UserError(f"--control {options.control}: recordings hold a target speed, so it must be speed")
+    if options.hold != 1:
+        raise cli.UserError(f"--hold {options.hold}: recordings have 20 records a second, each with its own steering")
     if options.picture is None or not options.picture[2]:
         raise cli.UserError(f"--obs {options.obs} has no colour picture; use trunk, pilotnet or frame")
     return command, options

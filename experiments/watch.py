@@ -82,6 +82,8 @@ class Command:
             raise ValueError("--stages shows one run alone, without --live, --copies and --checkpoint")
         if (self.shadow or self.record) and (len(self.what) > 1 or self.copies > 1 or self.stages):
             raise ValueError("--shadow and --record: one agent in one game")
+        if self.shadow and self.video is not None:
+            raise ValueError("--shadow: you drive in a window or on the page; --video has nobody at the wheel")
         if self.live and (self.video is not None or self.checkpoint is not None):
             raise ValueError("--live follows a run in a window or on the page, without --video and --checkpoint")
 
@@ -207,7 +209,7 @@ def to_drive(player: Player, command: Command) -> Laps | None:
         player.command("take", True)
     if command.record is None:
         return None
-    laps = Laps(command.record, seat)
+    laps = Laps(command.record, seat, command.shadow)
     seat.listeners.append(laps)
     return laps
 

@@ -8,7 +8,7 @@ import torch
 
 from agents.perception import augment
 
-NOTHING = dict(flip=0.0, shift=0.0, colour=0.0, light=0.0, noise=0.0)
+NOTHING = dict(flip=0.0, shift=0.0, colour=0.0, brightness=0.0, noise=0.0)
 
 
 def changed(obs: torch.Tensor, action: torch.Tensor, labels: dict[str, torch.Tensor], seed: int = 0, **settings: float):
@@ -71,7 +71,7 @@ def test_a_turned_camera_shows_the_shifted_picture_and_the_expert_agrees_with_th
 
 def test_light_colours_and_noise_change_the_picture_alone() -> None:
     obs, action, labels = example()
-    for settings in (dict(colour=0.8), dict(light=0.5), dict(noise=20.0), dict(exposure=2.0), dict(shade=0.8),
+    for settings in (dict(colour=0.8), dict(brightness=0.5), dict(noise=20.0), dict(exposure=2.0), dict(shade=0.8),
                      dict(invert=0.5)):  # fmt: skip
         seen, done, told = changed(obs, action, labels, **settings)
         assert not torch.equal(seen, obs.float()) and seen.min() >= 0 and seen.max() <= 255
@@ -82,7 +82,7 @@ def test_light_colours_and_noise_change_the_picture_alone() -> None:
     same, done, _ = changed(obs, action, labels)
     assert torch.equal(same, obs.float()) and torch.equal(done, action)
     grey = torch.full((4, 1, 60, 80, 3), 100, dtype=torch.uint8)
-    mixed = changed(grey, torch.zeros(4, 2), {}, colour=0.0, light=0.5)[0]
+    mixed = changed(grey, torch.zeros(4, 2), {}, colour=0.0, brightness=0.5)[0]
     assert (mixed.amax((1, 2, 3, 4)) - mixed.amin((1, 2, 3, 4))).max() < 1e-3  # without colours grey stays grey
 
 

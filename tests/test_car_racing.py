@@ -4,9 +4,12 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from gymnasium.envs.box2d import car_racing as original
 
 import envs
+from agents.core.rows import Act
+from agents.core.stream import Stream
 from envs import car_racing
 
 
@@ -126,6 +129,22 @@ def test_the_scripted_driver_drives_and_its_answers_are_labels():
             over, score = terminated or truncated, score + reward
         scores.append(score)
     assert min(scores) > 850, scores
+
+
+def test_an_agent_with_three_pedals_is_told_what_to_press():
+    """Agents say every dimension from -1 to 1: no pedal is -1, not 0."""
+    scores = []
+    for control in ("pedal", "raw"):
+        stream = Stream(envs.make_vec("car-racing", 1, control=control, expert_info=True), torch.device("cpu"))
+        stream.labels = ("expert",)
+        step, total = stream.reset(5, 0), 0.0
+        for _ in range(60):
+            stream.send(Act(step.labels["expert"].float()))
+            step = stream.receive()
+            total += float(step.reward[0])
+        stream.close()
+        scores.append(total)
+    assert scores[0] > 150 and scores[1] == pytest.approx(scores[0], rel=0.02)
 
 
 def test_the_scripted_driver_turns_back_to_the_road():

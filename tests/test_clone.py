@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +115,22 @@ def test_rounds_alternate_and_their_state_is_kept() -> None:
     assert all(draws == kinds[at:48].count("d") for at, draws in forecast if at <= 48)
 
 
+def test_without_its_ring_a_run_goes_on_learning_from_the_dataset_and_leaves_a_round_that_is_gone() -> None:
+    for steps, left in ((2, 3), (5, 0), (9, 0)):  # draws of the dataset: 5; then a round of 4 rows and 3 draws
+        pace = Rounds(5, 4, 3)
+        pace.begin()
+        for _ in range(steps):
+            if not pace.study():
+                pace.due(0, 1)
+        pace.refill()
+        assert pace.owed == left
+    pace = Rounds(0, 4, 3)
+    pace.begin()
+    assert [pace.study() or pace.due(0, 1) for _ in range(5)] == [0, 0, 0, 0, True] and pace.round == 1
+    pace.refill()
+    assert pace.owed == 0
+
+
 def test_the_learning_rate_falls_with_the_updates_and_not_while_a_round_is_collected(tmp_path, monkeypatch) -> None:
     data = np.zeros((60, 2), np.float32)
     np.savez(tmp_path / "t.npz", obs=data, action=data, lap=np.arange(60) // 10)
@@ -188,6 +207,25 @@ def test_what_is_wrong_with_a_dataset_is_said_in_one_sentence(tmp_path: Path) ->
     refused(r"has actions of \(1,\)", obs=obs, action=action[:, :1], lap=lap)
     refused("the action of row 2 is outside", obs=obs, action=np.array([[0, 0], [1, 1], [0, 1.5], [9, 9]]), lap=lap)
     refused("the action of row 0 is outside", obs=obs, action=action * np.nan, lap=lap)
+    refused("'lap' is no array of numbers", obs=obs, action=action, lap=lap.astype(str))
+    refused("lap must be one number a row", obs=obs, action=action, lap=np.zeros((4, 2)))
+    refused("what the teacher does is 'action'", obs=obs, action=action, lap=lap, expert=7 * action)
+    np.savez(tmp_path / "x.npz", obs=obs, action=np.ones((4, 2), np.int64), lap=lap)
+    assert recordings.read(tmp_path / "x.npz", spec).action.dtype == np.float32  # of a game with continuous actions
+    np.save(tmp_path / "x.npy", obs)
+    (tmp_path / "x.npy").rename(tmp_path / "x.npz")
+    with pytest.raises(ValueError, match="x.npz: cannot be read"):
+        recordings.read(tmp_path / "x.npz", spec)
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
+        archive.writestr("obs", b"text")
+    with pytest.raises(ValueError, match="'obs' is no array of numbers"):
+        recordings.read(tmp_path / "x.npz", spec)
+    needs = {"lateral": np.float32(np.nan), "drivable": np.full((15, 20), 255, np.uint8)}
+    for name, label in (
+        ("lateral", lap.astype(str)), ("lateral", np.zeros((4, 2))), ("drivable", np.zeros((4, 3, 3), np.uint8))
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=f"here: {name} must be numbers of"):
+            dataset.check_labels(Rows(obs, action, lap, {name: label}), needs, "here")
     (tmp_path / "x.npz").write_bytes(b"PK\x03\x04 torn")
     with pytest.raises(ValueError, match="cannot be read"):
         recordings.read(tmp_path / "x.npz", spec)
@@ -232,6 +270,46 @@ def test_a_tub_becomes_rows(tmp_path: Path, capsys: pytest.CaptureFixture) -> No
     (tmp_path / "a" / "images" / "3_cam_image_array_.jpg").unlink()
     assert len(recordings.read(tmp_path / "a", spec).lap) == 29
     assert "1 damaged records are skipped" in capsys.readouterr().err
+
+
+def test_no_stack_of_pictures_reaches_across_what_was_left_out(tmp_path: Path) -> None:
+    """Records that a network drove between two of a person, and a deleted one: one lap, several stacks."""
+    from envs import tub_edits
+    from envs.tub import Tub, Writer
+
+    with Writer(tmp_path / "d", {"user/target_speed": "float", "game/lap": "int"}) as writer:
+        for i in range(20):
+            row = {"user/angle": 0.0, "user/throttle": 0.0, "user/target_speed": 8.0, "game/lap": 0}
+            row |= {"user/mode": "local" if 5 <= i < 10 else "user"}
+            writer.write({"cam/image_array": np.full((60, 80, 3), 8 * i, np.uint8), **row}, timestamp_ms=50 * i)
+    tub_edits.delete(tmp_path / "d", [14])
+    rows = recordings.read(tmp_path / "d", Spec((60, 80, 3), "uint8", 4, action_dim=2))
+    at = np.delete(np.arange(20), [5, 6, 7, 8, 9, 14])
+    assert len(rows.lap) == len(at) and set(rows.lap) == {0} and Tub(tmp_path / "d").laps.max() == 0
+    assert at[rows.edge].tolist() == [0, 10, 15]
+    ring = ReplayBuffer(16, 1, Spec((60, 80, 3), "uint8", 4, action_dim=2), Uniform(), window=1, device=CPU, seed=0)
+    dataset.fill(ring, rows, {})
+    seen = ring.windows(torch.arange(len(at))).obs[:, 0].float().mean((2, 3, 4)) / 8  # [14, 4], numbers of records
+    for k, record in enumerate(at):
+        begin = max(int(e) for e in at[rows.edge] if e <= record)
+        wanted = [r if r >= begin else 0 for r in range(record - 3, record + 1)]  # black before an edge
+        assert seen[k].round().tolist() == wanted, record
+
+
+def test_a_dataset_without_its_manifest_and_pictures_that_no_checksum_guards(tmp_path: Path, capsys) -> None:
+    spec = Spec((60, 80, 3), "uint8", 1, action_dim=2)
+    path = tub(tmp_path / "a")
+    (path / "manifest.json").unlink()
+    assert len(recordings.read(path, spec).lap) == 30 and "manifest.json is missing" in capsys.readouterr().err
+    path = tub(tmp_path / "b")
+    picture = path / "images" / "4_cam_image_array_.jpg"
+    picture.write_bytes(picture.read_bytes()[:900])
+    lines = (path / "catalog_0.catalog").read_bytes().splitlines()
+    record = json.loads(lines[4])  # as another program may have written it
+    lines[4] = json.dumps({**record, "_image_crc32": zlib.crc32(picture.read_bytes())}).encode()
+    (path / "catalog_0.catalog").write_bytes(b"\n".join(lines) + b"\n")
+    assert len(recordings.read(path, spec).lap) == 29
+    assert "1 records whose picture cannot be read are skipped" in capsys.readouterr().err
 
 
 def test_records_without_a_good_label_are_left_out_and_told(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -15,6 +15,7 @@ from agents.core.loop import Clock
 from agents.core.rows import Act, Spec
 from agents.core.stream import Stream
 from experiments import lab
+from experiments.training import options
 
 ATARI = ["breakout", "pong", "space-invaders", "montezuma-revenge"]
 OTHERS = ["gym:CartPole-v1", "gym:Pendulum-v1", "gym:FrozenLake-v1"]
@@ -251,6 +252,16 @@ def test_every_preset_is_a_valid_configuration_with_a_comment_for_each_field(nam
     for field in lab.fields(code.Config):
         (line,) = [row for row in source.splitlines() if row.strip().startswith(f"{field}: ")]
         assert "  # " in line, f"{name}: {field} has no comment"
+
+
+@pytest.mark.parametrize("name", [*AGENTS, *BASELINES])
+def test_no_option_of_an_agent_has_the_name_of_one_of_a_game_or_of_the_command(name):
+    """They stand side by side on one command line."""
+    mine = set(lab.fields(lab.module(name).Config))
+    for game in (*envs.GAMES, "breakout", "gym:CartPole-v1"):
+        theirs = set(envs.defaults(game))
+        assert not mine & theirs, game
+        assert not (mine | theirs) & (set(lab.fields(options.Command)) - {"game"}), game
 
 
 @pytest.mark.parametrize("name", [*AGENTS, *BASELINES])

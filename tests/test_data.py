@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tubs import KINDS, damage, picture, refusal, values, written
+from tubs import BEGAN, KINDS, damage, picture, refusal, values, written
 
 from envs.tub import IMAGE, Tub, TubError, Writer
 from experiments import cli, data
@@ -209,7 +209,24 @@ def test_pictures_of_two_sizes_are_not_merged(tmp_path: Path) -> None:
     written(tmp_path / "a", 3)
     with Writer(tmp_path / "b") as writer:
         writer.write({**values(0), IMAGE: picture(0, 30, 40)})
+    for name in ("kart", "picam"):
+        with Writer(tmp_path / name, metadata={"camera": name}) as writer:
+            writer.write(values(0))
+    told = refused(tmp_path / "kart", tmp_path / "picam", "--merge", tmp_path / "m")
+    assert "different cameras" in told and "kart kart" in told and "picam picam" in told
+    assert "lies in the dataset" in refused(tmp_path / "a", "--merge", tmp_path / "a" / "m")
     assert "16x12" in (told := refused(tmp_path / "a", tmp_path / "b", "--merge", tmp_path / "m")) and "40x30" in told
+
+
+def test_a_record_without_a_time_spoils_neither_the_statistics_nor_a_copy(tmp_path: Path) -> None:
+    written(tmp_path / "d", 40)
+    damage(tmp_path / "d", 0, _timestamp_ms=KeyError)
+    damage(tmp_path / "d", 7, _timestamp_ms=KeyError)
+    (s,) = json.loads(command(tmp_path / "d", "--json"), parse_constant=pytest.fail)
+    assert s["records"] == 40 and s["minutes"] == pytest.approx(40 / 1200, rel=0.1)
+    command(tmp_path / "d", "--merge", tmp_path / "m")
+    stamps = Tub(tmp_path / "m").records["_timestamp_ms"]
+    assert len(stamps) == 40 and stamps[7] == stamps[6] == BEGAN + 300
 
 
 def old(path: Path, n: int) -> Path:
@@ -227,12 +244,14 @@ def old(path: Path, n: int) -> Path:
 
 
 def test_version_1_is_converted_and_damage_is_told(tmp_path: Path) -> None:
-    path = old(tmp_path / "old", 11)
+    path = old(tmp_path / "old", 12)
     (path / "record_3.json").write_text("{")
     (path / "5_cam-image_array_.jpg").unlink()
     (path / "record_8.json").write_text(json.dumps({"cam/image_array": "8_cam-image_array_.jpg"}))
+    whole = (path / "11_cam-image_array_.jpg").read_bytes()
+    (path / "11_cam-image_array_.jpg").write_bytes(whole[: len(whole) // 2])  # its header is sound
     said = command(path, "--convert", tmp_path / "new")
-    assert "8 records" in said and said.count("skipped: record_") == 3
+    assert "8 records" in said and said.count("skipped: record_") == 4
     tub = Tub(tmp_path / "new")
     kept = [0, 1, 2, 4, 6, 7, 9, 10]
     assert tub.records["user/angle"].tolist() == [k / 10 for k in kept]
@@ -305,6 +324,9 @@ def test_the_video_has_a_frame_per_record(tmp_path: Path) -> None:
         (["D", "--frames", "0"], "--frames 0"),
         (["D", "--restore", "x"], "say A:B"),
         (["D", "--delete", "99"], "chooses no records"),
+        (["D", "--delete", "²"], "chooses no records"),
+        (["D", "--restore", "²"], "say A:B"),
+        (["D", "--split", "x", "--seed", "-1"], "--seed -1: must be at least 0"),
     ],
 )
 def test_mistakes_are_told_in_a_sentence(

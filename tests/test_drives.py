@@ -110,9 +110,31 @@ def test_drives_on_kart_tracks_are_told_for_each_driver_and_condition(driver) ->
     files = sorted(p.name for p in driver.path.glob("drives-*.json"))
     assert len(files) == 4 and sum("night" in name for name in files) == 1  # none takes another's place
     assert "tracks' mean" not in closed_loop.sentence(told["expert"])  # two tracks have no interval
+    for under in ("hold=4", "numbers_info=true"):
+        for drive in (evaluate.evaluate, evaluate.drive):
+            more = dict(tracks="test:2") if drive is evaluate.drive else dict(episodes=1)
+            with pytest.raises(ValueError, match=f"--under {under.split('=')[0]}=...: only trainings have it"):
+                drive(driver, under=under, quiet=True, **more)
     for under in ("karts=4", "tracks=oval", "laps=3", "time_limit=5"):
         with pytest.raises(ValueError, match=f"--under {under.split('=')[0]}=...: --tracks drives alone"):
             evaluate.drive(driver, tracks="test:2", under=under, quiet=True)
+
+
+@pytest.mark.parametrize(("control", "agent"), [("discrete", "dqn"), ("raw", "ppo")])
+def test_drivers_with_other_controls_drive_too(control, agent, tmp_path) -> None:
+    argv = ["kart", "--agent", agent, "--control", control, "--steps", "64", "--num-envs", "4", "--hidden", "16"]
+    argv += ["--encoder", "nature", "--eval-episodes", "0", "--video", "no", "--runs", str(tmp_path)]
+    with pytest.raises(SystemExit) as end:
+        train.main([*argv, *(["--rollout", "8"] if agent == "ppo" else ["--warmup", "40", "--replay", "200"])])
+    assert not end.value.code
+    run = lab.find_run(tmp_path, "kart")
+    told = {
+        name: evaluate.drive(run, tracks="test:2", seconds=30.0, policy=name, quiet=True) for name in (None, "expert")
+    }
+    assert 0 <= told[None]["autonomy"] <= 1 and told[None]["steering_change"] >= 0
+    assert told["expert"]["autonomy"] == 1.0 and 0 < told["expert"]["steering_change"] < 1
+    with pytest.raises(ValueError, match=f"--policy straight: .* control={control}, not speed"):
+        evaluate.drive(run, tracks="test:2", policy="straight", quiet=True)
 
 
 def test_what_a_run_had_in_training_alone_is_gone_where_it_drives(driver, monkeypatch) -> None:

@@ -64,6 +64,11 @@ def test_who_cannot_teach_is_told(knowing: Path, tmp_path: Path) -> None:
         lab.assemble(config | {"expert": str(tmp_path)}, CPU)
     with pytest.raises(ValueError, match="breakout does not tell an expert the numbers of its state"):
         lab.assemble(config | {"game": "breakout", "env": {}}, CPU)
+    np.savez(tmp_path / "d.npz", obs=np.zeros((4, 60, 80, 3), np.uint8), action=np.zeros((4, 2)), lap=np.arange(4))
+    clone = config | {"agent": "clone", "data": str(tmp_path / "d.npz")}
+    clone["agent_config"] = lab.module("clone").PRESETS["clone"]
+    with pytest.raises(ValueError, match="--data and --expert: clone has one teacher; name one"):
+        lab.assemble(clone, CPU)
     seeing = tmp_path / "runs"
     go(seeing, "--agent", "ppo", "--steps", 64, "--rollout", 16, "--minibatch", 32)
     with pytest.raises(ValueError, match="other observations or actions .*; an expert is a run of kart with"):

@@ -105,7 +105,10 @@ def test_another_size_does_not_go_into_a_dataset(tmp_path: Path) -> None:
     recorded(tmp_path / "d", minutes=0.01)
     with pytest.raises(ValueError, match="holds pictures of 80x60, --obs pilotnet makes 200x66"):
         recorded(tmp_path / "d", "--obs", "pilotnet", minutes=0.01)
-    assert len(recorded(tmp_path / "d", minutes=0.01).sessions) == 2
+    with pytest.raises(ValueError, match="holds pictures of the camera kart, not picam"):
+        recorded(tmp_path / "d", "--camera", "picam", minutes=0.01)
+    tub = recorded(tmp_path / "d", minutes=0.01)
+    assert len(tub.sessions) == 2 and tub.metadata["camera"] == "kart"
 
 
 @pytest.mark.parametrize(
@@ -119,6 +122,7 @@ def test_another_size_does_not_go_into_a_dataset(tmp_path: Path) -> None:
         (["kart", "--out", "d", "--obs", "state"], "--obs state has no colour picture"),
         (["kart", "--out", "d", "--obs", "grey"], "--obs grey has no colour picture"),
         (["kart", "--out", "d", "--control", "raw"], "--control raw"),
+        (["kart", "--out", "d", "--hold", "4"], "--hold 4: recordings have 20 records a second"),
         (["kart", "--out", "d", "--width", "3"], "width must be from 16"),
     ],
 )

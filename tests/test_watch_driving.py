@@ -70,13 +70,34 @@ def test_holding_a_key_takes_over_and_is_recorded_as_an_override(runs: Path, tmp
 
 
 def test_shadow_draws_the_networks_wheel_while_a_person_drives(runs: Path, tmp_path: Path) -> None:
-    command = watch.Command(what=("kart",), shadow=True, record=tmp_path / "d", video=tmp_path / "v.mp4", seconds=1.0,
-                            runs=runs)  # fmt: skip
-    player = watch.watch(command)
-    assert player.focus.human is not None
+    command = watch.Command(what=("kart",), shadow=True, record=tmp_path / "d", runs=runs)
+    player = Player([find("kart", runs)], seed=3, panels=False)
+    laps = watch.to_drive(player, command)
+    assert player.focus.human is not None and laps.shadow
+    for _, frame in zip(range(11), player.frames(), strict=False):
+        shown = frame.picture
+    laps.close()
+    player.close()
     tub = Tub(tmp_path / "d")
-    assert tub.records["override"].all() and not np.isnan(tub.records["pilot/angle"]).any()
-    assert (tmp_path / "v.mp4").stat().st_size > 1000
+    assert len(tub) == 10 and tub.labelled.all() and not np.isnan(tub.records["pilot/angle"]).any()
+    assert not tub.records["override"].any() and laps.overrides == 0  # nothing was taken over
+    assert (shown[-100:] == overlay.USER).all(2).any() and (shown[-100:] == overlay.PILOT).all(2).any()
+
+
+def test_a_race_that_is_begun_anew_is_another_race(runs: Path, tmp_path: Path) -> None:
+    player = Player([find("kart", runs)], seed=3, panels=False)
+    laps = Laps(tmp_path / "d", player.focus)
+    player.focus.listeners.append(laps)
+    frames = player.frames()
+    for k in range(30):
+        next(frames)
+        if k in (10, 20):
+            player.command("new" if k == 10 else "again")
+    player.close()
+    laps.close()
+    r = Tub(tmp_path / "d").records
+    assert np.array_equal(np.diff(r["game/race"]) == 1, np.diff(r["game/time"]) < 0) and r["game/race"][-1] == 2
+    assert r["game/race"][0] == 0 and len(set(Tub(tmp_path / "d").laps.tolist())) == 3
 
 
 @pytest.mark.parametrize(
@@ -85,11 +106,12 @@ def test_shadow_draws_the_networks_wheel_while_a_person_drives(runs: Path, tmp_p
         (dict(what=("gym:CartPole-v1",), shadow=True), "only for kart"),
         (dict(what=("kart",), shadow=True), "no run yet"),
         (dict(what=("kart", "kart"), record=Path("x")), "one agent in one game"),
+        (dict(what=("kart",), shadow=True, video=Path("v.mp4")), "--video has nobody at the wheel"),
     ],
 )
 def test_mistakes_are_told(tmp_path: Path, options: dict, told: str) -> None:
     with pytest.raises(Exception, match=told) as fault:
-        watch.watch(watch.Command(runs=tmp_path, video=tmp_path / "v.mp4", seconds=0.2, **options))
+        watch.watch(watch.Command(runs=tmp_path, seconds=0.2, **options))
     assert type(fault.value).__name__ in ("UserError", "ValueError")
 
 

@@ -24,16 +24,19 @@ class Rows(NamedTuple):
     action: np.ndarray  # float32 [T, action_dim] in -1..1, or int64 [T]: what the teacher did
     lap: np.ndarray  # int64 [T], rising: rows of one lap stand together, a new number is an edge
     labels: dict[str, np.ndarray]  # more that is known, [T, ...]
+    edge: np.ndarray | None = None  # bool [T]: rows that do not follow the one before, within a lap too; None: no gaps
 
     def take(self, at: np.ndarray) -> Rows:
         """The rows of the numbers `at`."""
-        return Rows(self.obs[at], self.action[at], self.lap[at], {k: v[at] for k, v in self.labels.items()})
+        labels = {k: v[at] for k, v in self.labels.items()}
+        return Rows(self.obs[at], self.action[at], self.lap[at], labels, None if self.edge is None else self.edge[at])
 
     @property
     def digest(self) -> str:
         """Of everything that is learned from: a resumed run refuses another dataset."""
         total = hashlib.sha256()
-        for array in (self.obs, self.action, self.lap, *(self.labels[k] for k in sorted(self.labels))):
+        gaps = () if self.edge is None else (self.edge,)
+        for array in (self.obs, self.action, self.lap, *(self.labels[k] for k in sorted(self.labels)), *gaps):
             total.update(np.ascontiguousarray(array).data)
         return total.hexdigest()[:16]
 
@@ -59,6 +62,8 @@ def check(rows: Rows, spec: Spec, where: str) -> None:
     """Raises ValueError, in one sentence, where rows do not fit what an agent sees and does."""
     if not len(rows.obs):
         raise ValueError(f"{where} holds no rows")
+    if rows.lap.ndim != 1:
+        raise ValueError(f"{where}: lap must be one number a row, not {rows.lap.shape[1:]}")
     if rows.obs.shape[1:] != tuple(spec.obs_shape) or str(rows.obs.dtype) != spec.obs_dtype:
         raise ValueError(
             f"{where} shows {rows.obs.dtype} of {rows.obs.shape[1:]}, the game {spec.obs_dtype} of {spec.obs_shape}"
@@ -74,10 +79,21 @@ def check(rows: Rows, spec: Spec, where: str) -> None:
         raise ValueError(f"{where}: the action of row {at} is outside the game's space: {rows.action[at]}")
 
 
+def check_labels(rows: Rows, labels: Mapping[str, np.ndarray], where: str) -> None:
+    """Raises ValueError, in one sentence, where a label is not what an agent learns from. labels: as in `Needs`."""
+    for name, unknown in labels.items():
+        label, wanted = rows.labels.get(name), np.shape(unknown)
+        if label is not None and (label.shape[1:] != wanted or label.dtype.kind not in "fiub"):
+            held = f"{label.dtype} of {label.shape[1:]}"
+            raise ValueError(f"{where}: {name} must be numbers of {wanted} a row, not {held}")
+
+
 def fill(ring: ReplayBuffer, rows: Rows, labels: Mapping[str, np.ndarray]) -> None:
     """Adds the rows to a ring, a stretch of time to each column. labels: as in `Needs`."""
     total, columns = len(rows.lap), ring.num_envs
     begins = np.append(True, np.diff(rows.lap) != 0)
+    if rows.edge is not None:
+        begins |= rows.edge
     known = {"expert": rows.action, **rows.labels}
     known = {k: v for k, v in known.items() if k in labels}
     for name, unknown in labels.items():

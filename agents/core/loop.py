@@ -156,8 +156,8 @@ class Rounds:
         self.owed = self.first
 
     def refill(self) -> None:
-        """The ring was lost; a dataset has been read again, the rows of the rounds are gone."""
-        self.owed = 0
+        """The ring was lost; a dataset has been read again, the rows of the rounds are gone, and no draws are left."""
+        self.owed = self.owed if self.round == 0 else 0  # before the first round there was nothing but the dataset
 
     def study(self) -> bool:
         """Is the next step a draw without the environments? Counts it."""

@@ -144,7 +144,7 @@ class Stream:
             last=torch.as_tensor(self._last, device=self.device),
             legal=None if legal is None else self._copied(legal, np.bool_),
             state=info.get("state"),
-            labels={k: self._label(info[k]) for k in self.labels if k in info},
+            labels={k: self._label(k, info[k]) for k in self.labels if k in info},
         )
         return self.step
 
@@ -160,9 +160,12 @@ class Stream:
         """On the device, apart from the environments' own memory: they may reuse it at the next step."""
         return torch.from_numpy(np.array(array, dtype)).to(self.device)
 
-    def _label(self, array: Any) -> Tensor:
-        """Numbers as float32, whole ones and flags as they are."""
+    def _label(self, name: str, array: Any) -> Tensor:
+        """Numbers as float32, whole ones and flags as they are; what a teacher does as agents say it, from -1 to 1."""
         array = np.asarray(array)
+        if name == "expert" and self._box is not None:
+            low, high = self._box
+            array = (array - (high + low) / 2) / ((high - low) / 2)
         return self._copied(array, np.float32 if array.dtype.kind == "f" else array.dtype)
 
     def _checked(self, action: Tensor) -> np.ndarray:

@@ -29,14 +29,14 @@ class Config:
     shift_steer: float = 2.3  # steering per picture width of shift: as the expert steers at 8 to 10 m/s
     shift_angle: float = 1.7  # rad per picture width of shift
     colour: float = 0.5  # 0 none .. 1: each colour becomes another mixture of all three
-    light: float = 0.4  # largest relative change of brightness and of contrast
+    brightness: float = 0.4  # largest relative change of brightness and of contrast
     noise: float = 8.0  # largest standard deviation of noise on the pixels, of 255
     exposure: float = 0.0  # most stops (factors of two) by which a picture becomes darker; brighter by a third of it
     shade: float = 0.0  # largest share of light that one side of the picture loses, as behind a lamp or in a shadow
     invert: float = 0.0  # share of pictures of which a negative is made: the road is then the brighter part, or no more
 
     def __post_init__(self) -> None:
-        ranges.share(self, "flip", "shift", "colour", "light", "shade", "invert")
+        ranges.share(self, "flip", "shift", "colour", "brightness", "shade", "invert")
         ranges.at_least(self, 0, "shift_steer", "shift_angle", "noise", "exposure")
 
 
@@ -88,7 +88,7 @@ class Augment:
             mix = mix + 0.5 * c.colour * uniform(batch, 3, 3)
             mix = mix / mix.sum(2, keepdim=True).clamp(min=0.3)  # grey stays grey, but for ...
             mix = mix * (1.0 + 0.3 * c.colour * uniform(batch, 3, 1))  # ... the tint
-        contrast, brightness = 1.0 + c.light * uniform(batch), 255.0 * 0.5 * c.light * uniform(batch)
+        contrast, brightness = 1.0 + c.brightness * uniform(batch), 255.0 * 0.5 * c.brightness * uniform(batch)
         mix = mix * contrast[:, None, None]
         offset = (127.5 * (1.0 - contrast) + brightness)[:, None].expand(-1, channels)  # [B, C]
         if c.invert:
@@ -153,5 +153,5 @@ def _moved(obs: Tensor, columns: Tensor) -> Tensor:
 
 def plain(config: Any) -> bool:
     """Does the configuration change nothing?"""
-    changes = ("flip", "shift", "colour", "light", "noise", "exposure", "shade", "invert")
+    changes = ("flip", "shift", "colour", "brightness", "noise", "exposure", "shade", "invert")
     return not any(getattr(config, name) for name in changes)

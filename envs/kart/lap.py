@@ -118,7 +118,11 @@ def optimise(track: Track, generations: int = 120, population: int = 96, seed: i
 
 
 def main() -> None:
-    tracks = parse_tracks(sys.argv[1] if len(sys.argv) > 1 else "validation:5")
+    try:
+        tracks = parse_tracks(sys.argv[1] if len(sys.argv) > 1 else "validation:5")
+    except ValueError as fault:
+        print(f"joypad: {fault}", file=sys.stderr)
+        sys.exit(2)
     for number in tracks:
         track = make_track(number)
         expert, lap = expert_lap(track), optimise(track)

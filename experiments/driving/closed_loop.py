@@ -27,7 +27,7 @@ FPS = 20  # control steps per second
 FIXED = {"tracks", "laps", "time_limit", "order", "start", "on_stuck", "karts", "expert_info", "drivable_info"}
 STRAIGHT = (0.0, 0.0)  # the constant predictor: straight on at 8 m/s
 
-Act = Callable[[np.ndarray, dict[str, Any]], np.ndarray]  # (observations, info) -> actions float32 [N, 2]
+Act = Callable[[np.ndarray, dict[str, Any]], np.ndarray]  # (observations, info) -> actions of the option `control`
 
 
 class Drive(NamedTuple):
@@ -99,10 +99,13 @@ def drive(
     times: list[list[float]] = [[] for _ in range(num)]
     steps = round(seconds * FPS)
     for t in range(steps):
-        action = np.clip(act(obs, info), -1.0, 1.0)
+        action = act(obs, info)
+        if action.dtype.kind == "f":
+            action = np.clip(action, -1.0, 1.0)
+        steering = env.batch.command(action)[:, 0]
         if before is not None:
-            jerk += np.abs(action[:, 0] - before)
-        before = action[:, 0].copy()
+            jerk += np.abs(steering - before)
+        before = steering
         obs, _, _, _, info = env.step(action)
         watch(info["off_road"], info["rescues"])
         off += info["off_road"] / FPS
@@ -138,7 +141,8 @@ class Seat:
         step = TimeStep(self.stack, zeros, zeros + 1, (zeros + first).bool(), zeros.bool())
         act = self.policy.act(step, self.memory, self.spec)
         self.memory = act.memory
-        return act.action.float().cpu().numpy()
+        action = act.action if self.spec.action_dim == 0 else act.action.float()
+        return action.cpu().numpy()
 
 
 def expert(obs: np.ndarray, info: dict[str, Any]) -> np.ndarray:

@@ -62,7 +62,7 @@ def statistics(tub: Tub) -> dict[str, Any]:
         "straight": float(1.0 - bends.mean()) if len(steer) else None,
         "right": float((steer[bends] > 0).mean()) if bends.any() else None,
         "constant_error": float(np.abs(steer - np.median(steer)).mean()) if len(steer) else None,
-        "speed_mean": None if speed is None else float(speed.mean()),
+        "speed_mean": None if speed is None else float(np.nanmean(speed)),
         "off_road": None if off is None else float(off.mean()),
         "lap_times": [round(float(t), 2) for t in times],
         "frozen": frozen,
@@ -75,6 +75,7 @@ def _minutes(tub: Tub) -> float:
     if stamps is None or len(tub) < 2:
         return len(tub) / FPS / 60.0
     steps = np.diff(stamps)[~tub.starts[1:]] / 1000.0
+    steps = steps[np.isfinite(steps)]  # records without a time
     usual = float(np.median(steps)) if len(steps) else 1.0 / FPS
     return float((np.clip(steps, 0.0, 5 * usual).sum() + usual * tub.starts.sum()) / 60.0)
 
@@ -144,11 +145,11 @@ def choose(tub: Tub, what: str) -> set[int]:
         if "game/off_road" not in tub.records:
             raise TubError(f"{tub.path} does not tell when it was off the road")
         mask = tub.records["game/off_road"]
-    elif head == "lap" and tail.isdigit():
+    elif head == "lap" and tail.isdecimal():
         mask = tub.laps == int(tail)
-    elif what.isdigit():
+    elif what.isdecimal():
         mask = tub.index == int(what)
-    elif ":" in what and all(part.isdigit() or not part for part in (head, tail)):
+    elif ":" in what and all(part.isdecimal() or not part for part in (head, tail)):
         mask = (tub.index >= int(head or 0)) & (tub.index < int(tail or tub.index[-1] + 1))
     else:
         raise TubError(f"{what!r} chooses no records; say A:B (records A to B-1), N, lap:K or off-road")
@@ -165,6 +166,9 @@ def copy(sources: Iterable[tuple[Tub, np.ndarray]], out: Path, progress: Progres
     """Rows of datasets into a new one, pictures as they are; returns how many. Sessions stay what they were: records
     that were left out make no new laps of the rest, which a split would draw one by one."""
     sources = list(sources)
+    for tub, _ in sources:
+        if out.resolve().is_relative_to(tub.path.resolve()):
+            raise TubError(f"{out} lies in the dataset {tub.path}; name a folder outside")
     if out.exists() and any(out.iterdir()):
         raise TubError(f"{out} is not empty; name a new folder")
     shapes = {str(tub.path): tub.shape for tub, _ in sources}
@@ -177,21 +181,33 @@ def copy(sources: Iterable[tuple[Tub, np.ndarray]], out: Path, progress: Progres
             if columns.setdefault(name, kind) != kind:
                 raise TubError(f"{tub.path}: column {name!r} holds {kind}, in another dataset {columns[name]}")
     extra = {name: kind for name, kind in columns.items() if name not in STANDARD and kind in TYPES}
+    cameras = {str(tub.path): tub.metadata["camera"] for tub, _ in sources if "camera" in tub.metadata}
+    if len(set(map(str, cameras.values()))) > 1:
+        told = ", ".join(f"{path} {camera}" for path, camera in cameras.items())
+        raise TubError(f"pictures of different cameras do not go into one dataset: {told}")
     about = {key: value for tub, _ in sources for key, value in tub.metadata.items()}
     done = 0
     with Writer(out, extra, metadata={**about, "sources": [str(tub.path) for tub, _ in sources]}) as writer:
         for tub, rows in sources:
-            names, session = tub.records.get("_session_id"), None
+            names, session, stamps = tub.records.get("_session_id"), None, _times(tub)
             for row in rows.tolist():
                 name = "" if names is None else str(names[row])
                 if done and name != session:
                     writer.new_session()
-                stamp = tub.records.get("_timestamp_ms")
                 values = {name: value for name, value in tub.row(row).items() if name in writer.columns}
-                writer.write({**values, IMAGE: tub.jpeg(row)}, timestamp_ms=None if stamp is None else int(stamp[row]))
+                writer.write({**values, IMAGE: tub.jpeg(row)}, timestamp_ms=stamps[row])
                 session, done = name, done + 1
                 progress(done)
     return done
+
+
+def _times(tub: Tub) -> list[int | None]:
+    """When each record was made, or the one before it that tells; None where neither does."""
+    newest, times = None, []
+    for stamp in tub.records.get("_timestamp_ms", np.full(len(tub), np.nan)).tolist():
+        newest = newest if math.isnan(stamp) else int(stamp)
+        times.append(newest)
+    return times
 
 
 def split(tub: Tub, out: Path, validation: float, seed: int = 0) -> dict[str, int]:

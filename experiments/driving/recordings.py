@@ -29,9 +29,9 @@ def read(path: Path, spec: Spec, camera: str | None = None) -> Rows:
     if not path.exists():
         raise ValueError(f"--data {path}: there is no such dataset")
     if path.suffix == ".npz":
-        rows = _arrays(path)
+        rows = _arrays(path, spec)
     else:
-        found = [path] if (path / "manifest.json").is_file() else sorted(p.parent for p in path.glob("*/manifest.json"))
+        found = [path] if _is_tub(path) else sorted(p for p in path.glob("*") if _is_tub(p))
         if {"train", "validation"} <= {p.name for p in found}:
             raise ValueError(f"--data {path}: is split into train and validation; name {path / 'train'}")
         if not found:
@@ -40,6 +40,11 @@ def read(path: Path, spec: Spec, camera: str | None = None) -> Rows:
         rows = _together(_tubs(found, spec, camera))
     dataset.check(rows, spec, f"--data {path}")
     return rows
+
+
+def _is_tub(path: Path) -> bool:
+    """Is it the folder of a dataset, one that has lost its manifest included?"""
+    return (path / "manifest.json").is_file() or any(path.glob("catalog_*.catalog"))
 
 
 def _tubs(found: Sequence[Path], spec: Spec, camera: str | None) -> list[Rows]:
@@ -84,12 +89,20 @@ def _tub(path: Path, spec: Spec, camera: str | None) -> Rows:
         raise ValueError(f"--data {path}: is of colour pictures, steering and target speed; the game is not")
     height, width, _ = spec.obs_shape
     cuts = {(h, w): (top, bottom) for h, w, _, top, bottom in PICTURES.values()}.get((height, width), (0.0, 0.0))
-    obs = np.empty((len(at), height, width, 3), np.uint8)
+    obs, lost = np.empty((len(at), height, width, 3), np.uint8), []
     for k, row in enumerate(at):
         try:
             obs[k] = preprocess.band(tub.image(int(row)), height, width, *cuts)
+        except TubError as fault:
+            lost.append((k, fault))
         except ValueError as fault:
             raise ValueError(f"--data {path}: {fault}") from None
+    if lost:
+        if len(lost) == len(at):
+            raise TubError(f"--data {path}: no picture can be read; {lost[0][1]}")
+        print(f"joypad: {len(lost)} records whose picture cannot be read are skipped; {lost[0][1]}", file=sys.stderr)
+        kept = np.delete(np.arange(len(at)), [k for k, _ in lost])
+        obs, at = obs[kept], at[kept]
     angle, speed = tub.records["user/angle"][at], tub.records["user/target_speed"][at]
     action = np.stack([angle, np.clip(2 * speed / TOP_SPEED - 1, -1, 1)], 1).astype(np.float32)  # rounding only
     labels = {
@@ -99,7 +112,8 @@ def _tub(path: Path, spec: Spec, camera: str | None) -> Rows:
     }
     if "game/drivable" in tub.records:
         labels["drivable"] = np.stack([_area(text) for text in tub.records["game/drivable"][at]])
-    return Rows(obs, action, tub.laps[at], labels)
+    # What was left out (deleted, damaged, driven by the network) is a gap: no stack of pictures reaches across it.
+    return Rows(obs, action, tub.laps[at], labels, tub.starts[at] | np.append(True, np.diff(at) != 1))
 
 
 def _sound(tub: Tub, at: np.ndarray, path: Path, top: float) -> np.ndarray:
@@ -147,22 +161,30 @@ def _together(parts: Sequence[Rows]) -> Rows:
         np.concatenate([p.action for p in parts]),
         np.concatenate([p.lap + first for p, first in zip(parts, laps, strict=False)]),
         {k: np.concatenate([p.labels[k] for p in parts]) for k in sorted(names)},
+        np.concatenate([p.edge for p in parts]),
     )
 
 
-def _arrays(path: Path) -> Rows:
+def _arrays(path: Path, spec: Spec) -> Rows:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with zipfile.ZipFile(path), np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
     except (OSError, ValueError, zipfile.BadZipFile, EOFError, KeyError) as fault:
         raise ValueError(f"--data {path}: cannot be read: {fault}") from None
+    for name, array in arrays.items():
+        if not isinstance(array, np.ndarray) or (name in ("action", "lap") and array.dtype.kind not in "fiu"):
+            raise ValueError(f"--data {path}: {name!r} is no array of numbers")
+    if "expert" in arrays:
+        raise ValueError(f"--data {path}: holds 'expert'; what the teacher does is 'action'")
     for name in ("obs", "action", "lap"):
         if name not in arrays:
             raise ValueError(f"--data {path}: holds no {name!r}, only {', '.join(sorted(arrays)) or 'nothing'}")
     sizes = {name: len(array) if array.ndim else 0 for name, array in arrays.items()}
     if len(set(sizes.values())) > 1:
         raise ValueError(f"--data {path}: the arrays differ in length: {sizes}")
-    action = arrays.pop("action")
-    whole = action.dtype.kind in "iu"
-    lap = np.cumsum(np.append(0, np.diff(arrays.pop("lap")) != 0)).astype(np.int64)[: len(action)]
-    return Rows(arrays.pop("obs"), action.astype(np.int64 if whole else np.float32), lap, arrays)
+    action, lap = arrays.pop("action"), arrays.pop("lap")
+    if not spec.action_dim and action.dtype.kind == "f":
+        raise ValueError(f"--data {path}: the game's actions are whole numbers, not {action.dtype}")
+    if lap.ndim == 1:  # what else it is, is told of with the rest
+        lap = np.cumsum(np.append(0, np.diff(lap) != 0)).astype(np.int64)[: len(action)]
+    return Rows(arrays.pop("obs"), action.astype(spec.action_dtype), lap, arrays)

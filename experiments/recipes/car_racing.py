@@ -28,8 +28,8 @@ RECIPES = {
         num_envs=16,
         checkpoint_every=12_000,
         config=dict(
-            flip=0.5, light=0.05, balance=1.0, batch=128, lr_end=0.02, first=0, rows=8_000, draws=4_000, teacher=0.5,
-            replay=80_000, encoder="small", hidden=256,
+            flip=0.5, brightness=0.05, balance=1.0, batch=128, lr_end=0.02, first=0, rows=8_000, draws=4_000,
+            teacher=0.5, replay=80_000, encoder="small", hidden=256,
         ),
         # Short games: more tracks, and more beginnings. Noise: more of what it should come back from.
         env=dict(patience=240, limit=400, steer_noise=0.05, expert_info=True),

@@ -17,7 +17,7 @@ python -m experiments.train kart --recipe pupil --expert kart/ppo
 from experiments.recipes import Recipe
 
 DRIVER = dict(
-    flip=0.5, shift=0.08, colour=1.0, light=0.5, noise=15.0, exposure=2.3, shade=0.8, invert=0.25, road=0.3,
+    flip=0.5, shift=0.08, colour=1.0, brightness=0.5, noise=15.0, exposure=2.3, shade=0.8, invert=0.25, road=0.3,
     balance=1.0, batch=96,
 )  # fmt: skip
 RACE = dict(obs="trunk", laps=0, time_limit=40.0, start="random", on_stuck="end")
@@ -95,7 +95,7 @@ RECIPES = {
         num_envs=16,
         checkpoint_every=14_000,
         config=dict(
-            flip=0.5, light=0.1, noise=5.0, exposure=0.2, road=0.3, balance=1.0, batch=128, lr_end=0.02, first=0,
+            flip=0.5, brightness=0.1, noise=5.0, exposure=0.2, road=0.3, balance=1.0, batch=128, lr_end=0.02, first=0,
             rows=10_000, draws=4_000, teacher=0.0, replay=60_000,
         ),
         env=dict(RIVALS, obs="trunk", stack=2, steer_noise=0.05, expert_info=True, drivable_info=True),

@@ -22,13 +22,15 @@ def drives(seat: Any) -> bool:
 class Laps:
     """Records a seat's first race as a dataset of driving (envs/tub.py); hears each decision before it is carried out.
 
-    user/* is what was done; where a network plays, pilot/* is what it wanted, and a person's driving is an override.
+    user/* is what was done; where a network plays, pilot/* is what it wanted, and a person's driving is an override
+    (shadow: a person drives all the time, and takes nothing over).
     """
 
-    def __init__(self, folder: Path, seat: Any):
+    def __init__(self, folder: Path, seat: Any, shadow: bool = False):
         from experiments.driving.races import open_writer
 
         self.seat, self.env, self.race, self.overrides = seat, seat.envs[0].unwrapped, 0, 0
+        self.driven, self.shadow = False, shadow  # driven: the present race has records
         self.network = seat.source.run is not None
         about = {"network": seat.source.label, "step": seat.at} if self.network else {}
         self.writer = open_writer(folder, self.env.options, "network" if self.network else "person", **about)
@@ -50,17 +52,22 @@ class Laps:
         wanted = self.seat.act.action[0].cpu().numpy().clip(-1.0, 1.0) if self.network else None
         record = {
             IMAGE: step.obs[0, -1].cpu().numpy(), "user/mode": "user" if person else "local",
-            "override": bool(person and self.network), **controls(batch, 0, done), "game/steer": float(done[0]),
-            **figures(batch, 0, self.race, batch.drivable()[0]),
+            "override": bool(person and self.network and not self.shadow), "game/steer": float(done[0]),
+            **controls(batch, 0, done), **figures(batch, 0, self.race, batch.drivable()[0]),
         }  # fmt: skip
         if wanted is not None:
             record |= controls(batch, 0, wanted, "pilot")
         self.writer.write(record)
         self.overrides += record["override"]
+        self.driven = True
+
+    def began(self) -> None:
+        """Another race begins; the one before it may have been left in the middle."""
+        self.race, self.driven = self.race + self.driven, False
 
     def ended(self, score: float) -> None:
         """A race came to its end."""
-        self.race += 1
+        self.began()
 
     def close(self) -> None:
         self.writer.close()

@@ -65,6 +65,9 @@ class Rows:
         if len(self.rows) >= CHUNK:
             self.flush()
 
+    def began(self) -> None:
+        """A game begins; its first row says so."""
+
     def ended(self, score: float) -> None:
         """A game came to its end."""
         self.manifest["games"] += 1

@@ -54,7 +54,7 @@ class Seat:
         self.alternates = False  # do two sides move in turn?
         self.explaining, self.overlay = explaining, "off"
         self.follower: Follower | None = None
-        self.listeners: list[Any] = []  # each hears add(step, action, person) and ended(score)
+        self.listeners: list[Any] = []  # each hears began(), add(step, action, person) and ended(score)
         self.load(source)
         self.begin(seed)
 
@@ -85,6 +85,8 @@ class Seat:
         self.values, self.rewards, self.curve = (deque(maxlen=HISTORY) for _ in range(3))
         self._decided_for: Any = None
         self.decide_once()
+        for listener in self.listeners:
+            listener.began()
 
     @property
     def score(self) -> float:
