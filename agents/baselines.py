@@ -9,6 +9,7 @@ carried out whatever SB3 chose.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
 from agents import ranges
+from agents.core import device as devices
 from agents.core.loop import Moment, Ratio
 from agents.core.rows import Act, Learned, Needs, Spec, TimeStep
 from agents.core.samplers import Uniform
@@ -137,6 +139,15 @@ class Sb3:
             raise ValueError(
                 f"sb3-{config.algorithm} needs discrete actions; for continuous ones take sb3-ppo or sb3-a2c"
             )
+        if off_policy:
+            row = 2 * spec.stack * math.prod(spec.obs_shape) * np.dtype(spec.obs_dtype).itemsize  # two observations
+            there = devices.memory(torch.device("cpu"))
+            if there is not None and row * config.buffer_size > 0.9 * there:
+                raise ValueError(
+                    f"the replay buffer of {config.buffer_size:,} rows needs {row * config.buffer_size / 2**30:.1f} GiB"
+                    f" and the machine has {there / 2**30:.1f} GiB of memory; the largest that fits has"
+                    f" {int(0.9 * there / row):,} rows (--buffer-size)"
+                )
         self.config, self.clock = config, clock
         self.evaluation = "epsilon 0.001" if off_policy else "sampled"
         self.rows = Rows(spec, num_envs, config.reward_clip)

@@ -27,7 +27,7 @@ from agents.core.samplers import Prioritized, Uniform
 from agents.heads import ActionValues, Cosine, masked
 from agents.perception import encoders
 
-IMPALA = ("wider", "pool", "spectral")  # fields for that encoder
+IMPALA = {"wider": 1, "pool": False, "spectral": False}  # fields for that encoder, and what leaves it as it is
 HEADS = ("values", "categorical", "quantile", "implicit")
 
 
@@ -93,6 +93,10 @@ class Config:
             raise ValueError("--noisy and --epsilon both explore: name --epsilon 0 --epsilon-end 0 with noisy layers")
         if self.munchausen and self.head == "categorical":
             raise ValueError("--munchausen has no form for --head categorical; take values, quantile or implicit")
+        if self.munchausen and self.double:
+            raise ValueError("--munchausen averages over its soft policy: there is no action for --double to choose")
+        if self.encoder != "impala" and (odd := [n for n, plain in IMPALA.items() if getattr(self, n) != plain]):
+            raise ValueError(f"--{odd[0]} {getattr(self, odd[0])}: is of --encoder impala, not of {self.encoder}")
         if not -math.inf < self.v_min < self.v_max < math.inf:
             raise ValueError(f"--v-min {self.v_min} must lie below --v-max {self.v_max}")
 
@@ -108,8 +112,9 @@ PRESETS: dict[str, dict[str, Any]] = {
     "qrdqn": dict(head="quantile", atoms=200, lr=5e-5, eps=0.01 / 32, epsilon_end=0.01),
     "iqn": dict(head="implicit", atoms=64, lr=5e-5, eps=0.01 / 32, epsilon_end=0.01),
     "rainbow": {**C51, **RAINBOW},
-    # Table D6 of the paper. Beside the noise its agent also acts at random, from always to 1 % over 2 M steps and never
-    # from 25 M steps on; here one of the two explores.
+    # Table D6 of the paper. Its code differs in three things: beside the noise it acts at random, from always to 1 %
+    # over 2 M steps and never from 25 M steps on (here one of the two explores); beta stays at 0.45 (here it rises
+    # to 1); its priorities are mean errors of all pairs of quantiles (here the error of the mean).
     "btr": {
         **RAINBOW, "head": "implicit", "atoms": 8, "munchausen": 0.9, "encoder": "impala", "wider": 2, "pool": True,
         "spectral": True, "batch": 256, "ratio": 4.0, "replay": 2**20, "warmup": 200_000,
@@ -129,6 +134,7 @@ class Transitions(NamedTuple):
     legal: Tensor | None  # bool [B, A] at the later row
     weight: Tensor  # [B]
     index: Tensor  # int64 [B]
+    allowed: Tensor | None = None  # bool [B, A] at row 0, where the action was chosen
     z_t: Tensor | None = None  # [B, A, M] what the target network gives for `later`
     now: Tensor | None = None  # [B, A] its values of `obs`
 
@@ -267,7 +273,7 @@ class DQN:
         return Transitions(
             obs=batch.obs[:, 0], action=batch.action[:, 0], reward=ahead.reward[:, None],
             discount=ahead.discount[:, None], later=batch.obs[rows, ahead.boot], legal=legal,
-            weight=batch.weight[:, 0], index=batch.index,
+            weight=batch.weight[:, 0], index=batch.index, allowed=None if batch.legal is None else batch.legal[:, 0],
         )  # fmt: skip
 
     @torch.no_grad()
@@ -326,7 +332,9 @@ class DQN:
         c, z_t = self.config, drawn.z_t
         q_t = self.target.mean(z_t, self.categorical)  # [B, A]
         if c.munchausen:
-            bonus = losses.munchausen_bonus(drawn.now, drawn.action, c.munchausen, c.temperature, c.lowest)
+            bonus = losses.munchausen_bonus(
+                drawn.now, drawn.action, c.munchausen, c.temperature, c.lowest, drawn.allowed
+            )
             policy, logp = losses.soft_policy(q_t, c.temperature, drawn.legal)
             soft = (policy[..., None] * (z_t - c.temperature * logp[..., None])).sum(1)  # [B, M]
             return drawn.reward + bonus[:, None] + drawn.discount * soft

@@ -77,8 +77,13 @@ def soft_policy(q: Tensor, temperature: float, legal: Tensor | None = None) -> t
     return logp.exp(), logp.clamp(min=-1e9)
 
 
-def munchausen_bonus(q: Tensor, action: Tensor, alpha: float, temperature: float, lowest: float) -> Tensor:
-    """alpha * max(temperature * log pi(action), lowest) (Vieillard et al. 2020, eq. 2). q: [B, A]; returns [B]."""
+def munchausen_bonus(
+    q: Tensor, action: Tensor, alpha: float, temperature: float, lowest: float, legal: Tensor | None = None
+) -> Tensor:
+    """alpha * max(temperature * log pi(action), lowest) (Vieillard et al. 2020, eq. 2). q: [B, A]; returns [B].
+
+    legal: bool [B, A]; an action without an alternative has the probability 1, and no bonus.
+    """
     assert q.ndim == 2 and action.ndim == 1
-    logp = torch.log_softmax(q / temperature, -1).gather(1, action[:, None]).squeeze(1)
+    logp = soft_policy(q, temperature, legal)[1].gather(1, action[:, None]).squeeze(1)
     return alpha * (temperature * logp).clamp(lowest, 0)

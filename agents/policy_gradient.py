@@ -154,7 +154,7 @@ class PolicyGradient(TwoCopies):
             torch.manual_seed(seed)
             self.network = Network(config, spec).to(device)
         self._set_deviation()
-        self.actor = copy.deepcopy(self.network).requires_grad_(False)
+        self.actor = copy.deepcopy(self.network).requires_grad_(False).eval()
         self.actor.encoder.to(self.dtype)
         if config.critic == "own":
             self.actor.critic.to(self.dtype)

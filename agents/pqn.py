@@ -28,7 +28,7 @@ from agents.rollouts import TwoCopies, planned
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """PQN with the paper's settings for Atari."""
+    """PQN with the paper's settings for Atari, but for a learning rate that falls to 0 and epsilon 1e-5 in RAdam."""
 
     rollout: int = 32  # transitions per environment between updates
     epochs: int = 2  # passes over a rollout
@@ -101,7 +101,7 @@ class PQN(TwoCopies):
         with torch.random.fork_rng(devices=[]):  # weights come from the seed, whatever else draws numbers
             torch.manual_seed(seed)
             self.network = Network(config, spec).to(device)
-        self.actor = copy.deepcopy(self.network).requires_grad_(False)
+        self.actor = copy.deepcopy(self.network).requires_grad_(False).eval()
         self.act_generator = devices.generator(device, seed, 1)
         self.learn_generator = devices.generator(device, seed, 2)
         self.optimizer = optimizers.build(config.optimizer, self.network.parameters(), config.lr, eps=1e-5)

@@ -52,6 +52,8 @@ class TwoCopies:
         with torch.no_grad():
             for mine, theirs in zip(self.actor.parameters(), self.network.parameters(), strict=True):
                 mine.copy_(theirs)
+            for mine, theirs in zip(self.actor.buffers(), self.network.buffers(), strict=True):
+                mine.copy_(theirs)  # spectral norm's vectors, which only learning moves
 
     def state_dict(self) -> dict[str, Any]:
         return {

@@ -76,7 +76,8 @@ def evaluate(
 ) -> dict[str, Any]:
     """Plays full games with the run's agent and writes the figures to eval.json as well.
 
-    under: other options of the game than the run's; its figures go to a file of their own.
+    under: other options of the game than the run's; its figures, and those of another protocol, go to files of their
+    own: eval-....json.
     """
     where = lab.device_for(run.config["agent"], device)
     stream = games(run, episodes, protocol, where, under)
@@ -84,7 +85,8 @@ def evaluate(
     name = policy or usual_policy(agent, protocol)
     result = score(run, stream, agent, at, episodes=episodes, seed=seed, policy=name, follow=_follow(episodes, quiet))
     stream.close()
-    write_json(run.path / ("eval.json" if under is None else f"eval-{safe(under)}.json"), result)
+    other = under or ("" if protocol in (None, run.config["protocol"]) else protocol)
+    write_json(run.path / (f"eval-{safe(other)}.json" if other else "eval.json"), result)
     return result
 
 
@@ -215,9 +217,10 @@ class Along:
         self.scored, began = clock.steps // self.every, time.perf_counter()
         self.player.load_weights(moment.agent.state_dict())
         policy, seed = self.player.evaluation, self.run.config["seed"] + 1
-        result = score(
-            self.run, self.stream, self.player, clock.steps, episodes=self.episodes, seed=seed, policy=policy
-        )
+        with torch.random.fork_rng(devices=[]):  # stable-baselines3 draws its actions from torch's own numbers
+            result = score(
+                self.run, self.stream, self.player, clock.steps, episodes=self.episodes, seed=seed, policy=policy
+            )
         self.write(scalars(result))
         clock.away += time.perf_counter() - began
 

@@ -111,7 +111,8 @@ def assemble(config: dict[str, Any], device: torch.device) -> Lab:
     if alone and config.get("expert"):
         raise ValueError(f"--data and --expert: {config['agent']} has one teacher; name one, or take --agent dagger")
     length = (0 if alone else needs.length) + (len(recorded[0].lap) if recorded else 0)
-    replay = _ring(length, stream.num_envs, stream.spec, needs, device, config["seed"])
+    knob = "--replay" if "replay" in config["agent_config"] else "--rollout, --num-envs"
+    replay = _ring(length, stream.num_envs, stream.spec, needs, device, config["seed"], knob)
     if alone and isinstance(needs.pace, Rounds):
         print("joypad: no teacher here (--expert-info True): no rounds, the recording is learned from", file=sys.stderr)
     loop = Loop(agent, stream, replay, clock, seed=config["seed"])
@@ -127,7 +128,7 @@ def assemble(config: dict[str, Any], device: torch.device) -> Lab:
     if not len(kept.lap) and config["agent_config"].get("validation"):
         print("joypad: the recording is one lap: none is kept back for validation", file=sys.stderr)
     if len(kept.lap):
-        validation = _ring(len(kept.lap), 1, stream.spec, needs._replace(sampler=Uniform()), device, 0)
+        validation = _ring(len(kept.lap), 1, stream.spec, needs._replace(sampler=Uniform()), device, 0, "--data")
         dataset.fill(validation, kept, needs.labels)
     return Lab(agent, stream, replay, clock, loop, validation)
 
@@ -155,16 +156,19 @@ def _taught(config: dict[str, Any], env: dict[str, Any], device: torch.device) -
 
 
 ROW_BYTES = 24  # of a row in the ring beside its frame
+FITS = 0.9  # share of the memory that a ring may have
 
 
-def _ring(length: int, num_envs: int, spec: Spec, needs: Needs, device: torch.device, seed: int) -> ReplayBuffer:
+def _ring(
+    length: int, num_envs: int, spec: Spec, needs: Needs, device: torch.device, seed: int, knob: str
+) -> ReplayBuffer:
     slots = max(math.ceil(length / num_envs), needs.window + spec.stack)
     row = math.prod(spec.obs_shape) * np.dtype(spec.obs_dtype).itemsize + ROW_BYTES
     needed, there = slots * num_envs * row, devices.memory(device)
-    if there is not None and needed > there:
+    if there is not None and needed > FITS * there:
         raise ValueError(
             f"the replay ring of {slots * num_envs:,} rows needs {needed / 2**30:.1f} GiB and {device} has"
-            f" {there / 2**30:.1f} GiB of memory; the largest that fits has {int(0.9 * there / row):,} rows (--replay)"
+            f" {there / 2**30:.1f} GiB of memory; the largest that fits has {int(FITS * there / row):,} rows ({knob})"
         )
     return ReplayBuffer(slots, num_envs, spec, needs.sampler, window=needs.window, device=device, seed=seed)
 

@@ -134,10 +134,13 @@ class Suite:
             record = records.read(task.path)
         except RunError:
             return None
-        told, newest = record.evaluation or {}, (records.checkpoints(task.path) or [None])[-1]
-        fitting = told.get("protocol") == PROTOCOL and told.get("episodes") == self.command.eval_episodes
+        newest = (records.checkpoints(task.path) or [None])[-1]
         whole = record.budget is not None and newest is not None and newest >= record.budget
-        return float(told["mean"]) if whole and fitting and told.get("step") == newest else None
+        wanted = {"protocol": PROTOCOL, "episodes": self.command.eval_episodes, "step": newest}
+        for told in (record.nature, record.evaluation):
+            if whole and told is not None and all(told.get(k) == v for k, v in wanted.items()):
+                return float(told["mean"])
+        return None
 
     def work(self, stopping: Any) -> bool:
         """Trains and scores what is not done yet; False where `stopping` says so before the end."""

@@ -55,7 +55,8 @@ def start(command: options.Command, agent_config: dict[str, Any], env: dict[str,
             config["init"] = str(lab.find_run(command.runs, command.init).path)
         if command.expert is not None:
             config["expert"] = str(lab.find_run(command.runs, command.expert).path)
-        parts = lab.assemble(config, device)
+        with _told_if_short(config):
+            parts = lab.assemble(config, device)
         _take_weights(parts, command.runs, config["init"])
     config["protocol"] = parts.stream.envs.metadata.get("protocol", command.game)
     config["command"] = shlex.join(["python", "-m", "experiments.train", *argv])
@@ -103,10 +104,11 @@ def resume(command: options.Resume) -> int:
     with _alone(run):
         with cli.refusing():
             device = devices.choose(command.device)
-            parts = lab.assemble(run.config, device)
-            if checkpoint.steps(run.checkpoints):
-                _restore(run, parts, command.steps)
-            else:
+            with _told_if_short(run.config):
+                parts = lab.assemble(run.config, device)
+                if found := checkpoint.steps(run.checkpoints):
+                    _restore(run, parts, command.steps)
+            if not found:
                 print("there is no checkpoint yet: the run begins anew")
                 _take_weights(parts, command.runs, run.config.get("init"))
         if command.steps is not None:
@@ -186,11 +188,13 @@ def _train(run: Run, parts: lab.Lab, episodes: int, video: bool, fresh: bool) ->
         print(f"saved at step {clock.steps:,}" + ("" if lab.is_foreign(config["agent"]) else f"; go on with\n{again}"))
         return 0
     if not clock.updates and config["agent"] != "random":
-        print("joypad: nothing was learned: the budget ended before the first update (see --warmup)", file=sys.stderr)
+        sooner = [f"--{name}" for name in ("warmup", "rollout") if name in config["agent_config"]]
+        told = f"the budget ended before the first update ({', '.join([*sooner, '--num-envs'])})"
+        print(f"joypad: nothing was learned: {told}", file=sys.stderr)
     if config.get("stages") == "yes":
         lab.save_stage(run, parts, 100)
     parts.stream.close()
-    _conclude(run, log, episodes, video)
+    _conclude(run, log, episodes, video, str(parts.stream.device))
     log.close()
     print(f"  watch:    python -m experiments.watch {run.path}")
     if said := lab.next_command(config["game"]):
@@ -201,19 +205,28 @@ def _train(run: Run, parts: lab.Lab, episodes: int, video: bool, fresh: bool) ->
     return 0
 
 
+@contextlib.contextmanager
+def _told_if_short(config: dict[str, Any]) -> Iterator[None]:
+    """Within: memory that is missing is told with the options that need less. Raises UserError."""
+    try:
+        yield
+    except (MemoryError, torch.OutOfMemoryError) as fault:
+        raise cli.UserError(f"not enough memory: {cli.beginning(fault)}; {_less_memory(config)}") from None
+
+
 def _less_memory(config: dict[str, Any]) -> str:
     """Advice: the options by which the memory of a run grows."""
     ours = [f"a smaller --{name.replace('_', '-')}" for name in MEMORY if name in config["agent_config"]]
     return f"a run with {' or '.join(['fewer --num-envs', *ours])} needs less"
 
 
-def _conclude(run: Run, log: Log, episodes: int, video: bool) -> None:
+def _conclude(run: Run, log: Log, episodes: int, video: bool, device: str) -> None:
     """The score at the end, a video, and a clip for TensorBoard."""
     from experiments import evaluate, watch
     from experiments.video import size_of
 
     if episodes:
-        result = evaluate.evaluate(run, episodes=episodes, seed=run.config["seed"] + 1, device="auto")
+        result = evaluate.evaluate(run, episodes=episodes, seed=run.config["seed"] + 1, device=device)
         log.write(evaluate.scalars(result))
         print(evaluate.sentence(result))
     if video:

@@ -150,24 +150,3 @@ def test_keys_name_every_action_of_the_full_set():
     assert sorted(keys.values()) == list(range(18)) and keys[frozenset(["space"])] == 1
     assert keys[frozenset(["up", "right", "space"])] == 14 and keys[frozenset()] == 0
     env.close()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("game", sorted(NATURE))
-def test_every_nature_game_constructs_steps_learns_and_evaluates(game):
-    import torch
-
-    from agents.core.evaluate import Policy
-    from experiments import lab
-
-    config = dict(game=game.replace("_", "-"), agent="ppo", num_envs=2, seed=0, steps=40, env={"env_threads": 1})
-    config["agent_config"] = dict(rollout=8, epochs=1, minibatch=16, encoder="small", hidden=16)
-    parts = lab.assemble(config, torch.device("cpu"))
-    parts.loop.train()
-    assert parts.clock.updates >= 1
-    policy = Policy(parts.agent, "epsilon 0.05", 0)
-    step = parts.stream.reset(1, 1)
-    for _ in range(20):
-        parts.stream.send(policy.act(step, None, parts.stream.spec))
-        step = parts.stream.receive()
-    parts.stream.close()

@@ -37,7 +37,12 @@ MISTAKES = [
     (["gym:CartPole-v1", "--device", "cuda:99"], "--device cuda"),
     (["gym:CartPole-v1", "--data", "tub"], "--data"),
     (["gym:CartPole-v1", "--gamma", "1.5"], "--gamma"),
-    (["gym:CartPole-v1", "--encoder", "resnet", "--agent", "ppo"], None),  # vectors have no such choice: ignored
+    (["gym:CartPole-v1", "--encoder", "resnet", "--agent", "ppo"], "--encoder resnet: choose"),
+    (["gym:CartPole-v1", "--encoder", "nature", "--agent", "ppo"], None),  # vectors have no such choice: ignored
+    (["breakout", "--agent", "dqn", "--pool", "True"], "--pool True: is of --encoder impala, not of auto"),
+    (["gym:CartPole-v1", "--agent", "btr", "--double", "True"], "there is no action for --double to choose"),
+    (["breakout", "--agent", "ppo", "--rollout", "1000000"], "rows (--rollout, --num-envs)"),
+    (["breakout", "--agent", "sb3-dqn", "--buffer-size", "10000000"], "rows (--buffer-size)"),
     (["gym:CartPole-v1", "--agent", "sb3-ppo", "--device", "cuda"], "--device cuda: sb3-ppo runs on the processor"),
     (["gym:Pendulum-v1", "--agent", "dqn"], "needs discrete actions"),
     (["gym:Pendulum-v1", "--agent", "sb3-dqn"], "sb3-dqn needs discrete actions; for continuous ones take sb3-ppo or"),

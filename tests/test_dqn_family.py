@@ -208,6 +208,21 @@ def test_n_step_double_target_is_the_textbook_sum():
         assert got[b].item() == pytest.approx(total, abs=1e-4)
 
 
+def test_an_action_without_an_alternative_gets_no_munchausen_bonus():
+    """A lost life forces FIRE: the policy had nothing to choose there, log pi is 0."""
+    agent = small("dqn", munchausen=0.9, reward_clip=0.0, gamma=0.9)
+    batch = batch_of(10, 2, torch.Generator().manual_seed(3))
+    legal = torch.zeros(*batch.action.shape, 3, dtype=torch.bool).scatter(2, batch.action[..., None], True)
+    with torch.no_grad():
+        later = agent.target(batch.obs[:, 1])[..., 0].gather(1, batch.action[:, 1:2]).squeeze(1)
+    wanted = batch.reward[:, 1] + 0.9 * batch.discount[:, 1] * later  # the later row has one action as well
+    got = targets(agent, batch._replace(legal=legal))
+    torch.testing.assert_close(torch.as_tensor(got), wanted, atol=1e-4, rtol=0)
+    legal[:, 0] = True
+    punished = torch.as_tensor(targets(agent, batch._replace(legal=legal)))
+    assert (punished <= wanted + 1e-4).all() and (punished < wanted - 0.01).any()
+
+
 def test_munchausen_target_is_the_papers_equation():
     agent = small("dqn", munchausen=0.9, reward_clip=0.0, gamma=0.9)
     generator = torch.Generator().manual_seed(3)
@@ -260,6 +275,9 @@ def test_target_network_differs_between_copies_and_equals_right_after():
     [
         (dict(noisy=True), "--noisy and --epsilon"),
         (dict(munchausen=0.9, head="categorical"), "--munchausen has no form"),
+        (dict(munchausen=0.9, double=True), "no action for --double to choose"),
+        (dict(spectral=True), "--spectral True: is of --encoder impala, not of auto"),
+        (dict(encoder="btr", wider=3), "--wider 3: is of --encoder impala, not of btr"),
         (dict(head="quantil"), "--head quantil: choose"),
         (dict(head="categorical", v_min=1.0, v_max=1.0), "--v-min"),
         (dict(optimizer="sgd"), "--optimizer sgd"),

@@ -11,7 +11,7 @@ import torch
 import worlds
 
 import envs
-from agents import AGENTS
+from agents import AGENTS, BASELINES
 from agents.core.evaluate import Policy, play
 from agents.core.rows import TimeStep
 from agents.core.stream import Stream
@@ -58,14 +58,17 @@ LEARNERS = {
     "qrdqn": Row({**DQN, "atoms": 16}, best_action),
     "iqn": Row({**DQN, "atoms": 8}, best_action),
     "rainbow": Row({**NOISY, "v_max": 12.0, "v_min": 0.0}, best_action, effort=2),
-    # Noisy layers of this size give up exploring before every context of the bandit is known (rainbow's first values
-    # are optimistic: the middle of its atoms), so it explores as DQN does.
     # With a teacher in the world. Cloning sees the corridor only as the teacher does, and that is enough.
     "clone": Row(dict(hidden=64, precision="fp32", lr=3e-3, warmup=100, batch=32, replay=4_000), None, continuous=True),
     "dagger": Row(
         dict(hidden=64, precision="fp32", lr=3e-3, batch=32, replay=4_000, rows=200, draws=100), None, continuous=True
     ),
-    "btr": Row({**DQN, "noisy": False, "epsilon": 1.0, "encoder": "auto"}, best_action),
+    # Noisy layers of this size give up exploring before every context of the bandit is known (rainbow's first values
+    # are optimistic: the middle of its atoms), so btr explores as DQN does.
+    "btr": Row(
+        {**DQN, "noisy": False, "epsilon": 1.0, "encoder": "auto", "wider": 1, "pool": False, "spectral": False},
+        best_action,
+    ),
 }
 OF_SB3 = {  # algorithms of stable-baselines3, in their own loop
     "sb3-ppo": dict(n_steps=16, batch_size=64, clip_range=0.2, ent_coef=0.0, learning_rate=3e-3),
@@ -75,7 +78,11 @@ OF_SB3 = {  # algorithms of stable-baselines3, in their own loop
     ),
 }  # fmt: skip
 VALUED = [agent for agent, row in LEARNERS.items() if row.value]
-OTHERS = {"random": "has nothing to learn"}  # registered agents that this file does not train, and why
+OTHERS = {
+    "random": "has nothing to learn",
+    "sb3-a2c": "sb3-ppo's adapter, with SB3's own settings",
+    "sb3-qrdqn": "sb3-dqn's adapter, with sb3-contrib's own settings",
+}  # registered agents that this file does not train, and why
 FAST = ("ppo", "dqn")  # are trained on every world in the fast run; the rest there in a slow one
 HEAVY = ("rainbow", "btr", "iqn")  # are slow in every world: theirs are the networks with the most arithmetic
 
@@ -104,7 +111,8 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_registered_agent_has_a_row_here() -> None:
-    assert set(LEARNERS) | set(OTHERS) == set(AGENTS), "a new agent needs a row in LEARNERS (or a reason in OTHERS)"
+    told = "a new agent needs a row in LEARNERS or OF_SB3 (or a reason in OTHERS)"
+    assert {*LEARNERS, *OF_SB3, *OTHERS} == {*AGENTS, *BASELINES}, told
 
 
 def every(world: str) -> list[Any]:

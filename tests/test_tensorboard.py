@@ -198,7 +198,7 @@ def weights(path: Path) -> dict[str, torch.Tensor]:
     return checkpoint.load(path / "checkpoints", None, {"agent"})[0]["agent"]["network"]
 
 
-@pytest.mark.parametrize("agent", ["ppo", pytest.param("rainbow", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("agent", ["ppo", "sb3-ppo", pytest.param("rainbow", marks=pytest.mark.slow)])
 def test_scores_along_the_way_change_nothing_else(agent: str, tmp_path: Path) -> None:
     plain = run(tmp_path, agent, "--name", "plain", video=False)
     scored = run(tmp_path, agent, "--name", "scored", "--eval-every", "100", video=False)

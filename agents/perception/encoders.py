@@ -275,9 +275,9 @@ def build(
     norm: layer norm after every layer (not for the residual networks). impala: what differs from IMPALA (wider, pool,
     spectral).
     """
-    if len(obs_shape) == 1:
+    if len(obs_shape) == 1 and name in ("auto", "deepflappy", *LAYERS, *IMPALA):  # vectors have but one
         return Dense(obs_shape[0] * stack, hidden or 64, norm)
-    if name == "auto":
+    if name == "auto" and len(obs_shape) > 1:
         name = DRIVING.get(tuple(obs_shape)) or ("nature" if min(obs_shape[:2]) >= 36 else "tiny")
     channels = stack * (obs_shape[2] if len(obs_shape) == 3 else 1)
     if name in IMPALA and not norm:

@@ -59,6 +59,7 @@ class Record:
     config: dict[str, Any]
     lines: list[dict[str, float]]  # of metrics.jsonl, each with `steps`, which never fall
     evaluation: dict[str, Any] | None  # eval.json
+    nature: dict[str, Any] | None = None  # eval-nature.json: a run of `baselines` scored under `nature`
     remarks: tuple[str, ...] = ()  # faults that left the rest usable
 
     @property
@@ -102,12 +103,14 @@ class Record:
         curve = self.curve(metric)
         if len(curve.values):
             found[own] = Score(float(curve.values[-1]), own, step=int(curve.steps[-1]))
-        if self.evaluation is not None and metric.startswith("eval/"):
+        for told in (self.nature, self.evaluation):
+            if told is None or not metric.startswith("eval/"):
+                continue
             name = {"return": "mean"}.get(metric.removeprefix("eval/"), metric.removeprefix("eval/"))
-            value, protocol = self.evaluation.get(name), str(self.evaluation.get("protocol", own))
+            value, protocol = told.get(name), str(told.get("protocol", own))
             if _number(value):
-                games, step = self.evaluation.get("episodes", 0), self.evaluation.get("step")
-                policy = str(self.evaluation.get("policy", ""))
+                games, step = told.get("episodes", 0), told.get("step")
+                policy = str(told.get("policy", ""))
                 count = int(games) if _number(games) else 0
                 score = Score(float(value), protocol, policy, count, int(step) if _number(step) else None)
                 found = {protocol: score, **{k: v for k, v in found.items() if k != protocol}}
@@ -121,7 +124,8 @@ def read(path: Path) -> Record:
     if missing:
         raise RunError(f"{path}/config.json lacks {', '.join(missing)}: it is of an older version")
     remarks: list[str] = []
-    return Record(path, config, _lines(path, remarks), _evaluation(path, remarks), tuple(remarks))
+    lines, scored = _lines(path, remarks), _evaluation(path, "eval.json", remarks)
+    return Record(path, config, lines, scored, _evaluation(path, "eval-nature.json", remarks), tuple(remarks))
 
 
 def _lines(path: Path, remarks: list[str]) -> list[dict[str, float]]:
@@ -154,15 +158,15 @@ def _lines(path: Path, remarks: list[str]) -> list[dict[str, float]]:
     return kept
 
 
-def _evaluation(path: Path, remarks: list[str]) -> dict[str, Any] | None:
+def _evaluation(path: Path, name: str, remarks: list[str]) -> dict[str, Any] | None:
     try:
-        content = json.loads((path / "eval.json").read_text())
+        content = json.loads((path / name).read_text())
     except FileNotFoundError:
         return None
     except (OSError, ValueError):
         content = None
     if not isinstance(content, dict):
-        remarks.append("eval.json is damaged")
+        remarks.append(f"{name} is damaged")
         return None
     return content
 
