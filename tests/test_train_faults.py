@@ -75,13 +75,9 @@ def test_too_little_memory_before_training_is_one_sentence(trained, tmp_path, ca
         with monkeypatch.context() as patched:
             patched.setattr(f"experiments.lab.{where}", starved)
             code, _, err = program(train.main, [*argv, "--runs", str(tmp_path)], capsys)
-        wanted = (
-            "joypad: not enough memory: CUDA out of memory. Tried to allocate 2.50 GiB; a run with fewer --num-envs"
-        )
-        assert (
-            code == 2
-            and err == f"{wanted} fewer --num-envs or a smaller --minibatch or a smaller --rollout needs less\n"
-        )
+        wanted = "joypad: not enough memory: CUDA out of memory. Tried to allocate 2.50 GiB; "
+        wanted += "a run with fewer --num-envs or a smaller --minibatch or a smaller --rollout needs less\n"
+        assert code == 2 and err == wanted
 
 
 def test_a_full_disk_is_one_sentence(trained, tmp_path, capsys, monkeypatch):
