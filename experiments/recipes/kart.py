@@ -80,7 +80,7 @@ RECIPES = {
     "numbers": Recipe(
         agent="ppo",
         note="PPO from the game's 21 numbers, among rivals (--init RUN of numbers-clone): a teacher for --recipe pupil",
-        steps=12_000_000,
+        steps=24_000_000,
         num_envs=128,
         checkpoint_every=2_000_000,
         config={
