@@ -131,3 +131,23 @@ def test_numbers_that_a_game_does_not_tell_are_refused_by_name():
 def test_critics_that_cannot_be_are_refused_by_name(wrong):
     with pytest.raises(ValueError, match="--critic"):
         policy_gradient.Config(**wrong)
+
+
+def test_spectral_norm_moves_by_learning_alone():
+    """Acting and explaining leave the vectors of its power iteration as they are, and the actor takes the learner's."""
+    spec = Spec((24, 24), "uint8", 2, 3)
+    config = policy_gradient.Config(encoder="btr", hidden=8, rollout=4, precision="fp32")
+    agent = policy_gradient.build(config, spec, Clock(1000), torch.device("cpu"), 0, 2)
+    obs = torch.randint(0, 256, (2, 2, 24, 24), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    step = TimeStep(obs, None, None, None, None)
+    first = agent.explain(step)
+    for _ in range(3):
+        agent.act(step)
+    assert all(torch.equal(v, first[k]) for k, v in agent.explain(step).items())
+    for _ in range(5):
+        agent.network(obs, None, None, torch.zeros(2, dtype=torch.bool))  # as learning does: it moves them
+    other = policy_gradient.build(config, spec, Clock(1000), torch.device("cpu"), 1, 2)
+    other.load_weights(agent.state_dict())
+    agent.network.eval()
+    value = agent.network(obs, None, None, torch.zeros(2, dtype=torch.bool))[1]
+    torch.testing.assert_close(other.explain(step)["value"], value)
