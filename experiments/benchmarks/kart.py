@@ -35,7 +35,7 @@ def kart(seconds: float = 2.0, rounds: int = 5) -> dict[str, float]:
     from envs.kart.env import make_vec
 
     meters: dict[str, Meter] = {
-        name: _kart(make_vec(NUM_ENVS, theme="day", expert_info=True, **options)) for name, options in SETTINGS.items()
+        name: _kart(make_vec(NUM_ENVS, theme="day", **options)) for name, options in SETTINGS.items()
     }
     try:
         meters["car_racing"] = _car_racing()
@@ -76,10 +76,14 @@ def _timed(step: Callable[[], int]) -> Meter:
 
 
 def _kart(env: Any) -> Meter:
-    state = {"info": env.reset(seed=0)[1]}
+    """Steered to the middle of the road at 9.6 m/s, which it never leaves so: the teacher is no part of the game."""
+    info = env.reset(seed=0)[1]
+    action = np.full((env.num_envs, 2), 0.2, np.float32)
 
     def step() -> int:
-        *_, state["info"] = env.step(state["info"]["expert"])
+        nonlocal info
+        np.clip(-0.3 * info["lateral"] - 2.0 * info["heading"], -1.0, 1.0, out=action[:, 0], casting="same_kind")
+        *_, info = env.step(action)
         return env.num_envs
 
     return _timed(step)
