@@ -96,7 +96,8 @@ class Config:
         if self.munchausen and self.double:
             raise ValueError("--munchausen averages over its soft policy: there is no action for --double to choose")
         if self.encoder != "impala" and (odd := [n for n, plain in IMPALA.items() if getattr(self, n) != plain]):
-            raise ValueError(f"--{odd[0]} {getattr(self, odd[0])}: is of --encoder impala, not of {self.encoder}")
+            plain = " ".join(f"--{n} {IMPALA[n]}" for n in odd)
+            raise ValueError(f"--{' and --'.join(odd)}: of --encoder impala; name {plain} with {self.encoder}")
         if not -math.inf < self.v_min < self.v_max < math.inf:
             raise ValueError(f"--v-min {self.v_min} must lie below --v-max {self.v_max}")
 

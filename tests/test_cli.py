@@ -39,7 +39,7 @@ MISTAKES = [
     (["gym:CartPole-v1", "--gamma", "1.5"], "--gamma"),
     (["gym:CartPole-v1", "--encoder", "resnet", "--agent", "ppo"], "--encoder resnet: choose"),
     (["gym:CartPole-v1", "--encoder", "nature", "--agent", "ppo"], None),  # vectors have no such choice: ignored
-    (["breakout", "--agent", "dqn", "--pool", "True"], "--pool True: is of --encoder impala, not of auto"),
+    (["breakout", "--agent", "dqn", "--pool", "True"], "--pool: of --encoder impala; name --pool False with auto"),
     (["gym:CartPole-v1", "--agent", "btr", "--double", "True"], "there is no action for --double to choose"),
     (["breakout", "--agent", "ppo", "--rollout", "1000000"], "rows (--rollout, --num-envs)"),
     (["breakout", "--agent", "sb3-dqn", "--buffer-size", "10000000"], "rows (--buffer-size)"),
