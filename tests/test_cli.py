@@ -277,6 +277,18 @@ def test_scores_under_sticky_actions_are_no_share_of_a_persons(tmp_path, capsys)
     stream.close()
 
 
+@pytest.mark.slow
+def test_a_score_under_nature_takes_no_other_scores_place(tmp_path, capsys, monkeypatch):
+    argv = ["pong", "--agent", "random", "--steps", "32", "--num-envs", "2", "--video", "no", "--eval-episodes", "1"]
+    assert program(train.main, [*argv, "--runs", str(tmp_path)], capsys)[0] == 0
+    run = lab.find_run(tmp_path, "pong")
+    before = (run.path / "eval.json").read_text()
+    words = [str(run.path), "--episodes", "1", "--protocol", "nature", "--json"]
+    code, out, _ = program(evaluate.main, words, capsys, monkeypatch)
+    assert code == 0 and json.loads(out)["protocol"] == "nature" and (run.path / "eval.json").read_text() == before
+    assert json.loads((run.path / "eval-nature.json").read_text()) == json.loads(out)
+
+
 def test_a_taken_name_gets_a_number(trained, tmp_path, capsys):
     argv = ["gym:CartPole-v1", "--steps", "64", "--num-envs", "4", "--eval-episodes", "0", "--video", "no"]
     argv += ["--runs", str(tmp_path), "--name", "../so me/name"]

@@ -137,6 +137,15 @@ def test_the_same_seed_twice_is_one_piece_of_evidence(tmp_path: Path) -> None:
     assert made.left[0].what.endswith("default-s0") and "repeats seed 0 of" in made.left[0].reason
 
 
+def test_a_score_under_nature_stands_beside_the_runs_own(tmp_path: Path) -> None:
+    path = make(tmp_path, 0, 50.0)
+    told = json.loads((path / "eval.json").read_text())
+    (path / "eval-nature.json").write_text(json.dumps({**told, "mean": 40.0, "protocol": "nature"}))
+    scores = records.read(path).scores("eval/return")
+    assert {k: v.value for k, v in scores.items()} == {"baselines": 50.0, "nature": 40.0}
+    assert next(iter(scores)) == "baselines"  # what is shown where no protocol is named
+
+
 def test_faults_are_listed_and_the_rest_works(tmp_path: Path) -> None:
     whole = make(tmp_path, 0, 10.0)
     torn = make(tmp_path, 1, 12.0)
