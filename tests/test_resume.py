@@ -37,6 +37,7 @@ def options(agent: str) -> list[Any]:
     known = {k: v for k, v in SMALL.items() if type(usual.get(k)) is type(v)}
     if "encoder" in usual:
         known["encoder"] = "auto"  # small worlds show vectors and small pictures
+        known |= {k: v for k, v in dict(wider=1, pool=False, spectral=False).items() if k in usual}  # those of impala
     return ["--agent", agent, *(x for k, v in known.items() for x in (f"--{k.replace('_', '-')}", v))]
 
 
