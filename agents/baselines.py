@@ -141,13 +141,7 @@ class Sb3:
             )
         if off_policy:
             row = 2 * spec.stack * math.prod(spec.obs_shape) * np.dtype(spec.obs_dtype).itemsize  # two observations
-            there = devices.memory(torch.device("cpu"))
-            if there is not None and row * config.buffer_size > 0.9 * there:
-                raise ValueError(
-                    f"the replay buffer of {config.buffer_size:,} rows needs {row * config.buffer_size / 2**30:.1f} GiB"
-                    f" and the machine has {there / 2**30:.1f} GiB of memory; the largest that fits has"
-                    f" {int(0.9 * there / row):,} rows (--buffer-size)"
-                )
+            devices.require_memory("the replay buffer", config.buffer_size, row, torch.device("cpu"), "--buffer-size")
         self.config, self.clock = config, clock
         self.evaluation = "epsilon 0.001" if off_policy else "sampled"
         self.rows = Rows(spec, num_envs, config.reward_clip)

@@ -156,7 +156,6 @@ def _taught(config: dict[str, Any], env: dict[str, Any], device: torch.device) -
 
 
 ROW_BYTES = 24  # of a row in the ring beside its frame
-FITS = 0.9  # share of the memory that a ring may have
 
 
 def _ring(
@@ -164,12 +163,7 @@ def _ring(
 ) -> ReplayBuffer:
     slots = max(math.ceil(length / num_envs), needs.window + spec.stack)
     row = math.prod(spec.obs_shape) * np.dtype(spec.obs_dtype).itemsize + ROW_BYTES
-    needed, there = slots * num_envs * row, devices.memory(device)
-    if there is not None and needed > FITS * there:
-        raise ValueError(
-            f"the replay ring of {slots * num_envs:,} rows needs {needed / 2**30:.1f} GiB and {device} has"
-            f" {there / 2**30:.1f} GiB of memory; the largest that fits has {int(FITS * there / row):,} rows ({knob})"
-        )
+    devices.require_memory("the replay ring", slots * num_envs, row, device, knob)
     return ReplayBuffer(slots, num_envs, spec, needs.sampler, window=needs.window, device=device, seed=seed)
 
 

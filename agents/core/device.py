@@ -81,6 +81,20 @@ def memory(device: torch.device) -> int | None:
     return None
 
 
+FITS = 0.9  # share of the memory that stored rows may have
+
+
+def require_memory(what: str, rows: int, row_bytes: int, device: torch.device, knob: str) -> None:
+    """Raises ValueError where `rows` of `row_bytes` each do not fit: with both sizes, the largest that fits, and the
+    option that sets it."""
+    needed, there = rows * row_bytes, memory(device)
+    if there is not None and needed > FITS * there:
+        raise ValueError(
+            f"{what} of {rows:,} rows needs {needed / 2**30:.1f} GiB and {device} has {there / 2**30:.1f} GiB of"
+            f" memory; the largest that fits has {int(FITS * there / row_bytes):,} rows ({knob})"
+        )
+
+
 def cores() -> int:
     """Processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
