@@ -1,4 +1,4 @@
-"""Imitation: datasets in the ring, laps apart, small networks, rounds that aggregate; recordings: test_recordings.py."""
+"""Imitation: datasets in the ring, laps apart, small networks, rounds that aggregate."""
 
 from __future__ import annotations
 
