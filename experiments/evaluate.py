@@ -24,14 +24,14 @@ import tyro
 
 import envs
 from agents.core import device as devices
-from agents.core.checkpoint import write_json
 from agents.core.evaluate import Policy, play, summary
 from agents.core.loop import Clock, Moment
 from agents.core.rows import Agent
-from agents.core.run import Run, duration, safe
+from agents.core.run import Run, duration
 from agents.core.stream import Stream
 from envs.atari_scores import human_normalised
 from experiments import cli, lab
+from experiments.comparing import evaluations
 
 MAX_ENVS = 32  # played side by side
 
@@ -74,10 +74,9 @@ def evaluate(
     device: str = "auto",
     quiet: bool = False,
 ) -> dict[str, Any]:
-    """Plays full games with the run's agent and writes the figures to eval.json as well.
+    """Plays full games with the run's agent. The figures are for `keep`, once they have been told.
 
-    under: other options of the game than the run's; its figures, and those of another protocol, go to files of their
-    own: eval-....json.
+    under: other options of the game than the run's.
     """
     where = lab.device_for(run.config["agent"], device)
     stream = games(run, episodes, protocol, where, under)
@@ -85,9 +84,16 @@ def evaluate(
     name = policy or usual_policy(agent, protocol)
     result = score(run, stream, agent, at, episodes=episodes, seed=seed, policy=name, follow=_follow(episodes, quiet))
     stream.close()
-    other = under or ("" if protocol in (None, run.config["protocol"]) else protocol)
-    write_json(run.path / (f"eval-{safe(other)}.json" if other else "eval.json"), result)
-    return result
+    result |= {"own_policy": name == usual_policy(agent, protocol), "under": under}
+    return result | {"own_protocol": protocol in (None, run.config["protocol"])}
+
+
+def keep(run: Run, result: dict[str, Any]) -> None:
+    """Adds the figures to the run's evaluations. Raises UserError where they cannot be stored."""
+    try:
+        evaluations.keep(run.path, result)
+    except OSError as fault:
+        raise cli.UserError(f"the score could not be stored in {run.path}: {fault.strerror}") from None
 
 
 def usual_policy(agent: Agent, protocol: str | None) -> str:
@@ -151,7 +157,7 @@ def drive(
     device: str = "auto",
     quiet: bool = False,
 ) -> dict[str, Any]:
-    """Drives each of the tracks once, beside the expert, and writes the figures to a file drives-....json as well.
+    """Drives each of the tracks once, beside the expert. The figures are for `keep`, once they have been told.
 
     policy: as for games; or `straight`, the constant predictor, or `expert`.
     """
@@ -190,9 +196,7 @@ def drive(
         "scores": [float(x) for x in laps], "frames": int(mine.seconds.sum() * closed_loop.FPS),
         "human_normalised": None, **told, "game": "kart", "run": str(run.path), "step": at, "seed": seed,
     }  # fmt: skip
-    file = safe(" ".join([tracks, f"{seconds:g}", *([under] if under else []), name]))
-    write_json(run.path / f"drives-{file}.json", result)
-    return result
+    return result | {"own_policy": name == agent.evaluation, "under": under, "tracks": tracks}
 
 
 class Along:
@@ -272,7 +276,8 @@ def main() -> None:
                 result = drive(
                     run, step=command.checkpoint, quiet=command.json, **{k: getattr(command, k) for k in same}
                 )
-            print(json.dumps(result) if command.json else closed_loop.sentence(result))
+            print(json.dumps(result) if command.json else closed_loop.sentence(result), flush=True)
+            keep(run, result)
             return
         with cli.refusing():
             result = evaluate(
@@ -286,7 +291,8 @@ def main() -> None:
                 device=command.device,
                 quiet=command.json,
             )
-        print(json.dumps(result) if command.json else sentence(result))
+        print(json.dumps(result) if command.json else sentence(result), flush=True)
+        keep(run, result)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ did as a dataset. Escape, or Ctrl-C, ends; t lets the random agent play, and giv
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import tyro
 
 import envs
 from experiments import cli, lab
+from experiments.comparing import evaluations
 from experiments.watch import interactive
 from experiments.watching.player import Player
 from experiments.watching.source import REFERENCE, Source
@@ -90,14 +90,19 @@ def table(root: Path, game: str, scores: list[float], protocol: str = "") -> str
     rows += [("you, mean", sum(scores) / len(scores), "")] if scores else []
     name = game.replace(":", "-").replace("/", "-")
     for start in dict.fromkeys(p.resolve() for p in (root, root / "reference", REFERENCE)):
-        for path in (start / name).glob("**/eval.json"):
-            try:
-                told = json.loads(path.read_text())
+        files = [file for kind in evaluations.FILES for file in (start / name).rglob(kind)]
+        for path in dict.fromkeys(file.parent for file in files):
+            remarks: list[str] = []
+            steps = [int(p.name) for p in (path / "checkpoints").glob("[0-9]*") if p.name.isdecimal()]
+            found = evaluations.read(path, remarks)
+            for told in evaluations.own(found, max(steps, default=None), protocol):
                 other = str(told.get("protocol", protocol))
-                name_there = str(path.parent.relative_to(start))
-                rows.append((name_there, float(told["mean"]), "" if other == protocol else other))
-            except (OSError, ValueError, KeyError, TypeError, AttributeError):
-                print(f"joypad: {path} cannot be read and is left out")
+                if evaluations.is_number(told.get("mean")):
+                    who, games = str(path.relative_to(start)), told.get("episodes")
+                    who += f", {games} games" if evaluations.is_number(games) else ""
+                    rows.append((who, float(told["mean"]), "" if other == protocol else other))
+            for remark in remarks:
+                print(f"joypad: {path}: {remark}", file=sys.stderr)
     rows.sort(key=lambda row: (bool(row[2]), -row[1]))
     return "\n".join(f"  {score:10,.1f}  {who}" + (f"  (under {other})" if other else "") for who, score, other in rows)
 

@@ -30,6 +30,7 @@ from agents.core.run import RunError, duration, safe
 from envs.atari_scores import ATARI5, NATURE, human_normalised
 from experiments import child, cli, lab
 from experiments.comparing import records, report, statistics
+from experiments.comparing.records import Score
 from experiments.comparing.report import Table, estimate, number, percent
 from experiments.training import hooks, options
 
@@ -128,19 +129,17 @@ class Suite:
                 if begun != shlex.join(["python", "-m", "experiments.train", *self.training(task)]):
                     raise cli.UserError(f"{task.path} was begun with other options ({begun}); --name names another run")
 
-    def score(self, task: Task) -> float | None:
-        """The mean of the run's full games; None where they have not been played yet."""
+    def score(self, task: Task) -> Score | None:
+        """What the run's full games came to; None where they have not been played yet."""
         try:
             record = records.read(task.path)
         except RunError:
             return None
-        newest = (records.checkpoints(task.path) or [None])[-1]
+        newest = record.newest
         whole = record.budget is not None and newest is not None and newest >= record.budget
-        wanted = {"protocol": PROTOCOL, "episodes": self.command.eval_episodes, "step": newest}
-        for told in (record.nature, record.evaluation):
-            if whole and told is not None and all(told.get(k) == v for k, v in wanted.items()):
-                return float(told["mean"])
-        return None
+        found = record.scores("eval/return").get(PROTOCOL) if whole else None
+        enough = found is not None and found.own and found.step == newest and found.games >= self.command.eval_episodes
+        return found if enough else None
 
     def work(self, stopping: Any) -> bool:
         """Trains and scores what is not done yet; False where `stopping` says so before the end."""
@@ -171,7 +170,7 @@ class Suite:
                     if self.score(task) is None:
                         self._carry_out(task, stopping, mine)
                     score = self.score(task)
-                    told = self.failed.get(task, "unfinished") if score is None else f"score {number(score)}"
+                    told = self.failed.get(task, "unfinished") if score is None else f"score {number(score.value)}"
                     print(f"  {told}", flush=True)
                     return True
             if not wait:
@@ -198,8 +197,7 @@ class Suite:
             record = records.read(task.path)
         except RunError:
             return False
-        newest = records.checkpoints(task.path)
-        return record.budget is not None and bool(newest) and newest[-1] >= record.budget
+        return None not in (record.budget, record.newest) and record.newest >= record.budget
 
     def _run(self, program: str, words: Sequence[object], task: Task, stopping: Any, mine: int) -> None:
         """One program to its end, its words in a log, its progress told every half minute."""
@@ -229,7 +227,7 @@ class Suite:
         found: dict[str, list[float]] = {}
         for task in self.tasks:
             if (score := self.score(task)) is not None:
-                found.setdefault(task.game, []).append(score)
+                found.setdefault(task.game, []).append(score.value)
         return {game: np.array(found[game]) for game in self.games if game in found}
 
     def tables(self) -> list[Table]:
@@ -253,11 +251,12 @@ class Suite:
         written[0].write_text("\n\n".join(parts) + "\n")
         with open(written[1], "w", newline="") as file:
             writer = csv.writer(file)
-            writer.writerow(["game", "seed", "protocol", "score", "human_normalised", "run"])
+            writer.writerow(["game", "seed", "protocol", "score", "games", "human_normalised", "run"])
             for task in self.tasks:
                 if (score := self.score(task)) is not None:
-                    share = human_normalised(task.game, score)
-                    writer.writerow([task.game, task.seed, PROTOCOL, score, "" if share is None else share, task.path])
+                    share = human_normalised(task.game, score.value)
+                    figures = [score.value, score.games, "" if share is None else share]
+                    writer.writerow([task.game, task.seed, PROTOCOL, *figures, task.path])
         return written
 
 

@@ -228,7 +228,11 @@ def _conclude(run: Run, log: Log, episodes: int, video: bool, device: str) -> No
     if episodes:
         result = evaluate.evaluate(run, episodes=episodes, seed=run.config["seed"] + 1, device=device)
         log.write(evaluate.scalars(result))
-        print(evaluate.sentence(result))
+        print(evaluate.sentence(result), flush=True)
+        try:
+            evaluate.keep(run, result)
+        except cli.UserError as fault:  # the score is told and logged; the video goes on
+            print(f"joypad: {fault}", file=sys.stderr)
     if video:
         path = run.inside("videos/final.mp4")
         watch.record(run, path, episodes=1, seconds=60.0)

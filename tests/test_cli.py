@@ -13,6 +13,7 @@ from programs import program
 import envs
 from agents.core import checkpoint
 from experiments import child, cli, evaluate, lab, train, watch
+from experiments.comparing import evaluations, records
 from experiments.training import options
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -282,11 +283,12 @@ def test_a_score_under_nature_takes_no_other_scores_place(tmp_path, capsys, monk
     argv = ["pong", "--agent", "random", "--steps", "32", "--num-envs", "2", "--video", "no", "--eval-episodes", "1"]
     assert program(train.main, [*argv, "--runs", str(tmp_path)], capsys)[0] == 0
     run = lab.find_run(tmp_path, "pong")
-    before = (run.path / "eval.json").read_text()
+    before = evaluations.every(run.path)
     words = [str(run.path), "--episodes", "1", "--protocol", "nature", "--json"]
     code, out, _ = program(evaluate.main, words, capsys, monkeypatch)
-    assert code == 0 and json.loads(out)["protocol"] == "nature" and (run.path / "eval.json").read_text() == before
-    assert json.loads((run.path / "eval-nature.json").read_text()) == json.loads(out)
+    assert code == 0 and json.loads(out)["protocol"] == "nature" and evaluations.every(run.path)[:-1] == before
+    assert {k: v for k, v in evaluations.every(run.path)[-1].items() if k != "time"} == json.loads(out)
+    assert [s.protocol for s in records.read(run.path).scores("eval/return").values()] == ["baselines", "nature"]
 
 
 def test_a_taken_name_gets_a_number(trained, tmp_path, capsys):

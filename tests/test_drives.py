@@ -7,6 +7,7 @@ import pytest
 
 from envs.kart.splits import SPLITS, parse_tracks
 from experiments import evaluate, lab, train
+from experiments.comparing import evaluations
 from experiments.driving import closed_loop
 
 OPTIONS = dict(tracks="test:20", obs="state", expert_info=True)
@@ -106,9 +107,13 @@ def test_drives_on_kart_tracks_are_told_for_each_driver_and_condition(driver) ->
     assert told["expert"]["autonomy"] == 1.0 and told["expert"]["lap_time_ratio"] in (None, 1.0)
     assert 0 <= told["straight"]["autonomy"] < 0.5 and told["straight"]["interventions"] >= 5
     assert told[None]["policy"] == "greedy" and 0 <= told[None]["autonomy"] <= 1
-    evaluate.drive(driver, tracks="test:2", seconds=30.0, under="theme=night,latency=2", policy="straight", quiet=True)
-    files = sorted(p.name for p in driver.path.glob("drives-*.json"))
-    assert len(files) == 4 and sum("night" in name for name in files) == 1  # none takes another's place
+    under = "theme=night,latency=2"
+    told["night"] = evaluate.drive(driver, tracks="test:2", seconds=30.0, under=under, policy="straight", quiet=True)
+    for result in told.values():
+        evaluate.keep(driver, result)
+    kept = evaluations.every(driver.path)  # none takes another's place, and none stands for the run's games
+    assert [k["protocol"] for k in kept] == [t["protocol"] for t in told.values()] and "night" in kept[-1]["protocol"]
+    assert list(evaluations.own(kept, None, "")) == []
     assert "tracks' mean" not in closed_loop.sentence(told["expert"])  # two tracks have no interval
     for under in ("hold=4", "numbers_info=true"):
         for drive in (evaluate.evaluate, evaluate.drive):

@@ -8,6 +8,7 @@ import torch
 from agents.core.run import Run
 from agents.perception import encoders
 from experiments import evaluate, train
+from experiments.comparing import evaluations
 from experiments.recipes import recipes
 
 NAMES = sorted(recipes("flappy", "envs.flappy"))
@@ -45,14 +46,14 @@ def test_every_recipe_trains_and_is_scored_in_pipes(name, tmp_path):
         train.main(argv)
     assert not ended.value.code
     run = next(tmp_path.rglob("config.json")).parent
-    told = json.loads((run / "eval.json").read_text())
+    (told,) = evaluations.every(run)
     assert len(told["scores"]) == 2 and all(s == int(s) and 0 <= s <= 5 for s in told["scores"])
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert any("loss" in key for line in lines for key in line)
-    assert evaluate.evaluate(Run.open(run), episodes=2, under="speed=4.8,light=night", quiet=True)["scores"]
-    other = json.loads((run / "eval-speed-4.8-light-night.json").read_text())
-    assert "speed=4.8" in other["protocol"] and "light=night" in other["protocol"] != told["protocol"]
-    assert json.loads((run / "eval.json").read_text()) == told
+    other = evaluate.evaluate(Run.open(run), episodes=2, under="speed=4.8,light=night", quiet=True)
+    assert other["scores"] and "speed=4.8" in other["protocol"] and "light=night" in other["protocol"]
+    evaluate.keep(Run.open(run), other)
+    assert len(evaluations.every(run)) == 2 and list(evaluations.own(evaluations.every(run), None, "")) == [told]
 
 
 def test_conditions_that_do_not_exist_are_refused(tmp_path):

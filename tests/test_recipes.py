@@ -8,6 +8,7 @@ from programs import program
 import envs
 from agents.core import checkpoint
 from experiments import lab, train
+from experiments.comparing import evaluations
 from experiments.recipes import recipes
 from experiments.training import options
 
@@ -83,7 +84,7 @@ def test_a_papers_recipe_trains_as_it_is_past_a_shorter_warm_up(name, tmp_path, 
     rows = [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()]
     updates = 80 * named["ratio"] / 32
     assert updates <= rows[-2]["clock/updates"] <= updates + 2 and "eval/return" in rows[-1]
-    scored = json.loads((run.path / "eval.json").read_text())
+    (scored,) = evaluations.every(run.path)
     assert scored["episodes"] == 2 and scored["policy"] == "epsilon 0.05" and scored["step"] == 280
     state = checkpoint.load(run.checkpoints, None, {"agent"})[0]["agent"]
     made = {tuple(v.shape) for k, v in state["network"].items() if v.ndim > 1 and k != "levels"}

@@ -67,7 +67,7 @@ def test_list_tells_states_disk_use_and_how_to_go_on(tmp_path: Path, program) ->
     states = {name[-1]: line.split()[1] for name, line in lines.items()}
     assert code == 0
     assert states == {"0": "finished", "1": "unfinished", "2": "unfinished", "3": "training", "4": "damaged"}
-    assert "10,000 of 10,000  50 (baselines)" in lines["breakout/ppo/default-s0"]
+    assert "10,000 of 10,000  50 (baselines, 30 games)" in lines["breakout/ppo/default-s0"]
     assert "1 hour ago" in lines["breakout/ppo/default-s1"]
     assert f"python -m experiments.train --resume {half}\n" in text
     assert "train breakout --seed 2   (it has no checkpoint: from the start)" in text

@@ -23,7 +23,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from agents import AGENTS, BASELINES
 from agents.core import events
 from experiments import train
-from experiments.comparing import board
+from experiments.comparing import board, evaluations
 
 ROOT = Path(__file__).resolve().parents[1]
 GAME = "gym:CartPole-v1"
@@ -188,8 +188,8 @@ def test_hyperparameters_of_five_runs_appear(tmp_path: Path) -> None:
     for group in groups:
         scores = [m.value for m in group.metric_values if m.name.tag == "eval/return"]
         found[int(group.hparams["seed"].number_value)] = (group.hparams["agent"].string_value, *scores)
-    evaluations = [json.loads((path / "eval.json").read_text())["mean"] for path in paths]
-    assert found == {i: (agents[i], pytest.approx(evaluations[i])) for i in range(5)}
+    scored = [evaluations.every(path)[-1]["mean"] for path in paths]
+    assert found == {i: (agents[i], pytest.approx(scored[i])) for i in range(5)}
 
 
 def weights(path: Path) -> dict[str, torch.Tensor]:
@@ -207,7 +207,7 @@ def test_scores_along_the_way_change_nothing_else(agent: str, tmp_path: Path) ->
     assert [p.step for p in read(plain).Scalars("eval/return")] == [400]
     points = read(scored).Scalars("eval/return")
     assert [p.step for p in points] == [100, 200, 300, 400]
-    assert points[-1].value == pytest.approx(json.loads((scored / "eval.json").read_text())["mean"])
+    assert points[-1].value == pytest.approx(evaluations.every(scored)[-1]["mean"])
 
 
 def test_links_to_the_chosen_runs_alone(tmp_path: Path) -> None:

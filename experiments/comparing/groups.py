@@ -133,7 +133,7 @@ def pick(records: Sequence[Record], metric: str, protocol: str | None, left: lis
 
 
 def _no_score(record: Record, metric: str) -> str:
-    if not record.lines and record.evaluation is None:
+    if not record.lines and not record.evaluations:
         return "; ".join([f"it has no {metric}", *record.remarks])
     budget = f" of {record.budget:,}" if record.budget else ""
     reason = f"it has no {metric} (at step {record.steps:,}{budget})"
@@ -252,6 +252,8 @@ def notes(made: Comparison) -> list[str]:
                 told.append(f"{title}: its runs differ in {what} ({', '.join(values)})")
         if len(policies := {e.score.policy for e in g.entries if e.score.policy}) > 1:
             told.append(f"{title}: its runs were evaluated with different policies ({', '.join(sorted(policies))})")
+        if policies := sorted({e.score.policy for e in g.entries if not e.score.own}):
+            told.append(f"{title}: scored with policy {', '.join(policies)}, which is not its own")
         for entry in g.entries:
             record = entry.record
             faults = list(record.remarks)
@@ -260,6 +262,10 @@ def notes(made: Comparison) -> list[str]:
             if entry.score.step is not None and entry.score.step < record.steps and entry.score.policy:
                 faults.append(f"scored at step {entry.score.step:,}, trained to {record.steps:,}")
             told += [f"{record.path}: {fault}" for fault in faults]
+    for game in made.games:
+        counts = {e.score.games for g in made.groups if g.game == game for e in g.entries if e.score.games}
+        if len(counts) > 1:
+            told.append(f"{game}: its scores are means of {min(counts)} to {max(counts)} games")
     if made.curve != made.metric:
         told.append(f"curves and thresholds are of {made.curve}: {made.metric} was not logged along the way")
     if len(kinds := made.protocols(made.known)) > 1:

@@ -19,6 +19,7 @@ import numpy as np
 import envs
 from agents.core import checkpoint
 from agents.core.run import Run, RunError, safe
+from experiments.comparing import evaluations
 
 ARCHIVE, TRASH = ".archive", ".trash"  # beside the games of a runs folder; what begins with a dot is never searched
 TAGS = "tags.json"  # a list of the user's own words
@@ -40,8 +41,9 @@ class Score(NamedTuple):
     value: float
     protocol: str
     policy: str = ""  # of an evaluation
-    games: int = 0  # of an evaluation
+    games: int = 0  # of an evaluation; 0: not told
     step: int | None = None  # of the checkpoint that was evaluated
+    own: bool = True  # was it played with the policy that the run's scores are made with?
 
 
 class Left(NamedTuple):
@@ -58,8 +60,8 @@ class Record:
     path: Path
     config: dict[str, Any]
     lines: list[dict[str, float]]  # of metrics.jsonl, each with `steps`, which never fall
-    evaluation: dict[str, Any] | None  # eval.json
-    nature: dict[str, Any] | None = None  # eval-nature.json: a run of `baselines` scored under `nature`
+    evaluations: tuple[dict[str, Any], ...] = ()  # every one, oldest first
+    newest: int | None = None  # step of the newest checkpoint
     remarks: tuple[str, ...] = ()  # faults that left the rest usable
 
     @property
@@ -97,24 +99,24 @@ class Record:
         return Curve(steps, minutes, np.array(list(points.values()), dtype=np.float64))
 
     def scores(self, metric: str) -> dict[str, Score]:
-        """Protocol -> score. eval/return and its like come from eval.json first, whose protocol may be another."""
-        found: dict[str, Score] = {}
-        own = str(self.config["protocol"])
+        """Protocol -> score, the run's own first. eval/return and its like come from the evaluations, if there are."""
+        protocol = str(self.config["protocol"])
+        name = {"return": "mean"}.get(metric.removeprefix("eval/"), metric.removeprefix("eval/"))
+        chosen = list(evaluations.own(self.evaluations, self.newest, protocol)) if metric.startswith("eval/") else []
+        chosen = [told for told in chosen if evaluations.is_number(told.get(name))]
+        found = {(score := _score(told, name, protocol)).protocol: score for told in chosen}
         curve = self.curve(metric)
-        if len(curve.values):
-            found[own] = Score(float(curve.values[-1]), own, step=int(curve.steps[-1]))
-        for told in (self.nature, self.evaluation):
-            if told is None or not metric.startswith("eval/"):
-                continue
-            name = {"return": "mean"}.get(metric.removeprefix("eval/"), metric.removeprefix("eval/"))
-            value, protocol = told.get(name), str(told.get("protocol", own))
-            if _number(value):
-                games, step = told.get("episodes", 0), told.get("step")
-                policy = str(told.get("policy", ""))
-                count = int(games) if _number(games) else 0
-                score = Score(float(value), protocol, policy, count, int(step) if _number(step) else None)
-                found = {protocol: score, **{k: v for k, v in found.items() if k != protocol}}
+        if len(curve.values) and protocol not in found:
+            logged = {protocol: Score(float(curve.values[-1]), protocol, step=int(curve.steps[-1]))}
+            others_alone = all(map(evaluations.is_other, chosen))
+            found = logged | found if others_alone else found | logged
         return found
+
+
+def _score(told: Mapping[str, Any], name: str, protocol: str) -> Score:
+    games, step = (int(told[k]) if evaluations.is_number(told.get(k)) else None for k in ("episodes", "step"))
+    own, under = told.get("own_policy", True) is not False, str(told.get("protocol", protocol))
+    return Score(float(told[name]), under, str(told.get("policy", "")), games or 0, step, own)
 
 
 def read(path: Path) -> Record:
@@ -124,8 +126,8 @@ def read(path: Path) -> Record:
     if missing:
         raise RunError(f"{path}/config.json lacks {', '.join(missing)}: it is of an older version")
     remarks: list[str] = []
-    lines, scored = _lines(path, remarks), _evaluation(path, "eval.json", remarks)
-    return Record(path, config, lines, scored, _evaluation(path, "eval-nature.json", remarks), tuple(remarks))
+    lines, scored = _lines(path, remarks), evaluations.read(path, remarks)
+    return Record(path, config, lines, scored, (checkpoints(path) or [None])[-1], tuple(remarks))
 
 
 def _lines(path: Path, remarks: list[str]) -> list[dict[str, float]]:
@@ -144,35 +146,18 @@ def _lines(path: Path, remarks: list[str]) -> list[dict[str, float]]:
             content = json.loads(line)
         except ValueError:
             content = None
-        if not isinstance(content, Mapping) or not _number(content.get("steps")) or content["steps"] < 0:
+        if not isinstance(content, Mapping) or not evaluations.is_number(content.get("steps")) or content["steps"] < 0:
             damaged += 1
             continue
         while kept and kept[-1]["steps"] > content["steps"]:  # resumed from a checkpoint before
             kept.pop()
             rewound += 1
-        kept.append({k: float(v) for k, v in content.items() if _number(v)})
+        kept.append({k: float(v) for k, v in content.items() if evaluations.is_number(v)})
     if damaged:
         remarks.append(f"{damaged} damaged {'line' if damaged == 1 else 'lines'} of metrics.jsonl left out")
     if rewound:
         remarks.append(f"{rewound} lines of metrics.jsonl left out that a resume went back behind")
     return kept
-
-
-def _evaluation(path: Path, name: str, remarks: list[str]) -> dict[str, Any] | None:
-    try:
-        content = json.loads((path / name).read_text())
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError):
-        content = None
-    if not isinstance(content, dict):
-        remarks.append(f"{name} is damaged")
-        return None
-    return content
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def below(folder: Path) -> list[Path]:
@@ -266,7 +251,7 @@ class Folder:
         if self.record and self.record.budget:
             steps += f" of {self.record.budget:,}"
         evaluation = (self.record.scores("eval/return") if self.record else None) or {}
-        score = next((f"{s.value:.4g} ({s.protocol})" for s in evaluation.values()), "")
+        score = next((f"{s.value:.4g} ({s.protocol}{over(s.games)})" for s in evaluation.values()), "")
         return [self.name, self.state, steps, score, " ".join(tags(self.path)), size(self.bytes), ago(self.changed)]
 
 
@@ -330,6 +315,11 @@ def absent(game: str) -> tuple[str, ...]:
     except Exception as fault:  # whatever a package raises that lacks something
         return (f"its game {game} is not installed here: {' '.join(str(fault).split())}",)
     return ()
+
+
+def over(games: int) -> str:
+    """How many games stand behind a score, for a bracket."""
+    return f", {games} game{'' if games == 1 else 's'}" if games else ""
 
 
 def tags(path: Path) -> list[str]:

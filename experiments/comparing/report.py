@@ -165,7 +165,9 @@ def tables(made: Comparison, summaries: Sequence[Summary]) -> Iterator[Table]:
 def scores(made: Comparison, game: str, summaries: Sequence[Summary]) -> Table:
     """The table of one game."""
     threshold = number(made.thresholds[game])
-    header = ["agent", "seeds", *AGGREGATES, f"steps to {threshold}", f"minutes to {threshold}", "steps/s", "hardware"]
+    counted = not math.isnan(made.thresholds[game])
+    to = [f"steps to {threshold}", f"minutes to {threshold}"] if counted else []
+    header = ["agent", "seeds", "games each", *AGGREGATES, *to, "steps/s", "hardware"]
     rows = []
     for s in summaries:
         seeds = len(s.group.entries)
@@ -173,13 +175,22 @@ def scores(made: Comparison, game: str, summaries: Sequence[Summary]) -> Table:
         minutes = "-" if math.isnan(s.minutes) else f"{s.minutes:.1f}"
         rate = "-" if math.isnan(s.rate) else f"{s.rate:,.0f}"
         figures = [s.estimates[k].text(number) for k in AGGREGATES]
-        rows.append([s.group.label, str(seeds), *figures, f"{count(s.steps)}{reached}", minutes, rate, s.hardware])
+        figures += [f"{count(s.steps)}{reached}", minutes] if counted else []
+        rows.append([s.group.label, str(seeds), games_each(s.group), *figures, rate, s.hardware])
     protocol = summaries[0].group.entries[0].score.protocol
-    remark = (
-        f"{made.metric} over seeds, with 95 % bootstrap intervals. To {threshold}: the median over seeds until"
-        f" {made.curve} is first at or above it; a seed that never is counts as later than all others."
-    )
+    remark = f"{made.metric} over seeds, with 95 % bootstrap intervals; games each: played for the score of each seed."
+    if counted:
+        remark += (
+            f" To {threshold}: the median over seeds until {made.curve} is first at or above it; a seed that never is"
+            " counts as later than all others."
+        )
     return Table(f"{game} (protocol {protocol})", header, rows, remark)
+
+
+def games_each(group: Group) -> str:
+    """How many games stand behind the score of each seed; "-" for a score that was only logged."""
+    counts = sorted({e.score.games for e in group.entries})
+    return " to ".join(str(c) if c else "-" for c in dict.fromkeys((counts[0], counts[-1])))
 
 
 def suite(made: Comparison) -> Table:
