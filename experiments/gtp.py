@@ -72,7 +72,7 @@ def main() -> None:
         with cli.refusing():
             command = tyro.cli(Command, description=__doc__, prog="gtp")
             settings = command.settings()
-        from experiments.go import analysis, extras, players  # noqa: F401  (the first two add commands)
+        from experiments.go import players
         from experiments.go.engine import RULES, Engine
         from experiments.go.protocol import Input, Output, serve
 

@@ -15,7 +15,7 @@ import sys
 import pytest
 from programs import tool
 
-from experiments.go import analysis, conformance, extras, players  # noqa: F401  (commands)
+from experiments.go import conformance, players
 from experiments.go.clock import LEAST, Clock
 from experiments.go.engine import COMMANDS, RULES, Engine, integer, number
 from experiments.go.protocol import LONGEST, GTPError, Input, Output, answer, parse, serve

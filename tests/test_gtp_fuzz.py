@@ -14,7 +14,7 @@ import time
 
 import pytest
 
-from experiments.go import analysis, extras, players  # noqa: F401  (commands)
+from experiments.go import players
 from experiments.go.engine import COMMANDS, Engine
 from experiments.go.protocol import INTERNAL, LONGEST, Input, Output, serve
 

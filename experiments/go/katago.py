@@ -17,7 +17,7 @@ import numpy as np
 from envs.go.game import from_vertex, to_vertex
 from experiments.cli import UserError
 from experiments.go.engine import RULES, Engine
-from experiments.go.extras import ALIASES
+from experiments.go.kata_rules import ALIASES
 from experiments.go.players import Player
 from experiments.go.protocol import Input, Output
 

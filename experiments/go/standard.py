@@ -1,0 +1,166 @@
+"""The commands of GTP 2 but for time and files: who it is, the game, its own moves, the end."""
+
+from __future__ import annotations
+
+from envs.go.board import MAX_SIZE
+from envs.go.game import COLUMNS, Game, fixed_handicap, free_handicap, from_vertex, to_vertex
+from experiments.go.engine import (
+    COMMANDS,
+    Engine,
+    arguments,
+    colour_of,
+    command,
+    integer,
+    listed,
+    number,
+    vertex_of,
+)  # fmt: skip
+from experiments.go.protocol import Command, GTPError
+
+KOMI_LIMIT = 1000.0  # points
+
+
+@command("protocol_version")
+def protocol_version(engine: Engine, given: Command) -> str:
+    return "2"
+
+
+@command("name")
+def name(engine: Engine, given: Command) -> str:
+    return f"joypad {engine.player.name}"
+
+
+@command("version")
+def version(engine: Engine, given: Command) -> str:
+    from importlib.metadata import PackageNotFoundError
+    from importlib.metadata import version as installed
+
+    try:
+        return installed("joypad")
+    except PackageNotFoundError:  # run from a folder that was not installed
+        return "0"
+
+
+@command("known_command")
+def known_command(engine: Engine, given: Command) -> str:
+    return "true" if arguments(given, 1)[0] in COMMANDS else "false"
+
+
+@command("list_commands")
+def list_commands(engine: Engine, given: Command) -> str:
+    return "\n".join(sorted(COMMANDS))
+
+
+@command("quit")
+def quit_(engine: Engine, given: Command) -> str:
+    engine.player.stop()
+    return ""
+
+
+@command("boardsize")
+def boardsize(engine: Engine, given: Command) -> str:
+    size = integer(arguments(given, 1)[0])
+    if not 2 <= size <= MAX_SIZE:
+        raise GTPError("unacceptable size")
+    engine.new_game(size)
+    return ""
+
+
+@command("clear_board")
+def clear_board(engine: Engine, given: Command) -> str:
+    engine.new_game(engine.game.size)
+    return ""
+
+
+@command("komi")
+def komi(engine: Engine, given: Command) -> str:
+    engine.komi = number(arguments(given, 1)[0], KOMI_LIMIT)
+    engine.game.set_komi(engine.komi)
+    return ""
+
+
+def empty_board(engine: Engine) -> Game:
+    if engine.game.board().any():
+        raise GTPError("board not empty")
+    return engine.game
+
+
+@command("fixed_handicap", "place_free_handicap")
+def place_handicap(engine: Engine, given: Command) -> str:
+    stones, game = integer(arguments(given, 1)[0]), empty_board(engine)
+    try:
+        points = (fixed_handicap if given.name == "fixed_handicap" else free_handicap)(stones, game.size)
+    except ValueError:
+        raise GTPError("invalid number of stones") from None
+    game.place_handicap(points)
+    return listed(points, game.size)
+
+
+@command("set_free_handicap")
+def set_free_handicap(engine: Engine, given: Command) -> str:
+    game = empty_board(engine)
+    try:
+        points = [from_vertex(text, game.size) for text in given.arguments]
+    except ValueError:
+        raise GTPError("bad vertex list") from None
+    if len(points) < 2 or len(set(points)) < len(points) or not all(p < game.size**2 for p in points):
+        raise GTPError("bad vertex list")
+    try:
+        game.place_handicap(points)
+    except ValueError:  # the whole board, or a group without liberties
+        raise GTPError("bad vertex list") from None
+    return ""
+
+
+@command("play")
+def play(engine: Engine, given: Command) -> str:
+    colour, vertex = arguments(given, 2)
+    colour, action = colour_of(colour), vertex_of(vertex, engine.game.size)
+    try:
+        engine.game.play(action, colour)
+    except ValueError:
+        raise GTPError("illegal move") from None
+    return ""
+
+
+@command("genmove", "reg_genmove")
+def genmove(engine: Engine, given: Command) -> str:
+    colour = colour_of(arguments(given, 1)[0])
+    if given.name == "genmove":
+        return engine.generate(colour)
+    return to_vertex(engine.think(colour)[0], engine.game.size)
+
+
+@command("undo", "gg-undo")
+def undo(engine: Engine, given: Command) -> str:
+    moves = 1 if given.name == "undo" else integer(given.arguments[0]) if given.arguments else 1
+    if not 0 < moves <= len(engine.game.moves):
+        raise GTPError("cannot undo")
+    engine.game.undo(moves)
+    return ""
+
+
+@command("final_score")
+def final_score(engine: Engine, given: Command) -> str:
+    lead = engine.score()
+    return "0" if lead == 0 else f"{'B' if lead > 0 else 'W'}+{abs(lead):g}"
+
+
+@command("final_status_list")
+def final_status_list(engine: Engine, given: Command) -> str:
+    wanted = arguments(given, 1)[0]
+    judged = engine.judged()
+    if wanted not in judged:
+        raise GTPError("syntax error")
+    return "\n".join(listed(group, engine.game.size) for group in judged[wanted])
+
+
+@command("showboard")
+def showboard(engine: Engine, given: Command) -> str:
+    game, size = engine.game, engine.game.size
+    letters, board = "   " + " ".join(COLUMNS[:size]), game.board()
+    rows = [f"{size - r:2} " + " ".join(".XO"[stone] for stone in board[r]) + f" {size - r}" for r in range(size)]
+    taken = game.captured()
+    side = "White" if game.turn else "Black"
+    foot = f"{side} to move; captured: Black {taken[0]}, White {taken[1]}; komi {game.komi:g}"
+    return "\n".join([letters, *rows, letters, foot])
