@@ -5,9 +5,13 @@ minutes. Files of one family go to one process, which compiles their kernels onc
 store is not made for two processes that compile the same function at the same moment.
 
     python -m pytest -n 0 tests/test_replay.py        one process: for --pdb, for timings, for one file
+
+A test that needs a program or a package which is missing is skipped. SKIPPED=FILE collects the names of these tests,
+one on each line, for `pytest @FILE` once the programs are installed; CI_RUN=1 makes such a skip a failure.
 """
 
 import os
+import re
 import signal
 from pathlib import Path
 from typing import Any
@@ -44,6 +48,29 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             return family(nodeid)
 
     return Families(config, log)
+
+
+MISSING = re.compile(r"is not installed|could not import")  # reasons of skips that an installation takes away
+
+
+def missing(report: Any) -> str:
+    """Why a test was skipped, if something is not installed; else nothing."""
+    reason = report.longrepr[2] if report.skipped and isinstance(report.longrepr, tuple) else ""
+    return reason if MISSING.search(reason) else ""
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: Any) -> Any:
+    report = (yield).get_result()
+    if os.environ.get("CI_RUN") and (reason := missing(report)):
+        report.outcome, report.longrepr = "failed", reason
+
+
+def pytest_runtest_logreport(report: Any) -> None:
+    path = os.environ.get("SKIPPED")
+    if path and not worker and missing(report):  # a report of another process comes to the first one, too
+        with open(path, "a") as file:
+            file.write(f"{report.nodeid}\n")
 
 
 @pytest.fixture(scope="module")

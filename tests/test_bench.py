@@ -14,13 +14,13 @@ import torch
 
 from agents.core import device as devices
 from experiments import bench, lab
-from experiments.benchmarks import agents, atari, replay
+from experiments.benchmarks import agents, atari, flappy, replay
 
 
 @pytest.mark.parametrize(
     ("what", "told"),
     [
-        pytest.param("flappy", "pixels over their picture", marks=pytest.mark.slow),
+        pytest.param("flappy", "pixels, steps/s", marks=pytest.mark.slow),
         pytest.param("kart", "kart_160x120 / car_racing", marks=pytest.mark.slow),
         pytest.param("throughput", "dqn, batch 256, steps/s", marks=pytest.mark.slow),
         pytest.param("search", "go 9x9, no network, microseconds per visit", marks=pytest.mark.slow),
@@ -38,6 +38,14 @@ def test_a_benchmark_prints_its_table_and_writes_json(what: str, told: str, tmp_
     for name, value in result["figures"].items():
         assert name in done.stdout
         assert not isinstance(value, float) or (math.isfinite(value) and value > 0), name
+
+
+def test_without_the_game_to_compare_with_flappy_says_how_to_install_it(monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "flappy_bird_gymnasium", None)
+    monkeypatch.setattr(flappy, "_ours", lambda observation: lambda: None)
+    figures = flappy.flappy(seconds=0.001, rounds=1)
+    assert "in an environment of its own: pip install" in figures["flappy-bird-gymnasium"]
+    assert "pixels, steps/s" in figures and not any(" over " in name for name in figures)
 
 
 def children(parent: int) -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from programs import tool
 
 from envs.go import record, sgf
 from envs.go.game import Game
@@ -157,7 +159,7 @@ def test_what_becomes_of_bad_behaviour(fake, habit, result, void, note):
 def test_a_program_that_does_not_start_is_told_at_once(fake, tmp_path):
     for player, words in (
         ("gtp:/no/such/program", "there is no program"), ("gtp:'", "quotation"), ("gnugo:level", "not NAME=VALUE"),
-        (f"gtp:{sys.executable} -c pass", "ended at"), ("gnugo:no-such=1", "ended at"),
+        (f"gtp:{sys.executable} -c pass", "ended at"),
     ):  # fmt: skip
         with pytest.raises(UserError, match=words):
             program.check(Settings((player, fake()), 2, 9, 7.5, "test", 1, 10.0))
@@ -165,11 +167,26 @@ def test_a_program_that_does_not_start_is_told_at_once(fake, tmp_path):
         Program(f"gtp:{sys.executable} -c pass", 9)
 
 
-def test_names_of_players():
+def test_an_option_that_gnugo_does_not_know_is_told_at_once(fake):
+    tool("gnugo")
+    with pytest.raises(UserError, match="ended at"):
+        program.check(Settings(("gnugo:no-such=1", fake()), 2, 9, 7.5, "test", 1, 10.0))
+
+
+def test_a_missing_gnugo_is_told_with_the_way_to_install_it(fake, monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda name, path=None: None)
+    with pytest.raises(UserError, match="gnugo is not installed .apt-get install gnugo."):
+        program.check(Settings(("gnugo:level=3", fake()), 2, 9, 7.5, "test", 1, 10.0))
+
+
+def test_names_of_players(tmp_path, monkeypatch):
     words = command_line("rave:seconds=1,equivalence=500", 7)
     assert words[1:] == [
         "-m", "experiments.gtp", "--player", "rave", "--size", "7", "--seconds", "1", "--set", "equivalence=500"
     ]  # fmt: skip
+    (tmp_path / "gnugo").touch(0o755)  # found first, whether there is another or none
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    assert command_line("gnugo", 9)[0] == str(tmp_path / "gnugo")
     assert command_line("gnugo", 9)[-2:] == ["--level", "10"]
     assert command_line("gnugo:level=3", 9)[-2:] == ["--level", "3"]
 

@@ -3,7 +3,7 @@
     python -m experiments.bench go
 
 Rates are per second of this process's CPU time. The lines about visits are those of `bench search`. OpenSpiel
-(`pip install "joypad[oracle]"`) is measured if it is there: its random rollouts run in C++ (inside its MCTSBot, a
+(`pip install -e ".[oracle]"`) is measured if it is there: its random rollouts run in C++ (inside its MCTSBot, a
 thousand per leaf, so that the tree costs nothing), its moves are driven from Python, as ours are from compiled code:
 that is how either is used.
 """

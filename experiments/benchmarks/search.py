@@ -6,7 +6,7 @@ Rates are per second of this process's CPU time, each contender in turn, several
 of 32 channels with random weights. The tower runs in torch on one thread, in bfloat16 where the processor multiplies it
 natively, with several leaves of one game, or one leaf of each of many games, in a batch; onnxruntime (`pip install
 onnx onnxruntime`) has its full speed with a single leaf. "no network" answers zeros at once, so that what remains is
-the search with rules and planes. OpenSpiel (`pip install "joypad[oracle]"`) is measured if it is there: its MCTSBot in
+the search with rules and planes. OpenSpiel (`pip install -e ".[oracle]"`) is measured if it is there: its MCTSBot in
 C++ with one random rollout per simulation, and its Python MCTS, which its Python AlphaZero searches with, asking the
 same tower for one leaf at a time.
 """
