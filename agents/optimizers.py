@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-NAMES = ("adam", "radam", "rmsprop", "centred-rmsprop")
+from agents.ranges import OPTIMIZERS
 
 
 class CentredRMSProp(torch.optim.Optimizer):
@@ -116,7 +116,7 @@ def build(
         return torch.optim.RMSprop(params, alpha=0.99, foreach=True, **common, **recorded)
     if name == "centred-rmsprop":
         return CentredRMSProp(params, **common)
-    raise ValueError(f"--optimizer {name}: choose {', '.join(NAMES)}")
+    raise ValueError(f"--optimizer {name}: choose {', '.join(OPTIMIZERS)}")
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+OPTIMIZERS = ("adam", "radam", "rmsprop", "centred-rmsprop")
+
 
 def at_least(config: Any, low: float, *names: str) -> None:
     """Raises ValueError for the first field that is below `low`."""
@@ -37,6 +39,12 @@ def evaluation(config: Any, *kinds: str) -> None:
     if not fits:
         allowed = ", ".join("'epsilon E' with E in 0..1" if k == "epsilon" else k for k in kinds)
         raise ValueError(f"--evaluation {config.evaluation}: choose {allowed}")
+
+
+def optimizer(config: Any) -> None:
+    """Raises ValueError for an optimizer that `agents.optimizers` does not have."""
+    if config.optimizer not in OPTIMIZERS:
+        raise ValueError(f"--optimizer {config.optimizer}: choose {', '.join(OPTIMIZERS)}")
 
 
 def _require(config: Any, name: str, fits: bool, allowed: str) -> None:

@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
 import torch
 
-from agents import ranges
+from agents.configs.scripted import PRESETS as PRESETS
+from agents.configs.scripted import Config
 from agents.core import device as devices
 from agents.core.loop import Ratio
 from agents.core.rows import Act, Batch, Learned, Needs, Spec, TimeStep
 from agents.core.samplers import Uniform
 from agents.heads import masked
-
-
-@dataclasses.dataclass(frozen=True)
-class Config:
-    """The random player has nothing to configure but its memory."""
-
-    replay: int = 100_000  # transitions that the ring holds
-
-    def __post_init__(self) -> None:
-        ranges.at_least(self, 2, "replay")
-
-
-PRESETS: dict[str, dict[str, Any]] = {"random": {}}
 
 
 class Random:

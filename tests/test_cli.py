@@ -219,7 +219,7 @@ def test_a_run_folder_whose_parts_do_not_belong_together_is_refused(trained, tmp
         (other, "its checkpoint is of gym:CartPole-v1"),
         (bigger, "was made by another version of the lab"),
         (renamed, "layers: no such field"),
-        (odd, "lr of agents.policy_gradient.Config must be float, not 'fast'"),
+        (odd, "lr of agents.configs.policy_gradient.Config must be float, not 'fast'"),
     ):
         (copy / "config.json").write_text(json.dumps({**config, **change}))
         for main, argv in ((train.main, ["--resume", str(copy)]), (evaluate.main, [str(copy)])):

@@ -115,7 +115,7 @@ def test_an_algorithm_knows_no_other_and_no_loop_or_ring() -> None:
         if i.module not in names or not i.within("agents"):
             continue
         parts = i.name.split(".")
-        if parts[1] in SHARED | {"perception", "search"}:
+        if parts[1] in SHARED | {"perception", "search", "configs"}:
             continue
         if parts[1] == "core" and (parts[2] in CORE or (parts[2] == "loop" and set(parts[3:]) <= PACES and parts[3:])):
             continue

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 import envs
-from agents import AGENTS, BASELINES
+from agents import AGENTS, BASELINES, settings
 from experiments import cli, lab
 from experiments.recipes import Recipe, recipes
 
@@ -89,8 +89,8 @@ def parse(argv: Sequence[str], description: str = "") -> Resume | tuple[Command,
     agent = known.agent or choice.agent
     if agent not in AGENTS | BASELINES:
         raise cli.UserError(f"there is no agent {agent!r}; {_nearest(agent, AGENTS | BASELINES)}")
-    kind, options = lab.module(agent).Config, type(envs.options(game))
-    preset = lab.module(agent).PRESETS.get(agent, {})
+    kind, options = settings(agent).Config, type(envs.options(game))
+    preset = settings(agent).PRESETS.get(agent, {})
     fitting = choice.config if choice.agent == agent else {}
     with cli.refusing():
         defaults = (

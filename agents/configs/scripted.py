@@ -1,0 +1,21 @@
+"""What can be set of the random player: read by `train --help`, so that nothing heavy is imported."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from agents import ranges
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """The random player has nothing to configure but its memory."""
+
+    replay: int = 100_000  # transitions that the ring holds
+
+    def __post_init__(self) -> None:
+        ranges.at_least(self, 2, "replay")
+
+
+PRESETS: dict[str, dict[str, Any]] = {"random": {}}
