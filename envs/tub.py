@@ -32,28 +32,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from envs.tub_format import (
-    IMAGE,
-    LISTED,
-    STANDARD,
-    Manifest,
-    TubError,
-    catalog_lines,
-    decode,
-    first_shape,
-    out_of_range,
-    shape_of,
-    size,
-)
+from envs.tub_files import TubError, content, shown, stays_inside
+from envs.tub_format import LONGEST_LINE, Manifest, catalog_lines
+from envs.tub_pictures import LARGEST_FILE, decode, first_shape, shape_of, size
+from envs.tub_values import IMAGE, LISTED, LONGEST, PRIVATE, STANDARD, Values, guessed, understood
 from envs.tub_writer import Writer
 
 __all__ = ["BLOCK", "IMAGE", "Tub", "TubError", "Writer"]
 
 BLOCK = 400  # records that count as one lap where the data do not tell laps: 20 s at 20 Hz
-PRIVATE = {"_index": "int", "_session_id": "str", "_timestamp_ms": "int", "_image_crc32": "int"}
-OWN = ("_where", "_shape", "_fault")  # what the reader notes about a record
 
 
 class Tub:
@@ -68,6 +56,8 @@ class Tub:
     starts: bool [n], True where a record does not follow the one before it (another session or race, a gap).
     sessions: names of the sessions in order.  damaged: one sentence per skipped record: where, and what is wrong.
     faults: what is wrong with whole files.  deleted: how many records are marked as deleted.
+    lost: how many records the manifest counts that no catalog holds.
+    notes: what was passed over or set right in records that are good: columns of other kinds, values that were clipped.
     shape: (height, width) of the pictures; pictures of another size than most are damaged records.
 
     check=False leaves the pictures' files unopened. Raises TubError where there is no dataset or no good record.
@@ -76,7 +66,8 @@ class Tub:
     def __init__(self, path: str | Path, *, check: bool = True):
         self.path = Path(path)
         manifest = Manifest.read(self.path)
-        self.columns, self.metadata, self.faults = manifest.columns or STANDARD, manifest.metadata, manifest.faults
+        stays_inside(self.path, "images")
+        self.metadata, self.faults = manifest.metadata, manifest.faults
         self.damaged: list[str] = []
         self.deleted = 0
         rows = self._rows(manifest)
@@ -88,15 +79,14 @@ class Tub:
             raise TubError(f"{self.path} has no good record ({total}){first}")
         self.shape: tuple[int, int] = rows[0]["_shape"] if check else first_shape(self.path) or (0, 0)
         self.index = column(rows, "_index")
-        if not manifest.columns:  # damaged: the values tell what the columns are
-            self.columns = {**guessed(rows), **STANDARD}
         # Columns that nobody has declared could hold anything, and are left out.
         kinds = {n: k for n, k in {**PRIVATE, **self.columns}.items() if k not in LISTED and n != "_index"}
         there = {name for row in rows for name, value in row.items() if value is not None}
-        self.records = {name: column(rows, name, kind) for name, kind in kinds.items() if name in there}
+        kinds = {name: kind for name, kind in kinds.items() if name in there and self._short(rows, name, kind)}
+        self.records = {name: column(rows, name, kind) for name, kind in kinds.items()}
         mode = self.records.get("user/mode", np.full(len(rows), "user"))
         self.labelled = ((mode == "user") | (mode == "")) & ("user/angle" in self.records)
-        self._rows_read = [{k: v for k, v in row.items() if not k.startswith("_") and k != IMAGE} for row in rows]
+        self._rows_read = [{k: v for k, v in row.items() if k in self.columns and k != IMAGE} for row in rows]
         self._mark_laps(rows)
 
     def __len__(self) -> int:
@@ -104,70 +94,110 @@ class Tub:
 
     def _rows(self, manifest: Manifest) -> list[dict[str, Any]]:
         """Records whose lines are good, in order."""
-        rows: list[dict[str, Any]] = []
+        lines = self._lines(manifest)
+        declared = manifest.columns
+        if not declared:  # damaged: the values tell what the columns are
+            declared = {**guessed(row for _, row in lines if row is not None), **STANDARD}
+        self.columns, self.notes = understood(declared)
+        values, undeclared = Values(self.columns), Counter()
+        rows: dict[int, dict[str, Any]] = {}
         seen: set[int] = set()
-        count = 0
-        for name in manifest.paths:
-            for number, line in enumerate(catalog_lines(self.path / name), 1):
-                index, count = count, count + 1
-                try:
-                    row = json.loads(line)
-                    fault = self._fault(row)
-                    index = index if fault else row.get("_index", index)
-                    fault = fault or ("its index occurs twice" if index in seen else "")
-                except (ValueError, AttributeError, RecursionError):
-                    row, fault = {}, "the line is not a record in JSON"
-                if index in manifest.deleted:
-                    self.deleted += 1
-                elif fault:
-                    self.damaged.append(f"{name} line {number}, record {index}: {fault}")
+        following: set[int] = set()  # indexes of rows that follow the line before them
+        index = -1
+        for where, row in lines:
+            before = index
+            index, fault = self._judged(row, before + 1, values, manifest.deleted)
+            told = f"{where}, record {index}"
+            if index in manifest.deleted:
+                self.deleted += 1
+            elif fault:
+                self.damaged.append(f"{told}: {fault}")
+            else:
+                follows = index == before + 1
+                if index in rows and follows and index not in following:  # the other one's number is the wrong one
+                    self.damaged.append(f"{rows.pop(index)['_where']}: its index occurs twice")
+                if index in rows:
+                    self.damaged.append(f"{told}: its index occurs twice")
                 else:
-                    rows.append({**row, "_index": index, "_where": f"{name} line {number}, record {index}"})
-                seen.add(index)
-        return rows
+                    rows[index] = {**row, "_index": index, "_where": told}
+                    following |= {index} if follows else set()
+                    undeclared.update(name for name in row if name not in declared and not name.startswith("_"))
+            seen.add(index)
+        self._tell_lost(manifest.current_index, seen)
+        for name, count in undeclared.items():
+            told = f"of {count:,} records is passed over: manifest.json does not declare it"
+            self.notes.append(f"column {shown(name)} {told}")
+        self.notes += values.notes
+        return list(rows.values())
 
-    def _fault(self, row: dict[str, Any]) -> str:
-        """What is wrong with a record's values, or nothing."""
-        for name, kind in {**self.columns, **PRIVATE}.items():
-            value = row.get(name)
-            if value is None:
-                if name in ("user/angle", IMAGE):
-                    return f"there is no {name}"
-            elif kind == "float" or (kind == "int" and name not in PRIVATE):
-                if isinstance(value, bool) or not isinstance(value, int | float):
-                    return f"{name} is {value!r}, not a number"
-                if fault := out_of_range(name, value):
-                    return fault
-            elif kind == "int" and (type(value) is not int or not 0 <= value < 2**53):
-                return f"{name} is {value!r}, not a whole number from 0"
-            elif kind == "boolean" and value not in (True, False):
-                return f"{name} is {value!r}, not true or false"
-            elif kind in ("str", "image_array") and not isinstance(value, str):
-                return f"{name} is {value!r}, not text"
-        name = row.get(IMAGE)
-        if not isinstance(name, str) or Path(name).name != name:
-            return f"{IMAGE} is {name!r}, not the name of a file"
-        return ""
+    def _lines(self, manifest: Manifest) -> list[tuple[str, dict[str, Any] | None]]:
+        """Where each line stands, and what it holds; None where that is no record."""
+        out: list[tuple[str, dict[str, Any] | None]] = []
+        for name in manifest.paths:
+            try:
+                lines = catalog_lines(self.path, name)
+            except TubError as fault:
+                self.faults.append(f"{fault}: its records are lost")
+                continue
+            for number, line in enumerate(lines, 1):
+                try:
+                    row = json.loads(line) if len(line) <= LONGEST_LINE else None
+                except (ValueError, RecursionError):
+                    row = None
+                out.append((f"{name} line {number}", row if isinstance(row, dict) else None))
+        return out
+
+    def _judged(self, row: dict[str, Any] | None, expected: int, values: Values, deleted: set[int]) -> tuple[int, str]:
+        """A record's index, and what is wrong with it or nothing. Only a good record's own index is believed."""
+        if row is None:
+            return expected, "the line is not a record in JSON"
+        index = row.get("_index")
+        index = expected if index is None else index
+        if type(index) is int and index in deleted:
+            return index, ""
+        try:
+            fault = values.fault(row, index)
+        except RecursionError:
+            fault = "it is nested too deeply"
+        return (expected if fault else index), fault
+
+    def _tell_lost(self, counted: int, seen: set[int]) -> None:
+        """Counts records that the manifest knows of and no catalog holds."""
+        self.lost = max(0, counted - sum(index < counted for index in seen))
+        if self.lost and not any(fault.endswith("not in the folder") for fault in self.faults):
+            first = next(index for index in range(counted) if index not in seen)
+            told = f"{self.lost:,} of the {counted:,} records that manifest.json counts are in no catalog"
+            self.faults.append(f"{told}; the first is record {first}")
+
+    def _short(self, rows: list[dict[str, Any]], name: str, kind: str) -> bool:
+        """Can a column be an array, whose texts are all as long as the longest? Else it is passed over."""
+        if kind not in ("str", "image_array") or name == IMAGE:
+            return True
+        longest = max(len(row.get(name) or "") for row in rows)
+        if longest > LONGEST:
+            self.notes.append(f"column {shown(name)} is passed over: it holds a text of {longest:,} characters")
+        return longest <= LONGEST
 
     def _with_pictures(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         for row in rows:
-            row["_shape"], row["_fault"] = None, ""
+            row["_shape"], row["_fault"], told = None, "", f"picture {shown(row[IMAGE])}"
             try:
-                data = (self.path / "images" / row[IMAGE]).read_bytes()
+                data = content(self.path, f"images/{row[IMAGE]}", LARGEST_FILE)
                 known = row.get("_image_crc32")
                 if known is not None and known != zlib.crc32(data):
-                    row["_fault"] = f"picture {row[IMAGE]} is not what was recorded (its checksum differs)"
+                    row["_fault"] = f"{told} is not what was recorded (its checksum differs)"
                 else:  # without a checksum only decoding tells
                     row["_shape"] = shape_of(data) if known is not None else decode(data).shape[:2]
             except FileNotFoundError:
-                row["_fault"] = f"picture {row[IMAGE]} is missing"
-            except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as fault:
-                row["_fault"] = f"picture {row[IMAGE]} cannot be read: {fault}"
+                row["_fault"] = f"{told} is missing"
+            except (OSError, ValueError) as fault:
+                row["_fault"] = f"{told} cannot be read: {fault}"
         usual = Counter(row["_shape"] for row in rows if row["_shape"]).most_common(1)
         good = []
         for row in rows:
             if not row["_fault"] and row["_shape"] != usual[0][0]:
-                row["_fault"] = f"picture {row[IMAGE]} is {size(row['_shape'])}, most are {size(usual[0][0])}"
+                told = f"is {size(row['_shape'])}, most are {size(usual[0][0])}"
+                row["_fault"] = f"picture {shown(row[IMAGE])} {told}"
             if row["_fault"]:
                 self.damaged.append(f"{row['_where']}: {row['_fault']}")
             else:
@@ -184,8 +214,9 @@ class Tub:
         session = changes("_session_id")
         race = session | changes("game/race")
         gap = np.diff(self.index) != 1
-        if (stamps := self.records.get("_timestamp_ms")) is not None and len(rows) > 2:
-            step = np.diff(stamps)
+        stamps = self.records.get("_timestamp_ms")
+        step = np.array([]) if stamps is None else np.diff(stamps)
+        if len(step) > 1 and np.isfinite(step).any():
             # Records that a copy has left out: five steps of the usual length, and at least those of 50 a second.
             gap |= step > 5 * max(20.0, float(np.nanmedian(step)))
         self.starts = np.concatenate([[True], race | gap])
@@ -204,7 +235,8 @@ class Tub:
         for name in names:
             values = self.records.get(name)
             if values is None:
-                raise TubError(f"{self.path} has no column {name!r}; it has {', '.join(self.records)}")
+                there = ", ".join(shown(name) for name in self.records)
+                raise TubError(f"{self.path} has no column {name!r}; it has {there}")
             if values.dtype.kind == "f" and np.isnan(values).any():
                 row = int(np.isnan(values).argmax())
                 raise TubError(f"{self.path}: {int(np.isnan(values).sum())} records have no {name!r}, "
@@ -213,15 +245,18 @@ class Tub:
     def jpeg(self, row: int) -> bytes:
         """The file of a good record's picture."""
         try:
-            return (self.path / "images" / self.records[IMAGE][row]).read_bytes()
+            return content(self.path, f"images/{self.records[IMAGE][row]}", LARGEST_FILE)
         except OSError as fault:
             raise TubError(f"{self.path}: the picture of record {self.index[row]}: {fault.strerror}") from None
+        except ValueError as fault:
+            raise TubError(f"{self.path}: the picture of record {self.index[row]}: {fault}") from None
 
     def image(self, row: int) -> np.ndarray:
         """The picture of a good record, uint8 [H, W, 3]; `row` counts good records from 0."""
+        data = self.jpeg(row)
         try:
-            return decode(self.jpeg(row))
-        except (OSError, SyntaxError) as fault:
+            return decode(data)
+        except TubError as fault:
             raise TubError(f"{self.path}: the picture of record {self.index[row]}: {fault}") from None
 
     def images(self, rows: Iterable[int] | None = None) -> np.ndarray:
@@ -235,20 +270,6 @@ class Tub:
     def row(self, row: int) -> dict[str, Any]:
         """A good record as a Writer takes it, without picture and bookkeeping; columns that it lacks are left out."""
         return dict(self._rows_read[row])
-
-
-def guessed(rows: list[dict[str, Any]]) -> dict[str, str]:
-    """Columns of records, and their types, by the values."""
-    found: dict[str, str] = {}
-    for name in sorted({name for row in rows for name in row if not name.startswith("_")}):
-        values = [row[name] for row in rows if row.get(name) is not None]
-        if all(isinstance(v, bool) for v in values):
-            found[name] = "boolean"
-        elif all(isinstance(v, str) for v in values):
-            found[name] = "str"
-        elif all(isinstance(v, int | float) and not isinstance(v, bool) and not out_of_range(name, v) for v in values):
-            found[name] = "int" if all(isinstance(v, int) for v in values) else "float"
-    return found
 
 
 def column(rows: list[dict[str, Any]], name: str, kind: str = "") -> np.ndarray:

@@ -7,9 +7,11 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from envs.tub_format import Manifest, TubError, catalog_lines, lock
+from envs.tub_files import APPEND, MIB, TubError, content, lines, lock, opened, replace
+from envs.tub_format import Manifest, catalog_lines
 
 JOURNAL = "edits.jsonl"  # one line per edit: which records it deleted or restored
+LARGEST = 64 * MIB  # of the journal
 
 
 def delete(path: str | Path, indexes: Iterable[int]) -> int:
@@ -34,26 +36,35 @@ def undo(path: str | Path) -> tuple[str, int]:
         manifest.deleted = manifest.deleted - indexes if what == "deleted" else manifest.deleted | indexes
         manifest.write(path)
         other = path / f"{JOURNAL}.new"
-        other.write_text("".join(_line(*edit) for edit in edits[:-1]))
+        replace(other, "".join(_line(*edit) for edit in edits[:-1]).encode())
         os.replace(other, path / JOURNAL)
         return what, len(indexes)
     finally:
         os.close(held[1])
 
 
+def count(path: str | Path) -> int:
+    """How many records the dataset has, deleted ones too."""
+    return _count(Path(path), Manifest.read(Path(path)))
+
+
+def _count(path: Path, manifest: Manifest) -> int:
+    return max(manifest.current_index, sum(len(catalog_lines(path, name)) for name in manifest.paths))
+
+
 def note(path: Path, what: str, indexes: set[int]) -> None:
     """Writes an edit into the journal; to be called before the manifest is written, so that nothing is lost."""
-    with (path / JOURNAL).open("a") as file:
+    with os.fdopen(opened(path / JOURNAL, APPEND), "a") as file:
         file.write(_line(what, indexes))
 
 
 def _edit(path: Path, indexes: set[int], what: str) -> int:
     manifest, held = _manifest_and_lock(path)
     try:
-        count = max(manifest.current_index, sum(len(catalog_lines(path / name)) for name in manifest.paths))
-        wrong = sorted(i for i in indexes if not 0 <= i < count)
+        total = _count(path, manifest)
+        wrong = sorted(i for i in indexes if not 0 <= i < total)
         if wrong:
-            raise TubError(f"{path} has no record {wrong[0]}; its records are 0 to {count - 1}")
+            raise TubError(f"{path} has no record {wrong[0]}; its records are 0 to {total - 1}")
         changed = indexes - manifest.deleted if what == "deleted" else indexes & manifest.deleted
         if changed:
             note(path, what, changed)
@@ -76,13 +87,19 @@ def _manifest_and_lock(path: Path) -> tuple[Manifest, int]:
 
 
 def _journal(path: Path) -> list[tuple[str, set[int]]]:
+    try:
+        data = content(path, JOURNAL, LARGEST)
+    except FileNotFoundError:
+        return []
     edits = []
-    for line in (path / JOURNAL).read_text().splitlines() if (path / JOURNAL).exists() else ():
+    for line in lines(data):
         try:
-            (what, indexes), *_ = json.loads(line).items()
-            edits.append((str(what), {int(i) for i in indexes}))
-        except (ValueError, TypeError, AttributeError):
+            ((what, indexes),) = json.loads(line).items()
+        except (ValueError, AttributeError, RecursionError):
             continue  # torn by a crash, before its edit was made
+        numbers = isinstance(indexes, list) and all(type(i) is int and 0 <= i < 2**53 for i in indexes)
+        if what in ("deleted", "restored") and numbers:
+            edits.append((what, set(indexes)))
     return edits
 
 

@@ -1,44 +1,47 @@
-"""The files of a tub, version 2 (see `envs.tub`): names, types, manifest, catalogs' lines, pictures."""
+"""The manifest of a tub, version 2 (see `envs.tub`)."""
 
 from __future__ import annotations
 
-import fcntl
-import io
 import json
 import os
+import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image
+from envs.tub_files import MIB, NEWLINE, TubError, content, is_regular, lines, replace, shown
+from envs.tub_values import IMAGE, LISTED, OURS, STANDARD, TYPES
 
-IMAGE = "cam/image_array"
-STANDARD = {IMAGE: "image_array", "user/angle": "float", "user/throttle": "float", "user/mode": "str"}
-TYPES = ("float", "int", "str", "boolean", "list", "vector", "nparray", "image_array")
-LISTED = ("list", "vector", "nparray")
-UNIT = {"user/angle", "user/throttle", "pilot/angle", "pilot/throttle"}  # columns that lie in [-1, 1]
+__all__ = ["IMAGE", "LISTED", "OURS", "STANDARD", "TYPES", "Manifest", "TubError", "catalog_lines"]
+
 MAX_LEN = 1000  # records of a catalog
-NEWLINE = b"\n"
-
-
-class TubError(ValueError):
-    """What is wrong with a dataset, and where."""
+LARGEST = 16 * MIB  # of a manifest: a million deleted records
+LARGEST_CATALOG = 64 * MIB
+LONGEST_LINE = MIB  # of a record: nested lists take many times their text in memory
+CATALOG = re.compile(r"catalog_\d+\.catalog")
 
 
 class Manifest:
-    """manifest.json: `columns` (name -> type), `metadata`, `sessions`, `paths`, `current_index`, `deleted`."""
+    """manifest.json: `columns` (name -> type), `metadata`, `sessions`, `paths`, `current_index`, `deleted`.
+
+    Raises ValueError, TypeError, KeyError or AttributeError for lines that are not those of a manifest.
+    """
 
     def __init__(self, lines: Sequence[Any]):
         inputs, types, metadata, sessions, catalogs = lines
-        self.columns: dict[str, str] = {str(n): str(k) for n, k in zip(inputs, types, strict=True)}
+        if not all(isinstance(text, str) for text in (*inputs, *types, *catalogs["paths"])):
+            raise TypeError("names and types are text")
+        self.columns: dict[str, str] = dict(zip(inputs, types, strict=True))
         self.metadata: dict[str, Any] = dict(metadata)  # DonkeyCar: a dict or a list of pairs
         self.sessions: dict[str, Any] = dict(sessions)
-        self.paths = [str(name) for name in catalogs["paths"]]
-        self.current_index = int(catalogs["current_index"])
-        self.max_len = max(1, int(catalogs.get("max_len", MAX_LEN)))
-        self.deleted = {int(i) for i in catalogs["deleted_indexes"]}
+        self.paths: list[str] = list(catalogs["paths"])
+        self.current_index: int = catalogs["current_index"]
+        self.max_len: int = catalogs.get("max_len", MAX_LEN)
+        self.deleted: set[int] = set(catalogs["deleted_indexes"])
+        if not all(type(n) is int and 0 <= n < 2**53 for n in (self.current_index, self.max_len, *self.deleted)):
+            raise ValueError("records are counted by whole numbers from 0")
+        self.max_len = max(1, self.max_len)
         self.faults: list[str] = []
 
     @classmethod
@@ -52,40 +55,59 @@ class Manifest:
         if not path.is_dir():
             raise TubError(f"there is no folder {path}")
         found = sorted(path.glob("catalog_*.catalog"), key=lambda p: (len(p.name), p.name))
+        found = [p for p in found if CATALOG.fullmatch(p.name)]
+        fault = ""
         try:
-            lines = (path / "manifest.json").read_bytes().splitlines()
-            manifest = cls([json.loads(line) for line in lines[:5]])
+            manifest = cls([json.loads(line) for line in lines(content(path, "manifest.json", LARGEST))[:5]])
         except FileNotFoundError:
             if not found:
                 old = any(path.glob("record_*.json"))
                 hint = f"its records are of version 1; `python -m experiments.data {path} --convert OUT` makes 2 of it"
                 raise TubError(f"{path} is no dataset: there is no manifest.json" + f"; {hint}" * old) from None
-            manifest, fault = cls.new(), "manifest.json is missing"
+            fault = "manifest.json is missing"
+        except TubError as reason:
+            fault = str(reason)
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
-            manifest, fault = cls.new(), "manifest.json is damaged"
-        else:
-            fault = ""
+            fault = "manifest.json is damaged"
         if fault:
+            manifest = cls.new()
             manifest.faults.append(f"{fault}: deleted records cannot be told and are back")
-        for name in [p for p in manifest.paths if Path(p).name != p or not (path / p).is_file()]:
-            manifest.faults.append(f"{name} is in manifest.json, but not in the folder")
-            manifest.paths.remove(name)
-        lost = [p.name for p in found if p.name not in manifest.paths]
-        # A process killed between making a catalog and naming it leaves an empty one.
-        lost = [name for name in lost if fault or (path / name).stat().st_size]
-        manifest.faults += [f"{name} is in the folder, but not in manifest.json" for name in lost if not fault]
-        manifest.paths += lost
+        manifest._find(path, found, told=not fault)
         return manifest
+
+    def _find(self, path: Path, found: Sequence[Path], told: bool) -> None:
+        """Compares the catalogs that are named with those that are there; names what differs."""
+        kept: list[str] = []
+        for name in self.paths:
+            if not CATALOG.fullmatch(name):
+                self.faults.append(f"{shown(name)} is in manifest.json, but is no catalog's name")
+            elif name in kept:
+                self.faults.append(f"{name} is in manifest.json twice")
+            elif not os.path.lexists(path / name):
+                self.faults.append(f"{name} is in manifest.json, but not in the folder")
+            else:
+                kept.append(name)
+        lost = [p.name for p in found if p.name not in kept]
+        # A process killed between making a catalog and naming it leaves an empty one.
+        lost = [name for name in lost if not told or not is_regular(path / name) or (path / name).stat().st_size]
+        self.faults += [f"{name} is in the folder, but not in manifest.json" for name in lost if told]
+        self.paths = kept + lost
 
     def begin_session(self) -> str:
         """A new session's name: day and number."""
         known = self.sessions.get("sessions")
         known = dict(known) if isinstance(known, dict) else {}
-        number = int(known.get("last_id", -1)) + 1
+        ids, number = known.get("all_full_ids"), known.get("last_id")
+        ids = ids if isinstance(ids, list) else []
+        number = 1 + (number if type(number) is int and number >= 0 else len(ids) - 1)
         name = f"{time.strftime('%y-%m-%d')}_{number}"
-        ids = [*known.get("all_full_ids", []), name]
-        self.sessions["sessions"] = {"all_full_ids": ids, "last_id": number, "last_full_id": name}
+        self.sessions["sessions"] = {"all_full_ids": [*ids, name], "last_id": number, "last_full_id": name}
         return name
+
+    def next_catalog(self) -> str:
+        """The name of one more catalog: none that is there, whatever numbers are missing."""
+        numbers = [int(name.removeprefix("catalog_").removesuffix(".catalog")) for name in self.paths]
+        return f"catalog_{max(numbers, default=-1) + 1}.catalog"
 
     def last_line(self) -> bytes:
         """The catalogs, without the line's end. The count stands last: while it grows, the line only gets longer."""
@@ -100,83 +122,13 @@ class Manifest:
     def write(self, path: Path) -> None:
         """Atomically."""
         other = path / "manifest.json.new"
-        other.write_bytes(b"".join(line + NEWLINE for line in self.lines()))
+        replace(other, b"".join(line + NEWLINE for line in self.lines()))
         os.replace(other, path / "manifest.json")
 
 
-def catalog_lines(path: Path) -> list[bytes]:
-    """The lines of a catalog without their ends; the last may be torn."""
-    lines = path.read_bytes().split(b"\n")
-    if not lines[-1]:
-        lines.pop()
-    return [line.rstrip(b"\r") for line in lines]
-
-
-def mend(path: Path) -> list[int]:
-    """Ends a line that a crash left torn, and returns the lengths of the lines in bytes, with their ends."""
-    data = path.read_bytes()
-    if data and not data.endswith(b"\n"):
-        with path.open("ab") as file:
-            file.write(NEWLINE)
-        data += NEWLINE
-    return [len(line) + 1 for line in data.split(b"\n")[:-1]]
-
-
-def lock(path: Path) -> int:
-    """An open file that is this process's right to change the dataset; it ends with the process, however that ends."""
-    file = os.open(path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+def catalog_lines(path: Path, name: str) -> list[bytes]:
+    """The lines of a catalog without their ends; the last may be torn. Raises TubError where it cannot be read."""
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(file)
-        raise TubError(f"{path} is being recorded or edited by another process") from None
-    return file
-
-
-def out_of_range(name: str, value: float) -> str:
-    """What is wrong with a number, or nothing."""
-    if not abs(value) < 2**63:  # nan included; JSON knows integers of any length
-        return f"{name} is {value}, not a finite number of ordinary size"
-    if name in UNIT and not -1.0 <= value <= 1.0:
-        return f"{name} is {value:g}, outside -1 to 1"
-    return ""
-
-
-def encode(picture: np.ndarray | bytes, quality: int) -> tuple[bytes, tuple[int, int]]:
-    """A picture as the bytes of a JPEG file, and (height, width). Bytes are a JPEG file already."""
-    if isinstance(picture, bytes):
-        return picture, decode(picture).shape[:2]  # the whole of it: half a file has a header too
-    picture = np.asarray(picture)
-    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or not picture.size:
-        # A cast would make black pictures of floats from 0 to 1.
-        raise TubError(f"{IMAGE} must be uint8 [height, width, 3], not {picture.dtype} {list(picture.shape)}")
-    out = io.BytesIO()
-    Image.fromarray(picture).save(out, "JPEG", quality=quality, subsampling=0)  # small pictures need all their colour
-    return out.getvalue(), picture.shape[:2]
-
-
-def shape_of(data: bytes) -> tuple[int, int]:
-    """(height, width) from a picture file's header."""
-    with Image.open(io.BytesIO(data)) as image:
-        return image.height, image.width
-
-
-def decode(data: bytes) -> np.ndarray:
-    """A picture file's bytes as uint8 [H, W, 3]."""
-    with Image.open(io.BytesIO(data)) as image:
-        return np.asarray(image.convert("RGB"))
-
-
-def first_shape(path: Path) -> tuple[int, int] | None:
-    """(height, width) of the first picture in a dataset that can be opened."""
-    for file in sorted((path / "images").glob("*.*"), key=lambda p: (len(p.name), p.name)):
-        try:
-            return shape_of(file.read_bytes())
-        except OSError:
-            continue  # half a picture of a crash: the next one tells
-    return None
-
-
-def size(shape: tuple[int, int]) -> str:
-    """As people say it: width x height."""
-    return f"{shape[1]}x{shape[0]}"
+        return lines(content(path, name, LARGEST_CATALOG))
+    except FileNotFoundError:
+        raise TubError(f"{name} is not in the folder") from None

@@ -11,24 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from envs.tub_edits import note
-from envs.tub_format import (
-    IMAGE,
-    LISTED,
-    NEWLINE,
-    STANDARD,
-    TYPES,
-    Manifest,
-    TubError,
-    encode,
-    first_shape,
-    lock,
-    mend,
-    out_of_range,
-    size,
-)
+from envs.tub_files import APPEND, NEWLINE, TubError, lock, mend, opened, replace, shown
+from envs.tub_format import LARGEST_CATALOG, LISTED, LONGEST_LINE, STANDARD, TYPES, Manifest
+from envs.tub_pictures import encode, first_shape, size
+from envs.tub_values import IMAGE, finite, out_of_range
+
+
+class RecordError(TubError):
+    """What is wrong with one record; the next one may be written all the same."""
 
 
 class Writer:
@@ -45,6 +37,8 @@ class Writer:
                  quality: int = 95):  # fmt: skip
         self.path, self.quality = Path(path), quality
         self._check_place()
+        if (self.path / "images").is_symlink():
+            raise TubError(f"{self.path / 'images'} is a link: nothing is written through it")
         (self.path / "images").mkdir(parents=True, exist_ok=True)
         self._lock = lock(self.path)
         self._catalog = self._lengths_file = self._manifest = -1
@@ -73,14 +67,15 @@ class Writer:
                 raise TubError(f"{self.path}: column {name!r} holds {old.columns[name]}, not {kind}")
         held, given = old.metadata.get("camera"), metadata.get("camera")
         if old.paths and None not in (held, given) and held != given:
-            raise TubError(f"{self.path} holds pictures of the camera {held}, not {given}: record into another folder")
+            told = f"the camera {shown(str(held))}, not {given}"
+            raise TubError(f"{self.path} holds pictures of {told}: record into another folder")
         old.metadata.update(metadata)
         self.columns, self.session = old.columns, old.begin_session()
         self.shape: tuple[int, int] | None = first_shape(self.path)
         self.index, lines, start = 0, [], 0
         for name in old.paths:
-            lines = mend(self.path / name)
-            start, self.index = self.index, self.index + len(lines)
+            lines, count, after = mend(self.path / name, LARGEST_CATALOG)
+            start, self.index = self.index, max(self.index + count, after)  # no picture is written over
         self.index = max(self.index, old.current_index)
         self._data, self._start, self._line_lengths = old, start, lines
         if old.paths:
@@ -93,16 +88,16 @@ class Writer:
         self._data.write(self.path)
         if self._manifest >= 0:
             os.close(self._manifest)
-        self._manifest = os.open(self.path / "manifest.json", os.O_WRONLY)
+        self._manifest = opened(self.path / "manifest.json", os.O_WRONLY)
         self._last_line = sum(len(line) + len(NEWLINE) for line in self._data.lines()[:4])
 
     def _open_catalog(self, name: str) -> None:
         for file in (self._catalog, self._lengths_file):
             if file >= 0:
                 os.close(file)
-        flags = os.O_WRONLY | os.O_CREAT
-        self._catalog = os.open(self.path / name, flags | os.O_APPEND, 0o644)
-        self._lengths_file = os.open(self.path / f"{name}_manifest", flags | os.O_TRUNC, 0o644)
+        self._catalog = self._lengths_file = -1
+        self._catalog = opened(self.path / name, APPEND)
+        self._lengths_file = opened(self.path / f"{name}_manifest", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         head = {"created_at": time.time(), "path": name, "start_index": self._start}
         self._head = json.dumps(head)[:-1].encode() + b', "line_lengths": ['
         self._lengths = b", ".join(b"%d" % n for n in self._line_lengths)
@@ -112,28 +107,32 @@ class Writer:
         # Never shorter than what is there, so that one write in place is enough.
         os.pwrite(self._lengths_file, self._head + self._lengths + b"]}" + NEWLINE, 0)
 
-    def write(self, values: Mapping[str, Any], *, timestamp_ms: int | None = None) -> int:
+    def write(self, values: Mapping[str, Any], *, timestamp_ms: int | None = None, timed: bool = True) -> int:
         """Appends a record and returns its index. None leaves a column out.
 
-        The picture is uint8 [H, W, 3], or bytes, which are a JPEG file. timestamp_ms: now, if not given.
-        Raises TubError (and writes nothing) for an unknown column, a value that is not of its type, a number that is
-        not finite or outside its range, and a picture of another size than the dataset's.
+        The picture is uint8 [H, W, 3], or bytes, which are a JPEG file. timestamp_ms: now, if not given; timed=False:
+        nobody knows when it was. Raises RecordError (and writes nothing) for a record without picture or steering, an
+        unknown column, a value that is not of its type, a number that is not finite or outside its range, and a
+        picture of another size than the dataset's.
         """
         record = {name: self._plain(name, value) for name, value in values.items() if value is not None}
-        if IMAGE not in record:
-            raise TubError(f"record {self.index} has no {IMAGE}")
+        for name in (IMAGE, "user/angle"):
+            if name not in record:
+                raise RecordError(f"record {self.index} has no {name}")
         data, shape = record[IMAGE]
         if self.shape not in (None, shape):
-            raise TubError(f"{self.path} holds pictures of {size(self.shape)}, this one is {size(shape)}")
-        if len(self._line_lengths) >= self._data.max_len or not self._data.paths:
-            self._next_catalog()
+            raise RecordError(f"{self.path} holds pictures of {size(self.shape)}, this one is {size(shape)}")
         name = f"{self.index}_cam_image_array_.jpg"
-        (self.path / "images" / name).write_bytes(data)
         record[IMAGE] = name
         record["_index"], record["_session_id"] = self.index, self.session
-        record["_timestamp_ms"] = round(time.time() * 1000) if timestamp_ms is None else int(timestamp_ms)
+        if timed:
+            record["_timestamp_ms"] = round(time.time() * 1000) if timestamp_ms is None else int(timestamp_ms)
         record["_image_crc32"] = zlib.crc32(data)
-        line = json.dumps(record, allow_nan=False, sort_keys=True).encode() + NEWLINE
+        line = self._line(record)
+        full = len(self._line_lengths) >= self._data.max_len or sum(self._line_lengths) > LARGEST_CATALOG // 2
+        if full or not self._data.paths:
+            self._next_catalog()
+        replace(self.path / "images" / name, data)
         done = os.write(self._catalog, line)
         if done != len(line):  # a full disk: the next Writer mends the torn line
             raise TubError(f"{self.path}: the disk is full; record {self.index} was not written")
@@ -145,6 +144,15 @@ class Writer:
         self._data.current_index = self.index
         os.pwrite(self._manifest, self._data.last_line() + NEWLINE, self._last_line)
         return self.index - 1
+
+    def _line(self, record: dict[str, Any]) -> bytes:
+        try:
+            line = json.dumps(record, allow_nan=False, sort_keys=True).encode() + NEWLINE
+        except (TypeError, ValueError, RecursionError) as fault:
+            raise RecordError(f"record {self.index} cannot be JSON: {fault}") from None
+        if len(line) > LONGEST_LINE:
+            raise RecordError(f"record {self.index} is longer than {LONGEST_LINE:,} bytes")
+        return line
 
     def new_session(self) -> None:
         """What comes now does not follow what came before."""
@@ -160,7 +168,7 @@ class Writer:
             self._store_manifest()
 
     def _next_catalog(self) -> None:
-        name = f"catalog_{len(self._data.paths)}.catalog"
+        name = self._data.next_catalog()
         self._start, self._line_lengths = self.index, []
         self._open_catalog(name)
         self._data.paths.append(name)
@@ -170,30 +178,36 @@ class Writer:
         """A value as JSON has it; the picture as (JPEG bytes, (height, width))."""
         kind = self.columns.get(name)
         try:
-            if kind == "image_array":
+            if name == IMAGE:
                 return encode(value, self.quality)
+            if kind == "image_array":
+                raise RecordError(f"{name}: a record has one picture, {IMAGE}")
             if kind in LISTED:
-                return [float(v) if isinstance(v, float | np.floating) else int(v) for v in np.asarray(value).tolist()]
+                plain = [v.item() if isinstance(v, np.generic) else v for v in value]
+                listed, strange = finite(value.tolist() if isinstance(value, np.ndarray) else plain)
+                if strange:
+                    raise RecordError(f"{name} holds what is no finite number")
+                return listed
             if kind == "str" and isinstance(value, str):
                 return value
             if kind == "boolean" and isinstance(value, bool | np.bool_):
                 return bool(value)
             if kind == "int" and isinstance(value, int | np.integer) and not isinstance(value, bool):
                 if fault := out_of_range(name, int(value)):
-                    raise TubError(fault)
+                    raise RecordError(fault)
                 return int(value)
             if kind == "float" and isinstance(value, int | float | np.number) and not isinstance(value, bool):
                 value = float(value)
                 if fault := out_of_range(name, value):
-                    raise TubError(fault)
+                    raise RecordError(fault)
                 return value
-        except TubError:
+        except RecordError:
             raise
-        except (TypeError, ValueError, OverflowError, OSError, SyntaxError, Image.DecompressionBombError) as fault:
-            raise TubError(f"{name}: {fault}") from None
+        except (TypeError, ValueError, OverflowError, OSError) as fault:
+            raise RecordError(f"{name}: {fault}") from None
         if kind is None:
-            raise TubError(f"there is no column {name!r}; columns are {', '.join(self.columns)}")
-        raise TubError(f"{name} must be {kind}, not {value!r}")
+            raise RecordError(f"there is no column {name!r}; columns are {', '.join(self.columns)}")
+        raise RecordError(f"{name} must be {kind}, not {value!r}")
 
     def close(self) -> None:
         """Ends the session."""

@@ -29,7 +29,7 @@ import tyro
 from envs import tub_edits
 from envs.tub import Tub, TubError
 from experiments import cli
-from experiments.driving import dataset, overlay
+from experiments.driving import dataset, overlay, version1
 
 ACTIONS = ("sheet", "web", "video", "delete", "trim", "restore", "undo", "split", "merge", "convert")
 TILE = 120  # rows of a frame on the sheet
@@ -143,7 +143,7 @@ def edit(command: Command) -> None:
         print(f"undone: {count:,} records are {'back' if what == 'deleted' else 'deleted again'}")
         return
     if command.restore:
-        count = tub_edits.restore(path, set().union(*(_indexes(what) for what in command.restore)))
+        count = tub_edits.restore(path, set().union(*(_indexes(path, what) for what in command.restore)))
         print(f"{count:,} records are back")
         return
     tub = Tub(path, check=False)
@@ -157,40 +157,58 @@ def edit(command: Command) -> None:
     print(f"{count:,} records deleted; take it back: python -m experiments.data {path} --undo")
 
 
-def _indexes(what: str) -> range:
+def _indexes(path: Path, what: str) -> range:
     low, colon, high = what.partition(":")
-    if not low.isdecimal() or (colon and not high.isdecimal()):
+    if not dataset.is_number(low) or (colon and not dataset.is_number(high)):
         raise TubError(f"--restore {what}: say A:B (records A to B-1) or N")
-    return range(int(low), int(high) if colon else int(low) + 1)
+    chosen = range(int(low), int(high) if colon else int(low) + 1)
+    if chosen and chosen[-1] >= (count := tub_edits.count(path)):
+        raise TubError(f"{path} has no record {chosen[-1]}; its records are 0 to {count - 1}")
+    return chosen
 
 
 def copies(command: Command) -> None:
     """--split, --merge, --convert."""
-    path = command.data[0]
+    path, skipped = command.data[0], []
     if command.convert is not None:
         total = sum(1 for _ in path.glob("record_*.json")) if path.is_dir() else 0
-        done, skipped = dataset.convert(path, command.convert, Progress(total, "records converted"))
+        done, skipped, notes = version1.convert(path, command.convert, Progress(total, "records converted"))
         print(f"{done:,} records in {command.convert}")
-        for reason in skipped[:5]:
-            print(f"  skipped: {reason}")
-        if len(skipped) > 5:
-            print(f"  skipped: {len(skipped) - 5:,} more")
+        _tell(skipped)
+        for note in notes:
+            print(f"  note: {note}")
         print(f"look: python -m experiments.data {command.convert}")
-    elif command.split is not None:
-        counts = dataset.split(Tub(path), command.split, command.validation, command.seed)
+        return
+    if len({each.resolve() for each in command.data}) < len(command.data):
+        raise TubError("one dataset is named twice: its records would be there twice")
+    tubs = [Tub(each) for each in command.data]
+    for tub in tubs:
+        if tub.damaged:
+            print(f"{tub.path}: {len(tub.damaged):,} damaged records left out: {tub.damaged[0]}")
+        for told in (*tub.faults, *tub.notes):
+            print(f"{tub.path}: {told}")
+    if command.split is not None:
+        counts = dataset.split(tubs[0], command.split, command.validation, command.seed, skipped)
         for name, count in counts.items():
             print(f"{count:,} records in {command.split / name}")
+        _tell(skipped)
         print(f"train: python -m experiments.train kart --agent clone --data {command.split / 'train'}")
     else:
-        tubs = [Tub(each) for each in command.data]
         total = sum(len(tub) for tub in tubs)
-        for tub in tubs:
-            if tub.damaged or tub.faults:
-                print(f"{tub.path}: {len(tub.damaged):,} damaged records left out: {(tub.damaged + tub.faults)[0]}")
         sources = [(tub, np.arange(len(tub))) for tub in tubs]
-        done = dataset.copy(sources, command.merge, Progress(total, "records copied"))
+        done = dataset.copy(sources, command.merge, Progress(total, "records copied"), skipped)
         print(f"{done:,} records in {command.merge}")
+        _tell(skipped)
         print(f"look: python -m experiments.data {command.merge}")
+
+
+def _tell(skipped: Sequence[str]) -> None:
+    if skipped:
+        print(f"  skipped: {len(skipped):,} record{'s' * (len(skipped) > 1)}")
+    for reason in skipped[:5]:
+        print(f"  skipped: {reason}")
+    if len(skipped) > 5:
+        print(f"  skipped: {len(skipped) - 5:,} more")
 
 
 def serve(command: Command) -> None:

@@ -1,8 +1,14 @@
-"""Small datasets of driving for tests, and how to damage them."""
+"""Small datasets of driving for tests, how to damage them, and files that are no files."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+import os
+import socket
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -58,3 +64,62 @@ def refusal(capsys: pytest.CaptureFixture[str], function: Callable, *arguments: 
         return str(fault.value)
     assert fault.value.code == 2
     return " ".join(capsys.readouterr().err.replace("│", " ").split())
+
+
+def said(*arguments: object) -> str:
+    """What `experiments.data` prints, or its one sentence."""
+    from experiments import data  # takes a while, and a killed writer needs none of it
+
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        try:
+            data.run([str(a) for a in arguments])
+        except cli.UserError as fault:
+            assert "\n" not in str(fault)
+            print(fault)
+    return out.getvalue()
+
+
+def declare(path: Path, **kinds: str) -> None:
+    """Declares columns as another program would, whatever their types."""
+    manifest = path / "manifest.json"
+    names, types, *rest = (json.loads(line) for line in manifest.read_bytes().splitlines())
+    kinds = {name if name.startswith("_") else name.replace("_", "/", 1): kind for name, kind in kinds.items()}
+    found = dict(zip(names, types, strict=True)) | kinds
+    found = {name: kind for name, kind in found.items() if kind}
+    lines = [list(found), list(found.values()), *rest]
+    manifest.write_bytes(b"\n".join(json.dumps(line).encode() for line in lines) + b"\n")
+
+
+def bomb(path: Path, side: int = 30_000) -> None:
+    """A PNG of some bytes that claims 30,000 x 30,000 pixels."""
+    head = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    parts = [(b"IHDR", head), (b"IDAT", zlib.compress(b"\0" * 100)), (b"IEND", b"")]
+    chunks = (struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in parts)
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
+
+
+def sparse(path: Path) -> None:
+    path.touch()
+    os.truncate(path, 2**40)
+
+
+def bound(path: Path) -> None:
+    here = os.getcwd()
+    os.chdir(path.parent)  # the names of sockets are short
+    try:
+        with socket.socket(socket.AF_UNIX) as made:
+            made.bind(path.name)
+    finally:
+        os.chdir(here)
+
+
+ODD: dict[str, tuple[Callable[[Path], object], str]] = {
+    "pipe": (os.mkfifo, "is no regular file"),
+    "socket": (bound, "is no regular file"),
+    "folder": (Path.mkdir, "is no regular file"),
+    "device": (lambda p: p.symlink_to("/dev/zero"), "is a link out of the folder"),
+    "link out": (lambda p: p.symlink_to("../../neighbour/file.txt"), "is a link out of the folder"),
+    "link to nothing": (lambda p: p.symlink_to("nowhere"), ""),
+    "link to itself": (lambda p: p.symlink_to(p.name), ""),
+    "terabyte": (sparse, "is larger than"),
+}

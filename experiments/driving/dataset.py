@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -11,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from envs.tub import Tub, Writer
-from envs.tub_format import IMAGE, LISTED, STANDARD, TYPES, TubError
+from envs.tub_files import shown
+from envs.tub_format import IMAGE, STANDARD, TubError
+from envs.tub_writer import RecordError
 
 BINS = 21  # of the steering histogram; the middle one is "straight on"
 STRAIGHT = 0.05  # steering below this is straight on
@@ -48,7 +49,9 @@ def statistics(tub: Tub) -> dict[str, Any]:
         "minutes": _minutes(tub),
         "damaged": len(tub.damaged),
         "deleted": tub.deleted,
+        "lost": tub.lost,
         "faults": tub.faults,
+        "notes": tub.notes,
         "height": tub.shape[0],
         "width": tub.shape[1],
         "sessions": len(tub.sessions),
@@ -110,12 +113,13 @@ def report(s: dict[str, Any], damaged: Sequence[str] = ()) -> str:
         f"{s['path']}: {s['records']:,} records, {s['minutes']:.1f} minutes, pictures {s['width']}x{s['height']}",
         f"  {s['sessions']} sessions, {s['laps']} laps, {s['tracks']} tracks; {s['labelled']:,} labels, "
         f"{s['overrides']:,} of them overrides; {s['by_network']:,} driven by a network",
-        f"  damaged {s['damaged']:,} (skipped), deleted {s['deleted']:,}",
+        f"  damaged {s['damaged']:,} (skipped), deleted {s['deleted']:,}, lost {s['lost']:,}",
     ]
     lines += [f"    {reason}" for reason in damaged[:5]]
     if len(damaged) > 5:
         lines.append(f"    and {len(damaged) - 5:,} more")
     lines += [f"  file: {fault}" for fault in s["faults"]]
+    lines += [f"  note: {note}" for note in s["notes"]]
     if s["labelled"]:
         lines.append("  steering, left to right:")
         most = max(s["histogram"])
@@ -145,11 +149,11 @@ def choose(tub: Tub, what: str) -> set[int]:
         if "game/off_road" not in tub.records:
             raise TubError(f"{tub.path} does not tell when it was off the road")
         mask = tub.records["game/off_road"]
-    elif head == "lap" and tail.isdecimal():
+    elif head == "lap" and is_number(tail):
         mask = tub.laps == int(tail)
-    elif what.isdecimal():
+    elif is_number(what):
         mask = tub.index == int(what)
-    elif ":" in what and all(part.isdecimal() or not part for part in (head, tail)):
+    elif ":" in what and all(is_number(part) or not part for part in (head, tail)):
         mask = (tub.index >= int(head or 0)) & (tub.index < int(tail or tub.index[-1] + 1))
     else:
         raise TubError(f"{what!r} chooses no records; say A:B (records A to B-1), N, lap:K or off-road")
@@ -159,33 +163,40 @@ def choose(tub: Tub, what: str) -> set[int]:
     return set(tub.index[mask].tolist())
 
 
+def is_number(text: str) -> bool:
+    """Is it the number of a record, such as 0 or 1200? (`isdigit` takes ² too, which `int` does not.)"""
+    return text.isascii() and text.isdecimal() and len(text) <= 15
+
+
 Progress = Callable[[int], None]
 
 
-def copy(sources: Iterable[tuple[Tub, np.ndarray]], out: Path, progress: Progress = lambda done: None) -> int:
-    """Rows of datasets into a new one, pictures as they are; returns how many. Sessions stay what they were: records
-    that were left out make no new laps of the rest, which a split would draw one by one."""
-    sources = list(sources)
-    for tub, _ in sources:
-        if out.resolve().is_relative_to(tub.path.resolve()):
-            raise TubError(f"{out} lies in the dataset {tub.path}; name a folder outside")
-    if out.exists() and any(out.iterdir()):
+def check_new(out: Path, sources: Iterable[Path]) -> None:
+    """Raises TubError where a copy cannot go."""
+    for path in sources:
+        if out.resolve().is_relative_to(path.resolve()):
+            raise TubError(f"{out} lies in the dataset {path}; name a folder outside")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise TubError(f"{out} is not empty; name a new folder")
-    shapes = {str(tub.path): tub.shape for tub, _ in sources}
-    if len(set(shapes.values())) > 1:
-        told = ", ".join(f"{path} {shape[1]}x{shape[0]}" for path, shape in shapes.items())
-        raise TubError(f"pictures of different sizes do not go into one dataset: {told}")
-    columns: dict[str, str] = {}
-    for tub, _ in sources:
-        for name, kind in tub.columns.items():
-            if columns.setdefault(name, kind) != kind:
-                raise TubError(f"{tub.path}: column {name!r} holds {kind}, in another dataset {columns[name]}")
-    extra = {name: kind for name, kind in columns.items() if name not in STANDARD and kind in TYPES}
-    cameras = {str(tub.path): tub.metadata["camera"] for tub, _ in sources if "camera" in tub.metadata}
-    if len(set(map(str, cameras.values()))) > 1:
-        told = ", ".join(f"{path} {camera}" for path, camera in cameras.items())
-        raise TubError(f"pictures of different cameras do not go into one dataset: {told}")
-    about = {key: value for tub, _ in sources for key, value in tub.metadata.items()}
+
+
+def partly(fault: Exception, out: Path, done: int) -> TubError:
+    """What ended a copy in the middle, and what is there."""
+    told = fault.strerror if isinstance(fault, OSError) else fault
+    return TubError(f"{told}; {out} holds only the first {done:,} records")
+
+
+def copy(
+    sources: Iterable[tuple[Tub, np.ndarray]], out: Path, progress: Progress = lambda done: None,
+    skipped: list[str] | None = None,
+) -> int:  # fmt: skip
+    """Rows of datasets into a new one, pictures as they are; returns how many. Sessions stay what they were: records
+    that were left out make no new laps of the rest, which a split would draw one by one. skipped: gets a sentence for
+    each record whose picture cannot be read after all."""
+    sources, skipped = list(sources), [] if skipped is None else skipped
+    check_new(out, [tub.path for tub, _ in sources])
+    columns, about = _together([tub for tub, _ in sources])
+    extra = {name: kind for name, kind in columns.items() if name not in STANDARD}
     done = 0
     with Writer(out, extra, metadata={**about, "sources": [str(tub.path) for tub, _ in sources]}) as writer:
         for tub, rows in sources:
@@ -195,10 +206,44 @@ def copy(sources: Iterable[tuple[Tub, np.ndarray]], out: Path, progress: Progres
                 if done and name != session:
                     writer.new_session()
                 values = {name: value for name, value in tub.row(row).items() if name in writer.columns}
-                writer.write({**values, IMAGE: tub.jpeg(row)}, timestamp_ms=stamps[row])
+                try:
+                    values[IMAGE] = _picture(tub, row)
+                    writer.write(values, timestamp_ms=stamps[row], timed=stamps[row] is not None)
+                except RecordError as fault:
+                    skipped.append(f"{tub.path}: record {tub.index[row]}: {fault}")
+                    continue
+                except (OSError, TubError) as fault:
+                    raise partly(fault, out, done) from fault
                 session, done = name, done + 1
                 progress(done)
+    if not done:
+        raise TubError(f"no record could be copied; {skipped[0]}" if skipped else "there are no records to copy")
     return done
+
+
+def _picture(tub: Tub, row: int) -> bytes:
+    try:
+        return tub.jpeg(row)
+    except TubError as fault:  # since it was looked at
+        raise RecordError(str(fault)) from None
+
+
+def _together(tubs: Sequence[Tub]) -> tuple[dict[str, str], dict[str, Any]]:
+    """Columns and metadata of several datasets in one. Raises TubError where they do not go together."""
+    shapes = {str(tub.path): tub.shape for tub in tubs}
+    if len(set(shapes.values())) > 1:
+        told = ", ".join(f"{path} {shape[1]}x{shape[0]}" for path, shape in shapes.items())
+        raise TubError(f"pictures of different sizes do not go into one dataset: {told}")
+    columns: dict[str, str] = {}
+    for tub in tubs:
+        for name, kind in tub.columns.items():
+            if columns.setdefault(name, kind) != kind:
+                raise TubError(f"{tub.path}: column {name!r} holds {kind}, in another dataset {columns[name]}")
+    cameras = {str(tub.path): tub.metadata["camera"] for tub in tubs if "camera" in tub.metadata}
+    if len(set(map(str, cameras.values()))) > 1:
+        told = ", ".join(f"{path} {shown(str(camera))}" for path, camera in cameras.items())
+        raise TubError(f"pictures of different cameras do not go into one dataset: {told}")
+    return columns, {key: value for tub in tubs for key, value in tub.metadata.items()}
 
 
 def _times(tub: Tub) -> list[int | None]:
@@ -210,8 +255,9 @@ def _times(tub: Tub) -> list[int | None]:
     return times
 
 
-def split(tub: Tub, out: Path, validation: float, seed: int = 0) -> dict[str, int]:
-    """Whole laps, drawn at random, into out/train and out/validation; returns the numbers of records."""
+def split(tub: Tub, out: Path, validation: float, seed: int = 0, skipped: list[str] | None = None) -> dict[str, int]:
+    """Whole laps, drawn at random, into out/train and out/validation; returns the numbers of records. skipped: as of
+    `copy`."""
     if out.resolve().is_relative_to(tub.path.resolve()):
         raise TubError(f"--split {out}: name a folder outside the dataset")
     laps = np.unique(tub.laps)
@@ -224,61 +270,4 @@ def split(tub: Tub, out: Path, validation: float, seed: int = 0) -> dict[str, in
     for name in parts:
         if (out / name).exists():
             raise TubError(f"{out / name} exists already; name a new folder")
-    return {name: copy([(tub, rows)], out / name) for name, rows in parts.items()}
-
-
-def convert(path: Path, out: Path, progress: Progress = lambda done: None) -> tuple[int, list[str]]:
-    """A dataset of version 1 (`record_N.json` beside its pictures) as a new one of version 2.
-
-    Returns how many records went over, and a sentence for each that did not.
-    """
-    files = sorted(path.glob("record_*.json"), key=lambda p: (len(p.name), p.name)) if path.is_dir() else []
-    if not files:
-        raise TubError(f"{path} is no dataset of version 1: there are no record_N.json")
-    if out.exists() and any(out.iterdir()):
-        raise TubError(f"{out} is not empty; name a new folder")
-    columns, picture = _old_columns(path, files)
-    skipped: list[str] = []
-    done = 0
-    with Writer(out, {n: k for n, k in columns.items() if n not in STANDARD}, metadata={"converted": "1"}) as writer:
-        for file in files:
-            try:
-                values = json.loads(file.read_bytes())
-                name = values.pop(picture)
-                if Path(name).name != name:
-                    raise TubError(f"{picture} is {name!r}, not the name of a file")
-                stamp = values.pop("milliseconds", None)
-                row = {n: _old_value(v, columns[n]) for n, v in values.items() if n in columns and n != picture}
-                if "user/angle" not in row:
-                    raise TubError("there is no user/angle")
-                writer.write({**row, IMAGE: (path / name).read_bytes()}, timestamp_ms=stamp)
-                done += 1
-                progress(done)
-            except (KeyError, ValueError, TypeError, AttributeError, OSError) as fault:
-                reason = f"there is no {fault}" if isinstance(fault, KeyError) else str(fault)
-                skipped.append(f"{file.name}: {reason}")
-    if not done:
-        raise TubError(f"{path}: no record could be converted; {skipped[0]}")
-    return done, skipped
-
-
-def _old_columns(path: Path, files: Sequence[Path]) -> tuple[dict[str, str], str]:
-    """Columns of a dataset of version 1, and the picture's name in it. Without meta.json, the usual ones."""
-    try:
-        meta = json.loads((path / "meta.json").read_bytes())
-        found = dict(zip(meta["inputs"], meta["types"], strict=True))
-    except FileNotFoundError:
-        found = dict(STANDARD)
-    except (ValueError, KeyError, TypeError) as fault:
-        raise TubError(f"{path / 'meta.json'} is damaged: {fault}") from None
-    pictures = [name for name, kind in found.items() if kind == "image_array"]
-    if not pictures:
-        raise TubError(f"{path / 'meta.json'} names no picture")
-    kept = {n: k for n, k in found.items() if k in TYPES and k not in (*LISTED, "image_array")}
-    return {**STANDARD, **kept}, IMAGE if IMAGE in pictures else pictures[0]
-
-
-def _old_value(value: Any, kind: str) -> Any:
-    if kind == "float" and isinstance(value, str):
-        return float(value)
-    return bool(value) if kind == "boolean" else value
+    return {name: copy([(tub, rows)], out / name, skipped=skipped) for name, rows in parts.items()}

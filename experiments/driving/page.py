@@ -108,7 +108,7 @@ def about(tub: Tub) -> dict[str, Any]:
         "facts": facts,
         "stats": s,
         "warnings": dataset.balance(s),
-        "damaged": [*tub.faults, *tub.damaged][:SHOWN],
+        "damaged": [*tub.faults, *tub.notes, *tub.damaged][:SHOWN],
     }
 
 

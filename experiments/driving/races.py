@@ -18,28 +18,7 @@ from envs.kart.hud import with_figures
 from envs.kart.line import TOP_SPEED
 from envs.kart.options import DRIVABLE
 from envs.kart.physics import speed_control, speed_of
-
-# Beside those of `tub_format.STANDARD`. user/*: labels, what a person or the expert does in this very state.
-COLUMNS = {
-    "user/target_speed": "float",  # m/s
-    "override": "boolean",  # a person has taken over from the network
-    "pilot/angle": "float",  # what the network wants, if one runs: steering, pedal, m/s
-    "pilot/throttle": "float",
-    "pilot/target_speed": "float",
-    "game/steer": "float",  # the steering that was sent to the kart: the label, or that with noise
-    "game/race": "int",  # number of the race in the recording
-    "game/lap": "int",  # laps completed in this race
-    "game/time": "float",  # s since the race began
-    "game/lap_time": "float",  # s, of the last completed lap, 0 before
-    "game/progress": "float",  # laps with fraction
-    "game/track": "int",  # its number, see `splits`
-    "game/place": "int",
-    "game/speed": "float",  # m/s
-    "game/lateral": "float",  # m from the centreline to the right
-    "game/heading": "float",  # rad against the track's direction
-    "game/off_road": "boolean",
-    "game/drivable": "str",  # 15 x 20 bits as hexadecimal digits, see `unpack`
-}
+from envs.tub_values import OURS
 
 
 def figures(batch, i: int, race: int, drivable: np.ndarray | None = None) -> dict:
@@ -187,7 +166,7 @@ def open_writer(out: Path, options: Any, driver: str, **more: Any) -> tub.Writer
     about = {"game": "kart", "driver": driver, "protocol": options.protocol, "camera": options.camera,
              "obs": options.obs, **more}  # fmt: skip
     height, width = options.picture[:2]
-    writer = tub.Writer(out, COLUMNS, metadata=about)
+    writer = tub.Writer(out, OURS, metadata=about)
     if writer.shape not in (None, (height, width)):
         held = writer.shape
         writer.close()

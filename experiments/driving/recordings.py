@@ -19,6 +19,7 @@ from agents.core.dataset import Rows
 from agents.core.rows import Spec
 from agents.perception import preprocess
 from envs.tub import Tub, TubError
+from envs.tub_files import shown
 
 
 def read(path: Path, spec: Spec, camera: str | None = None) -> Rows:
@@ -29,6 +30,8 @@ def read(path: Path, spec: Spec, camera: str | None = None) -> Rows:
     if not path.exists():
         raise ValueError(f"--data {path}: there is no such dataset")
     if path.suffix == ".npz":
+        if not path.is_file():
+            raise ValueError(f"--data {path}: is no regular file")
         rows = _arrays(path, spec)
     else:
         found = [path] if _is_tub(path) else sorted(p for p in path.glob("*") if _is_tub(p))
@@ -71,16 +74,17 @@ def _tub(path: Path, spec: Spec, camera: str | None) -> Rows:
     from envs.kart.options import PICTURES
 
     tub = Tub(path)
-    for fault in tub.faults:
-        print(f"joypad: {path}: {fault}", file=sys.stderr)
+    for told in (*tub.faults, *tub.notes):
+        print(f"joypad: {path}: {told}", file=sys.stderr)
     if tub.damaged:
         print(f"joypad: {path}: {len(tub.damaged)} damaged records are skipped; {tub.damaged[0]}", file=sys.stderr)
     recorded = tub.metadata.get("camera")
     if camera is not None and isinstance(recorded, str) and recorded != camera:
+        recorded = shown(recorded)
         raise ValueError(f"--data {path}: was recorded by camera {recorded}, not {camera}: say --camera {recorded}")
     for name in ("user/angle", "user/target_speed"):
         if name not in tub.records:
-            raise TubError(f"--data {path}: has no column {name!r}; it has {', '.join(tub.records)}")
+            raise TubError(f"--data {path}: has no column {name!r}; it has {', '.join(map(shown, tub.records))}")
     at = np.flatnonzero(tub.labelled)
     if not len(at):
         raise TubError(f"--data {path}: a network drove all of its {len(tub)} records: nothing to learn from")
