@@ -1,14 +1,17 @@
 """One page and the browsers that have it open: pictures and states of which only the newest counts, and messages.
 
 A browser that is slow gets fewer pictures, never older ones: after each delivery the server waits until the page has
-drawn it and says `ready`, and then sends what is newest at that moment. Nothing is queued but `send`'s messages, and
-of those at most MAILBOX, so that memory stays constant.
+drawn it and says `ready`, and then sends what is newest at that moment. Everything else that is to be sent (messages,
+errors, answers to pings) waits in one mailbox that holds at most MAILBOX letters and ROOM bytes; a browser whose
+mailbox is full is let go.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import logging
 import threading
 import time
 from collections import deque
@@ -17,12 +20,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from aiohttp import WSMsgType, web
+from aiohttp import WSMessage, WSMsgType, web
 
 from experiments.web.pictures import encode
+from experiments.web.values import number, shown, take
 
-MAILBOX = 256  # messages that wait for one browser; one that reads none for so long is let go
+LOG = logging.getLogger("joypad.web")
+MAILBOX = 256  # letters that wait for one browser at most
+ROOM = 2**20  # bytes of them at most
 LONGEST = 2**16  # bytes of a message from a browser
+TYPES = {"ping": number(-1e12, 1e12)}  # of the messages that the page's own half sends
 
 Message = dict[str, Any]
 
@@ -34,29 +41,40 @@ class Client:
         self.page, self.socket = page, socket
         self.ready = True  # has it drawn what was delivered?
         self.seen: dict[str, int] = {}  # state or picture -> number of the newest that it got
-        self.letters: deque[Message] = deque()
+        self.letters: deque[str | bytes] = deque()  # messages, and what answers a ping of the protocol
+        self.bytes = 0  # in the letters
+        self.refused = False  # it has not read for too long
         self.wake = asyncio.Event()
 
     def send(self, message: Message) -> None:
         """Sends a message to this browser alone; from any thread."""
-        self.page.call(self._put, message)
+        self.page.call(self.put, message)
 
-    def _put(self, message: Message) -> None:
-        self.letters.append(message)
+    def put(self, message: Message | bytes) -> None:
+        """Into the mailbox; in the server's thread."""
+        if self.refused:
+            return
+        letter = message if isinstance(message, bytes) else json.dumps(message)
+        self.letters.append(letter)
+        self.bytes += len(letter)
+        if len(self.letters) > MAILBOX or self.bytes > ROOM:
+            self.letters.clear()
+            self.bytes, self.refused = 0, True
         self.wake.set()
 
     async def deliver(self) -> None:
         """Sends whatever there is, as long as the browser is there."""
-        while not self.socket.closed:
-            await self.wake.wait()
-            self.wake.clear()
-            if len(self.letters) > MAILBOX:
-                await self.socket.close(code=1008, message=b"too many unread messages")
-                return
-            while self.letters:
-                await self.socket.send_str(json.dumps(self.letters.popleft()))
-            if self.ready:
-                await self._newest()
+        with contextlib.suppress(ConnectionError):  # it has just gone
+            while not self.socket.closed and not self.refused:
+                await self.wake.wait()
+                self.wake.clear()
+                while self.letters:
+                    letter = self.letters.popleft()
+                    self.bytes -= len(letter)
+                    await (self.socket.pong(letter) if isinstance(letter, bytes) else self.socket.send_str(letter))
+                if self.ready and not self.refused:
+                    await self._newest()
+            await self.socket.close(code=1008, message=b"too many unread messages")
 
     async def _newest(self) -> None:
         """One delivery: every state and picture that is newer than what the browser has."""
@@ -131,7 +149,7 @@ class Page:
 
     def send(self, message: Message) -> None:
         """Sends a message to every browser, in order."""
-        self.call(lambda: [client._put(message) for client in self.clients])
+        self.call(lambda: [client.put(message) for client in self.clients])
 
     def call(self, function: Callable[..., Any], *arguments: Any) -> None:
         """Runs a function in the server's thread; before it starts and after it has stopped: not at all."""
@@ -151,26 +169,50 @@ class Page:
         self.on_open(client)
         client.wake.set()
         delivery = asyncio.create_task(client.deliver())
+        delivery.add_done_callback(_tell)
         try:
             async for frame in socket:
-                if frame.type == WSMsgType.TEXT:
-                    self._hear(client, frame.data)
+                if not client.refused:
+                    self._hear(client, frame)
         finally:
             self.clients.discard(client)
             delivery.cancel()
             await asyncio.gather(delivery, return_exceptions=True)  # the socket may have broken under it
 
-    def _hear(self, client: Client, text: str) -> None:
-        try:
-            message = json.loads(text)
-        except ValueError:
-            message = None
-        if not isinstance(message, dict) or not isinstance(message.get("type"), str):
-            client._put({"type": "error", "message": "a message must be a JSON object with a type"})
-        elif message["type"] == "ready":
+    def _hear(self, client: Client, frame: WSMessage) -> None:
+        if frame.type == WSMsgType.PING:  # answered from the mailbox, so that unread answers are counted
+            client.put(bytes(frame.data))
+        elif frame.type in (WSMsgType.TEXT, WSMsgType.BINARY):
+            try:
+                self._obey(client, message_of(frame))
+            except ValueError as fault:
+                client.put({"type": "error", "message": str(fault)})
+
+    def _obey(self, client: Client, message: Message) -> None:
+        if message["type"] == "ready":
             client.ready = True
             client.wake.set()
         elif message["type"] == "ping":  # for the difference of the clocks
-            client._put({"type": "pong", "sent": message.get("sent"), "now": time.time()})
+            sent = take(TYPES, "ping", message.get("sent"))
+            client.put({"type": "pong", "sent": sent, "now": time.time()})
         else:
             self.on_message(client, message)
+
+
+def _tell(delivery: asyncio.Task) -> None:
+    """Something was published that is no picture or no JSON."""
+    if not delivery.cancelled() and (fault := delivery.exception()) is not None:
+        LOG.error("joypad: a page could not be shown: %s: %s", type(fault).__name__, fault)
+
+
+def message_of(frame: WSMessage) -> Message:
+    """The JSON object in a frame. Raises ValueError for everything else."""
+    try:
+        message = json.loads(frame.data) if frame.type == WSMsgType.TEXT else None
+    except (ValueError, RecursionError):  # no JSON, or lists in lists without end
+        message = None
+    if not isinstance(message, dict) or not isinstance(message.get("type"), str):
+        raise ValueError("a message must be a JSON object with a type")
+    if len(message["type"]) > 40:
+        raise ValueError(f"there is no message {shown(message['type'])}")
+    return message

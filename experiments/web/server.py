@@ -2,30 +2,38 @@
 
 Whoever opens a page must know the token, which is in the printed address and afterwards in a cookie. A websocket must
 come from a page of this very server (Origin), and on loopback the address must be a name of this machine (Host), so
-that no other web site can reach in.
+that no other web site can reach in. What is no proper request is refused with 400, and limits hold for the connections
+(connections.py) and for each page's browsers (page.py).
 """
 
 from __future__ import annotations
 
 import asyncio
 import hmac
-import ipaddress
+import html
+import logging
 import re
 import secrets
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
+from experiments.web import address
+from experiments.web.connections import PATIENCE, Connections
 from experiments.web.page import LONGEST, Client, Message, Page
 
+LOG = logging.getLogger("joypad.web")
+HTTP = logging.getLogger("joypad.web.http")  # what aiohttp tells
 SHARED = Path(__file__).with_name("shared")  # what all pages use
 MEDIA = {
     ".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml", ".png": "image/png",
     ".json": "application/json", ".webmanifest": "application/manifest+json",
 }  # fmt: skip
+LONGEST_PATH = 1000  # characters
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -37,16 +45,20 @@ HEADERS = {
 class Server:
     """``page = server.add_page(...)``; ``server.start(page)`` returns its address; ``stop``, or use it in a `with`.
 
-    Raises ValueError where the address is not free or not this machine's.
+    Raises ValueError where the address is none, not free or not this machine's. patience: seconds for a browser that
+    sends or reads nothing.
     """
 
-    def __init__(self, host: str = "127.0.0.1", port: int = 0, token: str | None = None):
-        self.host, self.port = host, port
+    def __init__(self, host: str = "127.0.0.1", port: int = 0, token: str | None = None, *, patience: float = PATIENCE):
+        address.check(host, port)
+        self.host, self.port, self.patience = host, port, patience
         self.token = token or secrets.token_urlsafe(16)
         self.pages: dict[str, Page] = {}
         self._loop = asyncio.new_event_loop()
         self._thread: threading.Thread | None = None
         self._runner: web.AppRunner | None = None
+        self._listener: asyncio.Server | None = None
+        self.connections: Connections | None = None
 
     def add_page(
         self,
@@ -61,8 +73,9 @@ class Server:
         """Serves the files of `folder` under /name/.
 
         on_message(client, message): a browser sent a JSON object with a "type"; answer by `client.send`. on_open
-        (client): a browser came. Both run in the server's thread and must not wait for anything. on_get(path, query):
-        GET /name/data/path, in a thread where it may take its time; returns (content, media type), None for 404.
+        (client): a browser came. Both run in the server's thread and must not wait for anything; a ValueError of
+        on_message is told to that browser. on_get(path, query): GET /name/data/path, in a thread where it may take its
+        time; returns (content, media type), None for 404, and raises ValueError for a query that makes no sense (400).
         """
         if not re.fullmatch(r"[a-z][a-z0-9-]*", name) or name in ("shared", *self.pages):
             raise ValueError(f"{name!r} cannot be the name of a page, or is taken")
@@ -82,11 +95,18 @@ class Server:
             started.wait()
             if fault := ready.exception():
                 self._thread.join()
-                raise ValueError(f"cannot listen on {self.host}:{self.port}: {fault}") from fault
+                raise ValueError(address.refusal(self.host, self.port, fault)) from fault
             for served in self.pages.values():
                 served.loop = self._loop
         name = page.name if page else next(iter(self.pages), "")
-        return f"http://{self._shown}:{self.port}/{name}/?token={self.token}"
+        return f"http://{address.shown(self.host)}:{self.port}/{name}/?token={self.token}"
+
+    @property
+    def warning(self) -> str:
+        """What a person must know who lets other machines in; empty on loopback."""
+        if address.is_loopback(self.host):
+            return ""
+        return "Whoever can reach this machine and has this address sees and controls the page; nothing is encrypted."
 
     def stop(self) -> None:
         """Closes every connection and ends the thread."""
@@ -100,16 +120,11 @@ class Server:
     def __exit__(self, *exc: object) -> None:
         self.stop()
 
-    @property
-    def _shown(self) -> str:
-        host = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host
-        return f"[{host}]" if ":" in host else host
-
     def _run(self, ready: asyncio.Future) -> None:
         asyncio.set_event_loop(self._loop)
         try:
             self._loop.run_until_complete(self._listen())
-        except OSError as fault:
+        except (OSError, ValueError) as fault:  # ValueError: a name that no resolver takes
             ready.set_exception(fault)
             self._loop.run_until_complete(asyncio.sleep(0))
         else:
@@ -126,36 +141,65 @@ class Server:
         app.router.add_get("/{page}/ws", self._socket)
         app.router.add_get("/{page}/data/{path:.*}", self._data)
         app.router.add_get("/{page}/{path:.*}", self._file)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        self._runner = web.AppRunner(app, access_log=None, logger=HTTP, shutdown_timeout=1.0)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self.host, self.port)
-        await site.start()
-        self.port = site._server.sockets[0].getsockname()[1]
+        self.connections = Connections(self._runner.server, self.patience)
+        self._listener = await self._loop.create_server(self.connections.accept, self.host, self.port)
+        self.port = self._listener.sockets[0].getsockname()[1]
 
     async def _close(self) -> None:
-        for page in self.pages.values():
-            for client in list(page.clients):
-                await client.socket.close(code=1001, message=b"the program has ended")
+        if self._listener is not None:
+            self._listener.close()
+        clients = [client for page in self.pages.values() for client in page.clients]
+        farewells = [client.socket.close(code=1001, message=b"the program has ended") for client in clients]
+        if farewells:
+            await asyncio.wait(map(asyncio.ensure_future, farewells), timeout=1.0)
+        for transport in list(self.connections.open if self.connections else ()):
+            transport.abort()
         await self._runner.cleanup()
         await self._loop.shutdown_default_executor()
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Callable) -> web.StreamResponse:
-        """Host, Origin and token, before anything is done."""
-        if _is_loopback(self.host) and not _is_loopback(urlsplit(f"//{request.host}").hostname or ""):
+        """Whatever comes is answered, and a fault is one line in the terminal."""
+        self.connections.begin(request.transport)
+        try:
+            return self._refused(request) or await handler(request)
+        except (web.HTTPException, ConnectionError, asyncio.CancelledError):
+            raise
+        except ValueError as fault:
+            raise web.HTTPBadRequest(text=str(fault)) from None
+        except Exception as fault:
+            LOG.error("joypad: %s could not be answered: %s: %s", quote(request.path[:80]), type(fault).__name__, fault)
+            LOG.debug("the whole of it", exc_info=fault)
+            raise web.HTTPInternalServerError(text="the program could not answer; its terminal says why") from None
+        finally:
+            self.connections.end(request.transport)
+
+    def _refused(self, request: web.Request) -> web.Response | None:
+        """Host, Origin and token, before anything is done; the answer to an address that holds the token."""
+        hosts = request.headers.getall("Host", [])
+        host = address.host_of(hosts[0]) if len(hosts) == 1 else None
+        if host is None or len(request.raw_path) > LONGEST_PATH:
+            raise web.HTTPBadRequest(text="the Host or the path of this request is none of a browser's")
+        if address.is_loopback(self.host) and not address.is_loopback(host):
             raise web.HTTPForbidden(text="this address is not one of the server's")
         origin = request.headers.get("Origin")
-        if origin is not None and origin != f"{request.scheme}://{request.host}":
+        if origin is not None and origin != f"{request.scheme}://{hosts[0]}":
             raise web.HTTPForbidden(text="requests of other sites are not answered")
         named = request.query.get("token")
         given = named if named is not None else request.cookies.get(self._cookie, "")
-        if not hmac.compare_digest(given.encode(), self.token.encode()):
+        try:
+            given = given.encode()
+        except UnicodeEncodeError:  # bytes that are no UTF-8
+            raise web.HTTPBadRequest(text="the token of this request is no text") from None
+        if not hmac.compare_digest(given, self.token.encode()):
             raise web.HTTPForbidden(text="open the address that the program printed: it holds the token")
-        if named is not None and not request.path.endswith("/ws"):  # the address that is shown from now on has none
-            response = _redirect("/" + request.path.lstrip("/"))
-            response.set_cookie(self._cookie, self.token, httponly=True, samesite="Strict")
-            return response
-        return await handler(request)
+        if named is None or request.path.endswith("/ws"):
+            return None
+        response = _redirect("/" + quote(request.path.lstrip("/\\")))  # the address that is shown from now on has none
+        response.set_cookie(self._cookie, self.token, httponly=True, samesite="Strict")
+        return response
 
     @property
     def _cookie(self) -> str:
@@ -170,14 +214,14 @@ class Server:
     async def _index(self, request: web.Request) -> web.Response:
         if len(self.pages) == 1:
             return _redirect(f"/{next(iter(self.pages))}/")
-        links = "".join(f'<li><a href="/{p.name}/">{p.title}</a>' for p in self.pages.values())
+        links = "".join(f'<li><a href="/{p.name}/">{html.escape(p.title)}</a>' for p in self.pages.values())
         head = '<!doctype html><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         style = '<link rel="stylesheet" href="/shared/style.css"><title>joypad</title>'
         return web.Response(text=f"{head}{style}<main><h1>joypad</h1><ul>{links}</ul></main>", content_type="text/html")
 
     async def _socket(self, request: web.Request) -> web.WebSocketResponse:
         page = self._page(request)
-        socket = web.WebSocketResponse(heartbeat=20.0, max_msg_size=LONGEST, compress=False)
+        socket = web.WebSocketResponse(heartbeat=20.0, max_msg_size=LONGEST, compress=False, autoping=False)
         await socket.prepare(request)
         await page.talk(socket)
         return socket
@@ -191,24 +235,32 @@ class Server:
 
     async def _file(self, request: web.Request) -> web.Response:
         folder = SHARED if request.match_info["page"] == "shared" else self._page(request).folder
-        path = (folder / (request.match_info["path"].replace("\0", "") or "index.html")).resolve()
-        if folder not in path.parents or path.suffix not in MEDIA or not path.is_file():
+        path = _files(folder).get(request.match_info["path"] or "index.html")
+        if path is None:
             raise web.HTTPNotFound()
         return web.Response(body=path.read_bytes(), content_type=MEDIA[path.suffix], charset="utf-8")
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    """What a folder has for browsers, by name: a name that is not among them leads nowhere, however it is written."""
+    found = {file.relative_to(folder).as_posix(): file for file in folder.rglob("*") if file.suffix in MEDIA}
+    return {name: file for name, file in found.items() if file.is_file() and folder in file.resolve().parents}
 
 
 def _redirect(path: str) -> web.Response:
     return web.Response(status=302, headers={"Location": path})
 
 
+def _in_one_line(record: logging.LogRecord) -> bool:
+    """Leaves out what a client did wrong (it is told so), and of a fault of ours the traceback."""
+    fault = record.exc_info[1] if record.exc_info else None
+    if fault is not None:
+        record.msg, record.args, record.exc_info = "joypad: the web server: %s: %s", (type(fault).__name__, fault), None
+    return not isinstance(fault, HttpProcessingError | ConnectionError)
+
+
+HTTP.addFilter(_in_one_line)
+
+
 async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
     response.headers.update(HEADERS)
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
