@@ -10,13 +10,16 @@ from typing import Any
 import experiments.web
 from agents.core.run import safe
 from experiments.watching.clip import Clip
-from experiments.watching.player import COMMANDS, Frame, Player
+from experiments.watching.commands import COMMANDS, TYPES
+from experiments.watching.player import Frame, Player
 from experiments.web.page import Client, Message
 from experiments.web.server import Server
+from experiments.web.values import command_of
 
 FILES = Path(experiments.web.__file__).parent / "watch"
 ABSENT = 2.0  # s after which a play that nobody looks at stands still
 CURVES = 0.1  # s between two states of the curves
+PAGE = {name: takes for name, takes in TYPES.items() if name != "quit"}  # what a page may ask for
 WAITING = 1000  # commands that wait at most; more are dropped
 
 
@@ -32,15 +35,13 @@ class Browser:
         self._looked, self._curves = 0.0, 0.0
 
     def _greet(self, client: Client) -> None:
-        commands = [{"name": name, "key": key, "about": about} for name, (key, about) in COMMANDS.items()]
-        client.send({"type": "hello", "commands": commands})
+        known = [{"name": name, "key": c.key, "about": c.about} for name, c in COMMANDS.items() if c.key]
+        client.send({"type": "hello", "commands": known})
 
     def _heard(self, client: Client, message: Message) -> None:
-        name = message.get("name")
-        if message["type"] != "command" or not isinstance(name, str) or name == "quit":
-            client.send({"type": "error", "message": f"{message['type']} {name} is not understood"})
-        elif not self._queue.full():
-            self._queue.put_nowait((name, message.get("value")))
+        command = command_of(PAGE, message)
+        if not self._queue.full():
+            self._queue.put_nowait(command)
 
     def looks(self) -> bool:
         """Does any browser have the page open, or had it a moment ago?"""

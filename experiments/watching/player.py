@@ -4,8 +4,8 @@
     for frame in player.frames(): ...              # as fast as it goes: videos
     drive(player, screen)                          # in its own time, with a person's commands: window and page
 
-Commands (name, value) are the only way in; `COMMANDS` lists them. Side by side, two agents play games of the same
-seeds: the one that has ended waits for the other.
+Commands (name, value) are the only way in (commands.py). Side by side, two agents play games of the same seeds: the one
+that has ended waits for the other.
 """
 
 from __future__ import annotations
@@ -16,27 +16,13 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from experiments.watching.commands import obey
 from experiments.watching.overlay import tile
 from experiments.watching.seat import Seat
 from experiments.watching.source import Source
 
-SPEEDS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 0.0)  # of the game's own; 0: as fast as it goes
 SHOWN = 60.0  # pictures per second that are shown at most, however fast the game runs
 BEHIND = 0.25  # s; whoever is further behind does not try to catch up
-
-COMMANDS = {  # name: (key of the window and the page, what it does)
-    "pause": ("p", "pause or go on"),
-    "step": ("n", "one decision, then pause"),
-    "slower": ("-", "slower"),
-    "faster": ("+", "faster, at last as fast as it goes"),
-    "new": ("e", "a new episode, with the next seed"),
-    "again": ("r", "this seed's first episode again"),
-    "policy": ("g", "greedy or sampled"),
-    "take": ("t", "take over, or hand back"),
-    "overlay": ("o", "what is laid over the picture: what drives the choice, or a board's values"),
-    "panels": ("v", "show or hide the panels"),
-    "clip": ("c", "save the last 30 seconds"),
-}  # beside these, from pages and programs: speed X, seed N, held [keys], sticks [x, y], click [x, y]
 
 
 class Frame(NamedTuple):
@@ -79,7 +65,7 @@ class Player:
         self.key = (seed,)  # of the present episode; the first number is the seed
         self.messages: list[str] = []  # for the person, since they were last taken
         self.loops = False  # do stages begin again after the last?
-        self._again, self._stepping, self._frame = False, False, None
+        self._again, self.stepping, self._frame = False, False, None
         self._shown: list[np.ndarray] = []
 
     @property
@@ -179,70 +165,17 @@ class Player:
     def command(self, name: str, value: Any = None) -> None:
         """Does what a person asks for; what is not known, or makes no sense, is told in `messages`."""
         try:
-            self._obey(name, value)
-        except (ValueError, TypeError, OverflowError) as fault:
-            self.messages.append(str(fault) or f"{name}: {value!r} is not understood")
+            obey(self, name, value)
+        except ValueError as fault:
+            self.messages.append(str(fault))
 
-    def _obey(self, name: str, value: Any) -> None:
-        seat = self.focus
-        if name == "pause":
-            self.paused = not self.paused if value is None else bool(value)
-        elif name == "step":
-            self.paused, self._stepping = True, True
-        elif name in ("slower", "faster"):
-            place = min(range(len(SPEEDS)), key=lambda i: abs(SPEEDS[i] - self.speed))
-            self.speed = SPEEDS[max(0, min(len(SPEEDS) - 1, place + (1 if name == "faster" else -1)))]
-        elif name == "speed":
-            speed = float(value)
-            if not 0 <= speed < float("inf"):
-                raise ValueError(f"speed {value!r}: must be at least 0")
-            self.speed = speed
-        elif name in ("new", "again", "seed"):
-            seed = int(value) if name == "seed" else self.key[0] + (name == "new")
-            if not 0 <= seed < 2**31:
-                raise ValueError(f"seed {value!r}: must lie in 0..2147483647")
-            self.key, self._again = (seed,), True
-        elif name == "policy":
-            for each in self.seats:
-                each.choose_policy(value or ("sampled" if each.policy_name != "sampled" else "greedy"))
-            self.messages.append(f"policy: {seat.policy_name}")
-        elif name == "take":
-            seat.take_over(seat.human is None if value is None else bool(value))
-            keys = ", ".join(seat.human.known) if seat.human else ""
-            self.messages.append(f"you play; keys: {keys}" if seat.human else "handed back to the agent")
-        elif name == "overlay":
-            kinds = seat.overlays()
-            there = kinds.index(seat.overlay) if seat.overlay in kinds else 0
-            chosen = kinds[(there + 1) % len(kinds)] if value is None else str(value)
-            if chosen not in kinds:
-                raise ValueError(f"overlay {chosen!r}: choose {', '.join(kinds)}")
-            for each in self.seats:
-                each.overlay, each.explaining = chosen, self.panels or chosen != "off"
-                each.look_again()
-        elif name == "panels":
-            self.panels = not self.panels if value is None else bool(value)
-            for each in self.seats:
-                each.explaining = self.panels or each.overlay != "off"
-                each.look_again()
-        elif name == "quit":
-            self.ended = True
-        elif name == "held":
-            keys = {str(key) for key in list(value)[:16]}
-            seat.hold(keys)
-            if seat.human is not None:
-                seat.human.held = keys
-        elif seat.human is None or name not in ("sticks", "click"):
-            if name not in ("sticks", "click"):
-                raise ValueError(f"there is no command {name!r}")
-        elif name == "sticks":
-            seat.human.sticks = [float(np.clip(np.nan_to_num(float(x)), -1, 1)) for x in list(value)[:4]]
-        else:
-            x, y = value
-            seat.click(float(x), float(y))
+    def begin_soon(self, seed: int) -> None:
+        """An episode with this seed, before the next decision."""
+        self.key, self._again = (seed,), True
 
     def may_go_on(self) -> bool:
         """Is the next picture due, as far as pause and a person's turn go? Both wait for the end of a decision."""
-        return self._again or self._stepping or not self._decided or not (self.paused or self.waits)
+        return self._again or self.stepping or not self._decided or not (self.paused or self.waits)
 
     @property
     def _decided(self) -> bool:
@@ -251,7 +184,7 @@ class Player:
     def went_on(self) -> None:
         """Ends a single step with the picture of its decision."""
         if self._decided:
-            self._stepping = False
+            self.stepping = False
 
     def redrawn(self) -> Frame | None:
         """The present picture once more, after a command has changed what lies over it."""

@@ -8,8 +8,9 @@ from typing import Any
 from agents.core.run import safe
 from experiments.video import enlarge
 from experiments.watching.clip import Clip
+from experiments.watching.commands import KEYS
 from experiments.watching.panels import beside
-from experiments.watching.player import COMMANDS, Frame, Player
+from experiments.watching.player import Frame, Player
 
 DRAWN = 0.1  # s between two drawings of the panels; the picture itself is drawn each time
 
@@ -61,7 +62,7 @@ class Window:
 
     def commands(self, player: Player) -> list[tuple[str, Any]]:
         pygame, found = self.pygame, []
-        keys = {key: name for name, (key, _) in COMMANDS.items()} | {"=": "faster"}
+        keys = KEYS | {"=": "faster"}
         for event in pygame.event.get():
             if event.type == pygame.QUIT:
                 found.append(("quit", None))

@@ -28,6 +28,14 @@ def take(types: Mapping[str, Type], name: Any, value: Any) -> Any:
         raise ValueError(f"{name} {shown(value)}: {fault}") from None
 
 
+def command_of(types: Mapping[str, Type], message: Mapping[str, Any]) -> tuple[str, Any]:
+    """The (name, checked value) of a message {"type": "command", "name": ..., "value": ...} of a page."""
+    if message["type"] != "command":
+        raise ValueError(f"there is no message {shown(message['type'])}")
+    name = message.get("name")
+    return name, take(types, name, message.get("value"))
+
+
 def shown(value: Any) -> str:
     """A value as JSON, cut to SHOWN characters."""
     if isinstance(value, int) and abs(value) >= 10**SHOWN:

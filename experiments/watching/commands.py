@@ -1,0 +1,161 @@
+"""What people and pages may ask of the player: each command with its key, the type of its value, and how it is done.
+
+Nothing else comes in, and nothing of another type (experiments/web/values.py). A command that makes no sense raises
+ValueError with a sentence for the person.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from experiments.web.values import Type, flag, items, nothing, number, optional, take, text, whole
+
+SPEEDS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 0.0)  # of the game's own; 0: as fast as it goes
+
+
+class Command(NamedTuple):
+    """One thing that the player can be asked for."""
+
+    takes: Type  # of its value
+    do: Callable[[Any, Any], None]  # (player, value)
+    key: str = ""  # of the window and the page; "": pages and programs alone
+    about: str = ""  # what the key does
+
+
+def obey(player: Any, name: str, value: Any) -> None:
+    """Does what is asked for. Raises ValueError for what is not known, of another type, or makes no sense."""
+    checked = take(TYPES, name, value)
+    COMMANDS[name].do(player, checked)
+
+
+def _pause(player: Any, wanted: bool | None) -> None:
+    player.paused = not player.paused if wanted is None else wanted
+
+
+def _step(player: Any, _: None) -> None:
+    player.paused = player.stepping = True
+
+
+def _change_speed(places: int) -> Callable[[Any, None], None]:
+    def change(player: Any, _: None) -> None:
+        place = min(range(len(SPEEDS)), key=lambda i: abs(SPEEDS[i] - player.speed))
+        player.speed = SPEEDS[max(0, min(len(SPEEDS) - 1, place + places))]
+
+    return change
+
+
+def _speed(player: Any, wanted: float) -> None:
+    player.speed = wanted
+
+
+def _seed(player: Any, wanted: int) -> None:
+    player.begin_soon(wanted)
+
+
+def _new(player: Any, _: None) -> None:
+    player.begin_soon((player.key[0] + 1) % 2**31)
+
+
+def _again(player: Any, _: None) -> None:
+    player.begin_soon(player.key[0])
+
+
+def policy(value: Any) -> str:
+    """greedy, sampled or "epsilon E" with E in 0..1."""
+    name = text(40)(value)
+    kind, _, share = name.partition(" ")
+    if name not in ("greedy", "sampled") and not (kind == "epsilon" and _is_share(share)):
+        raise ValueError("must be greedy, sampled or 'epsilon E' with a share E from 0 to 1")
+    return name
+
+
+def _is_share(told: str) -> bool:
+    try:
+        return 0 <= float(told) <= 1
+    except ValueError:
+        return False
+
+
+def _policy(player: Any, name: str | None) -> None:
+    for seat in player.seats:
+        seat.choose_policy(name or ("sampled" if seat.policy_name != "sampled" else "greedy"))
+    player.messages.append(f"policy: {player.focus.policy_name}")
+
+
+def _take(player: Any, taken: bool | None) -> None:
+    seat = player.focus
+    seat.take_over(seat.human is None if taken is None else taken)
+    keys = ", ".join(seat.human.known) if seat.human else ""
+    player.messages.append(f"you play; keys: {keys}" if seat.human else "handed back to the agent")
+
+
+def _overlay(player: Any, name: str | None) -> None:
+    kinds, now = player.focus.overlays(), player.focus.overlay
+    chosen = kinds[(kinds.index(now) + 1 if now in kinds else 1) % len(kinds)] if name is None else name
+    if chosen not in kinds:
+        raise ValueError(f"overlay {chosen!r}: choose {', '.join(kinds)}")
+    for seat in player.seats:
+        seat.overlay = chosen
+    _explain(player)
+
+
+def _panels(player: Any, wanted: bool | None) -> None:
+    player.panels = not player.panels if wanted is None else wanted
+    _explain(player)
+
+
+def _explain(player: Any) -> None:
+    """The reasons are computed where anybody sees them."""
+    for seat in player.seats:
+        seat.explaining = player.panels or seat.overlay != "off"
+        seat.look_again()
+
+
+def _clip(player: Any, _: None) -> None:
+    raise ValueError("clip: only a window or a page keeps the last 30 seconds")  # and hears this before the player does
+
+
+def _quit(player: Any, _: None) -> None:
+    player.ended = True
+
+
+def _held(player: Any, keys: list[str]) -> None:
+    player.focus.hold(set(keys))
+    if player.focus.human is not None:
+        player.focus.human.held = set(keys)
+
+
+def _sticks(player: Any, values: list[float]) -> None:
+    if player.focus.human is not None:
+        player.focus.human.sticks = [min(max(value, -1.0), 1.0) for value in values]
+
+
+def _click(player: Any, place: list[float]) -> None:
+    player.focus.click(*place)
+
+
+_switch, _place = optional(flag), number(-1e6, 1e6)
+COMMANDS = {
+    "pause": Command(_switch, _pause, "p", "pause or go on"),
+    "step": Command(nothing, _step, "n", "one decision, then pause"),
+    "slower": Command(nothing, _change_speed(-1), "-", "slower"),
+    "faster": Command(nothing, _change_speed(1), "+", "faster, at last as fast as it goes"),
+    "new": Command(nothing, _new, "e", "a new episode, with the next seed"),
+    "again": Command(nothing, _again, "r", "the same episode again, from its beginning"),
+    "policy": Command(optional(policy), _policy, "g", "greedy (always the best action) or sampled (as in training)"),
+    "take": Command(_switch, _take, "t", "take over, or hand back"),
+    "overlay": Command(
+        optional(text(40)), _overlay, "o", "what is laid over the picture: what drives the choice, or a board's values"
+    ),
+    "panels": Command(_switch, _panels, "v", "show or hide the panels"),
+    "clip": Command(nothing, _clip, "c", "save the last 30 seconds"),
+    "quit": Command(nothing, _quit),
+    "speed": Command(number(0, 1e6), _speed),
+    "seed": Command(whole(0, 2**31 - 1), _seed),
+    "held": Command(items(text(20), most=16), _held),  # names of keys
+    "sticks": Command(items(number(-1e6, 1e6), most=8), _sticks),  # of a gamepad: right, down, button
+    "click": Command(items(_place, most=2, least=2), _click),  # px of the picture
+}
+TYPES = {name: command.takes for name, command in COMMANDS.items()}
+KEYS = {command.key: name for name, command in COMMANDS.items() if command.key}
