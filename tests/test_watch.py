@@ -367,7 +367,7 @@ def test_stages_are_joined(runs, tmp_path, capsys, monkeypatch):
         (["flappy", "pong", "--video", "x.mp4"], "must be one game"),
         (["flappy", "flappy", "--copies", "2", "--video", "x.mp4"], "--copies"),
         (["flappy", "--overlay", "gradient", "--video", "x.mp4"], "--overlay"),
-        (["flappy", "--web", "--host", "203.0.113.1"], "is not an address.0.113.1"),
+        (["flappy", "--web", "--host", "203.0.113.1"], "is not an address of this machine"),
         (["flappy", "--port", "-1", "--web"], "--port -1"),
         ([], "name one game"),
     ],

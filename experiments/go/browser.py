@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import experiments.web
-from experiments.go.table import Table
+from experiments.go.table import TYPES, Table
 from experiments.web.page import Client, Message
 from experiments.web.server import Server
+from experiments.web.values import command_of, text
 
 FILES = Path(experiments.web.__file__).parent / "go"
+
+
+def file_of(value: Any) -> bytes:
+    """A file as a page sends it: its bytes in base64, since its characters may be of any set."""
+    try:
+        return base64.b64decode(text(2**17)(value), validate=True)
+    except (binascii.Error, UnicodeError):
+        raise ValueError("must be a file in base64") from None
+
+
+PAGE = {name: takes for name, takes in TYPES.items() if name != "quit"} | {"load": file_of}  # what a page may ask for
 
 
 class Browser:
@@ -24,11 +39,7 @@ class Browser:
         self.address = self.server.start(self.page)
 
     def _heard(self, client: Client, message: Message) -> None:
-        name = message.get("name")
-        if message["type"] != "command" or not isinstance(name, str) or name == "quit":
-            client.send({"type": "error", "message": f"{message['type']} {name} is not understood"})
-        else:
-            self.table.command(name, message.get("value"))
+        self.table.command(*command_of(PAGE, message))
 
     def _get(self, path: str, query: Mapping[str, str]) -> tuple[bytes, str] | None:
         return (self.table.saved, "application/x-go-sgf") if path == "game.sgf" else None

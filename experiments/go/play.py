@@ -66,7 +66,7 @@ def main(arguments: list[str]) -> None:
             )  # fmt: skip
         if command.sgf is not None:
             try:
-                table.command("load", command.sgf.read_bytes().decode("utf-8", "replace"))
+                table.command("load", command.sgf.read_bytes())
             except OSError as fault:
                 raise cli.UserError(f"{command.sgf}: {fault.strerror}") from fault
         if not command.web and has_display():

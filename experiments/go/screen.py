@@ -68,7 +68,7 @@ class Screen:
             return False
         if event.type == pygame.DROPFILE:
             try:
-                table.command("load", Path(event.file).read_bytes().decode("utf-8", "replace"))
+                table.command("load", Path(event.file).read_bytes())
             except OSError as fault:
                 self.note = f"{event.file}: {fault.strerror}"
         elif event.type == pygame.MOUSEBUTTONDOWN and event.button == 1 and event.pos[0] < SIDE:

@@ -1,7 +1,8 @@
 """A Go board with a person and a player at it: what the window and the page show, and what they may do.
 
 A thread of the table's own thinks, plays and applies commands; `view` is what there is to be seen, as JSON. Chances and
-ownership are in Black's view there.
+ownership are in Black's view there. Whoever looks back at an earlier move leaves the game as it is: the player answers
+again when they return to its newest move, or play on from where they are.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,6 +22,9 @@ from envs.go.game import Game, fixed_handicap, to_vertex
 from experiments.go.engine import Engine
 from experiments.go.players import Player
 from experiments.go.protocol import Output
+from experiments.go.telling import counted, lost, why_illegal
+from experiments.web.values import Type, flag, nothing, number, optional, take, text, whole
+from experiments.web.values import record as fields
 
 SIDES = ("black", "white", "both", "none")  # which the person plays
 EVERY = 0.25  # s between two looks at a running search
@@ -28,6 +32,21 @@ ENOUGH = 40_000  # visits after which an analysis rests
 PLAYOUTS = 60  # for the ownership, per look
 SHOWN = 8  # moves in the list of candidates
 WAITING = 200  # commands that wait at most; more are dropped
+
+
+LONGEST = 10**7  # characters of a game that is loaded
+
+
+def game_text(value: Any) -> str | bytes:
+    """A game as SGF: text, or the bytes of a file, whose character set is told inside."""
+    return value if isinstance(value, bytes) and len(value) <= LONGEST else text(LONGEST)(value)
+
+
+class Command(NamedTuple):
+    """Something that the people at the table can ask for."""
+
+    takes: Type  # of its value
+    do: Callable[[Any, Any], None]  # (table, value)
 
 
 class Table:
@@ -41,10 +60,12 @@ class Table:
         komi: float = 7.5, human: str = "black", seconds: float | None = 2.0, visits: int | None = None,
         handicap: int = 0, rules: str = "chinese",
     ):  # fmt: skip
-        self.player, self.publish, self.human, self.analysing = player, publish, human, True
+        self.player, self.publish, self.analysing = player, publish, True
+        self.human = self.side = human  # human: who plays now; side: what the person has chosen for new games
         self.engine = Engine(player, Output(io.BytesIO()), size=size, komi=komi, rules=rules)
         self.seconds, self.visits = seconds, visits
         self.message, self.thinking, self.ended, self.result = "", False, "", ""
+        self.resigned: int | None = None  # the side that gave the game up
         self.saved = b""  # the game as SGF, to be read from any thread
         self._queue: queue.Queue[tuple[str, Any]] = queue.Queue(WAITING)
         self._thread: threading.Thread | None = None
@@ -62,7 +83,7 @@ class Table:
         self._thread.start()
 
     def command(self, name: str, value: Any = None) -> None:
-        """Hands over a command, see `_apply`; from any thread."""
+        """Hands over a command, see COMMANDS; from any thread."""
         if not self._queue.full():
             self._queue.put_nowait((name, value))
 
@@ -105,8 +126,13 @@ class Table:
         self._show()
         self._apply(*self._queue.get())
 
+    @property
+    def looking_back(self) -> bool:
+        """Is an earlier move than the game's newest on the board?"""
+        return len(self.game.moves) < len(self.line)
+
     def _persons_turn(self) -> bool:
-        return self.human == "both" or self.human == ("black", "white")[self.game.turn]
+        return self.looking_back or self.human == "both" or self.human == ("black", "white")[self.game.turn]
 
     def _think(self, **limits: Any) -> Any:
         rules, state = self.engine.position()
@@ -126,34 +152,38 @@ class Table:
         self._look()
         if self._queue.empty():
             action = int(found.action[0])
-            self._play(self.game.size**2 if action < 0 else action)
+            try:
+                self._play(self.game.size**2 if action < 0 else action)
+                self.message = ""
+            except ValueError as fault:
+                self.message = f"{self.player.name} chose a move that is refused: {fault}"
 
     def _play(self, action: int) -> None:
         self.chances = {ply: value for ply, value in self.chances.items() if ply <= len(self.game.moves)}
-        try:
-            self.game.play(action)
-        except ValueError as fault:
-            self.message = str(fault)
-            return
+        if reason := why_illegal(self.game, action):
+            raise ValueError(reason)
+        self.game.play(action)
         self._cut()
-        self.message = self.result = ""
         self._settle()
 
     def _cut(self) -> None:
         """The line ends here."""
         self.line = list(self.game.moves)
         self.chances = {ply: value for ply, value in self.chances.items() if ply <= len(self.line)}
+        self.resigned, self.result = None, ""
 
     def _settle(self) -> None:
         """Forgets what was found about another position; counts the game if it is over."""
         self.found, self.ended = {}, ""
-        if self.game.over:
+        if self.resigned is not None and not self.looking_back:
+            winner, loser = "Black" if self.resigned else "White", "White" if self.resigned else "Black"
+            self.result, self.ended = f"{winner[0]}+R", f"{loser} resigns: {winner} wins."
+        elif self.game.over:
             lead = self.engine.score()
             self.result = "0" if lead == 0 else f"{'B' if lead > 0 else 'W'}+{abs(lead):g}"
             winner = "Nobody wins" if lead == 0 else f"{'Black' if lead > 0 else 'White'} wins by {abs(lead):g}"
             self.ended = f"{winner}; dead stones are taken off. Play on to dispute it."
-            owner = self.player.ownership(self.game.state, PLAYOUTS)[0]
-            self.found = {"ownership": np.round(owner, 2).tolist(), "chance": float(lead > 0) if lead else 0.5}
+            self.found = {"ownership": counted(self.engine), "chance": float(lead > 0) if lead else 0.5}
             self.chances[len(self.game.moves)] = self.found["chance"]
         self.saved = self._saved()
 
@@ -171,6 +201,7 @@ class Table:
 
     def _begin(self) -> None:
         self.line, self.chances, self.result, self.message = list(self.game.moves), {}, "", ""
+        self.resigned = None
         self._settle()
 
     def _saved(self) -> bytes:
@@ -192,52 +223,57 @@ class Table:
         self._settle()
 
     def _apply(self, name: str, value: Any) -> None:
-        """A command; what is wrong with it becomes the message.
-
-        play ACTION, pass, undo (to the person's own turn), go PLY (people may then play both sides), new {size, komi,
-        handicap}, side SIDE, level SECONDS, analyse BOOL, load TEXT (SGF), quit.
-        """
+        """A command; what is wrong with it becomes the message."""
         self.message = ""
         try:
-            if name in ("play", "pass"):
-                if not self._persons_turn():
-                    raise ValueError("it is not your turn")
-                action = self.game.size**2 if name == "pass" else int(value)
-                self._play(action)
-            elif name == "undo":
-                ply = len(self.game.moves)
-                mine = [p for p in range(ply) if self.human in ("both", ("black", "white")[self._turn_at(p)])]
-                if not mine:
-                    raise ValueError("there is nothing to take back")
-                self.line, self.result = self.line[: mine[-1]], ""
-                self._go(mine[-1])
-                self._cut()
-            elif name == "go":
-                ply = int(value)
-                self.human = "both"
-                self._go(ply)
-            elif name == "new":
-                self._new(int(value["size"]), float(value["komi"]), int(value.get("handicap", 0)))
-            elif name == "side" and value in SIDES:
-                self.human = value
-            elif name == "level":
-                if not 0.05 <= float(value) <= 120:
-                    raise ValueError(f"{value} seconds: must be 0.05 to 120")
-                self.seconds, self.visits = float(value), None
-            elif name == "analyse":
-                self.analysing = bool(value)
-            elif name == "load":
-                self._load(value)
-            elif name != "quit":
-                raise ValueError(f"{name} is not understood")
-        except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as fault:
-            self.message = str(fault) if isinstance(fault, ValueError) else f"{name} is not understood"
+            checked = take(TYPES, name, value)
+            COMMANDS[name].do(self, checked)
+        except ValueError as fault:
+            self.message = str(fault)
+
+    def _play_by_hand(self, action: int | None) -> None:
+        if not self._persons_turn():
+            raise ValueError("it is not your turn")
+        if self.resigned is not None and not self.looking_back:
+            raise ValueError("the game was given up: take a move back, or begin a new one")
+        self._play(self.game.size**2 if action is None else action)
+
+    def _undo(self, _: None) -> None:
+        """To the last move of the person's own."""
+        ply = len(self.game.moves)
+        mine = [p for p in range(ply) if self.human in ("both", ("black", "white")[self._turn_at(p)])]
+        if not mine:
+            raise ValueError("there is nothing to take back")
+        self.line, self.resigned, self.result = self.line[: mine[-1]], None, ""
+        self._go(mine[-1])
+        self._cut()
+
+    def _resign(self, _: None) -> None:
+        if self.looking_back:
+            raise ValueError("you are looking back: go to the newest move first")
+        if self.ended or self.human == "none":
+            raise ValueError("the game is over" if self.ended else "you play neither side")
+        self.resigned = self.game.turn if self.human == "both" else ("black", "white").index(self.human)
+        self._settle()
+
+    def _take_side(self, side: str) -> None:
+        self.human = self.side = side
+
+    def _set_level(self, seconds: float) -> None:
+        self.seconds, self.visits = seconds, None
+
+    def _analyse(self, wanted: bool) -> None:
+        self.analysing = wanted
+
+    def _new_game(self, wanted: dict[str, Any]) -> None:
+        self._new(wanted["size"], wanted["komi"], wanted["handicap"] or 0)
+        self.human = self.side
 
     def _turn_at(self, ply: int) -> int:
         return self.line[ply][0] if ply < len(self.line) else self.game.turn
 
-    def _load(self, text: str) -> None:
-        root = sgf.parse(text)
+    def _load(self, game: str | bytes) -> None:
+        root = sgf.parse(game)
         loaded = record.read(root)
         limits = {"max_moves": max(300, 4 * loaded.size**2, len(loaded.steps) + 100)}
         try:
@@ -287,9 +323,29 @@ class Table:
             "captured": list(game.captured()), "ply": len(game.moves), "plies": len(self.line),
             "handicap": game.handicap, "human": self.human, "mine": self._persons_turn(), "thinking": self.thinking,
             "analysing": self.analysing, "seconds": self.seconds, "player": self.player.name, "message": self.message,
+            "looking_back": self.looking_back,
+            "loss": None if self.ended else lost(self.line, self.chances, len(game.moves)),
             "ended": self.ended, "result": self.result, "found": self.found,
             "chances": [self.chances.get(ply) for ply in range(len(self.line) + 1)],
         }  # fmt: skip
 
     def _show(self) -> None:
         self.publish(self.view())
+
+
+COMMANDS = {
+    "play": Command(whole(0, 19 * 19), Table._play_by_hand),  # an action: row * size + column, size * size to pass
+    "pass": Command(nothing, Table._play_by_hand),
+    "undo": Command(nothing, Table._undo),
+    "go": Command(whole(-1, 10**6), Table._go),  # to the position after so many moves; at most the newest
+    "resign": Command(nothing, Table._resign),
+    "new": Command(
+        fields(size=whole(2, 19), komi=number(-1000, 1000), handicap=optional(whole(0, 361))), Table._new_game
+    ),
+    "side": Command(text(5, SIDES), Table._take_side),
+    "level": Command(number(0.05, 120), Table._set_level),  # s per move
+    "analyse": Command(flag, Table._analyse),
+    "load": Command(game_text, Table._load),
+    "quit": Command(nothing, lambda table, _: None),
+}
+TYPES = {name: command.takes for name, command in COMMANDS.items()}

@@ -28,7 +28,7 @@ from experiments.web.values import number, shown, take
 LOG = logging.getLogger("joypad.web")
 MAILBOX = 256  # letters that wait for one browser at most
 ROOM = 2**20  # bytes of them at most
-LONGEST = 2**16  # bytes of a message from a browser
+LONGEST = 2**17  # bytes of a message from a browser
 TYPES = {"ping": number(-1e12, 1e12)}  # of the messages that the page's own half sends
 
 Message = dict[str, Any]

@@ -1,0 +1,73 @@
+"""What the people at a board are told: why a move is refused, whose a point is in the end, what the last move cost."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from envs.go.board import ACTION, KO, SIZE
+from envs.go.game import Game, to_vertex
+from envs.go.scoring import area, without_dead
+from experiments.go.engine import Engine
+
+
+def why_illegal(game: Game, action: int) -> str:
+    """Why the side to move may not play there; empty where it may."""
+    if game.is_legal(action):
+        return ""
+    size, where = game.size, ""
+    if not 0 <= action < size**2:
+        return f"there is no point {action} on this board"
+    where = to_vertex(action, size)
+    if game.at(action):
+        return f"{where} is occupied"
+    if game.state[KO] and game.state[game.state[KO] + ACTION] == action:
+        return f"{where} is ko: play elsewhere first, then you may take back"
+    if _is_suicide(game.board(), action, game.turn + 1):
+        return f"{where} would be suicide: the stone would have no liberty"
+    return f"{where} would repeat an earlier position of the whole board (superko)"
+
+
+def _is_suicide(board: np.ndarray, action: int, colour: int) -> bool:
+    """Would a stone of the colour have no liberty there, and take nothing? board [size, size]."""
+    board, here = board.copy(), divmod(action, len(board))
+    board[here] = colour
+    if _liberties(board, here):
+        return False
+    return all(_liberties(board, near) for near in _near(board, here) if board[near] == 3 - colour)
+
+
+def _liberties(board: np.ndarray, start: tuple[int, int]) -> int:
+    """Of the group at a point."""
+    group, waiting, free = {start}, [start], set()
+    while waiting:
+        for near in _near(board, waiting.pop()):
+            if board[near] == 0:
+                free.add(near)
+            elif board[near] == board[start] and near not in group:
+                group.add(near)
+                waiting.append(near)
+    return len(free)
+
+
+def _near(board: np.ndarray, here: tuple[int, int]) -> list[tuple[int, int]]:
+    row, column = here
+    around = [(row - 1, column), (row + 1, column), (row, column - 1), (row, column + 1)]
+    return [(r, c) for r, c in around if 0 <= r < len(board) and 0 <= c < len(board)]
+
+
+def counted(engine: Engine) -> list[int]:
+    """Whose every point is once dead stones are taken off: +1 Black, -1 White, 0 nobody's."""
+    judged = engine.judged()
+    dead = judged.stones("dead") if hasattr(judged, "stones") else [group[0] for group in judged["dead"]]
+    left, _ = without_dead(engine.game.state, dead if engine.rule_set.removal else ())
+    owner = np.empty(int(left[SIZE]) ** 2, np.int8)
+    area(left, owner)
+    return owner.tolist()
+
+
+def lost(line: list[tuple[int, int]], chances: dict[int, float], ply: int) -> float | None:
+    """What the last move has cost its side in chances (negative: it gained), as far as both are known."""
+    before, after = chances.get(ply - 1), chances.get(ply)
+    if before is None or after is None:
+        return None
+    return round((before - after) * (-1 if line[ply - 1][0] else 1), 4)
