@@ -30,6 +30,7 @@ from envs import tub_edits
 from envs.tub import Tub, TubError
 from experiments import cli
 from experiments.driving import dataset, overlay, version1
+from experiments.web import address
 
 ACTIONS = ("sheet", "web", "video", "delete", "trim", "restore", "undo", "split", "merge", "convert")
 TILE = 120  # rows of a frame on the sheet
@@ -70,8 +71,7 @@ class Command:
             raise ValueError(f"--seed {self.seed}: must be at least 0")
         if not 1 <= self.frames <= 1000:
             raise ValueError(f"--frames {self.frames}: must lie in 1..1000")
-        if not 0 <= self.port < 2**16:
-            raise ValueError(f"--port {self.port}: must lie in 0..65535")
+        address.check("127.0.0.1", self.port)
         if self.sheet is not None and self.sheet.suffix != ".png":
             raise ValueError(f"--sheet {self.sheet}: must end in .png")
 
@@ -216,7 +216,7 @@ def serve(command: Command) -> None:
     from experiments.driving.page import DataPage
 
     page = DataPage(command.data[0], command.port)
-    print(f"open {page.start()}\n(Ctrl-C ends)", flush=True)
+    print(page.server.invitation(page.page), flush=True)
     try:
         while True:
             time.sleep(1.0)

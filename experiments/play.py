@@ -21,6 +21,7 @@ from experiments.comparing import evaluations
 from experiments.watch import interactive
 from experiments.watching.player import Player
 from experiments.watching.source import REFERENCE, Source
+from experiments.web import address
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,8 +46,7 @@ class Command:
             raise ValueError(f"--episodes {self.episodes}: must be at least 1")
         if self.seed is not None and not 0 <= self.seed < 2**31:
             raise ValueError(f"--seed {self.seed}: must lie in 0..2147483647")
-        if not 0 <= self.port < 2**16:
-            raise ValueError(f"--port {self.port}: must lie in 0..65535")
+        address.check(self.host, self.port)
 
 
 def play(command: Command) -> tuple[list[float], str]:

@@ -33,6 +33,7 @@ from experiments.watching.driving import Laps, drives
 from experiments.watching.panels import beside, titled
 from experiments.watching.player import Player, drive
 from experiments.watching.source import Source, find
+from experiments.web import address
 
 STAGE_SECONDS = 20.0  # of a stage's clip, at most, where nothing else is asked for
 
@@ -74,8 +75,7 @@ class Command:
             raise ValueError("name one game, run or checkpoint, or up to four to see them side by side")
         if not 1 <= self.copies <= 64:
             raise ValueError(f"--copies {self.copies}: must lie in 1..64")
-        if not 0 <= self.port < 2**16:
-            raise ValueError(f"--port {self.port}: must lie in 0..65535")
+        address.check(self.host, self.port)
         if self.web and self.video is not None:
             raise ValueError("--web and --video: name one")
         if self.stages and (self.live or len(self.what) > 1 or self.copies > 1 or self.checkpoint is not None):
@@ -148,7 +148,7 @@ def interactive(player: Player, command: Any, title: str) -> None:
 
         with cli.refusing():
             screen = Browser(player.fps, command.host, command.port)
-        print(f"open {screen.address}\n(Ctrl-C ends)", flush=True)
+        print(screen.server.invitation(screen.page), flush=True)
     try:
         drive(player, screen)
     except KeyboardInterrupt:

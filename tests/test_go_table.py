@@ -328,6 +328,16 @@ def test_the_window(seat, tmp_path, monkeypatch):
     pygame.quit()
 
 
+@pytest.mark.parametrize("argv", [["--host", ""], ["--port", "99999"], ["--port", "-1"], ["--host", "1.2.3"]])
+def test_an_address_that_is_none_is_refused(argv, capsys):
+    from experiments.go import play
+
+    with pytest.raises(SystemExit) as stop:
+        play.main(["--web", *argv])
+    told = capsys.readouterr().err
+    assert stop.value.code == 2 and argv[0] in told and "Traceback" not in told
+
+
 @pytest.mark.slow
 def test_the_page(seat, tmp_path):
     from chrome import Chrome

@@ -16,6 +16,7 @@ import tyro
 
 from experiments import cli
 from experiments.display import has_display
+from experiments.web import address
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +44,7 @@ class Command:
             raise ValueError(f"--komi {self.komi}: must be -1000 to 1000")
         if not 0 < self.seconds <= 120:
             raise ValueError(f"--seconds {self.seconds}: must be above 0 and at most 120")
+        address.check(self.host, self.port)
         if self.visits is not None and self.visits < 1:
             raise ValueError(f"--visits {self.visits}: must be at least 1")
 
@@ -88,7 +90,7 @@ def serve(command: Command, table) -> None:
 
     with cli.refusing():
         browser = Browser(table, command.host, command.port)
-    print(f"open {browser.address}\n(Ctrl-C ends)", flush=True)
+    print(browser.server.invitation(browser.page), flush=True)
     table.start()
     try:
         while True:

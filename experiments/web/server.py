@@ -108,6 +108,10 @@ class Server:
             return ""
         return "Whoever can reach this machine and has this address sees and controls the page; nothing is encrypted."
 
+    def invitation(self, page: Page) -> str:
+        """What a program prints when the page is there."""
+        return "\n".join(filter(None, (f"open {self.start(page)}", self.warning, "(Ctrl-C ends)")))
+
     def stop(self) -> None:
         """Closes every connection and ends the thread."""
         if self._thread is not None and self._thread.is_alive():
