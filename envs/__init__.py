@@ -27,6 +27,12 @@ GAMES: dict[str, str] = {  # our own games: name -> module
     "go": "envs.go.env",
     "car-racing": "envs.car_racing",
 }
+ABOUT: dict[str, str] = {  # name -> the game in a line
+    "flappy": "Flappy Bird, exact to the pixel, with options for speed, gap, light",
+    "kart": "kart racing with a camera, tracks, weather, rivals: for driving by reinforcement and by cloning",
+    "go": "Go on 2x2 to 19x19: to play against, to analyse (play go, gtp, tournament)",
+    "car-racing": "Gymnasium's CarRacing-v3, the same pictures many times faster (extra box2d)",
+}
 SAME = {"gym:CarRacing-v3": "car-racing"}  # Gymnasium's games that are here too, equal to the pixel and faster
 IDS: dict[str, tuple[str, dict[str, Any]]] = {  # Gymnasium id -> (module, options)
     "Flappy-v0": ("envs.flappy.env", {}),

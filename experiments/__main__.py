@@ -5,27 +5,42 @@ from __future__ import annotations
 import difflib
 import importlib
 import sys
-from pathlib import Path
 
-
-def programs() -> list[str]:
-    """The names of the programs: the modules beside this one that have a `main`."""
-    files = (p for p in Path(__file__).parent.glob("*.py") if not p.stem.startswith("__"))
-    return sorted(p.stem for p in files if "\ndef main(" in p.read_text())
+PROGRAMS = {  # name -> what it is for; read without importing any of them
+    "list": "what there is: games, agents, recipes",
+    "train": "train an agent on a game",
+    "watch": "watch agents play, and see why they act",
+    "play": "play a game yourself",
+    "evaluate": "score a run over full games",
+    "compare": "which of these runs is better?",
+    "sweep": "search for a better configuration",
+    "suite": "train and score an agent on game after game",
+    "runs": "keep the run folders in order: list, find, tag, archive, delete, export, import",
+    "record": "record driving for cloning",
+    "data": "look at recordings of driving and edit them",
+    "gtp": "play Go by the Go Text Protocol, or by KataGo's analysis protocol",
+    "tournament": "matches between Go programs",
+    "bench": "measure speed beside the peers",
+}
 
 
 def main() -> None:
-    names = programs()
     if len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help"):
         print("joypad: a reinforcement-learning lab for game agents\n\nusage: joypad PROGRAM ... (--help for each)\n")
-        for name in names:
-            doc = importlib.import_module(f"experiments.{name}").__doc__ or ""
-            print(f"  {name:12} {doc.strip().splitlines()[0]}")
+        for name, purpose in PROGRAMS.items():
+            print(f"  {name:12} {purpose}")
+        print("\nThe first steps: joypad train breakout --minutes 10, then joypad watch breakout")
         return
     name = sys.argv.pop(1)
-    if name not in names:
-        near = difflib.get_close_matches(name, names, n=1)
-        print(f"joypad: there is no program {name!r}" + (f"; did you mean {near[0]}?" if near else ""), file=sys.stderr)
+    if name == "--version":
+        from experiments import cli
+
+        print(cli.version())
+        return
+    if name not in PROGRAMS:
+        near = difflib.get_close_matches(name, PROGRAMS, n=1)
+        told = f"did you mean {near[0]}?" if near else "joypad --help lists them"
+        print(f"joypad: there is no program {name!r}; {told}", file=sys.stderr)
         sys.exit(2)
     sys.argv[0] = f"joypad {name}"
     importlib.import_module(f"experiments.{name}").main()

@@ -19,18 +19,15 @@ import time
 from pathlib import Path
 from typing import Any
 
-import torch
-import tyro
-
-from agents.core import device as devices
-from experiments import benchmarks, cli, lab
+from experiments import arguments, benchmarks, cli
+from experiments.arguments import Positional
 
 
 @dataclasses.dataclass(frozen=True)
 class Command:
     """What to measure."""
 
-    what: tyro.conf.Positional[str]  # atari, agents, throughput, replay, or a game with a benchmark of its own
+    what: Positional[str]  # atari, agents, throughput, replay, or a game with a benchmark of its own
     device: str = "auto"  # auto, cpu, cuda, cuda:N or mps
     seconds: float = 15.0  # per contender and round
     rounds: int = 3  # each contender is measured so often, in turn
@@ -57,10 +54,15 @@ def _shown(value: Any) -> str:
 def main() -> None:
     with cli.edge():
         known = sorted(m.name for m in pkgutil.iter_modules(benchmarks.__path__))
+        command = arguments.read(Command, None, __doc__, "bench")
         with cli.refusing():
-            command = tyro.cli(Command, description=__doc__, prog="bench")
             if command.what not in known:
                 raise ValueError(f"there is no benchmark {command.what!r}; choose {', '.join(known)}")
+            import torch
+
+            from agents.core import device as devices
+            from experiments import lab
+
             device = devices.choose(command.device)
         code = importlib.import_module(f"experiments.benchmarks.{command.what}")
         rows = code.run(device, command.seconds, command.rounds, command.race)

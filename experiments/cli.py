@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import platform
+import re
 import sys
 from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
 
 from envs import UnknownGame
 
@@ -21,6 +25,33 @@ SENTENCES = (("agents.core.run", "RunError"), ("agents.core.checkpoint", "Checkp
 def loaded(*names: tuple[str, str]) -> tuple[type[Exception], ...]:
     """The classes (module, name) of those modules that are loaded."""
     return tuple(getattr(sys.modules[module], name) for module, name in names if module in sys.modules)
+
+
+def command(program: str) -> str:
+    """How the program is called here: `joypad train`, or `python -m experiments.train`."""
+    return f"joypad {program}" if sys.argv[0].startswith("joypad ") else f"python -m experiments.{program}"
+
+
+def version() -> str:
+    """The version of the lab and of what results depend on, in one line."""
+    told = [f"{name} {_installed(name)}" for name in ("torch", "gymnasium", "ale-py")]
+    return ", ".join([f"joypad {_own_version()}", *told, f"Python {platform.python_version()}"])
+
+
+def _installed(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _own_version() -> str:
+    """Of the checkout where this is one: what is installed may be an older link to it."""
+    with contextlib.suppress(OSError):
+        text = Path(__file__).parents[1].joinpath("pyproject.toml").read_text()
+        if found := re.search(r'^version = "(.+)"$', text, re.MULTILINE):
+            return found[1]
+    return _installed("joypad-lab")
 
 
 class UserError(Exception):

@@ -15,22 +15,21 @@ import dataclasses
 import math
 from pathlib import Path
 
-import tyro
-
-from experiments import cli
-from experiments.comparing import groups, report, statistics
+from experiments import arguments, cli
+from experiments.arguments import Positional
+from experiments.comparing.statistics import RESAMPLES
 
 
 @dataclasses.dataclass(frozen=True)
 class Command:
     """What to compare."""
 
-    run: tyro.conf.Positional[tuple[str, ...]]  # runs, folders with runs, games, game/agent; --tensorboard: or all
+    run: Positional[tuple[str, ...]]  # runs, folders with runs, games, game/agent; --tensorboard: or all
     metric: str = "eval/return"  # the score: eval/... as evaluated, else the last value logged under this name
     protocol: str | None = None  # of the scores, where runs were evaluated under more than one
     threshold: float | None = None  # score that steps and minutes are counted to; without it half of the best
     out: Path = Path("comparison")  # folder for the tables and pictures
-    resamples: int = statistics.RESAMPLES  # of the bootstrap
+    resamples: int = RESAMPLES  # of the bootstrap
     tensorboard: bool = False  # open TensorBoard on these runs instead, and stay until Ctrl-C
     port: int | None = None  # of TensorBoard; without it the first free one from 6006 on
     runs: Path = Path("runs")  # where run folders are
@@ -48,8 +47,10 @@ class Command:
 
 def main() -> None:
     with cli.edge():
+        command = arguments.read(Command, None, __doc__, "compare")
+        from experiments.comparing import groups, report
+
         with cli.refusing():
-            command = tyro.cli(Command, description=__doc__, prog="compare")
             if command.tensorboard:
                 from experiments.comparing import board
 

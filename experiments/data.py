@@ -24,11 +24,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import tyro
 
 from envs import tub_edits
 from envs.tub import Tub, TubError
-from experiments import cli
+from experiments import arguments, cli
+from experiments.arguments import Positional
 from experiments.driving import dataset, overlay, version1
 from experiments.web import address
 
@@ -40,7 +40,7 @@ TILE = 120  # rows of a frame on the sheet
 class Command:
     """Which dataset, and what to do with it; without anything: statistics."""
 
-    data: tyro.conf.Positional[tuple[Path, ...]]  # folders of datasets
+    data: Positional[tuple[Path, ...]]  # folders of datasets
     sheet: Path | None = None  # write a PNG of frames with their steering here
     frames: int = 40  # on the sheet, evenly spread
     web: bool = False  # a page on this machine; its address is printed
@@ -245,8 +245,8 @@ def show(command: Command) -> None:
 
 
 def run(argv: Sequence[str]) -> None:
+    command = arguments.read(Command, argv, __doc__, "data")
     with cli.refusing():
-        command = tyro.cli(Command, args=argv, prog="data", description=__doc__)
         if command.delete or command.trim is not None or command.restore or command.undo:
             edit(command)
         elif command.split or command.merge or command.convert:

@@ -16,22 +16,21 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import torch
-import tyro
+from typing import TYPE_CHECKING, Any
 
 import envs
-from agents.core import device as devices
-from agents.core.evaluate import Policy, play, summary
-from agents.core.loop import Clock, Moment
-from agents.core.rows import Agent
 from agents.core.run import Run, duration
-from agents.core.stream import Stream
 from envs.atari_scores import human_normalised
-from experiments import cli, lab
+from experiments import arguments, cli, configuration
+from experiments.arguments import Positional
 from experiments.comparing import evaluations
+
+if TYPE_CHECKING:  # what needs torch is imported where it is used: `--help` answers at once
+    import torch
+
+    from agents.core.loop import Clock, Moment
+    from agents.core.rows import Agent
+    from agents.core.stream import Stream
 
 MAX_ENVS = 32  # played side by side
 
@@ -40,7 +39,7 @@ MAX_ENVS = 32  # played side by side
 class Command:
     """What to score."""
 
-    run: tyro.conf.Positional[str]  # a run's folder, or a game: its newest run
+    run: Positional[str]  # a run's folder, or a game: its newest run
     episodes: int = 30  # full games
     policy: str | None = None  # greedy, sampled or "epsilon E"; without it the agent's and the protocol's
     protocol: str | None = None  # another protocol that the run may be scored under
@@ -78,6 +77,8 @@ def evaluate(
 
     under: other options of the game than the run's.
     """
+    from experiments import lab
+
     where = lab.device_for(run.config["agent"], device)
     stream = games(run, episodes, protocol, where, under)
     agent, at = lab.load_player(run, stream.spec, where, step)
@@ -105,6 +106,9 @@ def usual_policy(agent: Agent, protocol: str | None) -> str:
 
 def games(run: Run, episodes: int, protocol: str | None, device: torch.device, under: str | None = None) -> Stream:
     """Games to score the run on, side by side. Raises ValueError for conditions that it may not be scored under."""
+    from agents.core import device as devices
+    from agents.core.stream import Stream
+
     env = envs.scored(run.config["game"], run.config["env"])
     if under is not None:
         if envs.find(run.config["game"])[0] == "envs.atari":
@@ -124,7 +128,7 @@ def games(run: Run, episodes: int, protocol: str | None, device: torch.device, u
 
 def conditions(game: str, under: str) -> dict[str, Any]:
     """The options that `--under` names. Raises ValueError for one that only trainings have."""
-    asked = lab.read_options(game, under)
+    asked = configuration.read_options(game, under)
     if only := sorted(asked.keys() - envs.scored(game, asked).keys()):
         raise ValueError(f"--under {only[0]}=...: only trainings have it; scores of games with it would say nothing")
     return asked
@@ -135,6 +139,8 @@ def score(
     follow: Callable[[int, int], None] = lambda done, steps: None,
 ) -> dict[str, Any]:  # fmt: skip
     """The figures of full games of an agent, the run's at `step`."""
+    from agents.core.evaluate import Policy, play, summary
+
     played = play(Policy(agent, policy, seed), stream, episodes, seed, follow)
     metadata = stream.envs.metadata
     result = summary(played, metadata.get("protocol", ""), policy, int(metadata.get("frame_skip", 1)))
@@ -163,6 +169,13 @@ def drive(
     """
     if run.config["game"] != "kart":
         raise ValueError(f"--tracks: {run.path} is a run of {run.config['game']}; only kart has tracks")
+    import numpy as np
+    import torch
+
+    from agents.core import device as devices
+    from agents.core.evaluate import Policy
+    from agents.core.stream import Stream
+    from experiments import lab
     from experiments.driving import closed_loop
 
     where = devices.choose(device)
@@ -209,6 +222,9 @@ class Along:
         self, run: Run, clock: Clock, device: torch.device, write: Callable[[dict[str, float]], None], every: int,
         episodes: int,
     ):  # fmt: skip
+        from agents.core.loop import Clock
+        from experiments import lab
+
         self.run, self.clock, self.write, self.every, self.episodes = run, clock, write, every, episodes
         self.stream = games(run, episodes, None, device)
         self.player = lab.build_agent(run.config, self.stream.spec, Clock(1), device)
@@ -218,6 +234,8 @@ class Along:
         clock = self.clock
         if clock.steps // self.every == self.scored or (clock.budget and clock.steps >= clock.budget):
             return  # the end is scored by itself
+        import torch
+
         self.scored, began = clock.steps // self.every, time.perf_counter()
         self.player.load_weights(moment.agent.state_dict())
         policy, seed = self.player.evaluation, self.run.config["seed"] + 1
@@ -265,8 +283,9 @@ def sentence(result: dict[str, Any]) -> str:
 
 def main() -> None:
     with cli.edge():
-        with cli.refusing():
-            command = tyro.cli(Command, description=__doc__, prog="evaluate")
+        command = arguments.read(Command, None, __doc__, "evaluate")
+        from experiments import lab
+
         run = lab.find_run(command.runs, command.run)
         if command.tracks is not None:
             from experiments.driving import closed_loop

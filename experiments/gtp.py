@@ -13,9 +13,7 @@ import os
 import sys
 import time
 
-import tyro
-
-from experiments import cli
+from experiments import arguments, cli
 
 CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
 
@@ -69,8 +67,8 @@ class Command:
 
 def main() -> None:
     with cli.edge():
+        command = arguments.read(Command, None, __doc__, "gtp")
         with cli.refusing():
-            command = tyro.cli(Command, description=__doc__, prog="gtp")
             settings = command.settings()
         from experiments.go import players
         from experiments.go.engine import RULES, Engine

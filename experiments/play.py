@@ -8,27 +8,26 @@ did as a dataset. Escape, or Ctrl-C, ends; t lets the random agent play, and giv
 from __future__ import annotations
 
 import dataclasses
+import secrets
 import sys
 from pathlib import Path
-from typing import Any
-
-import torch
-import tyro
+from typing import TYPE_CHECKING, Any
 
 import envs
-from experiments import cli, lab
+from experiments import arguments, cli, configuration
+from experiments.arguments import Positional, Repeated
 from experiments.comparing import evaluations
-from experiments.watch import interactive
-from experiments.watching.player import Player
-from experiments.watching.source import REFERENCE, Source
 from experiments.web import address
+
+if TYPE_CHECKING:  # what needs torch is imported where it is used: `--help` answers at once
+    from experiments.watching.player import Player
 
 
 @dataclasses.dataclass(frozen=True)
 class Command:
     """What to play."""
 
-    game: tyro.conf.Positional[str]  # breakout, any other ALE game, flappy, kart, go, or gym:ID
+    game: Positional[str]  # breakout, any other ALE game, flappy, kart, go, or gym:ID
     episodes: int | None = None  # stop after so many games
     speed: float = 1.0  # 1: as fast as the game is meant to be
     seed: int | None = None  # of the first game; without it each game is another
@@ -36,7 +35,7 @@ class Command:
     record: Path | None = None  # a folder for a dataset of your play; one that is there goes on
     port: int = 0  # of the page; 0: a free one
     host: str = "127.0.0.1"  # of the page; another address of this machine lets others in who know the token
-    env: tyro.conf.UseAppendAction[tuple[str, ...]] = ()  # an option of the game, as NAME=VALUE; may be repeated
+    env: Repeated = ()  # an option of the game, as NAME=VALUE; may be repeated
     runs: Path = Path("runs")  # where the agents' runs are, for the table
 
     def __post_init__(self) -> None:
@@ -51,10 +50,14 @@ class Command:
 
 def play(command: Command) -> tuple[list[float], str]:
     """Opens the window or the page and plays; returns the scores, and the protocol that they are under."""
+    from experiments.watch import interactive
+    from experiments.watching.player import Player
+    from experiments.watching.source import Source
+
     game = envs.canonical(command.game)
-    seed = int(torch.randint(2**31 - 1, ())) if command.seed is None else command.seed
+    seed = secrets.randbelow(2**31 - 1) if command.seed is None else command.seed
     with cli.refusing():
-        env = lab.read_options(game, ",".join(command.env))
+        env = configuration.read_options(game, ",".join(command.env))
         player = Player([Source(game, env=env)], seed=seed, episodes=command.episodes, panels=False)
         player.speed, protocol = command.speed, player.focus.protocol
         player.command("take", True)
@@ -86,6 +89,8 @@ def recorder_of(folder: Path, game: str, env: dict[str, Any], player: Player) ->
 
 def table(root: Path, game: str, scores: list[float], protocol: str = "") -> str:
     """Your best game beside the evaluated agents, best first; scores of another protocol are marked and stand below."""
+    from experiments.watching.source import REFERENCE
+
     rows = [("you, best game", max(scores), "")] if scores else []
     rows += [("you, mean", sum(scores) / len(scores), "")] if scores else []
     name = game.replace(":", "-").replace("/", "-")
@@ -114,8 +119,10 @@ def main() -> None:
         go.main(sys.argv[2:])
         return
     with cli.edge():
-        with cli.refusing():
-            command = tyro.cli(Command, description=__doc__, prog="play")
+        command = arguments.read(Command, None, __doc__, "play")
+        envs.canonical(command.game)  # a wrong name is told at once
+        import torch
+
         torch.set_num_threads(1)
         scores, protocol = play(command)
         for score in scores:

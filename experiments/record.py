@@ -15,12 +15,12 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
-import tyro
 
-from experiments import cli, display
+from experiments import arguments, cli, display
+from experiments.arguments import Positional
 from experiments.driving import dashboard, races
 from experiments.driving.hands import HELP, Hands
 
@@ -31,7 +31,7 @@ NOISE_OFF_ROAD = 0.25  # more of the time off the road than this, and the data t
 class Command:
     """What to record, and who drives."""
 
-    game: tyro.conf.Positional[str]  # kart
+    game: Positional[str]  # kart
     out: Path  # the dataset's folder: new, or one that gets another session
     driver: Literal["person", "expert"] = "person"  # expert: scripted, in simulated time, faster than real time
     minutes: float | None = None  # of driving; a person also ends with Escape
@@ -55,17 +55,8 @@ def parse(argv: Sequence[str]) -> tuple[Command, Any]:
     from envs.kart.options import Options
 
     start = Options(laps=1, threads=1)
-    whole = dataclasses.make_dataclass(
-        "Record",
-        [
-            ("command", Annotated[Command, tyro.conf.arg(name="")]),
-            ("env_", Annotated[Options, tyro.conf.arg(name="")], dataclasses.field(default_factory=lambda: start)),
-        ],
-    )
-    config = (tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagConversionOff)
-    with cli.refusing():
-        parsed = tyro.cli(whole, args=argv, prog="record", description=__doc__, config=config)
-    options, command = parsed.env_, parsed.command
+    groups = [arguments.Group("recording", Command), arguments.Group("kart", Options, start)]
+    command, options = arguments.read_groups(groups, argv, __doc__, "record")
     if command.game != "kart":
         raise cli.UserError(f"{command.game!r} cannot be recorded; kart can")
     if options.control != "speed":

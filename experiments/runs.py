@@ -18,16 +18,15 @@ import sys
 import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
-
-import tyro
+from typing import Literal
 
 from agents.core.checkpoint import write_json
 from agents.core.run import RunError, flat
-from experiments import cli
+from experiments import arguments, cli
+from experiments.arguments import Positional
 from experiments.comparing.records import ARCHIVE, FRESH, TAGS, TRASH, Folder, below, locate, look, plain, size, tags
 
-Words = tyro.conf.Positional[tuple[str, ...]]
+Words = Positional[tuple[str, ...]]
 Root = Path("runs")
 
 
@@ -45,7 +44,7 @@ class List:
 class Find:
     """The runs that fit all the words: part of a name, command, state or tag, or FIELD=VALUE of the configuration."""
 
-    words: Words
+    words: Words  # all of which must fit
     where: Literal["runs", "archive", "trash"] = "runs"  # which of them
     sort: Literal["name", "size", "changed"] = "name"  # largest or newest first
     runs: Path = Root  # where run folders are
@@ -55,7 +54,7 @@ class Find:
 class Tag:
     """Words of your own on a run."""
 
-    run: tyro.conf.Positional[str]  # a run
+    run: Positional[str]  # a run
     tags: Words  # words to put on it
     remove: bool = False  # take them away instead
     runs: Path = Root  # where run folders are
@@ -100,7 +99,7 @@ class Empty:
 class Export:
     """One .tar.gz with everything of a run that another machine needs to watch, score and compare it."""
 
-    run: tyro.conf.Positional[str]  # a run
+    run: Positional[str]  # a run
     out: Path | None = None  # the file; without it GAME-AGENT-NAME.tar.gz here
     ring: bool = False  # with the replay ring, which a resume needs and which is large
     runs: Path = Root  # where run folders are
@@ -309,12 +308,7 @@ PROGRAMS = {List: None, Find: None, Tag: tag, Archive: put_away, Delete: put_awa
 
 def main() -> None:
     with cli.edge():
-        with cli.refusing():
-            kinds = [Annotated[k, tyro.conf.subcommand(k.__name__.lower(), prefix_name=False)] for k in PROGRAMS]
-            choice = kinds[0]
-            for kind in kinds[1:]:
-                choice = choice | kind
-            command = tyro.cli(choice, description=__doc__, prog="runs", config=(tyro.conf.FlagCreatePairsOff,))
+        command = arguments.choose({k.__name__.lower(): k for k in PROGRAMS}, None, __doc__, "runs")
         action = PROGRAMS[type(command)]
         if action is None:
             print(listing(command))

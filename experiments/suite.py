@@ -22,17 +22,17 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-import tyro
 
 import envs
 from agents import AGENTS, BASELINES
 from agents.core.run import RunError, duration, safe
 from envs.atari_scores import ATARI5, NATURE, human_normalised
-from experiments import child, cli, lab
+from experiments import arguments, child, cli
+from experiments.arguments import Positional
 from experiments.comparing import records, report, statistics
 from experiments.comparing.records import Score
 from experiments.comparing.report import Table, estimate, number, percent
-from experiments.training import hooks, options
+from experiments.training import options
 
 SETS = {"nature49": tuple(NATURE), "atari5": ATARI5}
 PROTOCOL = "nature"  # of the scores, as of the published ones they stand beside
@@ -43,7 +43,7 @@ PERIOD = 1.0  # seconds between looks at a run
 class Command:
     """Which games, and how long."""
 
-    family: tyro.conf.Positional[Literal["atari"]]  # the family of games
+    family: Positional[Literal["atari"]]  # the family of games
     games: str = "atari5"  # nature49, atari5, or names with commas
     minutes_per_game: float = 30.0  # of training
     agent: str = "ppo"  # the algorithm, with the games' own recipes for it
@@ -182,7 +182,7 @@ class Suite:
         c = self.command
         if not self._finished(task):
             words = self.training(task)
-            if (task.path / "config.json").exists() and lab.is_foreign(c.agent):
+            if (task.path / "config.json").exists() and c.agent in BASELINES:
                 print(f"  {c.agent} cannot be resumed and begins anew; what there was: {_aside(task.path)}", flush=True)
             elif (task.path / "config.json").exists():
                 words = ["--resume", task.path, "--device", c.device, "--eval-episodes", 0, "--video", "no"]
@@ -314,8 +314,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     argv = list(sys.argv[1:] if argv is None else argv)
     with cli.edge():
         cut = argv.index("--") if "--" in argv else len(argv)
+        command = arguments.read(Command, argv[:cut], __doc__, "suite")
+        from experiments import lab
+        from experiments.training import hooks
+
         with cli.refusing():
-            command = tyro.cli(Command, args=argv[:cut], description=__doc__, prog="suite")
             lab.device_for(command.agent, command.device)
             suite = Suite(command, argv[cut + 1 :])
             suite.check()

@@ -21,22 +21,21 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import tyro
-
 import envs
-from agents.core import device as devices
+from agents import AGENTS, BASELINES, settings
 from agents.core.checkpoint import write_json
 from agents.core.run import duration, safe
-from experiments import cli, lab
+from experiments import arguments, cli
+from experiments.arguments import Positional
 from experiments.sweeping import space, trials
-from experiments.training import hooks, options
+from experiments.training import options
 
 
 @dataclasses.dataclass(frozen=True)
 class Command:
     """What to search, and how long."""
 
-    game: tyro.conf.Positional[str]  # a game
+    game: Positional[str]  # a game
     trials: int = 20  # in all; a higher number later adds to them
     minutes: float = 5.0  # of training for each trial, evaluation apart
     agent: str | None = None  # the algorithm; without it the recipe's
@@ -54,12 +53,19 @@ class Command:
             raise ValueError(f"--trials {self.trials}: must be at least 1")
         if not 0 < self.minutes < float("inf"):
             raise ValueError(f"--minutes {self.minutes}: must be above 0")
-        if self.jobs is not None and not 1 <= self.jobs <= devices.cores():
-            raise ValueError(f"--jobs {self.jobs}: must lie in 1..{devices.cores()}, the processors here")
+        if self.jobs is not None and not 1 <= self.jobs <= cores():
+            raise ValueError(f"--jobs {self.jobs}: must lie in 1..{cores()}, the processors here")
         if self.eval_episodes < 0:
             raise ValueError(f"--eval-episodes {self.eval_episodes}: must be at least 0")
         if not 0 <= self.seed < 2**31:
             raise ValueError(f"--seed {self.seed}: must lie in 0..2147483647")
+
+
+def cores() -> int:
+    """The processors that this process may use."""
+    from agents.core import device as devices
+
+    return devices.cores()
 
 
 def plan(command: Command, rest: Sequence[str]) -> tuple[trials.Plan, Path]:
@@ -74,11 +80,11 @@ def plan(command: Command, rest: Sequence[str]) -> tuple[trials.Plan, Path]:
         raise cli.UserError("the random agent has nothing to search")
     if base.data is not None:
         raise cli.UserError("--data: sweep searches agents that learn by playing")
-    code = lab.module(base.agent)
+    code = settings(base.agent)
     kinds = {f.name: {"bool": bool, "int": int, "float": float, "str": str}[getattr(f.type, "__name__", f.type)]
              for f in dataclasses.fields(code.Config)}  # fmt: skip
     kinds |= {"num_envs": int}
-    wanted = command.search or space.defaults(base.agent, code.__name__)
+    wanted = command.search or space.defaults(base.agent, (AGENTS | BASELINES)[base.agent])
     dimensions = space.parse(wanted, kinds)
     made = trials.Plan(
         game=base.game, agent=base.agent, minutes=command.minutes, eval_episodes=command.eval_episodes,
@@ -121,6 +127,8 @@ def work(sweep: trials.Sweep, jobs: int, total: int) -> bool:
             faults.append(fault)
             sweep.stopping.set()
 
+    from experiments.training import hooks
+
     stop = hooks.Stop("the running trials are being saved")
     threads = [threading.Thread(target=worker, args=(cores,)) for cores in share(jobs)]
     for thread in threads:
@@ -143,17 +151,19 @@ def main(argv: Sequence[str] | None = None) -> None:
     argv = list(sys.argv[1:] if argv is None else argv)
     with cli.edge():
         cut = argv.index("--") if "--" in argv else len(argv)
+        command = arguments.read(Command, argv[:cut], __doc__, "sweep")
         with cli.refusing():
-            command = tyro.cli(Command, args=argv[:cut], description=__doc__, prog="sweep")
             envs.canonical(command.game)
             made, folder = plan(command, argv[cut + 1 :])
+            from experiments import lab
+
             device = lab.device_for(made.agent, command.device)
         try:
             import optuna  # noqa: F401
         except ImportError:
             raise cli.UserError('sweep needs optuna: pip install -e ".[sweep]"') from None
         settle(folder, made)
-        jobs = command.jobs or (devices.cores() if device.type == "cpu" else 1)
+        jobs = command.jobs or (cores() if device.type == "cpu" else 1)
         jobs = min(jobs, command.trials)
         sweep = trials.Sweep(folder, made, prune=command.prune)
         rounds = -(-max(0, command.trials - sweep.done()) // jobs)

@@ -14,20 +14,22 @@ import re
 import time
 from itertools import combinations
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import tyro
-
-from experiments import cli
-from experiments.go import ratings, tournament
+from experiments import arguments, cli
+from experiments.arguments import Positional
 from experiments.go.openings import SETS
 from experiments.go.programs import Failed, Program, Refused, command_line
+
+if TYPE_CHECKING:  # compiles Go, which `--help` has no use for
+    from experiments.go import tournament
 
 
 @dataclasses.dataclass(frozen=True)
 class Command:
     """Who plays whom, and how much."""
 
-    players: tyro.conf.Positional[tuple[str, ...]]  # two or more
+    players: Positional[tuple[str, ...]]  # two or more
     games: int = 100  # per pair of players, half of them with each colour
     size: int = 9  # lines of the board
     komi: float = 7.5  # points
@@ -56,6 +58,8 @@ class Command:
             raise ValueError(f"--seed {self.seed}: must be 0 to 1999")
 
     def settings(self) -> tournament.Settings:
+        from experiments.go import tournament
+
         names = [field.name for field in dataclasses.fields(tournament.Settings)]
         return tournament.Settings(**{name: getattr(self, name) for name in names})
 
@@ -72,6 +76,8 @@ def span(low: float, high: float, scale: float = 1.0, digits: int = 1) -> str:
 
 def summary(settings: tournament.Settings, rows: dict[int, dict]) -> dict:
     """All figures of the finished games."""
+    from experiments.go import ratings
+
     counted = [row for row in rows.values() if not row["void"]]
     pairs = []
     for i, j in combinations(range(len(settings.players)), 2):
@@ -141,9 +147,11 @@ def check(settings: tournament.Settings) -> None:
 
 def main() -> None:
     with cli.edge():
+        command = arguments.read(Command, None, __doc__, "tournament")
         with cli.refusing():
-            command = tyro.cli(Command, description=__doc__, prog="tournament")
             settings = command.settings()
+        from experiments.go import tournament
+
         check(settings)
         folder = tournament.Folder(command.folder(), settings)
         total = len(tournament.plan(settings))

@@ -20,20 +20,18 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import torch
-import tyro
-
-from agents.core.run import Run
-from experiments import cli, lab
+from experiments import arguments, cli
+from experiments.arguments import Positional
 from experiments.display import has_display
-from experiments.video import Video
-from experiments.watching.driving import Laps, drives
-from experiments.watching.panels import beside, titled
-from experiments.watching.player import Player, drive
-from experiments.watching.source import Source, find
 from experiments.web import address
+
+if TYPE_CHECKING:  # what needs torch is imported where it is used: `--help` answers at once
+    from agents.core.run import Run
+    from experiments.watching.driving import Laps
+    from experiments.watching.player import Player
+    from experiments.watching.source import Source
 
 STAGE_SECONDS = 20.0  # of a stage's clip, at most, where nothing else is asked for
 
@@ -42,7 +40,7 @@ STAGE_SECONDS = 20.0  # of a stage's clip, at most, where nothing else is asked 
 class Command:
     """What to watch."""
 
-    what: tyro.conf.Positional[tuple[str, ...]]  # a game, a run's folder or a checkpoint's; two stand side by side
+    what: Positional[tuple[str, ...]]  # a game, a run's folder or a checkpoint's; two stand side by side
     live: bool = False  # follow a run that is training, and read only
     stages: bool = False  # the agent at 0, 1, 10 and 100 % of its training
     web: bool = False  # a page instead of a window
@@ -91,6 +89,9 @@ class Command:
 def record(run: Run | None, path: Path, *, game: str | None = None, episodes: int | None, seconds: float | None,
            panels: bool = False, overlay: str = "off", **options: Any) -> Player:  # fmt: skip
     """Writes a video of a run (of the random agent at `game`); returns the player with its scores."""
+    from experiments.watching.player import Player
+    from experiments.watching.source import Source
+
     step = options.pop("step", None)
     source = Source(game or run.config["game"], run, step)
     player = Player([source], episodes=episodes, seconds=seconds, panels=panels or overlay != "off", **options)
@@ -99,6 +100,9 @@ def record(run: Run | None, path: Path, *, game: str | None = None, episodes: in
 
 def write(player: Player, path: Path, panels: bool, overlay: str) -> Player:
     """Plays into a video file. Frames: exactly those of the play, each once."""
+    from experiments.video import Video
+    from experiments.watching.panels import beside, titled
+
     if overlay != "off":
         choose_overlay(player, overlay)
     shown = time.perf_counter()
@@ -126,6 +130,8 @@ def choose_overlay(player: Player, name: str) -> None:
 
 def stages_of(source: Source) -> list[Source]:
     """The run at each stage that it has kept. Raises ValueError where there is none."""
+    from experiments import lab
+
     kept = [] if source.run is None else lab.stages(source.run)
     if not kept:
         whose = source.run.path if source.run else source.game
@@ -135,6 +141,8 @@ def stages_of(source: Source) -> list[Source]:
 
 def interactive(player: Player, command: Any, title: str) -> None:
     """In a window or on a page, until it is closed."""
+    from experiments.watching.player import drive
+
     screen = None
     if has_display() and not command.web:
         from experiments.watching.window import Window
@@ -160,6 +168,9 @@ def interactive(player: Player, command: Any, title: str) -> None:
 
 def watch(command: Command) -> Player:
     """Finds what is asked for and shows it."""
+    from experiments.watching.player import Player
+    from experiments.watching.source import find
+
     with cli.refusing():
         sources = [find(w, command.runs, step=command.checkpoint, live=command.live) for w in command.what]
     for source in sources:
@@ -200,6 +211,8 @@ def watch(command: Command) -> Player:
 
 def to_drive(player: Player, command: Command) -> Laps | None:
     """What --shadow and --record ask for. Raises ValueError where nobody drives a kart."""
+    from experiments.watching.driving import Laps, drives
+
     seat = player.focus
     if (command.shadow or command.record) and not drives(seat):
         raise ValueError("--shadow and --record: only for kart with control=speed and pictures in colour")
@@ -216,8 +229,9 @@ def to_drive(player: Player, command: Command) -> Laps | None:
 
 def main() -> None:
     with cli.edge():
-        with cli.refusing():
-            command = tyro.cli(Command, description=__doc__, prog="watch")
+        command = arguments.read(Command, None, __doc__, "watch")
+        import torch
+
         torch.set_num_threads(1)
         player = watch(command)
         told = ", ".join(f"{s:g}" for s in player.scores) or f"{player.focus.score:g} so far"

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from agents.core import device as devices
-from experiments import bench, lab
+from experiments import bench, configuration, lab
 from experiments.benchmarks import agents, atari, flappy, replay
 
 
@@ -91,7 +91,7 @@ class Here:
                 replay=400, warmup=64, batch=8, rollout=8, minibatch=16, epochs=1, hidden=8, encoder="small", atoms=5,
                 wider=1, pool=False, spectral=False,
             )  # fmt: skip
-            known = lab.fields(lab.module(args[0]).Config)
+            known = configuration.fields(lab.module(args[0]).Config)
             args = (*args[:2], ({**config, **{k: v for k, v in small.items() if k in known}}, 4))
         self.meter = build(*args)
 

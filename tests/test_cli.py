@@ -12,7 +12,7 @@ from programs import program
 
 import envs
 from agents.core import checkpoint
-from experiments import child, cli, evaluate, lab, train, watch
+from experiments import child, cli, configuration, evaluate, lab, train, watch
 from experiments.comparing import evaluations, records
 from experiments.training import options
 
@@ -69,7 +69,7 @@ MISTAKES = [
     (["gym:CartPole-v1", "--hidden", "0"], "--hidden 0: must be at least 1"),
     (["gym:CartPole-v1", "--frame-stack", "-1"], "--frame-stack -1"),
     (["gym:CartPole-v1", "--precision", "fp16"], "--precision fp16: choose"),
-    (["gym:CartPole-v1", "--agent"], "--agent: expected one argument"),
+    (["gym:CartPole-v1", "--agent"], "--agent: a value is missing"),
     (["gym:CartPole-v1", "--agent", "dqn", "--replay", "1000000000000"], "of memory; the largest that fits"),
     (["gym:CartPole-v1", "--steps", "8", "--runs", "/dev/null/runs"], "--runs /dev/null/runs"),
 ]
@@ -93,11 +93,11 @@ def test_help_shows_every_field_with_its_default(capsys):
     assert code == 0
     from agents import dqn
 
-    for field in lab.fields(dqn.Config) | lab.fields(options.Command) - {"game"} | {"protocol"}:
+    for field in configuration.fields(dqn.Config) | configuration.fields(options.Command) - {"game"} | {"protocol"}:
         assert f"--{field.replace('_', '-')}" in out
     words = " ".join(out.replace("│", " ").split())
     assert "transitions that the ring holds (default: 200000)" in words  # the recipe's
-    assert "protocol STR baselines, machado or nature" in words
+    assert "protocol NAME baselines, machado or nature" in words
 
 
 def test_a_finished_run_is_complete(trained):

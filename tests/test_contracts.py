@@ -14,7 +14,7 @@ from agents.core.device import seed_array
 from agents.core.loop import Clock
 from agents.core.rows import Act, Spec
 from agents.core.stream import Stream
-from experiments import lab
+from experiments import configuration, lab
 from experiments.training import options
 
 ATARI = ["breakout", "pong", "space-invaders", "montezuma-revenge"]
@@ -165,7 +165,7 @@ def tiny(agent: str) -> dict:
     known = {"rollout": 4, "minibatch": 8, "hidden": 8, "replay": 60, "warmup": 8, "batch": 4, "atoms": 5}
     if code.PRESETS[agent].get("encoder") is None:
         known["encoder"] = "auto"
-    changed = {k: v for k, v in known.items() if k in lab.fields(code.Config)}
+    changed = {k: v for k, v in known.items() if k in configuration.fields(code.Config)}
     if agent == "a2c" or agent == "reinforce":
         changed.pop("minibatch")
     return {**code.PRESETS[agent], **changed}
@@ -249,7 +249,7 @@ def test_every_preset_is_a_valid_configuration_with_a_comment_for_each_field(nam
     code = lab.module(name)
     code.Config(**code.PRESETS[name])
     source = inspect.getsource(code.Config)
-    for field in lab.fields(code.Config):
+    for field in configuration.fields(code.Config):
         (line,) = [row for row in source.splitlines() if row.strip().startswith(f"{field}: ")]
         assert "  # " in line, f"{name}: {field} has no comment"
 
@@ -257,11 +257,11 @@ def test_every_preset_is_a_valid_configuration_with_a_comment_for_each_field(nam
 @pytest.mark.parametrize("name", [*AGENTS, *BASELINES])
 def test_no_option_of_an_agent_has_the_name_of_one_of_a_game_or_of_the_command(name):
     """They stand side by side on one command line."""
-    mine = set(lab.fields(lab.module(name).Config))
+    mine = set(configuration.fields(lab.module(name).Config))
     for game in (*envs.GAMES, "breakout", "gym:CartPole-v1"):
         theirs = set(envs.defaults(game))
         assert not mine & theirs, game
-        assert not (mine | theirs) & (set(lab.fields(options.Command)) - {"game"}), game
+        assert not (mine | theirs) & (set(configuration.fields(options.Command)) - {"game"}), game
 
 
 @pytest.mark.parametrize("name", [*AGENTS, *BASELINES])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from envs.kart.splits import SPLITS, parse_tracks
-from experiments import evaluate, lab, train
+from experiments import configuration, evaluate, lab, train
 from experiments.comparing import evaluations
 from experiments.driving import closed_loop
 
@@ -73,10 +73,10 @@ def test_the_same_seed_drives_the_same_race() -> None:
 
 
 def test_conditions_are_read_by_name_and_type() -> None:
-    assert lab.read_options("kart", "theme=night,snow,latency=2,random-looks=0.5,weather_grip=true") == {
+    assert configuration.read_options("kart", "theme=night,snow,latency=2,random-looks=0.5,weather_grip=true") == {
         "theme": "night,snow", "latency": 2, "random_looks": 0.5, "weather_grip": True,
     }  # fmt: skip
-    assert lab.read_options("kart", "") == {}
+    assert configuration.read_options("kart", "") == {}
     for text, told in (
         ("night", "write option=value"),
         ("fog=1", "no option 'fog'"),
@@ -84,7 +84,7 @@ def test_conditions_are_read_by_name_and_type() -> None:
         ("weather_grip=perhaps", "must be bool"),
     ):
         with pytest.raises(ValueError, match=told):
-            lab.read_options("kart", text)
+            configuration.read_options("kart", text)
 
 
 @pytest.fixture(scope="module")

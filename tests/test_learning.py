@@ -15,7 +15,7 @@ from agents import AGENTS, BASELINES
 from agents.core.evaluate import Policy, play
 from agents.core.rows import TimeStep
 from agents.core.stream import Stream
-from experiments import lab
+from experiments import configuration, lab
 
 CPU = torch.device("cpu")
 COMMON = dict(hidden=64, precision="fp32", reward_clip=0.0, gamma=0.9)
@@ -98,7 +98,7 @@ def config_of(agent: str, world: str, steps: int, num_envs: int = 8, seed: int =
 
 
 def trained(agent: str, world: str, steps: int, **changed: Any) -> lab.Lab:
-    changed = {k: v for k, v in changed.items() if k in lab.fields(lab.module(agent).Config)}
+    changed = {k: v for k, v in changed.items() if k in configuration.fields(lab.module(agent).Config)}
     parts = lab.assemble(config_of(agent, world, steps, **changed), CPU)
     assert parts.loop.train()
     assert parts.clock.steps >= steps and parts.clock.updates > 10

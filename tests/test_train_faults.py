@@ -11,7 +11,7 @@ from programs import program
 from agents import AGENTS
 from agents.core import checkpoint
 from agents.core import device as devices
-from experiments import lab, train
+from experiments import configuration, lab, train
 
 NOT_THERE = ("random", "clone", "dagger")  # learn nothing, or from a teacher that CartPole has not
 DIVERGING = [("gym:CartPole-v1", a) for a in AGENTS if a not in NOT_THERE]
@@ -23,7 +23,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(game
     argv = [game, "--agent", agent, "--steps", "3000", "--num-envs", "4", "--checkpoint-every", "100"]
     argv += ["--lr", "1e30", "--lr-end", "1", "--max-grad-norm", "1e30", "--runs", str(tmp_path), "--video", "no"]
     small = {"hidden": 8, "rollout": 8, "warmup": 150, "replay": 600}
-    known = lab.fields(lab.module(agent).Config)
+    known = configuration.fields(lab.module(agent).Config)
     argv += [x for k, v in small.items() if k in known for x in (f"--{k}", str(v))]
     code, _, err = program(train.main, argv, capsys)
     assert code == 2 and "is not finite at update" in err and "loss" in err and "Traceback" not in err

@@ -9,7 +9,7 @@ import envs
 from agents import AGENTS, BASELINES
 from agents.core.loop import Clock
 from agents.perception import preprocess
-from experiments import lab
+from experiments import configuration, lab
 from experiments.watching.overlay import blend
 from experiments.watching.player import Player
 from experiments.watching.source import Source, find
@@ -21,7 +21,7 @@ def small(agent):
     """A small configuration of any agent."""
     code = lab.module(agent)
     wanted = dict(hidden=16, encoder="small", rollout=4, replay=200, warmup=50, precision="fp32", atoms=11)
-    known = lab.fields(code.Config)
+    known = configuration.fields(code.Config)
     return {**code.PRESETS.get(agent, {}), **{k: v for k, v in wanted.items() if k in known}}
 
 

@@ -57,7 +57,7 @@ def damage(path: Path, line: int, **change: object) -> None:
 
 
 def refusal(capsys: pytest.CaptureFixture[str], function: Callable, *arguments: object) -> str:
-    """What a command says to a mistake: our sentence, or what tyro prints about an option's value."""
+    """What a command says to a mistake: our sentence, raised or printed."""
     with pytest.raises((cli.UserError, SystemExit)) as fault:
         function(*arguments)
     if fault.type is cli.UserError:

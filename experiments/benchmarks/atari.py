@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 from agents.core import device as devices
-from experiments import lab
+from experiments import configuration, lab
 from experiments.recipes import recipes
 
 GAME = "breakout"
@@ -159,7 +159,7 @@ def settings(agent: str) -> tuple[dict[str, Any], int]:
     if agent in known:
         return known[agent]
     code = lab.module(agent)
-    small = {k: v for k, v in dict(replay=RING, warmup=2_000).items() if k in lab.fields(code.Config)}
+    small = {k: v for k, v in dict(replay=RING, warmup=2_000).items() if k in configuration.fields(code.Config)}
     return {**code.PRESETS[agent], **small}, {"pqn": 128}.get(agent, 16)
 
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.comparing import plots, statistics
+from experiments.comparing import statistics
 from experiments.comparing.groups import Comparison, Group, configuration
 from experiments.comparing.records import plain
 
@@ -299,6 +299,8 @@ def show(made: Comparison, found: Sequence[Table]) -> None:
 
 def write(made: Comparison, summaries: Sequence[Summary], found: Sequence[Table], folder: Path) -> list[Path]:
     """comparison.md, groups.csv, runs.csv, curves.png and, of a suite, profile.png. Returns the paths."""
+    from experiments.comparing import plots
+
     folder.mkdir(parents=True, exist_ok=True)
     pictures = [plots.curves(made, folder / "curves.png")]
     if made.suite:

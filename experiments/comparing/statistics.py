@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import stats
 
 MIN_SEEDS = 3  # with fewer an interval says nothing
 CONFIDENCE = 0.95
@@ -38,6 +37,8 @@ def interquartile_mean(*games: np.ndarray, axis: int = -1) -> np.ndarray:
 
     A quarter, rounded down, is cut at each end: with fewer than four runs this is the mean.
     """
+    from scipy import stats  # a second of its own: loaded where a table is asked for
+
     return stats.trim_mean(np.concatenate(games, axis=axis), 0.25, axis=axis)
 
 
@@ -79,6 +80,8 @@ def interval(
     point = np.asarray(statistic(*games, axis=-1))
     if min(g.shape[-1] for g in games) < MIN_SEEDS:
         return np.full(point.shape, np.nan), np.full(point.shape, np.nan)
+    from scipy import stats
+
     result = stats.bootstrap(
         tuple(games),
         statistic,
@@ -102,6 +105,8 @@ def permutation_test(
     Within each game the names are shuffled among its runs. The bootstrap alone is overconfident with few seeds: three
     runs that all beat three others have an interval of nothing but 1, while p here is 0.1.
     """
+    from scipy import stats
+
     rng = np.random.default_rng(seed)
     drawn = np.zeros(draws)
     for x, y in zip(xs, ys, strict=True):

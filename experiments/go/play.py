@@ -12,9 +12,7 @@ import time
 from pathlib import Path
 from typing import Literal
 
-import tyro
-
-from experiments import cli
+from experiments import arguments, cli
 from experiments.display import has_display
 from experiments.web import address
 
@@ -49,11 +47,10 @@ class Command:
             raise ValueError(f"--visits {self.visits}: must be at least 1")
 
 
-def main(arguments: list[str]) -> None:
+def main(argv: list[str]) -> None:
     """Called by `experiments.play` with what stands behind `go`."""
     with cli.edge():
-        with cli.refusing():
-            command = tyro.cli(Command, args=arguments, description=__doc__, prog="play go")
+        command = arguments.read(Command, argv, __doc__, "play go")
         from experiments.go import players
         from experiments.go.engine import RULES
         from experiments.go.table import Table

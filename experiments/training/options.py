@@ -2,35 +2,38 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
+import functools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-import tyro
+from typing import Any, Literal, NoReturn
 
 import envs
 from agents import AGENTS, BASELINES, settings
-from experiments import cli, lab
+from experiments import arguments, cli
+from experiments.arguments import Group, Positional, nearest, read_groups
+from experiments.configuration import check_fields, read_config
 from experiments.recipes import Recipe, recipes
 
 BARE = "none"  # instead of a recipe's name
+GENERAL = """Without a game these are the lab's own defaults. `train GAME --help` shows those of the game's recipe,
+and the options of the game."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Command:
     """What to train, for how long, and where it goes."""
 
-    game: tyro.conf.Positional[str]  # breakout, pong, any other ALE game, a game of the lab, or gym:ID
-    agent: str = "ppo"  # the algorithm; without it the recipe's
-    recipe: str = "default"  # a tuned configuration to start from; none: the defaults of agent and game alone
+    game: Positional[str]  # breakout, pong, any other ALE game, a game of the lab, or gym:ID
+    agent: str = "ppo"  # the algorithm; where none is named, the recipe's
+    recipe: str = "default"  # tuned settings to start from; none: the plain defaults of agent and game
     steps: int | None = None  # budget in agent decisions, over all environments
-    minutes: float | None = None  # budget in minutes of training, turned into steps as fast as it is
-    seed: int = 0  # of everything that is drawn at random
+    minutes: float | None = None  # budget in minutes of training; it becomes a number of steps once the speed is known
+    seed: int = 0  # seed of all random numbers of the run
     device: str = "auto"  # auto, cpu, cuda, cuda:N or mps
-    num_envs: int = 8  # environments that are played side by side
-    name: str | None = None  # of the run; without it the recipe's
+    num_envs: int = 8  # games that are played side by side
+    name: str | None = None  # name of the run; where none is given, the recipe's name
+    resume: str | None = None  # go on with this run instead; its few options: train --resume RUN --help
     config: Path | None = None  # a JSON file to start from instead of a recipe: a run's config.json
     init: str | None = None  # start from the weights of another run
     data: Path | None = None  # a dataset, for agents that learn from data
@@ -61,11 +64,12 @@ class Command:
 
 @dataclasses.dataclass(frozen=True)
 class Resume:
-    """Go on with a run that was stopped. Its configuration is fixed; only the budget may grow."""
+    """Go on with a run that was stopped. Its configuration is fixed; only the budget may change."""
 
     resume: str  # the run's folder
-    game: tyro.conf.Positional[str | None] = None  # checked against the run's, if given
+    game: Positional[str | None] = None  # checked against the run's, if given
     steps: int | None = None  # a new budget in all
+    minutes: float | None = None  # train so many minutes more
     device: str = "auto"  # auto, cpu, cuda, cuda:N or mps
     eval_episodes: int = 30  # full games at the end, 0 for none
     video: Literal["yes", "no"] = "yes"  # write a video at the end
@@ -75,50 +79,32 @@ class Resume:
 def parse(argv: Sequence[str], description: str = "") -> Resume | tuple[Command, dict[str, Any], dict[str, Any]]:
     """Options -> what to resume, or (command, agent's configuration, game's options). description: for --help."""
     if any(a == "--resume" or a.startswith("--resume=") for a in argv):
-        return tyro.cli(Resume, args=argv, prog="train")
-    first = argparse.ArgumentParser(prog="train", add_help=False, allow_abbrev=False)
-    for name in ("--agent", "--recipe", "--config"):
-        first.add_argument(name)
-    known, _ = first.parse_known_args([a for a in argv if a not in ("-h", "--help")])
-    known.game = _positional(argv)
-    if known.game is None and not {"-h", "--help"} & set(argv):
-        raise cli.UserError("which game? try: python -m experiments.train breakout")
-    game = envs.canonical(known.game or "breakout")
+        return _resume(argv)
+    named, asks = _named(argv), bool({"-h", "--help"} & {*argv})
+    if "game" not in named:
+        if "--version" not in argv and not asks:
+            raise cli.UserError("which game? try: python -m experiments.train breakout")
+        return _without_game(argv, description, named.get("agent", "ppo"))
+    game = envs.canonical(named["game"])
     code, _ = envs.find(game)
-    choice, name = _recipe(game, code, known.recipe, known.agent, known.config)
-    agent = known.agent or choice.agent
+    choice, name = _recipe(game, code, *(named.get(k) for k in ("recipe", "agent", "config")))
+    agent = named.get("agent") or choice.agent
     if agent not in AGENTS | BASELINES:
-        raise cli.UserError(f"there is no agent {agent!r}; {_nearest(agent, AGENTS | BASELINES)}")
-    kind, options = settings(agent).Config, type(envs.options(game))
-    preset = settings(agent).PRESETS.get(agent, {})
+        raise cli.UserError(f"there is no agent {agent!r}; {nearest(agent, AGENTS | BASELINES)}")
     fitting = choice.config if choice.agent == agent else {}
     with cli.refusing():
-        defaults = (
-            Command(
-                game=game, agent=agent, recipe="default" if known.config else name, num_envs=choice.num_envs,
+        groups = [
+            Group("run", Command, Command(
+                game=game, agent=agent, recipe="default" if "config" in named else name, num_envs=choice.num_envs,
                 checkpoint_every=choice.checkpoint_every, name=name,
-            ),
-            _apply(kind, {**preset, **fitting}),
-            _apply(options, choice.env),
-        )  # fmt: skip
-        whole = dataclasses.make_dataclass(
-            "Train",
-            [
-                ("command", Annotated[Command, tyro.conf.arg(name="")]),
-                ("config_", Annotated[kind, tyro.conf.arg(name="")]),
-                ("env_", Annotated[options, tyro.conf.arg(name="")]),
-            ],
-        )
-        parsed = tyro.cli(
-            whole,
-            args=argv,
-            default=whole(*defaults),
-            prog="train",
-            description=description,
-            config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagConversionOff),
-        )
-    command = dataclasses.replace(parsed.command, game=game)
-    if getattr(parsed.env_, "protocol", None) == "nature":
+            )),
+            Group(f"agent: {agent}", settings(agent).Config,
+                  _apply(settings(agent).Config, {**settings(agent).PRESETS.get(agent, {}), **fitting})),
+            Group(f"game: {game}", type(envs.options(game)), _apply(type(envs.options(game)), choice.env)),
+        ]  # fmt: skip
+    command, agent_config, env = read_groups(groups, argv, description, "train")
+    command = dataclasses.replace(command, game=game)
+    if getattr(env, "protocol", None) == "nature":
         raise cli.UserError(
             "--protocol nature is for scores: train under baselines, then evaluate RUN --protocol nature"
         )
@@ -127,29 +113,65 @@ def parse(argv: Sequence[str], description: str = "") -> Resume | tuple[Command,
             command = dataclasses.replace(command, steps=choice.steps)
         print(f"budget: {choice.steps:,} steps, the recipe's (--steps or --minutes names another)")
     print(f"recipe {command.recipe!r}: {choice.note}")
-    return command, dataclasses.asdict(parsed.config_), dataclasses.asdict(parsed.env_)
+    return command, dataclasses.asdict(agent_config), dataclasses.asdict(env)
 
 
-def _positional(argv: Sequence[str]) -> str | None:
-    """The first word that is not the value of an option: every option but --help takes one."""
-    words = iter(argv)
-    for word in words:
+def _resume(argv: Sequence[str]) -> Resume:
+    """The options of `--resume`; what only a new run has is refused by name."""
+    mine = {o.flag for o in arguments.options(Resume)}
+    for word in argv:
+        flag = word.partition("=")[0].replace("_", "-")
+        if flag in _switches() | {o.flag for o in arguments.options(Command)} and flag not in mine:
+            raise cli.UserError(f"{flag}: a run that goes on keeps its configuration; --steps or --minutes may be new")
+    return arguments.read(Resume, argv, Resume.__doc__ or "", "train")
+
+
+def _without_game(argv: Sequence[str], description: str, agent: str) -> NoReturn:
+    """The help of what every game has; it ends the program."""
+    if agent not in AGENTS | BASELINES:
+        raise cli.UserError(f"there is no agent {agent!r}; {nearest(agent, AGENTS | BASELINES)}")
+    kind = settings(agent).Config
+    own = kind(**settings(agent).PRESETS.get(agent, {}))
+    about = f"{description.strip()}\n\n{GENERAL}"
+    read_groups([Group("run", Command), Group(f"agent: {agent}", kind, own)], argv, about, "train")
+    raise AssertionError("help and version end the program")
+
+
+def _named(argv: Sequence[str]) -> dict[str, str]:
+    """What must be known before the options are: agent, recipe, config, and the game, which is no option's value."""
+    found: dict[str, str] = {}
+    waiting = list(argv)
+    while waiting:
+        word = waiting.pop(0)
+        if word in ("-h", "--help", "--version"):
+            continue
         if not word.startswith("-"):
-            return word
-        if "=" not in word and word not in ("-h", "--help"):
-            next(words, None)
-    return None
+            found.setdefault("game", word)
+            continue
+        flag, equals, value = word.partition("=")
+        flag = flag.replace("_", "-")
+        if not equals and flag in _switches():
+            if waiting and waiting[0].lower() in arguments.BOOLEANS:
+                waiting.pop(0)
+        elif not equals:
+            value = waiting.pop(0) if waiting else None
+        if flag in ("--agent", "--recipe", "--config"):
+            if value is None:
+                raise cli.UserError(f"{flag}: a value is missing")
+            found[flag[2:]] = value
+    return found
 
 
-def _nearest(name: str, known: Any) -> str:
-    import difflib
-
-    near = difflib.get_close_matches(name, known, n=3)
-    return f"did you mean {' or '.join(near)}?" if near else f"choose {', '.join(known)}"
+@functools.cache
+def _switches() -> set[str]:
+    """Options of the run and of all agents that may stand without a value."""
+    kinds = [Command, *{settings(agent).Config for agent in AGENTS | BASELINES}]
+    flags = {o.flag for kind in kinds for o in arguments.options(kind) if o.switch}
+    return flags | {f"--no-{flag[2:]}" for flag in flags}
 
 
 def _apply(kind: type, values: Any) -> Any:
-    lab.check_fields(kind, values)
+    check_fields(kind, values)
     return kind(**values)
 
 
@@ -168,7 +190,7 @@ def _recipe(game: str, code: str, name: str | None, agent: str | None, file: str
         if name is not None:
             raise cli.UserError("--config and --recipe: name one start")
         with cli.refusing():
-            content = lab.read_config(Path(file))
+            content = read_config(Path(file))
         if content.get("game", game) != game:
             raise cli.UserError(f"--config {file} is of the game {content['game']}, not {game}")
         _check_types(file, content)
@@ -180,7 +202,7 @@ def _recipe(game: str, code: str, name: str | None, agent: str | None, file: str
     if name == BARE:
         return Recipe(agent=agent or "ppo", note="the defaults of agent and game alone"), name
     if name is not None and name not in known:
-        raise cli.UserError(f"{game} has no recipe {name!r}; {_nearest(name, [*known, BARE])}")
+        raise cli.UserError(f"{game} has no recipe {name!r}; {nearest(name, [*known, BARE])}")
     if name is not None:
         recipe = known[name]
         if agent is not None and agent != recipe.agent:

@@ -1,0 +1,333 @@
+"""Command lines: the fields of dataclasses are the options, the comments behind them are the help; argparse reads.
+
+    game: Positional[str]        a word without a name
+    steps: int | None = None     --steps N: 1000000, 1_000_000 or 1e6
+    web: bool = False            --web, --web yes, --no-web or --web no; the same for Literal["yes", "no"]
+    search: tuple[str, ...]      --search A B C
+    env: Repeated = ()           --env A --env B
+    out: Annotated[Path, Shown("FILE")]     what stands for the value in the help
+
+Every mistake is one sentence, `experiments.cli.UserError`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import contextlib
+import dataclasses
+import difflib
+import inspect
+import io
+import itertools
+import math
+import re
+import shutil
+import sys
+import tokenize
+import types
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple, NoReturn, TypeVar
+
+from experiments import cli
+
+T = TypeVar("T")
+Positional = Annotated[T, "positional"]
+Repeated = Annotated[tuple[str, ...], "repeated"]
+BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+SWITCH = ("yes", "no")
+METAVARS = {"game": "GAME", "run": "RUN", "init": "RUN", "expert": "RUN", "resume": "RUN", "agent": "AGENT",
+            "data": "FOLDER", "runs": "FOLDER", "out": "FOLDER", "record": "FOLDER", "split": "FOLDER",
+            "merge": "FOLDER", "convert": "FOLDER", "save": "FOLDER", "what": "RUN", "words": "WORD", "tags": "TAG",
+            "players": "PLAYER", "player": "PLAYER", "device": "DEVICE", "policy": "POLICY", "recipe": "NAME",
+            "name": "NAME", "protocol": "NAME", "tracks": "TRACKS", "port": "PORT", "host": "ADDRESS"}  # fmt: skip
+KINDS = {int: "N", float: "N", Path: "FILE", str: "TEXT"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Shown:
+    """What stands for the value in the help."""
+
+    metavar: str
+
+
+class Option(NamedTuple):
+    """One field of a dataclass as the command line sees it."""
+
+    field: str
+    kind: type  # of one value; bool for switches
+    choices: tuple[str, ...]  # of a Literal
+    many: str  # "": one value, "many": a list, "repeated": the option may be repeated
+    positional: bool
+    metavar: str
+    help: str
+    default: Any  # dataclasses.MISSING where it must be named
+    optional: bool  # has the class itself a default?
+
+    @property
+    def flag(self) -> str:
+        return "--" + self.field.replace("_", "-")
+
+    @property
+    def switch(self) -> bool:
+        """Is it on or off?"""
+        return self.kind is bool or self.choices == SWITCH
+
+
+class Group(NamedTuple):
+    """Options under one title, which together make one dataclass."""
+
+    title: str
+    kind: type
+    default: Any = None  # an instance whose values are the defaults, else the class's own
+
+
+def read(kind: type[T], argv: Sequence[str] | None, about: str, prog: str) -> T:
+    """The dataclass from a command line (of the process where `argv` is None). Raises UserError.
+
+    about: the description in the help. prog: the program's name, such as `train`.
+    """
+    return read_groups([Group("options", kind)], argv, about, prog)[0]
+
+
+def read_groups(groups: Sequence[Group], argv: Sequence[str] | None, about: str, prog: str) -> list[Any]:
+    """One dataclass for each group of options."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    known = [list(options(g.kind, g.default)) for g in groups]
+    every = list(itertools.chain(*known))
+    parser = _Parser(known, [g.title for g in groups], about, prog)
+    if "--version" in words:
+        print(cli.version())
+        sys.exit(0)
+    if {"-h", "--help"} & {*words}:
+        print(parser.format_help(), end="")
+        sys.exit(0)
+    found, extra = parser.parse_known_intermixed_args(list(normal(words, every)))
+    if extra:
+        _refuse(extra, every, prog)
+    results = []
+    for group, mine in zip(groups, known, strict=True):
+        values = {o.field: _value(o, getattr(found, o.field)) for o in mine if hasattr(found, o.field)}
+        values |= {o.field: () for o in mine if o.many and o.default is dataclasses.MISSING and o.field not in values}
+        missing = [o for o in mine if o.default is dataclasses.MISSING and o.field not in values]
+        if missing:
+            what = missing[0].metavar if missing[0].positional else missing[0].flag
+            raise cli.UserError(f"{what} is missing: {missing[0].help}; {cli.command(prog)} --help tells more")
+        with cli.refusing():
+            base = {} if group.default is None else {o.field: o.default for o in mine}
+            results.append(group.kind(**{**base, **values}))
+    return results
+
+
+def choose(kinds: Mapping[str, type], argv: Sequence[str] | None, about: str, prog: str) -> Any:
+    """The dataclass of the first word, from the words behind it. Raises UserError."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == ["--version"]:
+        print(cli.version())
+        sys.exit(0)
+    if not words or words[0] in ("-h", "--help"):
+        lines = [f"usage: {cli.command(prog)} {{{','.join(kinds)}}} ...", "", about.strip(), "", "commands:"]
+        lines += [f"  {name:{max(map(len, kinds))}}  {(kind.__doc__ or '').strip()}" for name, kind in kinds.items()]
+        if not words:
+            raise cli.UserError(f"which of {', '.join(kinds)}? {cli.command(prog)} --help tells more")
+        print("\n".join([*lines, "", f"{cli.command(prog)} COMMAND --help lists the options of one"]))
+        sys.exit(0)
+    if words[0] not in kinds:
+        raise cli.UserError(f"there is no command {words[0]!r}; {nearest(words[0], kinds)}")
+    kind = kinds[words[0]]
+    return read(kind, words[1:], kind.__doc__ or "", f"{prog} {words[0]}")
+
+
+def nearest(name: str, known: Any) -> str:
+    """A proposal for a name that is not known: the nearest ones, else all."""
+    near = difflib.get_close_matches(name, list(known), n=3)
+    return f"did you mean {' or '.join(near)}?" if near else f"choose {', '.join(known)}"
+
+
+def options(kind: type, default: Any = None) -> Iterator[Option]:
+    """The options that the fields of a dataclass are."""
+    hints, comments = typing.get_type_hints(kind, include_extras=True), helps(kind)
+    for field in dataclasses.fields(kind):
+        if not field.init:
+            continue
+        hint, notes = hints[field.name], ()
+        if typing.get_origin(hint) is Annotated:
+            hint, *notes = typing.get_args(hint)
+        single, many = _plain(hint), ""
+        if typing.get_origin(single) is tuple:
+            single, many = typing.get_args(single)[0], "repeated" if "repeated" in notes else "many"
+        choices = tuple(map(str, typing.get_args(single))) if typing.get_origin(single) is Literal else ()
+        shown = next((n.metavar for n in notes if isinstance(n, Shown)), None)
+        shown = shown or METAVARS.get(field.name) or KINDS.get(single, "TEXT")
+        own = dataclasses.MISSING if field.default_factory is dataclasses.MISSING else field.default_factory()
+        own = field.default if field.default is not dataclasses.MISSING else own
+        yield Option(
+            field.name, str if choices else single, choices, many, "positional" in notes, shown,
+            comments.get(field.name, ""), own if default is None else getattr(default, field.name),
+            own is not dataclasses.MISSING,
+        )  # fmt: skip
+
+
+def _plain(hint: Any) -> Any:
+    """`X | None` -> X."""
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return next(a for a in typing.get_args(hint) if a is not type(None))
+    return hint
+
+
+def helps(kind: type) -> dict[str, str]:
+    """Field -> the comment on its line, for the fields of a dataclass and of those that it extends."""
+    found: dict[str, str] = {}
+    for base in reversed(kind.__mro__):
+        if not dataclasses.is_dataclass(base):
+            continue
+        try:
+            source = inspect.cleandoc("\n" + inspect.getsource(base))
+        except (OSError, TypeError):  # made without a source file
+            continue
+        comments = {t.start[0]: t.string.lstrip("# ") for t in tokenize.generate_tokens(io.StringIO(source).readline)
+                    if t.type == tokenize.COMMENT}  # fmt: skip
+        for node in ast.parse(source).body[0].body:
+            if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+                found[node.target.id] = comments.get(node.end_lineno, "")
+    return found
+
+
+def normal(words: Sequence[str], known: Sequence[Option]) -> Iterator[str]:
+    """The words as argparse cannot misread them: switches with their value, negative numbers bound to their option."""
+    flags = {o.flag: o for o in known if not o.positional}
+    waiting = list(words)
+    while waiting:
+        word = waiting.pop(0)
+        if word == "--" or not word.startswith("--"):
+            yield word
+            continue
+        name, equals, value = word.partition("=")
+        name = name.replace("_", "-")
+        if name.startswith("--no-") and name not in flags and not equals:
+            positive = flags.get("--" + name.removeprefix("--no-"))
+            if positive is not None and positive.switch:
+                yield f"{positive.flag}=no"
+                continue
+        option = flags.get(name)
+        if option is None or equals or option.many:
+            yield f"{name}={value}" if equals else name
+        elif option.switch:
+            told = waiting.pop(0) if waiting and waiting[0].lower() in BOOLEANS else "yes"
+            yield f"{name}={told}"
+        elif waiting and not waiting[0].startswith("--"):
+            yield f"{name}={waiting.pop(0)}"
+        else:
+            raise cli.UserError(f"{name}: a value is missing ({name} {option.metavar}: {option.help})")
+
+
+def _refuse(extra: Sequence[str], known: Sequence[Option], prog: str) -> NoReturn:
+    """Says what is wrong with words that nothing takes."""
+    unknown = next((word.partition("=")[0] for word in extra if word.startswith("-")), None)
+    tells = f"{cli.command(prog)} --help lists all"
+    if unknown is None:
+        raise cli.UserError(f"{extra[0]!r} is one word too many; {tells}")
+    near = difflib.get_close_matches(unknown.replace("_", "-"), [o.flag for o in known if not o.positional], n=1)
+    raise cli.UserError(f"there is no option {unknown}; " + (f"did you mean {near[0]}? " if near else "") + tells)
+
+
+def _value(option: Option, text: Any) -> Any:
+    """What was written, as a value of the option's type. Raises UserError."""
+    if option.many:
+        return tuple(_one(option, t) for t in text)
+    return _one(option, text)
+
+
+def _one(option: Option, text: str) -> Any:
+    told = f"{option.metavar if option.positional else option.flag} {text}"
+    if option.switch:
+        if text.lower() not in BOOLEANS:
+            raise cli.UserError(f"{told}: must be yes or no")
+        on = BOOLEANS[text.lower()]
+        return on if option.kind is bool else SWITCH[not on]
+    if option.choices:
+        if text not in option.choices:
+            raise cli.UserError(f"{told}: {nearest(text, option.choices)}")
+        return text
+    if option.kind is int:
+        return whole(told, text)
+    if option.kind is float:
+        try:
+            return float(text)
+        except ValueError:
+            raise cli.UserError(f"{told}: must be a number, such as 0.001 or 1e-3") from None
+    return option.kind(text)
+
+
+def whole(told: str, text: str) -> int:
+    """A whole number, also as 1e6. Raises UserError that begins with `told`."""
+    with contextlib.suppress(ValueError):
+        return int(text)
+    with contextlib.suppress(ValueError):
+        if math.isfinite(number := float(text)) and number == int(number) and abs(number) < 2**53:
+            return int(number)
+    raise cli.UserError(f"{told}: must be a whole number, such as 1000000 or 1e6")
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse with the options of dataclasses; it collects words, `_value` reads them."""
+
+    def __init__(self, groups: Sequence[Sequence[Option]], titles: Sequence[str], about: str, prog: str):
+        names = [o for mine in groups for o in mine if o.positional]
+        words = [f"[{o.metavar} ...]" if o.many else f"[{o.metavar}]" if o.optional else o.metavar for o in names]
+        usage = " ".join([cli.command(prog), *words, "[options]"])
+        super().__init__(
+            prog=cli.command(prog), usage=usage, add_help=False,
+            allow_abbrev=False, description=about.strip(), formatter_class=_Help, argument_default=argparse.SUPPRESS,
+        )  # fmt: skip
+        for title, mine in zip(titles, groups, strict=True):
+            group = self.add_argument_group(title)
+            for option in mine:
+                group.add_argument(*_names(option), **_settings(option))
+        last = self.add_argument_group("help")
+        last.add_argument("-h", "--help", action="store_true", help="this text")
+        last.add_argument("--version", action="store_true", help="the version")
+
+    def error(self, message: str) -> NoReturn:
+        raise cli.UserError(re.sub(r"^argument ", "", message))
+
+
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """As wide as the terminal, up to 120 columns."""
+
+    def __init__(self, prog: str):
+        super().__init__(
+            prog, max_help_position=34, width=min(120, max(60, shutil.get_terminal_size((100, 24)).columns))
+        )
+
+
+def _names(option: Option) -> list[str]:
+    return [option.field] if option.positional else [option.flag]
+
+
+def _settings(option: Option) -> dict[str, Any]:
+    """Arguments of `add_argument`."""
+    metavar = f"{{{','.join(option.choices)}}}" if option.choices and not option.switch else option.metavar
+    metavar = "[yes|no]" if option.switch else metavar
+    told: dict[str, Any] = {"metavar": metavar, "help": _told(option).replace("%", "%%")}
+    if option.many == "repeated":
+        told["action"] = "append"
+    elif option.many:
+        told["nargs"] = "*"
+    elif option.positional:
+        told["nargs"] = "?"
+    return told
+
+
+def _told(option: Option) -> str:
+    """The help with the default, where there is one worth a word."""
+    default = option.default
+    if option.positional or default is dataclasses.MISSING or default is None or default == () or default == "":
+        return option.help
+    shown = (
+        SWITCH[not default] if isinstance(default, bool) else f"{default:g}" if isinstance(default, float) else default
+    )
+    shown = " ".join(map(str, default)) if isinstance(default, tuple) else shown
+    return f"{option.help} (default: {shown})".lstrip()
