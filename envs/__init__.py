@@ -114,9 +114,15 @@ def defaults(name: str) -> dict[str, Any]:
 
 
 def scored(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """`values` of a training without the options that only training has (their fields say so): games that count."""
+    """`values` of a training without the options that only training has (their fields say so): games that count.
+
+    A module may say more of them: ``scored(values, **which)``.
+    """
     known = dataclasses.fields(options(name))
-    return {f.name: values[f.name] for f in known if f.name in values and not f.metadata.get("training")}
+    kept = {f.name: values[f.name] for f in known if f.name in values and not f.metadata.get("training")}
+    module, which = find(name)
+    more = getattr(importlib.import_module(module), "scored", None)
+    return more(kept, **which) if more else kept
 
 
 def register() -> None:

@@ -107,6 +107,7 @@ class AtariVec(VectorEnv):
             "frame_stack": 4,
             "frame_skip": FRAME_SKIP,
             "protocol": options.protocol,
+            "lab_info": True,
         }
         self.actions = action_set(game, self.protocol.full_actions)
         self.fire = self.actions.index(FIRE) if self.protocol.fire and FIRE in self.actions else None

@@ -243,6 +243,7 @@ class CarRacingVec(AsyncVectorEnv):
             "frame_stack": 4 if options.obs == "grey" else 1,
             "frame_skip": options.frame_skip,
             "protocol": f"CarRacing-v3 frame_skip={options.frame_skip}",
+            "lab_info": True,
         }
 
     def send(self, actions: np.ndarray) -> None:

@@ -1,14 +1,19 @@
-"""Any other Gymnasium id, as ``gym:ID``: images, vectors, Discrete and Box actions.
+"""Any other Gymnasium id, as ``gym:ID`` or ``gym:MODULE:ID``: images, vectors, Discrete and Box actions.
 
-Images become uint8 (booleans 0 and 255), large colour pictures 84x84 grey with a stack of four; vectors become
-float32, discrete observations one-hot.
+Images become uint8 with the channels last, large colour pictures 84x84 grey with a stack of four; vectors become
+float32, discrete observations one-hot. What a stranger's `info` holds is its own affair and goes no further, but for
+the mask of legal actions that `--action-mask` names. Whatever breaks Gymnasium's API is told in one sentence.
 """
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import functools
+import importlib
 import importlib.metadata
+import json
+import sys
 from typing import Any
 
 import gymnasium
@@ -16,48 +21,97 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from agents.perception import preprocess
+from envs import gym_check
+from envs.gym_check import Checked, GameFault
+from envs.gym_observation import reading
+
+ENDLESS = 100_000  # steps of a scored game at most, where the environment has no limit of its own
+PLAIN = (gymnasium.wrappers.OrderEnforcing, gymnasium.wrappers.TimeLimit, gymnasium.wrappers.PassiveEnvChecker)
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """How a Gymnasium environment is presented to an agent."""
+    """How a Gymnasium environment is made and presented to an agent."""
 
     size: int = 84  # pictures larger than this are resized to size x size
     grey: bool = True  # large pictures become grey
     frame_stack: int = 0  # frames that an observation holds, 0: four for large pictures, else one
+    env_kwargs: str = ""  # arguments of its constructor: name=value,... (numbers, true, false, text, [..] or {..})
+    wrapper: str = ""  # MODULE:CLASS,... that are put around it, the first one innermost
+    action_mask: str = ""  # the name in info of its mask of legal actions, such as action_mask
+    max_steps: int = 0  # a game is cut after so many steps; 0: its own limit, and 100,000 where scored without one
 
     def __post_init__(self) -> None:
         if self.size < 8:
             raise ValueError(f"--size {self.size}: must be at least 8 pixels")
-        if self.frame_stack < 0:
-            raise ValueError(f"--frame-stack {self.frame_stack}: must be at least 0")
+        for name in ("frame_stack", "max_steps"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"--{name.replace('_', '-')} {getattr(self, name)}: must be at least 0")
+        read_kwargs(self.env_kwargs)
+        for name in filter(None, self.wrapper.split(",")):
+            if not all(name.strip().partition(":")[::2]):
+                raise ValueError(f"--wrapper {name}: must be MODULE:CLASS")
 
 
-class Presented(gymnasium.ObservationWrapper):
+def read_kwargs(text: str) -> dict[str, Any]:
+    """``a=1,b=2.5,c=true,d=text,e={"x": [1, 2]}`` -> arguments of their types. Raises ValueError."""
+    found: dict[str, Any] = {}
+    for part in _parts(text):
+        name, equals, value = part.partition("=")
+        if not equals or not name.strip().isidentifier():
+            raise ValueError(f"--env-kwargs {text}: write name=value, with commas between")
+        found[name.strip()] = _literal(value.strip(), text)
+    return found
+
+
+def _parts(text: str) -> list[str]:
+    """Split at commas that stand in no brackets and no quotes."""
+    parts, depth, quote = [""], 0, ""
+    for letter in text:
+        if quote:
+            quote = "" if letter == quote else quote
+        elif letter in "\"'":
+            quote = letter
+        elif letter in "[{(":
+            depth += 1
+        elif letter in ")}]":
+            depth -= 1
+        elif letter == "," and depth == 0:
+            parts.append("")
+            continue
+        parts[-1] += letter
+    return [part for part in parts if part.strip()]
+
+
+def _literal(value: str, text: str) -> Any:
+    words = {"true": True, "false": False, "none": None, "null": None}
+    if value.lower() in words:
+        return words[value.lower()]
+    for read in (json.loads, ast.literal_eval):
+        try:
+            return read(value)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+    if value[:1] in ("[", "{", "(", '"', "'"):
+        raise ValueError(f"--env-kwargs {text}: {value} is not whole: write lists and objects as JSON")
+    return value
+
+
+class Presented(gymnasium.Wrapper):
     """One environment with observations that the lab can store: uint8 pictures or float32 vectors."""
 
     def __init__(self, env: gymnasium.Env, name: str, options: Options):
         super().__init__(env)
-        space = env.observation_space
-        self.frame_stack = options.frame_stack or 1
-        if isinstance(space, spaces.Discrete):
-            self._convert = functools.partial(_one_hot, start=int(space.start), n=int(space.n))
-            self.observation_space = spaces.Box(0, 1, (int(space.n),), np.float32)
-        elif isinstance(space, spaces.Box) and len(space.shape) == 1:
-            self._convert = _vector
-            self.observation_space = spaces.Box(-np.inf, np.inf, space.shape, np.float32)
-        elif isinstance(space, spaces.Box) and len(space.shape) in (2, 3) and space.dtype in (np.uint8, np.bool_):
-            large = min(space.shape[:2]) >= options.size
-            if large and options.frame_stack == 0:
-                self.frame_stack = 4
-            self._convert = functools.partial(_picture, large=large, options=options)
-            shape = self._convert(np.zeros(space.shape, space.dtype)).shape
-            self.observation_space = spaces.Box(0, 255, shape, np.uint8)
-        else:
-            raise ValueError(
-                f"{name} observes {space}; supported are Box pictures of uint8 or bool, Box vectors and Discrete"
-            )
+        self._name, self._mask_name = name, options.action_mask
+        self._reading = reading(env.observation_space, name, options.size, options.grey, options.frame_stack)
+        self.frame_stack, self.note = self._reading.stack, self._reading.note
+        self.observation_space = self._reading.space
+        known = env.metadata if isinstance(env.metadata, dict) else {}
+        rate = known.get("render_fps")
+        self.metadata = {
+            "render_modes": [m for m in known.get("render_modes") or () if isinstance(m, str)],
+            "render_fps": rate if isinstance(rate, int | float) and 0 < rate < 1000 else 30,
+        }
         action = env.action_space
         boxed = isinstance(action, spaces.Box) and len(action.shape) == 1
         if not isinstance(action, spaces.Discrete) and not (boxed and np.isfinite([action.low, action.high]).all()):
@@ -65,43 +119,88 @@ class Presented(gymnasium.ObservationWrapper):
         self._start = int(action.start) if isinstance(action, spaces.Discrete) else 0
         if self._start:
             self.action_space = spaces.Discrete(int(action.n))
+        if self._mask_name and not isinstance(action, spaces.Discrete):
+            raise ValueError(f"--action-mask {self._mask_name}: {name} acts in {action}, which has no mask")
 
-    def observation(self, observation: Any) -> np.ndarray:
-        return self._convert(observation)
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        obs, info = self.env.reset(seed=seed, options=options)
+        return self._reading.convert(obs), self._told("reset", info)
 
-    def step(self, action: Any) -> Any:
-        return super().step(action + self._start if self._start else action)
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        obs, reward, terminated, truncated, info = self.env.step(action + self._start if self._start else action)
+        return self._reading.convert(obs), reward, terminated, truncated, self._told("step", info)
 
-
-def _one_hot(value: Any, start: int, n: int) -> np.ndarray:
-    row = np.zeros(n, np.float32)
-    row[int(value) - start] = 1
-    return row
-
-
-def _vector(value: Any) -> np.ndarray:
-    return np.asarray(value, np.float32)
-
-
-def _picture(value: Any, large: bool, options: Options) -> np.ndarray:
-    picture = np.asarray(value)
-    if picture.dtype == np.bool_:
-        picture = picture.astype(np.uint8) * 255
-    if large and options.grey and picture.ndim == 3 and picture.shape[2] == 3:
-        picture = preprocess.grey(picture)
-    return preprocess.resize(picture, options.size, options.size) if large else picture
+    def _told(self, method: str, info: dict[str, Any]) -> dict[str, Any]:
+        """Of the environment's info the mask of legal actions, where one was asked for."""
+        if not self._mask_name:
+            return {}
+        mask = np.asarray(info.get(self._mask_name))
+        n = int(self.action_space.n)
+        if mask.shape != (n,) or mask.dtype.kind not in "biuf" or not np.isin(mask, (0, 1)).all():
+            found = gym_check.described(info.get(self._mask_name))
+            raise GameFault(
+                f"{self._name}: {method}() must give {n} values of 0 or 1 as info[{self._mask_name!r}]; it gave {found}"
+            )
+        return {"legal": mask.astype(bool)}
 
 
-def _one(id: str, options: Options, render_mode: str | None = None) -> Presented:
+def _one(id: str, options: Options, render_mode: str | None = None, number: int | None = None) -> Presented:
+    name = f"gym:{id}"
     try:
-        try:
-            env = gymnasium.make(id, render_mode=render_mode)
-        except gymnasium.error.NamespaceNotFound:  # of a package that waits to be asked, such as MinAtar
-            _ask_packages()
-            env = gymnasium.make(id, render_mode=render_mode)
+        env = _made(id, render_mode, read_kwargs(options.env_kwargs))
     except (gymnasium.error.Error, ImportError) as fault:
-        raise ValueError(f"gym:{id}: {fault}") from fault
-    return Presented(env, f"gym:{id}", options)
+        raise ValueError(f"{name}: {fault}") from fault
+    except GameFault:
+        raise
+    except (Exception, SystemExit) as fault:
+        raise GameFault(f"{name} cannot be made: {gym_check.told(fault)}", gym_check.trace_of(fault)) from fault
+    gym_check.check_spaces(env, name)
+    env = _checked(env, name, number)
+    for wrapper in filter(None, (w.strip() for w in options.wrapper.split(","))):
+        env = _wrapped(env, wrapper, name)
+    if options.wrapper:
+        env = Checked(env, f"{name} in {options.wrapper}", number)
+    if options.max_steps:
+        env = gymnasium.wrappers.TimeLimit(env, options.max_steps)
+    return Presented(env, name, options)
+
+
+def _made(id: str, render_mode: str | None, kwargs: dict[str, Any]) -> gymnasium.Env:
+    make = functools.partial(gymnasium.make, id, disable_env_checker=True, **kwargs)  # `Checked` looks instead
+    try:
+        return make() if render_mode is None else make(render_mode=render_mode)
+    except gymnasium.error.NamespaceNotFound:  # of a package that waits to be asked, such as MinAtar
+        _ask_packages()
+        return make() if render_mode is None else make(render_mode=render_mode)
+    except TypeError as fault:
+        if render_mode is None or "render_mode" not in str(fault):
+            raise
+        return make()  # a constructor that takes no render_mode: its pictures are what render() gives
+
+
+def _checked(env: gymnasium.Env, name: str, number: int | None) -> gymnasium.Env:
+    """With a `Checked` around the environment itself, and one outside where others than Gymnasium's own lie between."""
+    if not isinstance(env, gymnasium.Wrapper):
+        return Checked(env, name, number)
+    inner, own = env, type(env) in PLAIN
+    while isinstance(inner.env, gymnasium.Wrapper):
+        inner = inner.env
+        own &= type(inner) in PLAIN
+    inner.env = Checked(inner.env, name, number)
+    return env if own else Checked(env, name, number)
+
+
+def _wrapped(env: gymnasium.Env, wrapper: str, name: str) -> gymnasium.Env:
+    """wrapper: MODULE:CLASS."""
+    module, _, kind = wrapper.partition(":")
+    try:
+        made = functools.reduce(getattr, kind.split("."), importlib.import_module(module))(env)
+    except (Exception, SystemExit) as fault:
+        told = f"--wrapper {wrapper} around {name}: {gym_check.told(fault)}"
+        raise GameFault(told, gym_check.trace_of(fault)) from None
+    if not isinstance(made, gymnasium.Env):
+        raise GameFault(f"--wrapper {wrapper} around {name}: gave {gym_check.described(made)}, not an environment")
+    return made
 
 
 @functools.cache
@@ -111,16 +210,49 @@ def _ask_packages() -> None:
         point.load()()
 
 
+@functools.cache
+def _say(note: str) -> None:
+    """Once in a process; on standard error, as standard output may be one JSON object."""
+    print(note, file=sys.stderr)
+
+
+def scored(values: dict[str, Any], id: str) -> dict[str, Any]:
+    """The options of games that count: one that has no limit of its own is cut after ENDLESS steps."""
+    if values.get("max_steps"):
+        return values
+    one = _one(id, Options(**values))
+    limit = None if one.spec is None else one.spec.max_episode_steps
+    one.close()
+    return values if limit else {**values, "max_steps": ENDLESS}
+
+
 def make_vec(num_envs: int, id: str, **options: Any) -> SyncVectorEnv:
     """The environments in this process, one after the other."""
     chosen = Options(**options)
     first = _one(id, chosen)  # says what is wrong, if anything, before N are made
+    if first.note:
+        _say(first.note)
+    gym_check.trial(first, f"gym:{id}")
     stack = first.frame_stack
     first.close()
-    envs = SyncVectorEnv([functools.partial(_one, id, chosen)] * num_envs, autoreset_mode=AutoresetMode.NEXT_STEP)
-    envs.metadata = {**envs.metadata, "frame_stack": stack, "frame_skip": 1, "protocol": id}
+    made = [functools.partial(_one, id, chosen, number=i) for i in range(num_envs)]
+    try:
+        envs = SyncVectorEnv(made, autoreset_mode=AutoresetMode.NEXT_STEP)
+    except RuntimeError as fault:  # their spaces differ
+        raise GameFault(f"gym:{id}: all environments must have the same spaces; {fault}") from None
+    gym_check.watch()
+    envs.metadata = {
+        **envs.metadata,
+        "frame_stack": stack,
+        "frame_skip": 1,
+        "protocol": id,
+        "lab_info": bool(chosen.action_mask),  # then `Presented` lets its mask through, and nothing else
+        "name": f"gym:{id}",
+        "max_steps": chosen.max_steps,
+    }
     return envs
 
 
 def make(render_mode: str | None, id: str, **options: Any) -> Presented:
+    gym_check.watch()
     return _one(id, Options(**options), render_mode)

@@ -19,7 +19,10 @@ DISK |= {errno.ENAMETOOLONG}
 
 
 # Faults of modules that only some programs load (with torch): nothing can have raised one that is not loaded.
-SENTENCES = (("agents.core.run", "RunError"), ("agents.core.checkpoint", "CheckpointError"))
+SENTENCES = (
+    ("agents.core.run", "RunError"), ("agents.core.checkpoint", "CheckpointError"),
+    ("agents.core.stream", "RowFault"), ("envs.gym_check", "GameFault"),
+)  # fmt: skip
 
 
 def loaded(*names: tuple[str, str]) -> tuple[type[Exception], ...]:

@@ -145,6 +145,8 @@ def score(
     metadata = stream.envs.metadata
     result = summary(played, metadata.get("protocol", ""), policy, int(metadata.get("frame_skip", 1)))
     result |= {"game": run.config["game"], "run": str(run.path), "step": step, "seed": seed}
+    if limit := metadata.get("max_steps"):
+        result |= {"max_steps": limit, "cut": sum(e.length >= limit for e in played)}
     published = metadata.get("protocol") != "machado"  # sticky actions: the table's scores are of other games
     share = human_normalised(run.config["game"], result["mean"]) if published else None
     result["human_normalised"] = None if share is None else 100 * share  # in per cent
@@ -278,6 +280,7 @@ def sentence(result: dict[str, Any]) -> str:
         f"score: mean {result['mean']:.1f}{spread}, median {result['median']:.1f} over {result['episodes']} games"
         f" (protocol {result['protocol']}, policy {result['policy']})"
         + (f", {human:.0f} % of human" if human is not None else "")
+        + (f"; {result['cut']} of them cut after {result['max_steps']:,} steps" if result.get("cut") else "")
     )
 
 

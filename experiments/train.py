@@ -28,9 +28,11 @@ from agents.core.checkpoint import write_json
 from agents.core.log import Log, Progress
 from agents.core.loop import Diverged
 from agents.core.run import Run
+from agents.core.stream import RowFault
+from envs.gym_check import GameFault
 from experiments import child, cli, lab
+from experiments.training import faults, options
 from experiments.training import hooks as during
-from experiments.training import options
 
 CHECKPOINT_COPIES = 3  # two are kept while the third is written
 MEMORY = ("minibatch", "batch", "rollout", "replay", "batch_size", "n_steps", "buffer_size")  # fields that cost memory
@@ -171,11 +173,15 @@ def _train(run: Run, parts: lab.Lab, episodes: int, video: bool, fresh: bool) ->
             finished = True  # a second barrier at the same step would change what the first one saved
         else:
             finished = parts.loop.train(hooks=hooks, barrier=config["checkpoint_every"], save=keep, stop=stop)
+    except (GameFault, RowFault) as fault:
+        told = faults.of_game(run, parts, fault, keep)
+        log.close()
+        raise told from None
     except (Diverged, MemoryError, torch.OutOfMemoryError) as fault:
         log.close()
         kept = checkpoint.steps(run.checkpoints)
         good = f"the checkpoint of step {kept[-1]:,} is kept" if kept else "there was no checkpoint yet"
-        advice = "try a smaller --lr" if isinstance(fault, Diverged) else _less_memory(config)
+        advice = faults.advice(parts) if isinstance(fault, Diverged) else _less_memory(config)
         raise cli.UserError(f"training stopped: {cli.beginning(fault)}; {good}; {advice}") from None
     finally:
         progress.close()
@@ -193,9 +199,12 @@ def _train(run: Run, parts: lab.Lab, episodes: int, video: bool, fresh: bool) ->
         print(f"joypad: nothing was learned: {told}", file=sys.stderr)
     if config.get("stages") == "yes":
         lab.save_stage(run, parts, 100)
-    parts.stream.close()
-    _conclude(run, log, episodes, video, str(parts.stream.device))
-    log.close()
+    faults.attempt(run, "proper end of its games", parts.stream.close)
+    try:
+        _conclude(run, log, episodes, video, str(parts.stream.device))
+    finally:  # the training is complete, whatever came after it
+        log.finish()
+        log.close()
     print(f"  watch:    python -m experiments.watch {run.path}")
     if said := lab.next_command(config["game"]):
         print(f"  score:    python -m experiments.{said.format(run=run.path)}")
@@ -221,26 +230,33 @@ def _less_memory(config: dict[str, Any]) -> str:
 
 
 def _conclude(run: Run, log: Log, episodes: int, video: bool, device: str) -> None:
-    """The score at the end, a video, and a clip for TensorBoard."""
+    """The score at the end, a video, and a clip for TensorBoard. Each may fail, and leaves the others as they are."""
     from experiments import evaluate, watch
     from experiments.video import size_of
 
-    if episodes:
+    def score() -> None:
         result = evaluate.evaluate(run, episodes=episodes, seed=run.config["seed"] + 1, device=device)
         log.write(evaluate.scalars(result))
         print(evaluate.sentence(result), flush=True)
         try:
             evaluate.keep(run, result)
-        except cli.UserError as fault:  # the score is told and logged; the video goes on
+        except cli.UserError as fault:  # the score is told and logged
             print(f"joypad: {fault}", file=sys.stderr)
-    if video:
+
+    def film() -> None:
         path = run.inside("videos/final.mp4")
         watch.record(run, path, episodes=1, seconds=60.0)
         print(f"  video:    {path}")
-        clip = run.inside("videos/final.gif")
-        watch.record(run, clip, episodes=1, seconds=10.0)
-        log.clip(clip, size_of(clip))
-    log.finish()
+
+    def clip() -> None:
+        path = run.inside("videos/final.gif")
+        watch.record(run, path, episodes=1, seconds=10.0)
+        log.clip(path, size_of(path))
+
+    if episodes:
+        faults.attempt(run, "score", score)
+    if video and faults.attempt(run, "video", film):
+        faults.attempt(run, "clip", clip)
 
 
 def _check_disk(root: Path, parts: lab.Lab, barrier: int, with_ring: bool) -> None:

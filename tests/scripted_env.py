@@ -19,6 +19,7 @@ class Scripted(VectorEnv):
     def __init__(self, script, *, stack=1, action_space=None, tell=("discount",), saved=True, shape=(2, 2)):
         self.script, self.num_envs, self.tell, self.saved = script, len(script), set(tell), saved
         self.metadata = {"autoreset_mode": AutoresetMode.NEXT_STEP, "frame_stack": stack, "frame_skip": 4}
+        self.metadata["lab_info"] = True
         self.single_observation_space = spaces.Box(0, 255, shape, np.uint8)
         self.single_action_space = action_space or spaces.Discrete(3)
         self.place = np.zeros(self.num_envs, np.int64)  # in the script

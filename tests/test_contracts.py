@@ -62,6 +62,7 @@ def test_a_game_tells_what_the_stream_needs(game):
     space = env.single_observation_space
     assert env.metadata["autoreset_mode"] == AutoresetMode.NEXT_STEP
     assert env.metadata["frame_stack"] >= 1 and env.metadata["frame_skip"] >= 1 and env.metadata["protocol"]
+    assert env.metadata["lab_info"] == (not game.startswith("gym:"))  # words of a stranger's info mean nothing
     obs, info = env.reset(seed=[1, 2, 3])
     assert obs.shape == (3, *space.shape) and obs.dtype == space.dtype and space.dtype in (np.uint8, np.float32)
     rng, over = np.random.default_rng(0), np.zeros(3, bool)

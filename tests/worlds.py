@@ -226,6 +226,7 @@ class Worlds(VectorEnv):
             "frame_stack": self.world.stack,
             "frame_skip": 1,
             "protocol": options.world,
+            "lab_info": True,
         }
         self.single_observation_space, self.single_action_space = self.world.observation, self.world.action
         self.observation_space = gymnasium.vector.utils.batch_space(self.world.observation, num_envs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 import time
@@ -118,7 +119,8 @@ class Log:
         """Scalars at the present step."""
         for name, value in values.items():
             self.writer.add_scalar(name, value, self.clock.steps)
-        line = {"steps": self.clock.steps, **{k: round(float(v), 6) for k, v in values.items()}}
+        numbers = {k: round(float(v), 6) for k, v in values.items() if math.isfinite(v)}  # JSON has no others
+        line = {"steps": self.clock.steps, **numbers}
         with open(self.lines, "a") as file:
             file.write(json.dumps(line) + "\n")
 

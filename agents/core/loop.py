@@ -212,6 +212,7 @@ class Loop:
         self._quota = 0.0  # optimizer steps that it owes by now
         self._learned: list[Learned] = []  # since the last vector step
         self._unchecked: list[tuple[int, Learned]] = []
+        self._newest = "open"  # row: not stored yet, "stored" and acted upon, or "sealed"
 
     def train(
         self,
@@ -271,6 +272,7 @@ class Loop:
         self.clock.lap("env")
         self.clock.steps += self.stream.num_envs
         self._remember(act, draws)
+        self._newest = "stored"
         if self._learning is not None:
             self._quota += self.pace.chunks / self.pace.slots
             while self._quota >= 1 and self._learning is not None:
@@ -279,6 +281,7 @@ class Loop:
         self._check(patience=0 if self.replay.device.type == "cpu" else 256)
         self.clock.lap("learn")
         self.stream.receive()
+        self._newest = "open"
         self.clock.lap("env")
 
     def barrier(self) -> None:
@@ -289,12 +292,32 @@ class Loop:
         self.clock.lap()
         self._drain()
         if not self.stream.exact and not isinstance(self.pace, Study):
-            self._remember(*self._act())
-            self._drain()
-            self.replay.seal()
+            self._seal()
             self.stream.reset(self.seed, self.clock.steps)
-            self.memory = None
+            self._newest = "open"
         self._check(patience=0)
+
+    def abandon(self) -> bool:
+        """After a fault of the environments: ends as a barrier does, without them. Is there anything to save?
+
+        Environments that are saved themselves are not what they were at any row: then there is not.
+        """
+        if self.stream.exact or self.stream.step is None or isinstance(self.pace, Study):
+            return False
+        if self._newest == "stored":  # the step that it was to lead to has not come
+            self.clock.steps -= self.stream.num_envs
+        self._seal()
+        self._check(patience=0)
+        return True
+
+    def _seal(self) -> None:
+        """Stores the newest row, as the last one of a time limit."""
+        if self._newest == "open":
+            self._remember(*self._act())
+        self._drain()
+        if self._newest != "sealed":
+            self.replay.seal()
+        self._newest, self.memory = "sealed", None
 
     def _act(self) -> tuple[Act, int | None]:
         """Acts on the newest row. Also the draws that it makes due, None if it is stored and learned from already.

@@ -1,10 +1,13 @@
 """Gymnasium VectorEnv -> rows: the only place that knows autoreset, frame stacks and scores.
 
 The environments reset themselves on the step after the last (Gymnasium's NEXT_STEP), so that the last observation of
-an episode is a row of its own. `info` may hold arrays that decide more than Gymnasium can say: `discount` [N],
-`legal` [N, A], `state`, and at the last row `score` [N]. Without them discount is 0 where terminated, else 1, and the
-score is the sum of the raw rewards from `first` to `last`. Where `_score` [N] (Gymnasium's mask) is False the episode
-has none and is not counted: it was practice.
+an episode is a row of its own. Where a game of the lab says `metadata["lab_info"] = True`, its `info` may hold arrays
+that decide more than Gymnasium can say: `discount` [N], `legal` [N, A], `state`, labels, and at the last row `score`
+[N]. Without them discount is 0 where terminated, else 1, and the score is the sum of the raw rewards from `first` to
+`last`. Where `_score` [N] (Gymnasium's mask) is False the episode has none and is not counted: it was practice. What
+other games put into `info` is their own affair.
+
+No row holds a number that is not finite, or a mask without a legal action: `RowFault` says where it came from.
 """
 
 from __future__ import annotations
@@ -20,6 +23,10 @@ from torch import Tensor
 
 from agents.core.device import seed_array
 from agents.core.rows import Act, Spec, TimeStep
+
+
+class RowFault(ValueError):
+    """A game gave what no row may hold; the message is one sentence with its environment."""
 
 
 class Episode(NamedTuple):
@@ -54,6 +61,8 @@ class Stream:
             raise ValueError("the environments must reset themselves in mode NEXT_STEP")
         self.envs, self.device, self.num_envs = envs, torch.device(device), envs.num_envs
         self.spec = spec_of(envs)
+        self.told = bool(envs.metadata.get("lab_info"))  # do the words of `info` mean what they mean in the lab?
+        self.name = str(envs.metadata.get("name", "the game"))
         self.episodes: list[Episode] = []  # finished since they were last taken
         self.exact = hasattr(envs, "state_dict")  # can the environments be saved?
         self.split = hasattr(envs, "send") and hasattr(envs, "recv")
@@ -77,6 +86,8 @@ class Stream:
         obs, info = self.envs.reset(seed=[int(s) for s in seed_array(self.num_envs, *key)])
         self._score[:], self._length[:] = 0, 0
         zeros = np.zeros(self.num_envs, np.float32)
+        info = info if self.told else {}
+        self._check(obs, zeros, info)
         self._next = torch.zeros_like(self._stack)
         return self._row(obs, zeros, zeros + 1, np.ones(self.num_envs, bool), np.zeros(self.num_envs, bool), info)
 
@@ -100,6 +111,8 @@ class Stream:
             result = self._sent.result() if isinstance(self._sent, Future) else self.envs.step(self._sent)
         self._sent = None
         obs, reward, terminated, truncated, info = result
+        info = info if self.told else {}
+        self._check(obs, reward, info)
         first, last = self._last, terminated | truncated
         discount = info.get("discount")
         if discount is None:
@@ -129,6 +142,24 @@ class Stream:
         if self._pool:
             self._pool.shutdown()
         self.envs.close()
+
+    def _check(self, obs: Any, reward: Any, info: dict[str, Any]) -> None:
+        """Raises RowFault for numbers that are not finite, as rows hold them, and for a mask without a legal action."""
+        with np.errstate(over="ignore"):
+            reward = np.asarray(reward, np.float32)
+        if not np.isfinite(reward).all():
+            i = int(np.flatnonzero(~np.isfinite(reward))[0])
+            raise RowFault(f"{self.name}: the reward of environment {i} is not finite ({reward[i]})")
+        obs = np.asarray(obs)
+        if obs.dtype.kind == "f" and not np.isfinite(obs).all():
+            i, *at = (int(k) for k in np.argwhere(~np.isfinite(obs))[0])
+            raise RowFault(
+                f"{self.name}: the observation of environment {i} is not finite ({obs[(i, *at)]} at {list(at)})"
+            )
+        legal = info.get("legal")
+        if legal is not None and not np.asarray(legal).any(1).all():
+            i = int(np.flatnonzero(~np.asarray(legal).any(1))[0])
+            raise RowFault(f"{self.name}: no action is legal in environment {i}: its mask is all False")
 
     def _row(self, obs: Any, reward: Any, discount: Any, first: Any, last: Any, info: dict[str, Any]) -> TimeStep:
         self._stack = self._next

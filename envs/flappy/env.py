@@ -136,6 +136,7 @@ class FlappyVectorEnv(gymnasium.vector.VectorEnv):
             "frame_stack": 1 if options.obs == "state" else 4,
             "frame_skip": options.frame_skip,
             "protocol": options.protocol,
+            "lab_info": True,
         }
         self._view, self._shape = VIEWS[options.obs]
         if options.obs == "state":

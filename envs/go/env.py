@@ -125,6 +125,7 @@ class GoVectorEnv(gymnasium.vector.VectorEnv):
             "frame_skip": 1,
             "protocol": options.protocol,
             "releases_gil": True,
+            "lab_info": True,
         }
         self.single_observation_space = Box(-MAX_PLANE, MAX_PLANE, self.rules.planes, np.float32)
         self.observation_space = Box(-MAX_PLANE, MAX_PLANE, (num_envs, *self.rules.planes), np.float32)

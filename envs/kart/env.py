@@ -56,6 +56,7 @@ class KartVectorEnv(gymnasium.vector.VectorEnv):
             "frame_skip": options.hold,
             "protocol": options.protocol,
             "releases_gil": True,
+            "lab_info": True,
         }
         self.single_observation_space, self.observation_space = _observation_spaces(options, num_envs)
         dims = CONTROLS[options.control]

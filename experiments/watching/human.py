@@ -23,25 +23,37 @@ FREE: tuple[Axis, ...] = (("left", "right", 0.0), ("down", "up", 0.0), ("", "spa
 PEDALS = ("up", "down", "space")  # keys of dimensions that cannot be negative, in their order
 
 
+def own(game: str, env: Any, name: str) -> Any:
+    """What a game of the lab says of itself (see above); None from any other, where the word may mean anything."""
+    return None if game.startswith("gym:") else getattr(env.unwrapped, name, None)
+
+
+def convention(env: Any, name: str) -> Any:
+    """What `name`, one of Gymnasium's conventions, answers; None where the environment has it not, or it fails."""
+    try:
+        return getattr(env.unwrapped, name)()
+    except Exception:  # whatever a stranger's method raises: the numbers of the actions will do
+        return None
+
+
 def keys_of(game: str, env: Any) -> Keys:
     """Which keys do what, from the game itself. Raises ValueError where a keyboard cannot play it."""
-    inner, space = env.unwrapped, env.action_space
+    space = env.action_space
     if not hasattr(space, "n"):
         raise ValueError(f"{game} acts in {space}: there are no keys for it")
-    if hasattr(inner, "keys"):
-        return inner.keys()
-    if hasattr(inner, "get_keys_to_action"):  # Gymnasium's own convention, for gymnasium.utils.play
+    if keys := own(game, env, "keys"):
+        return keys()
+    found = convention(env, "get_keys_to_action")  # for gymnasium.utils.play
+    if isinstance(found, dict) and all(isinstance(keys, str | tuple) for keys in found):
         named = {"w": "up", "s": "down", "a": "left", "d": "right", " ": "space"}
-        found = inner.get_keys_to_action().items()
-        return {frozenset(named.get(k, k) for k in keys): action for keys, action in found}
+        return {frozenset(named.get(k, str(k)) for k in keys): int(action) for keys, action in found.items()}
     return {frozenset([str(a)]): a for a in range(min(int(space.n), 10))}
 
 
-def axes_of(env: Any) -> tuple[Axis, ...]:
+def axes_of(env: Any, game: str = "") -> tuple[Axis, ...]:
     """One axis for each dimension of a Box, in [-1, 1] whatever the Box's bounds are."""
-    inner = env.unwrapped
-    if hasattr(inner, "axes"):
-        return tuple(inner.axes())
+    if axes := own(game, env, "axes"):
+        return tuple(axes())
     free, pedals, found = list(FREE), list(PEDALS), []
     for low in np.ravel(env.action_space.low):
         if low < 0:
@@ -65,7 +77,7 @@ class Human:
         space = env.action_space
         self.discrete = hasattr(space, "n")
         self.keys: Keys = keys_of(game, env) if self.discrete else {}
-        self.axes = () if self.discrete else axes_of(env)
+        self.axes = () if self.discrete else axes_of(env, game)
         self.waits = is_turn_based(env) and self.discrete
         self.hands = None  # the kart's own way to steer by keys
         if game == "kart" and not self.discrete:
@@ -136,7 +148,7 @@ class Human:
 
 def is_turn_based(env: Any) -> bool:
     """Does the game wait for its player, as board games do?"""
-    if env.unwrapped.metadata.get("turn_based"):
+    if env.metadata.get("turn_based"):
         return True
     entry = getattr(getattr(env, "spec", None), "entry_point", "")
     return isinstance(entry, str) and entry.startswith("gymnasium.envs.toy_text")
@@ -144,12 +156,13 @@ def is_turn_based(env: Any) -> bool:
 
 def action_names(game: str, env: Any) -> list[str]:
     """A short name for every discrete action, for the axes of a Box otherwise."""
-    inner, space = env.unwrapped, env.action_space
-    if hasattr(inner, "action_names"):
-        return list(inner.action_names())
+    space = env.action_space
+    if names := own(game, env, "action_names"):
+        return list(names())
     if not hasattr(space, "n"):
-        return [f"{low}/{high}".strip("/") or str(i) for i, (low, high, _) in enumerate(axes_of(env))]
-    if hasattr(inner, "get_action_meanings"):
-        return [name.lower() for name in inner.get_action_meanings()]
+        return [f"{low}/{high}".strip("/") or str(i) for i, (low, high, _) in enumerate(axes_of(env, game))]
+    meanings = convention(env, "get_action_meanings")
+    if isinstance(meanings, list | tuple) and len(meanings) == int(space.n):
+        return [str(name).lower() for name in meanings]
     names = {action: " ".join(sorted(keys)) or "nothing" for keys, action in keys_of(game, env).items()}
     return [names.get(a, str(a)) for a in range(int(space.n))]

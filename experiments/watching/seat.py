@@ -18,8 +18,9 @@ from agents.core.stream import Stream
 from agents.perception import saliency
 from experiments import display, lab
 from experiments.watching.driving import HOLD, drives, with_wheels
-from experiments.watching.human import Human, action_names
+from experiments.watching.human import Human, action_names, own
 from experiments.watching.overlay import blend, coloured, inset, on_board, stack_picture
+from experiments.watching.pictures import as_picture, fitted
 from experiments.watching.source import Follower, Source
 
 HISTORY = 300  # decisions of which value, reward and score are kept for the curves
@@ -37,11 +38,12 @@ class Seat:
         env = envs.scored(source.game, source.run.config["env"]) if source.run else dict(source.env)
         probe = envs.make_vec(source.game, 1, **env)
         stack, self.protocol = probe.metadata.get("frame_stack", 1), str(probe.metadata.get("protocol", ""))
+        told = {k: probe.metadata[k] for k in ("lab_info", "name") if k in probe.metadata}
         probe.close()
         vector = SyncVectorEnv(
             [functools.partial(with_picture, source.game, env)] * copies, autoreset_mode=AutoresetMode.NEXT_STEP
         )
-        vector.metadata = {**vector.metadata, "frame_stack": stack}
+        vector.metadata = {**vector.metadata, "frame_stack": stack, **told}
         self.envs, self.copies, self.seed, self.named_policy = vector.envs, copies, seed, policy
         self.device = lab.device_for(source.run.config["agent"] if source.run else "random", "auto")
         self.stream = Stream(vector, self.device)
@@ -91,7 +93,8 @@ class Seat:
     @property
     def score(self) -> float:
         """The first copy's score so far: the game's own where it tells one at every step, else the sum of rewards."""
-        return float(self.envs[0].told.get("score", self.stream.running_score[0]))
+        told = self.envs[0].told if self.stream.told else {}
+        return float(told.get("score", self.stream.running_score[0]))
 
     @property
     def over(self) -> bool:
@@ -243,14 +246,14 @@ class Seat:
 
     def _box(self) -> tuple[float, float, float] | None:
         """Where the points of a board lie in its picture."""
-        where = getattr(self.envs[0].unwrapped, "board_box", None)
+        where = own(self.source.game, self.envs[0], "board_box")
         return where() if where else None
 
     def decorate(self, picture: np.ndarray) -> np.ndarray:
         """Lays over a picture what was asked for, where there is any of it, and the wheels of who drives."""
         picture = with_wheels(picture, self)
         if self.heat is not None:
-            where = getattr(self.envs[0].unwrapped, "seen_box", None)
+            where = own(self.source.game, self.envs[0], "seen_box")
             seen = where() if where else (0, 0, picture.shape[1], picture.shape[0])
             if seen is None:  # people look through another camera: what the network sees stands in a corner
                 return inset(picture, blend(coloured(self.step.obs[0, -1].cpu().numpy()), self.heat))
@@ -336,15 +339,22 @@ def with_picture(game: str, env: dict[str, Any]) -> Any:
     one.close()
     mode = next((m for m in ("rgb_array_list", "rgb_array") if m in modes), None)
     if mode is None:
-        raise ValueError(f"{game} has no picture to show")
-    own = game not in envs.GAMES and not game.startswith("gym:")  # Gymnasium's own list mode collects for ever
-    return Told(envs.make(game, mode if own or mode == "rgb_array" else "rgb_array", **env))
+        shows = f" (its render_modes: {', '.join(map(str, modes))})" if modes else ""
+        raise ValueError(f"{game} has no picture to show{shows}")
+    if (game in envs.GAMES or game.startswith("gym:")) and "rgb_array" in modes:
+        mode = "rgb_array"  # Gymnasium's own list mode collects for ever
+    return Told(envs.make(game, mode, **env), game)
 
 
 class Told(gymnasium.Wrapper):
-    """Keeps what the game told last, in `told`."""
+    """Keeps what the game told last, in `told`, and the size of its first picture."""
 
     told: dict[str, Any] = {}  # noqa: RUF012
+    shape: tuple[int, ...] | None = None
+
+    def __init__(self, env: gymnasium.Env, name: str):
+        super().__init__(env)
+        self.name = name
 
     def reset(self, **options: Any) -> tuple[Any, dict[str, Any]]:
         obs, self.told = self.env.reset(**options)
@@ -358,5 +368,9 @@ class Told(gymnasium.Wrapper):
 
 def rendered(env: Any) -> list[np.ndarray]:
     """The pictures since the last call: one, or all emulated frames where the game tells them."""
-    picture = env.render()
-    return list(picture) if isinstance(picture, list) else [np.asarray(picture)]
+    shown = env.render()
+    told = shown if isinstance(shown, list) and (not shown or isinstance(shown[0], np.ndarray)) else [shown]
+    pictures = [as_picture(one, env.name) for one in told]
+    if pictures and env.shape is None:
+        env.shape = pictures[0].shape
+    return [fitted(one, env.shape) for one in pictures]

@@ -1,0 +1,72 @@
+"""What a run tells of a game that failed: one sentence, with the whole traceback in the run's folder."""
+
+from __future__ import annotations
+
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from agents.core import checkpoint
+from agents.core.loop import Diverged
+from agents.core.run import Run
+from agents.core.stream import RowFault
+from envs.gym_check import GameFault
+from experiments import cli, lab
+
+FILE = "fault.txt"
+HUGE = 1e6  # rewards beyond it spoil a loss by themselves
+
+
+def traced(run: Run, fault: BaseException) -> str:
+    """The sentence of a fault; where it hides a traceback, that is added to the run's fault.txt, which is named."""
+    text = " ".join(str(fault).split())
+    if isinstance(fault, GameFault) and not fault.trace:
+        return text
+    if isinstance(fault, cli.UserError | RowFault) or (isinstance(fault, ValueError) and type(fault) is ValueError):
+        return text
+    trace = fault.trace if isinstance(fault, GameFault) else "".join(traceback.format_exception(fault))
+    told = text if isinstance(fault, GameFault) else f"{type(fault).__name__}: {text}".removesuffix(": ")
+    path = run.path / FILE
+    try:
+        with open(path, "a", encoding="utf-8", errors="replace") as file:
+            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {told}\n\n{trace}\n")
+    except OSError as other:
+        return f"{told} (its traceback could not be written: {other.strerror})"
+    return f"{told}; its traceback: {path}"
+
+
+def of_game(run: Run, parts: lab.Lab, fault: GameFault | RowFault, save: Callable[[], None]) -> cli.UserError:
+    """A game failed in the midst of training: what was learned until then is saved, where it can be."""
+    at, foreign = parts.clock.steps, lab.is_foreign(run.config["agent"])
+    try:
+        there = foreign or parts.loop.abandon()
+        if there and parts.clock.steps > max(checkpoint.steps(run.checkpoints), default=0):
+            save()
+    except (Diverged, OSError) as other:
+        print(f"joypad: the steps since the last checkpoint are lost: {other}", file=sys.stderr)
+    kept = checkpoint.steps(run.checkpoints)
+    good = f"the checkpoint of step {kept[-1]:,} is kept" if kept else "there was no checkpoint yet"
+    more = f"; go on with python -m experiments.train --resume {run.path}" if kept and not foreign else ""
+    return cli.UserError(f"training stopped at step {at:,}: {traced(run, fault)}; {good}{more}")
+
+
+def advice(parts: lab.Lab) -> str:
+    """What may help where a loss is not finite."""
+    held = parts.replay.data["reward"]
+    largest = float(held.abs().max()) if len(parts.replay) else 0.0
+    if largest > HUGE:
+        return f"its rewards reach {largest:.3g}: try --normalize reward, or --reward-clip 1"
+    return "try a smaller --lr"
+
+
+def attempt(run: Run, what: str, part: Callable[[], Any]) -> bool:
+    """One part of what comes after training. Whatever it raises is told, and spoils nothing else. Did it succeed?"""
+    try:
+        part()
+    except Exception as fault:
+        sys.stdout.flush()
+        print(f"joypad: there is no {what}: {traced(run, fault)}", file=sys.stderr)
+        return False
+    return True
