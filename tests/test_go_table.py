@@ -338,6 +338,28 @@ def test_an_address_that_is_none_is_refused(argv, capsys):
     assert stop.value.code == 2 and argv[0] in told and "Traceback" not in told
 
 
+def contrasts(chrome) -> list[float]:
+    """Of the borders of everything that can be pressed or filled in, against what lies behind it (WCAG 2, 1.4.11)."""
+    return chrome.eval("""(() => {
+        const probe = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+        const light = (colour) => {
+            probe.fillStyle = colour;
+            probe.fillRect(0, 0, 1, 1);
+            const [r, g, b] = [...probe.getImageData(0, 0, 1, 1).data].slice(0, 3).map((v) => v / 255)
+                .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
+            return 0.2126 * r + 0.7152 * g + 0.0722 * b + 0.05;
+        };
+        const ground = (node) => {
+            while (node && getComputedStyle(node).backgroundColor === "rgba(0, 0, 0, 0)") node = node.parentElement;
+            return getComputedStyle(node ?? document.body).backgroundColor;
+        };
+        return [...document.querySelectorAll("button, select, input:not([type=file]), .button")]
+            .filter((node) => node.offsetWidth)
+            .map((node) => [light(getComputedStyle(node).borderTopColor), light(ground(node.parentElement))])
+            .map(([a, b]) => Math.max(a, b) / Math.min(a, b));
+    })()""")
+
+
 @pytest.mark.slow
 def test_the_page(seat, tmp_path):
     from chrome import Chrome
@@ -379,6 +401,7 @@ def test_the_page(seat, tmp_path):
         for key in ("ArrowUp", "ArrowUp", "ArrowLeft", "Enter"):  # the cursor begins in the middle
             chrome.key(key)
         chrome.wait(f"joypad.state().board[{at('b4')}] === 1")
+        name = b"(;SZ[9]CA[GB18030]PB[" + "\u9ed2".encode("gb18030") + b"])"
         load = """(text) => {
             const given = new DataTransfer();
             given.items.add(new File([text], "a.sgf"));
@@ -390,13 +413,50 @@ def test_the_page(seat, tmp_path):
         assert chrome.eval("(({size, komi}) => [size.value, komi.value])(document.getElementById('new'))") == ["9", "7"]
         chrome.eval("document.getElementById('back').click()")
         chrome.wait("joypad.state().ply === 2 && joypad.state().plies === 3")
+        assert chrome.eval("document.getElementById('past').textContent").startswith("You look back at move 2 of 3.")
+        chrome.eval("document.getElementById('return').click()")
+        chrome.wait("joypad.state().ply === 3 && document.getElementById('past').hidden")
+        ink = "getComputedStyle(document.getElementById('chances').children[0]).color"
+        assert chrome.eval(ink) == chrome.eval("getComputedStyle(document.body).color")  # beside the bar, not across it
+        chrome.eval(f"({load})(new Uint8Array([{','.join(map(str, name))}]))")  # in a character set of its own
+        chrome.wait("document.getElementById('told').textContent.includes('\u9ed2')")
         chrome.eval(f"({load})('nonsense')")
         chrome.wait("document.getElementById('told').textContent.includes('no game tree')")
         chrome.eval("document.querySelector('#new button').click()")
-        chrome.wait("joypad.state().ply === 0 && joypad.state().size === 9")
-        chrome.look(380, 800, mobile=True, dark=True)
-        chrome.wait("document.documentElement.scrollWidth <= 380")
+        chrome.wait("joypad.state().ply === 0 && joypad.state().human === 'black'")
+        for wide, high in ((1280, 800), (390, 844), (844, 390)):
+            for dark in (False, True):
+                chrome.look(wide, high, mobile=wide < 1000, dark=dark)
+                chrome.wait(f"document.documentElement.scrollWidth <= {wide}")
+                board = "document.getElementById('board').getBoundingClientRect()"
+                left, top, right, bottom = chrome.eval(f"(b => [b.left, b.top, b.right, b.bottom])({board})")
+                assert left >= 0 and top >= 0 and right <= wide and bottom <= high  # the whole board, without scrolling
+                assert min(contrasts(chrome)) >= 3
+        assert chrome.eval("document.documentElement.scrollHeight") >= 390
+        # A board of small points on a phone: the first tap chooses, the second one plays
+        chrome.look(390, 844, mobile=True)
+        chrome.call("Emulation.setTouchEmulationEnabled", enabled=True)
+        chrome.eval("joypad.command('new', {size: 19, komi: 6.5})")
+        chrome.wait("joypad.state().size === 19 && joypad.board.gap() < 30")
+        box = chrome.eval("(({x, y}) => [x, y])(document.getElementById('board').getBoundingClientRect())")
+        x, y = chrome.eval(f"joypad.board.place({at('q16', 19)})")
+        chrome.click(box[0] + x, box[1] + y)
+        chrome.wait("document.getElementById('confirm').textContent === 'Play Q16'")
+        assert chrome.eval("joypad.state().ply") == 0
+        chrome.eval("document.getElementById('confirm').click()")
+        chrome.wait(f"joypad.state().board[{at('q16', 19)}] === 1 && document.getElementById('tapped').hidden")
+        # Giving up is asked for twice
+        chrome.wait("joypad.state().mine")
+        chrome.eval("document.getElementById('resign').click()")
+        assert chrome.eval("document.getElementById('resign').textContent") == "Really resign?"
+        chrome.eval("document.getElementById('resign').click()")
+        chrome.wait("document.getElementById('told').textContent === 'Black resigns: White wins.'")
         assert chrome.faults == []
+        # The program ends: the page says so, and what stands there is dimmed
+        browser.close()
+        chrome.wait("!document.getElementById('lost').hidden && document.body.classList.contains('lost')")
+        assert chrome.eval("document.getElementById('lost').textContent").startswith("The program has ended.")
+        chrome.wait("Number(getComputedStyle(document.getElementById('board')).opacity) < 0.5")
     finally:
         if chrome is not None:
             chrome.close()

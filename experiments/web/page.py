@@ -116,7 +116,9 @@ class Page:
     def __init__(
         self, name: str, folder: Path, title: str, on_message: Callable[[Client, Message], None],
         on_open: Callable[[Client], None], on_get: Callable[[str, Mapping[str, str]], tuple[bytes, str] | None],
+        command: str,
     ):  # fmt: skip
+        self.command = command  # of the program, for a page that has lost it
         self.name, self.folder, self.title = name, folder, title
         self.on_message, self.on_open, self.on_get = on_message, on_open, on_get
         self.clients: set[Client] = set()
@@ -166,6 +168,7 @@ class Page:
         """Serves one browser until it leaves."""
         client = Client(self, socket)
         self.clients.add(client)
+        client.put({"type": "welcome", "command": self.command})
         self.on_open(client)
         client.wake.set()
         delivery = asyncio.create_task(client.deliver())

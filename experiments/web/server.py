@@ -14,6 +14,8 @@ import html
 import logging
 import re
 import secrets
+import shlex
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -79,7 +81,7 @@ class Server:
         """
         if not re.fullmatch(r"[a-z][a-z0-9-]*", name) or name in ("shared", *self.pages):
             raise ValueError(f"{name!r} cannot be the name of a page, or is taken")
-        page = Page(name, Path(folder).resolve(), title, on_message, on_open, on_get)
+        page = Page(name, Path(folder).resolve(), title, on_message, on_open, on_get, command_line())
         page.loop = self._loop if self._thread else None
         self.pages[name] = page
         return page
@@ -249,6 +251,16 @@ def _files(folder: Path) -> dict[str, Path]:
     """What a folder has for browsers, by name: a name that is not among them leads nowhere, however it is written."""
     found = {file.relative_to(folder).as_posix(): file for file in folder.rglob("*") if file.suffix in MEDIA}
     return {name: file for name, file in found.items() if file.is_file() and folder in file.resolve().parents}
+
+
+def command_line() -> str:
+    """What starts this program again, for a page that has lost it."""
+    program, *arguments = sys.argv
+    if program.startswith("joypad "):  # experiments/__main__.py
+        return f"{program} {shlex.join(arguments)}"
+    if Path(program).parent.name != "experiments":
+        return ""
+    return shlex.join(["python", "-m", f"experiments.{Path(program).stem}", *arguments])
 
 
 def _redirect(path: str) -> web.Response:

@@ -47,18 +47,28 @@ export function stars(size) {
   return points;
 }
 
+export const nameOf = (action, size) =>
+  action >= size * size ? "pass" : `${LETTERS[action % size]}${size - Math.floor(action / size)}`;
+
 export class Board {
   constructor(canvas) {
     this.canvas = canvas;
     this.hover = this.cursor = -1;
     this.view = null;
     this.overlay = "off";
+    this.counted = null; // whose each point is, once a game is counted
   }
 
   measure() {
     const side = Math.round(this.canvas.clientWidth * (window.devicePixelRatio || 1));
     const size = this.view.size, gap = side / (size + 1.25);
     return { side, size, gap, first: (side - gap * (size - 1)) / 2 };
+  }
+
+  // Between two lines, in CSS pixels.
+  gap() {
+    const { side, gap } = this.measure();
+    return (gap * this.canvas.clientWidth) / side;
   }
 
   // The action of the point nearest to a mouse event, or -1.
@@ -98,6 +108,7 @@ export class Board {
     view.board.forEach((colour, action) => colour && this.shadow(g, ...xy(action), radius));
     view.board.forEach((colour, action) => colour && this.stone(g, ...xy(action), radius, colour));
     if (this.overlay === "ownership" && found.ownership) this.owners(g, xy, gap, view, found.ownership);
+    if (this.counted) this.area(g, xy, gap, view, this.counted);
     if (this.overlay === "visits" && found.shares) this.heat(g, xy, gap, view, found.shares, found.moves);
     if (this.overlay === "policy" && found.policy) this.heat(g, xy, gap, view, found.policy, null);
     if (view.last >= 0 && !view.passed) {
@@ -193,6 +204,18 @@ export class Board {
       }
       g.restore();
     }
+  }
+
+  area(g, xy, gap, view, counted) {
+    counted.forEach((owner, action) => { // on free points, and on stones that are dead
+      if (!owner || view.board[action] === (owner > 0 ? 1 : 2)) return;
+      const [x, y] = xy(action), half = gap * 0.16;
+      g.fillStyle = owner > 0 ? "#15161a" : "#fbfaf6";
+      g.strokeStyle = owner > 0 ? "#fbfaf6" : "#15161a";
+      g.lineWidth = Math.max(1, gap * 0.03);
+      g.fillRect(x - half, y - half, 2 * half, 2 * half);
+      g.strokeRect(x - half, y - half, 2 * half, 2 * half);
+    });
   }
 
   owners(g, xy, gap, view, ownership) {

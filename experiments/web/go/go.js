@@ -1,6 +1,6 @@
 // The page of `python -m experiments.play go --web`: the board, what a person does, and what the player thinks.
 import { connect } from "/shared/stream.js";
-import { Board } from "./board.js";
+import { Board, nameOf } from "./board.js";
 
 const $ = (id) => document.getElementById(id);
 const board = new Board($("board"));
@@ -13,7 +13,7 @@ const link = connect({
     if (message.type === "error") $("told").textContent = message.message;
   },
   onLink: (open) => {
-    if (!open) $("state").textContent = "the program does not answer; trying again";
+    if (!open) $("state").textContent = "no connection";
   },
 });
 const command = (name, value = null) => link.send({ type: "command", name, value });
@@ -31,25 +31,39 @@ function show(state) {
   const found = state.found, side = state.turn ? "White" : "Black";
   $("state").textContent = state.ended
     ? "the game is over"
-    : state.thinking
+    : state.looking_back ? "you look back" : state.thinking
       ? `${side} to move: ${state.player} thinks`
       : `${side} to move${state.mine ? ": you" : ""}`;
   $("told").textContent = state.message || state.ended || (state.passed ? `${state.turn ? "Black" : "White"} has passed.` : "");
   for (const [i, id] of ["black", "white"].entries()) {
-    const who = state.human === "both" ? "" : state.human === id ? "you, " : `${state.player}, `;
-    $(id).textContent = `${who}${state.captured[i]} captured${i ? `, komi ${state.komi}` : state.handicap ? `, ${state.handicap} handicap` : ""}`;
+    const who = state.human === "both" || state.human === id ? "you" : state.player;
+    const more = i ? `, komi ${state.komi}` : state.handicap ? `, ${state.handicap} handicap` : "";
+    $(id).textContent = `${who}, ${state.captured[i]} captured${more}`;
   }
   if (found.chance !== undefined) {
     $("bar").firstElementChild.style.width = `${100 * found.chance}%`;
-    $("bar").lastElementChild.textContent = `Black ${percent(found.chance)}`;
     $("bar").setAttribute("aria-label", `Black wins with ${percent(found.chance)}`);
+    const [black, white] = $("chances").children;
+    black.textContent = `Black ${percent(found.chance)}`;
+    white.textContent = `White ${percent(1 - found.chance)}`;
   }
-  $("figures").textContent = found.visits
-    ? `move ${state.ply}, ${number(found.visits)} visits, playouts end with ${found.lead >= 0 ? "B" : "W"}+${Math.abs(found.lead).toFixed(1)}`
-    : `move ${state.ply}${state.result ? `, result ${state.result}` : ""}`;
+  const score = found.lead === undefined ? "" : ` · expected score ${found.lead >= 0 ? "B" : "W"}+${Math.abs(found.lead).toFixed(1)}`;
+  const visits = found.visits ? ` · ${number(found.visits)} visits` : "";
+  $("figures").textContent = `move ${state.ply}${visits}${score}${state.result ? ` · result ${state.result}` : ""}`;
+  const by = state.turn ? "Black" : "White", cost = state.loss;
+  $("loss").classList.toggle("bad", cost >= 0.05);
+  $("loss").textContent = cost === null ? "" : cost >= 0.01
+    ? `The last move, ${by} ${nameOf(state.last, state.size)}, cost ${percent(cost)}.`
+    : `The last move, ${by} ${nameOf(state.last, state.size)}, cost nothing.`;
+  $("told").hidden = state.looking_back && !$("told").textContent;
+  $("past").hidden = !state.looking_back;
+  $("past").firstElementChild.textContent = `You look back at move ${state.ply} of ${state.plies}.`;
+  if (pending >= 0 && (state.board[pending] || !state.mine)) choose(-1);
   $("moves").tBodies[0].replaceChildren(...(found.moves || []).map(row));
   $("analyse").setAttribute("aria-pressed", state.analysing);
   $("pass").disabled = !state.mine;
+  $("resign").disabled = Boolean(state.ended || state.looking_back || state.human === "none");
+  board.counted = state.ended ? found.ownership : null;
   $("undo").disabled = state.ply === 0;
   $("first").disabled = $("back").disabled = state.ply === 0;
   $("last").disabled = $("on").disabled = state.ply === state.plies;
@@ -140,10 +154,36 @@ canvas.addEventListener("mousemove", (event) => {
 });
 canvas.addEventListener("mouseleave", () => { board.hover = -1; board.draw(); });
 canvas.addEventListener("blur", () => { board.cursor = -1; board.draw(); });
+// Where points are smaller than a finger, the first tap chooses and the second one, or the button, plays.
+let pending = -1;
+const fingers = matchMedia("(pointer: coarse)");
+function choose(action) {
+  pending = board.cursor = action;
+  $("tapped").hidden = action < 0;
+  if (action >= 0) $("confirm").textContent = `Play ${nameOf(action, view.size)}`;
+  board.draw();
+}
 canvas.addEventListener("click", (event) => {
   const action = board.at(event);
-  if (action >= 0) command("play", action);
+  if (action < 0) return;
+  if (fingers.matches && board.gap() < 30 && action !== pending && view.mine && !view.board[action]) return choose(action);
+  choose(-1);
+  command("play", action);
 });
+$("confirm").onclick = () => {
+  const action = pending;
+  choose(-1);
+  if (action >= 0) command("play", action);
+};
+$("return").onclick = () => go(view.plies);
+let sure = 0; // the timer that takes the question back
+$("resign").onclick = () => {
+  const asked = $("resign").classList.toggle("sure");
+  $("resign").textContent = asked ? "Really resign?" : "Resign";
+  clearTimeout(sure);
+  if (asked) sure = setTimeout(() => $("resign").classList.contains("sure") && ($("resign").classList.remove("sure"), ($("resign").textContent = "Resign")), 4000);
+  else command("resign");
+};
 
 const go = (ply) => view && command("go", ply);
 $("pass").onclick = () => command("pass");
@@ -171,8 +211,9 @@ $("file").onchange = async () => {
   const [file] = $("file").files;
   $("file").value = "";
   if (!file) return;
-  if (file.size > 60000) $("told").textContent = "the file is larger than 60 kB; give it by --sgf instead";
-  else command("load", await file.text());
+  if (file.size > 90000) return ($("told").textContent = "The file is larger than 90 kB: give it to the program by --sgf instead.");
+  const bytes = new Uint8Array(await file.arrayBuffer()); // its characters may be of any set: the program finds out
+  command("load", btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join("")));
 };
 
 document.addEventListener("keydown", (event) => {

@@ -9,11 +9,31 @@
 //   link.send({ type: "pause" });
 //   link.figures                               // age of the shown picture in ms, pictures drawn, and so on
 
+// Where the program does not answer, a bar at the top says so, with the command that starts it again; body.lost dims the rest.
+
 const clock = () => Date.now() / 1000; // seconds since 1970
+
+const lost = document.createElement("p");
+lost.id = "lost";
+lost.hidden = true;
+lost.setAttribute("role", "alert");
+let restart = ""; // the command of the program
+
+function tellLost(gone, ended) {
+  document.body.classList.toggle("lost", gone);
+  lost.hidden = !gone;
+  if (!gone) return;
+  document.body.prepend(lost);
+  const what = ended ? "The program has ended." : "The program does not answer; this page tries again.";
+  const code = document.createElement("code");
+  code.textContent = restart;
+  lost.replaceChildren(...(restart ? [`${what} Start it again: `, code, " and open the address that it prints."] : [what]));
+}
 
 export function connect({ pictures = {}, onState = {}, onMessage = () => {}, onLink = () => {} }) {
   const figures = { drawn: 0, age: 0, ages: [], offset: 0, open: false };
   let socket = null;
+  let ended = false; // has the program said that it ends?
   let wait = 500; // ms until the next attempt to connect
   let work = Promise.resolve(); // what arrived is worked off in order
   let trip = Infinity; // the shortest round trip tells the difference of the clocks best
@@ -53,6 +73,7 @@ export function connect({ pictures = {}, onState = {}, onMessage = () => {}, onL
         figures.offset = message.now - (message.sent + arrived) / 2;
       }
     } else if (message.type === "end") ready();
+    else if (message.type === "welcome") restart = message.command;
     else onMessage(message);
   }
 
@@ -68,9 +89,11 @@ export function connect({ pictures = {}, onState = {}, onMessage = () => {}, onL
     socket = new WebSocket(address);
     socket.binaryType = "arraybuffer";
     socket.onopen = () => {
+      ended = false;
       wait = 500;
       trip = Infinity;
       figures.open = true;
+      tellLost(false);
       for (const after of [0, 300, 600, 1000]) setTimeout(ping, after);
       onLink(true);
     };
@@ -78,8 +101,10 @@ export function connect({ pictures = {}, onState = {}, onMessage = () => {}, onL
       const arrived = clock();
       work = work.then(() => take(data, arrived)).catch((fault) => console.error(fault));
     };
-    socket.onclose = () => {
+    socket.onclose = ({ code }) => {
       figures.open = false;
+      ended = code === 1001 || (ended && code === 1006); // it said so, or did so before and is still not there
+      tellLost(true, ended);
       onLink(false);
       setTimeout(open, wait);
       wait = Math.min(2 * wait, 5000);
