@@ -245,7 +245,7 @@ export class Board {
       g.arc(x, y, r, 0, 7);
       g.fill();
       const move = told.get(action);
-      if (part > 0.12 || (move && part > 0.08)) {
+      if (moves ? move && part > 0.08 : part > 0.12) { // chances where they are known, shares of the policy
         g.fillStyle = "#fff";
         g.shadowColor = "#000a";
         g.shadowBlur = 3;
