@@ -1,8 +1,8 @@
 """How the tests run: one torch thread each, and side by side on the processors that there are (pytest-xdist).
 
 The networks here are too small for more threads, and threads that wait on each other beside another busy program cost
-minutes. Files of one family go to one process, which compiles their kernels once and keeps them to itself: numba's
-store is not made for two processes that compile the same function at the same moment.
+minutes. Files of one family go to one process, so that their kernels are compiled once; what families share the
+processes take from one store beside the sources, which programs and later runs of the tests use as well.
 
     python -m pytest -n 0 tests/test_replay.py        one process: for --pdb, for timings, for one file
 
@@ -21,8 +21,27 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # started in the background of a shell: programs that tests start
     signal.signal(signal.SIGINT, signal.default_int_handler)  # would inherit it, and never hear of a Ctrl-C
-if worker := os.environ.get("PYTEST_XDIST_WORKER"):
-    os.environ["NUMBA_CACHE_DIR"] = str(Path(__file__).parents[1] / ".pytest_cache" / f"numba-{worker}")
+worker = os.environ.get("PYTEST_XDIST_WORKER")
+
+
+def one_writes_at_a_time() -> None:
+    """Two processes that store signatures of one function at the same moment would give both the same file."""
+    import fcntl
+
+    from numba.core.caching import IndexDataCacheFile
+
+    save = IndexDataCacheFile.save
+
+    def locked(self: Any, key: Any, data: Any) -> None:
+        with open(Path(self._cache_path) / ".lock", "w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # until the file is closed
+            save(self, key, data)
+
+    IndexDataCacheFile.save = locked
+
+
+if worker and os.name == "posix":
+    one_writes_at_a_time()
 
 FAMILIES = {  # beginnings of file names -> the process that runs them
     "kart": ("kart", "augment", "clone", "data", "drives", "driving", "play", "record", "tub", "watch", "saliency"),
@@ -41,6 +60,8 @@ def family(nodeid: str) -> str:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """By family. (Marks of `xdist_group` would say so too, but pytest 9.2 and xdist 3.8 do not pass them on.)"""
+    if config.getoption("dist") != "loadscope":
+        return None
     from xdist.scheduler import LoadScopeScheduling
 
     class Families(LoadScopeScheduling):

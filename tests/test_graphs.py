@@ -80,7 +80,7 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> list[Recording]:
 
 def assembled(agent: str, **changed: Any) -> lab.Lab:
     config = {**lab.module(agent).PRESETS[agent], **AGENTS[agent], **changed}
-    whole = {"game": "worlds", "agent": agent, "seed": 3, "steps": 800, "num_envs": 8, "agent_config": config}
+    whole = {"game": "worlds", "agent": agent, "seed": 3, "steps": 480, "num_envs": 8, "agent_config": config}
     return lab.assemble({**whole, "env": {"world": "picture"}}, CPU)
 
 

@@ -115,10 +115,13 @@ def test_every_registered_agent_has_a_row_here() -> None:
     assert {*LEARNERS, *OF_SB3, *OTHERS} == {*AGENTS, *BASELINES}, told
 
 
+def others_are_slow(agents: Iterable[str]) -> list[Any]:
+    return [pytest.param(a, marks=() if a in FAST else pytest.mark.slow) for a in agents]
+
+
 def every(world: str) -> list[Any]:
     """The agents that can play `world`; those that are not in FAST are slow there."""
-    able = [a for a, row in LEARNERS.items() if row.continuous or world != "target"]
-    return [pytest.param(a, marks=() if a in FAST else pytest.mark.slow) for a in able]
+    return others_are_slow(a for a, row in LEARNERS.items() if row.continuous or world != "target")
 
 
 def heavy_are_slow(agents: Iterable[str]) -> list[Any]:
@@ -161,16 +164,18 @@ def test_a_delayed_reward(agent: str) -> None:
 
 
 @pytest.mark.parametrize("agent", OF_SB3)
-def test_stable_baselines3_learns_from_our_rows(agent: str) -> None:
+@pytest.mark.parametrize(
+    ("world", "steps"), [("bandit", 4_000), pytest.param("corridor", 5_000, marks=pytest.mark.slow)]
+)
+def test_stable_baselines3_learns_from_our_rows(agent: str, world: str, steps: int) -> None:
     """Contexts, and a delayed reward, as a run of it is trained."""
-    for world, steps in (("bandit", 4_000), ("corridor", 5_000)):
-        config = config_of(agent, world, steps, **OF_SB3[agent], gamma=0.9, reward_clip=0.0)
-        parts = lab.assemble(config, lab.device_for(agent, "auto"))
-        parts.stream.reset(3, 0)
-        assert parts.agent.train_alone(parts.stream, [], lambda: False, lambda: 0.0)
-        assert steps <= parts.clock.steps < 1.1 * steps and parts.clock.updates > 100
-        score, length = games(parts, world)
-        assert score > 7 if world == "bandit" else score == 1 and length < 6.5  # 8 of 8; 5 decisions
+    config = config_of(agent, world, steps, **OF_SB3[agent], gamma=0.9, reward_clip=0.0)
+    parts = lab.assemble(config, lab.device_for(agent, "auto"))
+    parts.stream.reset(3, 0)
+    assert parts.agent.train_alone(parts.stream, [], lambda: False, lambda: 0.0)
+    assert steps <= parts.clock.steps < 1.1 * steps and parts.clock.updates > 100
+    score, length = games(parts, world)
+    assert score > 7 if world == "bandit" else score == 1 and length < 6.5  # 8 of 8; 5 decisions
 
 
 @pytest.mark.slow
@@ -187,12 +192,13 @@ def test_continuous_actions(agent: str) -> None:
     assert games(parts, "target", "greedy")[0] > 7.5  # of 8
 
 
+@pytest.mark.slow
 def test_continuous_actions_with_a_critic_of_its_own() -> None:
     parts = trained("ppo", "target", 15_000, gamma=0.0, critic="own", policy_share=0.5)
     assert games(parts, "target", "greedy")[0] > 7.5  # of 8
 
 
-@pytest.mark.parametrize("agent", heavy_are_slow(VALUED))
+@pytest.mark.parametrize("agent", others_are_slow(VALUED))
 def test_a_time_limit_is_not_the_end(agent: str) -> None:
     """A world that pays 1 for ever and is cut by a clock is worth 1 / (1 - gamma); learned as death it would be 5.7."""
     parts = trained(agent, "forever", int(2_500 * LEARNERS[agent].effort))
@@ -200,7 +206,7 @@ def test_a_time_limit_is_not_the_end(agent: str) -> None:
     torch.testing.assert_close(value, torch.full((8,), 10.0), rtol=0.05, atol=0)
 
 
-@pytest.mark.parametrize("agent", heavy_are_slow(VALUED))
+@pytest.mark.parametrize("agent", others_are_slow(VALUED))
 def test_the_end_by_the_rules_is_the_end(agent: str) -> None:
     parts = trained(agent, "ending", int(1_500 * LEARNERS[agent].effort))
     obs = torch.eye(4)[:3, None]  # [3, stack 1, 4]: after 0, 1 and 2 decisions

@@ -83,3 +83,17 @@ def test_the_name_is_joypad_lab():
     texts = [ROOT / "README.md", *(path for path in files if path.suffix in (".py", ".md", ""))]
     assert len(texts) > 100
     assert [str(path) for path in texts if asks.search(path.read_text())] == []
+
+
+def test_the_pages_name_programs_files_and_headings_that_exist():
+    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        text = page.read_text()
+        for program in re.findall(r"python -m experiments\.([a-z_.]+[a-z])", text):
+            path = ROOT / "experiments" / Path(*program.split("."))
+            assert path.with_suffix(".py").is_file() or (path / "__main__.py").is_file(), f"{page.name}: {program}"
+        for target, heading in re.findall(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]*))?\)", text):
+            path = page.parent / target if target else page
+            assert path.exists(), f"{page.name}: {target}"
+            titles = re.findall(r"^#+ (.+)$", path.read_text(), flags=re.M) if heading else []
+            anchors = [re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles]
+            assert not heading or heading in anchors, f"{page.name}: {target}#{heading}"
