@@ -45,6 +45,14 @@ def _change_speed(places: int) -> Callable[[Any, None], None]:
     return change
 
 
+def speed(value: Any) -> float:
+    """A factor of the game's own speed; 0: as fast as it goes."""
+    wanted = number(0, 1000)(value)
+    if 0 < wanted < 0.01:
+        raise ValueError("must be 0 (as fast as it goes) or from 0.01 to 1000")
+    return wanted
+
+
 def _speed(player: Any, wanted: float) -> None:
     player.speed = wanted
 
@@ -151,7 +159,7 @@ COMMANDS = {
     "panels": Command(_switch, _panels, "v", "show or hide the panels"),
     "clip": Command(nothing, _clip, "c", "save the last 30 seconds"),
     "quit": Command(nothing, _quit),
-    "speed": Command(number(0, 1e6), _speed),
+    "speed": Command(speed, _speed),
     "seed": Command(whole(0, 2**31 - 1), _seed),
     "held": Command(items(text(20), most=16), _held),  # names of keys
     "sticks": Command(items(number(-1e6, 1e6), most=8), _sticks),  # of a gamepad: right, down, button

@@ -208,9 +208,11 @@ def drive(player: Player, screen: Screen) -> None:
     """Plays in the game's own time on a screen, obeying its commands, until it or the limits end it."""
     frames, due, last = player.frames(), time.monotonic(), 0.0
     while not player.ended:
-        commands = screen.commands(player)
+        commands, speed = screen.commands(player), player.speed
         for name, value in commands:
             player.command(name, value)
+        if player.speed != speed:  # what was due at the old speed is not waited for
+            due = time.monotonic()
         if player.ended:
             return
         now = time.monotonic()
