@@ -25,6 +25,15 @@ SENTENCES = (
 )  # fmt: skip
 
 
+def checkpoint(text: str | None) -> int | str | None:
+    """A checkpoint as a person names it: a step, "best", or None for the newest. Raises ValueError."""
+    if text is None or text == "best":
+        return text
+    if not text.isdecimal():
+        raise ValueError(f"--checkpoint {text}: must be the step of a checkpoint, or best")
+    return int(text)
+
+
 def loaded(*names: tuple[str, str]) -> tuple[type[Exception], ...]:
     """The classes (module, name) of those modules that are loaded."""
     return tuple(getattr(sys.modules[module], name) for module, name in names if module in sys.modules)

@@ -44,7 +44,8 @@ class Command:
     policy: str | None = None  # greedy, sampled or "epsilon E"; without it the agent's and the protocol's
     protocol: str | None = None  # another protocol that the run may be scored under
     seed: int = 1  # of the games
-    checkpoint: int | None = None  # step of the checkpoint; without it the newest
+    checkpoint: str | None = None  # step of the checkpoint, or best: of the evaluations along the way; else the newest
+    max_steps: int = 0  # gym:ID: a game is cut after so many steps; 0: as in the training, 100,000 where it has no end
     tracks: str | None = None  # kart: drive each of these once, such as test:20, and tell autonomy and lap times
     seconds: float = 120.0  # kart with --tracks: on each track
     under: str | None = None  # other conditions than the run's: options of the game, such as theme=all,latency=2
@@ -57,6 +58,9 @@ class Command:
             raise ValueError(f"--seed {self.seed}: must lie in 0..2147483647")
         if self.episodes < 1:
             raise ValueError(f"--episodes {self.episodes}: must be at least 1")
+        if self.max_steps < 0:
+            raise ValueError(f"--max-steps {self.max_steps}: must be at least 0")
+        cli.checkpoint(self.checkpoint)
         if not 5 <= self.seconds <= 3600:
             raise ValueError(f"--seconds {self.seconds}: must lie in 5..3600")
 
@@ -69,18 +73,19 @@ def evaluate(
     policy: str | None = None,
     protocol: str | None = None,
     under: str | None = None,
-    step: int | None = None,
+    step: int | str | None = None,
+    max_steps: int = 0,
     device: str = "auto",
     quiet: bool = False,
 ) -> dict[str, Any]:
     """Plays full games with the run's agent. The figures are for `keep`, once they have been told.
 
-    under: other options of the game than the run's.
+    under: other options of the game than the run's. step: of the checkpoint, or "best". max_steps: of a game.
     """
     from experiments import lab
 
     where = lab.device_for(run.config["agent"], device)
-    stream = games(run, episodes, protocol, where, under)
+    stream = games(run, episodes, protocol, where, under, max_steps)
     agent, at = lab.load_player(run, stream.spec, where, step)
     name = policy or usual_policy(agent, protocol)
     result = score(run, stream, agent, at, episodes=episodes, seed=seed, policy=name, follow=_follow(episodes, quiet))
@@ -104,12 +109,17 @@ def usual_policy(agent: Agent, protocol: str | None) -> str:
     return "epsilon 0.05" if protocol == "nature" and agent.evaluation != "sampled" else agent.evaluation
 
 
-def games(run: Run, episodes: int, protocol: str | None, device: torch.device, under: str | None = None) -> Stream:
+def games(
+    run: Run, episodes: int, protocol: str | None, device: torch.device, under: str | None = None, max_steps: int = 0
+) -> Stream:
     """Games to score the run on, side by side. Raises ValueError for conditions that it may not be scored under."""
     from agents.core import device as devices
     from agents.core.stream import Stream
 
-    env = envs.scored(run.config["game"], run.config["env"])
+    if max_steps and "max_steps" not in run.config["env"]:
+        raise ValueError(f"--max-steps {max_steps}: only for gym:ID; {run.config['game']} has an end of its own")
+    limit = {"max_steps": max_steps} if max_steps else {}
+    env = envs.scored(run.config["game"], {**run.config["env"], **limit})
     if under is not None:
         if envs.find(run.config["game"])[0] == "envs.atari":
             raise ValueError(f"--under {under}: Atari games are scored under a protocol, see --protocol")
@@ -222,7 +232,7 @@ class Along:
 
     def __init__(
         self, run: Run, clock: Clock, device: torch.device, write: Callable[[dict[str, float]], None], every: int,
-        episodes: int,
+        episodes: int, listener: Callable[[dict[str, Any]], None] = lambda result: None,
     ):  # fmt: skip
         from agents.core.loop import Clock
         from experiments import lab
@@ -231,6 +241,8 @@ class Along:
         self.stream = games(run, episodes, None, device)
         self.player = lab.build_agent(run.config, self.stream.spec, Clock(1), device)
         self.scored = clock.steps // every
+        self.listener = listener  # hears every result
+        self.mean: float | None = None  # of the newest evaluation
 
     def __call__(self, moment: Moment) -> None:
         clock = self.clock
@@ -246,6 +258,8 @@ class Along:
                 self.run, self.stream, self.player, clock.steps, episodes=self.episodes, seed=seed, policy=policy
             )
         self.write(scalars(result))
+        self.mean = result["mean"]
+        self.listener(result)
         clock.away += time.perf_counter() - began
 
     def close(self) -> None:
@@ -296,7 +310,10 @@ def main() -> None:
             same = ("tracks", "seconds", "under", "seed", "policy", "device")
             with cli.refusing():
                 result = drive(
-                    run, step=command.checkpoint, quiet=command.json, **{k: getattr(command, k) for k in same}
+                    run,
+                    step=cli.checkpoint(command.checkpoint),
+                    quiet=command.json,
+                    **{k: getattr(command, k) for k in same},
                 )
             print(json.dumps(result) if command.json else closed_loop.sentence(result), flush=True)
             keep(run, result)
@@ -309,7 +326,8 @@ def main() -> None:
                 policy=command.policy,
                 protocol=command.protocol,
                 under=command.under,
-                step=command.checkpoint,
+                step=cli.checkpoint(command.checkpoint),
+                max_steps=command.max_steps,
                 device=command.device,
                 quiet=command.json,
             )

@@ -18,7 +18,7 @@ import torch
 
 import envs
 from agents import AGENTS, BASELINES
-from agents.core import checkpoint, dataset
+from agents.core import checkpoint, dataset, normalize
 from agents.core import device as devices
 from agents.core.loop import Clock, Loop, Rounds, Study
 from agents.core.replay import ReplayBuffer
@@ -88,6 +88,8 @@ def assemble(config: dict[str, Any], device: torch.device) -> Lab:
     stream = Stream(games, device)
     clock = Clock(config["steps"], int(stream.envs.metadata.get("frame_skip", 1)))
     agent = build_agent(config, stream.spec, clock, device)
+    if isinstance(agent, normalize.Normalized):
+        agent.counting = True
     needs = agent.needs
     stream.labels = tuple(needs.labels)
     learner = "expert" in needs.labels  # of what somebody else does
@@ -190,7 +192,20 @@ def build_agent(config: dict[str, Any], spec: Spec, clock: Clock, device: torch.
         raise ValueError(f"there is no agent {config['agent']!r}; choose {', '.join(AGENTS | BASELINES)}")
     code = module(config["agent"])
     check_fields(code.Config, config["agent_config"])
-    return code.build(code.Config(**config["agent_config"]), spec, clock, device, config["seed"], config["num_envs"])
+    agent = code.build(code.Config(**config["agent_config"]), spec, clock, device, config["seed"], config["num_envs"])
+    return _normalized(agent, config, spec)
+
+
+def _normalized(agent: Agent, config: dict[str, Any], spec: Spec) -> Agent:
+    """The agent behind running figures, where the run asks for them."""
+    what = normalize.parts(config.get("normalize") or "")
+    if not what:
+        return agent
+    if is_foreign(config["agent"]) or "expert" in agent.needs.labels:
+        raise ValueError(
+            f"--normalize-{what[0]} yes: {config['agent']} does not take it; agents of the lab that learn by playing do"
+        )
+    return normalize.Normalized(agent, spec, what, float(config["agent_config"].get("gamma", 0.99)))
 
 
 def find_run(root: Path, what: str) -> Run:
@@ -208,12 +223,16 @@ def find_run(root: Path, what: str) -> Run:
 
 
 def load_player(
-    run: Run, spec: Spec, device: torch.device, step: int | None = None, folder: Path | None = None
+    run: Run, spec: Spec, device: torch.device, step: int | str | None = None, folder: Path | None = None
 ) -> tuple[Agent, int]:
     """The agent of a run with the weights of a checkpoint (the newest), and that checkpoint's step.
 
-    folder: where the checkpoint lies, if not among the run's newest: a stage's.
+    step: of the checkpoint, or "best". folder: where the checkpoint lies, if not among the run's newest: a stage's.
     """
+    if step == "best":
+        folder, step = best_folder(run), None
+        if not checkpoint.steps(folder):
+            raise RunError(f"{run.path} has kept no best checkpoint (train --eval-every N keeps it)")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         parts, meta = checkpoint.load(folder or run.checkpoints, step, {"agent"})
@@ -261,12 +280,22 @@ def stages(run: Run) -> list[int]:
 
 
 def save_stage(run: Run, lab: Lab, percent: int) -> None:
-    """Keeps the agent's weights alone: neither optimizer nor ring."""
+    """Keeps the agent's weights alone, of a share of the budget."""
+    save_weights(run, lab, stage_folder(run, percent))
+
+
+def best_folder(run: Run) -> Path:
+    """Where the weights lie that had the best evaluation along the way."""
+    return run.path / "best"
+
+
+def save_weights(run: Run, lab: Lab, folder: Path, **more: Any) -> None:
+    """Keeps the agent's weights alone, neither optimizer nor ring, in a folder of their own. more: of its meta."""
     state = lab.agent.state_dict()
-    state = {"network": state["network"]} if "network" in state else state
+    state = {k: state[k] for k in ("network", "normalizer") if k in state} if "network" in state else state
     meta = {"game": run.config["game"], "agent": run.config["agent"], "spec": _plain(lab.stream.spec)}
-    folder, step = stage_folder(run, percent), lab.clock.steps
-    checkpoint.save(folder, step, {"agent": state}, {**meta, "step": step, "ring": False})
+    step = lab.clock.steps
+    checkpoint.save(folder, step, {"agent": state}, {**meta, "step": step, "ring": False, **more})
     checkpoint.discard_after(folder, step)
 
 

@@ -47,7 +47,7 @@ def start(command: options.Command, agent_config: dict[str, Any], env: dict[str,
         "seed": command.seed, "steps": command.steps, "minutes": command.minutes, "num_envs": command.num_envs,
         "checkpoint_every": command.checkpoint_every, "checkpoint_ring": command.checkpoint_ring,
         "eval_every": command.eval_every, "stages": command.stages, "init": command.init,
-        "agent_config": agent_config, "env": env,
+        "agent_config": agent_config, "env": env, "normalize": _normalized(command), "stop_at": command.stop_at,
     }  # fmt: skip
     if command.data is not None:
         config["data"] = str(command.data)
@@ -68,6 +68,11 @@ def start(command: options.Command, agent_config: dict[str, Any], env: dict[str,
     print(f"run: {run.path}")
     with _alone(run):
         return _train(run, parts, command.eval_episodes, command.video == "yes", fresh=True)
+
+
+def _normalized(command: options.Command) -> str:
+    """What is normalised, as agents.core.normalize reads it."""
+    return ",".join(k for k in ("obs", "reward") if getattr(command, f"normalize_{k}") == "yes")
 
 
 @contextlib.contextmanager
@@ -150,8 +155,11 @@ def _train(run: Run, parts: lab.Lab, episodes: int, video: bool, fresh: bool) ->
     if config.get("eval_every") and episodes:
         from experiments import evaluate
 
-        along = evaluate.Along(run, clock, parts.stream.device, log.write, config["eval_every"], episodes)
+        best = during.Best(run, parts)
+        along = evaluate.Along(run, clock, parts.stream.device, log.write, config["eval_every"], episodes, best.add)
         hooks.append(along)
+    if config.get("stop_at") is not None:
+        hooks.append(during.StopAt(run, config["stop_at"], log.scores, along))
     if config.get("stages") == "yes":
         hooks.append(during.Stages(run, parts))
     if parts.validation is not None:
@@ -201,7 +209,7 @@ def _train(run: Run, parts: lab.Lab, episodes: int, video: bool, fresh: bool) ->
         lab.save_stage(run, parts, 100)
     faults.attempt(run, "proper end of its games", parts.stream.close)
     try:
-        _conclude(run, log, episodes, video, str(parts.stream.device))
+        _conclude(run, log, episodes, video, str(parts.stream.device), None if along is None else best.add)
     finally:  # the training is complete, whatever came after it
         log.finish()
         log.close()
@@ -229,7 +237,7 @@ def _less_memory(config: dict[str, Any]) -> str:
     return f"a run with {' or '.join(['fewer --num-envs', *ours])} needs less"
 
 
-def _conclude(run: Run, log: Log, episodes: int, video: bool, device: str) -> None:
+def _conclude(run: Run, log: Log, episodes: int, video: bool, device: str, best: Any = None) -> None:
     """The score at the end, a video, and a clip for TensorBoard. Each may fail, and leaves the others as they are."""
     from experiments import evaluate, watch
     from experiments.video import size_of
@@ -238,6 +246,8 @@ def _conclude(run: Run, log: Log, episodes: int, video: bool, device: str) -> No
         result = evaluate.evaluate(run, episodes=episodes, seed=run.config["seed"] + 1, device=device)
         log.write(evaluate.scalars(result))
         print(evaluate.sentence(result), flush=True)
+        if best is not None:
+            best(result)
         try:
             evaluate.keep(run, result)
         except cli.UserError as fault:  # the score is told and logged

@@ -53,7 +53,7 @@ class Command:
     speed: float = 1.0  # 1: as fast as the game really is, 0: unlimited
     seed: int = 1  # of the game
     policy: str | None = None  # greedy, sampled or "epsilon E"; without it the agent's
-    checkpoint: int | None = None  # step of the checkpoint; without it the newest
+    checkpoint: str | None = None  # step of the checkpoint, or best: of the evaluations along the way; else the newest
     port: int = 0  # of the page; 0: a free one
     host: str = "127.0.0.1"  # of the page; another address of this machine lets others in who know the token
     shadow: bool = False  # kart: you drive, and the network's steering wheel is drawn around yours
@@ -172,7 +172,9 @@ def watch(command: Command) -> Player:
     from experiments.watching.source import find
 
     with cli.refusing():
-        sources = [find(w, command.runs, step=command.checkpoint, live=command.live) for w in command.what]
+        sources = [
+            find(w, command.runs, step=cli.checkpoint(command.checkpoint), live=command.live) for w in command.what
+        ]
     for source in sources:
         if source.note:
             print(source.note)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections import deque
 from typing import Any
 
 import torch
 
+from agents.core import checkpoint
 from agents.core.checkpoint import write_json
 from agents.core.log import Log
 from agents.core.loop import Clock, Moment
@@ -53,6 +55,44 @@ class Stages:
         share = clock.progress if clock.budget else clock.seconds / self.seconds
         while self.left and share * 100 >= self.left[0]:
             lab.save_stage(self.run, self.parts, self.left.pop(0))
+
+
+class Best:
+    """Keeps the weights with the best evaluation along the way, beside the newest ones; a tie keeps the later."""
+
+    def __init__(self, run: Run, parts: lab.Lab):
+        self.run, self.parts = run, parts
+        self.folder, self.mean = lab.best_folder(run), float("-inf")
+        if checkpoint.steps(self.folder):
+            self.mean = float(checkpoint.load(self.folder, None, set())[1].get("mean", self.mean))
+
+    def add(self, result: dict[str, Any]) -> None:
+        """An evaluation of the agent as it is now."""
+        if result["mean"] >= self.mean:
+            self.mean = result["mean"]
+            lab.save_weights(self.run, self.parts, self.folder, mean=self.mean, episodes=result["episodes"])
+
+
+class StopAt:
+    """A hook: ends the run, as finished, where a score is reached: the mean of the last 100 training games, or where
+    there are evaluations along the way the mean of one of these.
+    """
+
+    def __init__(self, run: Run, score: float, scores: deque[float], along: Any = None):
+        self.run, self.score, self.scores, self.along = run, score, scores, along
+
+    def __call__(self, moment: Moment) -> None:
+        if self.along is not None:
+            mean, what = self.along.mean, "an evaluation"
+        else:
+            full = len(self.scores) == self.scores.maxlen
+            mean = sum(self.scores) / len(self.scores) if full and moment.episodes else None
+            what = f"the mean of the last {len(self.scores)} training games"
+        if mean is None or mean < self.score or moment.clock.budget == moment.clock.steps:
+            return
+        print(f"stopped at step {moment.clock.steps:,}: {what} is {mean:g} (--stop-at {self.score:g})")
+        moment.clock.budget = self.run.config["steps"] = moment.clock.steps
+        write_json(self.run.path / "config.json", self.run.config)
 
 
 class Minutes:

@@ -43,10 +43,15 @@ class Command:
     stages: Literal["yes", "no"] = "yes"  # keep the weights of 0, 1, 10 and 100 % of training, for `watch --stages`
     eval_episodes: int = 30  # full games at the end, 0 for none
     eval_every: int = 0  # steps between evaluations along the way, each of as many games; 0: only at the end
+    stop_at: float | None = None  # end when the last 100 training games (with --eval-every: an evaluation) reach it
+    normalize_obs: Literal["yes", "no"] = "no"  # vectors of numbers by their running mean and deviation
+    normalize_reward: Literal["yes", "no"] = "no"  # rewards by the running deviation of their discounted sum
     video: Literal["yes", "no"] = "yes"  # write a video at the end
     runs: Path = Path("runs")  # where run folders go
 
     def __post_init__(self) -> None:
+        if self.stop_at is not None and not abs(self.stop_at) < float("inf"):
+            raise ValueError(f"--stop-at {self.stop_at}: must be a finite score")
         if self.steps is not None and self.minutes is not None:
             raise ValueError("--steps and --minutes: name one budget")
         for name in ("steps", "minutes", "num_envs", "checkpoint_every"):
@@ -80,6 +85,7 @@ def parse(argv: Sequence[str], description: str = "") -> Resume | tuple[Command,
     """Options -> what to resume, or (command, agent's configuration, game's options). description: for --help."""
     if any(a == "--resume" or a.startswith("--resume=") for a in argv):
         return _resume(argv)
+    argv = _joined(argv, ("--wrapper", "--env-kwargs"))
     named, asks = _named(argv), bool({"-h", "--help"} & {*argv})
     if "game" not in named:
         if "--version" not in argv and not asks:
@@ -114,6 +120,28 @@ def parse(argv: Sequence[str], description: str = "") -> Resume | tuple[Command,
         print(f"budget: {choice.steps:,} steps, the recipe's (--steps or --minutes names another)")
     print(f"recipe {command.recipe!r}: {choice.note}")
     return command, dataclasses.asdict(agent_config), dataclasses.asdict(env)
+
+
+def _joined(argv: Sequence[str], flags: Sequence[str]) -> list[str]:
+    """Options that may be repeated, as one with commas between its values, where the first of them stood."""
+    kept: list[str] = []
+    places: dict[str, int] = {}  # option -> where its value stands
+    words = iter(argv)
+    for word in words:
+        flag, equals, value = word.partition("=")
+        if flag.replace("_", "-") not in flags:
+            kept.append(word)
+            continue
+        value = value if equals else next(words, None)
+        flag = flag.replace("_", "-")
+        if value is None:
+            kept.append(flag)  # its value is missing, which is told where options are read
+        elif flag in places:
+            kept[places[flag]] += f",{value}"
+        else:
+            places[flag] = len(kept) + 1
+            kept += [flag, value]
+    return kept
 
 
 def _resume(argv: Sequence[str]) -> Resume:

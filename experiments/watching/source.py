@@ -23,7 +23,7 @@ class Source(NamedTuple):
 
     game: str
     run: Run | None = None  # None: the random agent
-    step: int | None = None  # of the checkpoint; None: the newest
+    step: int | str | None = None  # of the checkpoint, or "best"; None: the newest
     stage: int | None = None  # per cent of training, for the checkpoints that a run keeps of its course
     live: bool = False  # follow the newest checkpoint
     note: str = ""  # what a person should be told
@@ -39,7 +39,7 @@ class Source(NamedTuple):
         return "random" if self.run is None else f"{self.run.config['agent']} {self.run.path.name}"
 
 
-def find(what: str, runs: Path, *, step: int | None = None, live: bool = False) -> Source:
+def find(what: str, runs: Path, *, step: int | str | None = None, live: bool = False) -> Source:
     """Raises RunError or UnknownGame where there is nothing of that name."""
     path = Path(what)
     if (path / "manifest.json").is_file() and path.name.isdigit():  # a checkpoint itself
