@@ -101,12 +101,6 @@ def test_files_that_do_not_name_their_encoding():
     assert "�" in decode(b"(;CA[UTF-8]PB[\xff])")
 
 
-@pytest.mark.parametrize("charset", ["nonsense", "punycode", "unicode_escape", "rot13", "zlib"])
-def test_unknown_encodings_are_refused(charset):
-    with pytest.raises(SGFError, match="character set"):
-        parse(f"(;CA[{charset}]PB[x])".encode())
-
-
 @pytest.mark.parametrize(
     ("data", "message"),
     [
@@ -126,12 +120,12 @@ def test_malformed_input_says_where(data, message):
     ("data", "message"),
     [
         (b"(;GM[2])", "not of Go"), (b"(;SZ[20])", "SZ"), (b"(;SZ[9:13])", "SZ"), (b"(;SZ[x])", "SZ"),
-        (b"(;KM[nan])", "KM"), (b"(;KM[six])", "KM"), (b"(;HA[999])", "HA"), (b"(;SZ[9];B[jj])", "no point of a 9x9"),
-        (b"(;SZ[9];B[a])", "no point"), (b"(;SZ[9]AB[])", "no point"), (b"(;PL[x])", "PL"),
-        (b"(;B[aa]W[bb])", "both sides"), (b"(;SZ[9]AB" + b"[aa:ii]" * 9 + b")", "several times"),
+        (b"(;SZ[9];B[jj])", "node 2, after 0 moves: 'jj' is no point of a 9x9"), (b"(;SZ[9];B[a])", "no point"),
+        (b"(;SZ[9]AB[tt])", "no point"), (b"(;B[aa]W[bb])", "both sides"),
+        (b"(;SZ[9]AB" + b"[aa:ii]" * 9 + b")", "several times"),
     ],
 )  # fmt: skip
-def test_senseless_values_are_refused(data, message):
+def test_what_makes_no_position_is_refused(data, message):
     with pytest.raises(SGFError, match=message):
         go_record.read(parse(data))
 
@@ -243,7 +237,7 @@ def fuzz(count, seed):
         try:
             root = parse(data)
         except SGFError as error:
-            assert "line" in str(error) or "character set" in str(error)
+            assert str(error).startswith("line ")
             refused += 1
             continue
         assert shape(parse(dump(root))) == shape(root)

@@ -11,32 +11,34 @@ from pathlib import Path
 
 import numpy as np
 
-from envs.go.game import Game, IllegalMove
-from envs.go.record import Record, positions, read
+from envs.go.game import IllegalMove
+from envs.go.record import KOMI, Record, games, new_game, positions
 from envs.go.scoring import area
-from envs.go.sgf import MAX_BYTES, SGFError, iterate
+from envs.go.sgf import SGFError, read_file
 
 
 def records(paths: Iterable[str | Path], skipped: list[str] | None = None) -> Iterator[Record]:
     """The main lines of all games in SGF files and in folders of them (`*.sgf`, searched in depth, sorted).
 
-    What cannot be read is skipped and, with its file and the reason, appended to `skipped`; without that list
-    it raises SGFError. Raises FileNotFoundError for a path that does not exist.
+    What cannot be read, or is so broken that moves may be missing, is skipped and, with its file and the reason,
+    appended to `skipped`; without that list it raises SGFError. Raises FileNotFoundError for a path that does not
+    exist.
     """
     for path in map(Path, paths):
         if not path.exists():
             raise FileNotFoundError(f"there is no file or folder {path}")
         for file in sorted(path.rglob("*.sgf")) if path.is_dir() else [path]:
             try:
-                if file.stat().st_size > MAX_BYTES:
-                    raise SGFError(f"the file has more than {MAX_BYTES} bytes")
-                for number, root in enumerate(iterate(file.read_bytes())):
-                    try:
-                        yield read(root)
-                    except SGFError as error:
-                        _skip(skipped, f"{file}, game {number + 1}: {error}")
-            except SGFError as error:
+                data = read_file(file)
+            except (OSError, SGFError) as error:
                 _skip(skipped, f"{file}: {error}")
+                continue
+            for number, game in enumerate(games(data), 1):
+                reason = game if isinstance(game, SGFError) else game.damage
+                if reason is None:
+                    yield game
+                else:
+                    _skip(skipped, f"{file}, game {number}: {reason}")
 
 
 def _skip(skipped: list[str] | None, reason: str) -> None:
@@ -45,18 +47,17 @@ def _skip(skipped: list[str] | None, reason: str) -> None:
     skipped.append(reason)
 
 
-def rows(record: Record, *, dtype: str = "float32", **options) -> dict[str, np.ndarray]:
+def rows(record: Record, *, dtype: str = "float32", komi: float = KOMI, **options) -> dict[str, np.ndarray]:
     """One game of T moves as arrays of T + 1 rows.
 
     obs [C, size, size] of `dtype`; action int64; reward and discount float32; first, last bool; legal bool
     [A]; and what is known afterwards, in the view of the side to move at the row: outcome float32 (+1, 0, -1,
     NaN if unknown); for games that were counted score float32 (points after komi) and ownership int8 [size *
-    size], the area of the final position, else NaN and 0. options: as for `Game`; by default suicide is
-    allowed and superko is simple, since records follow any rules. Raises SGFError if a move is illegal or
-    stones are set up after the first move.
+    size], the area of the final position, else NaN and 0. komi: where the record names none. options: as for
+    `Game`; by default suicide is allowed and superko is simple, since records follow any rules. Raises SGFError if a
+    move is illegal or stones are set up after the first move.
     """
-    limit = max(40, 3 * record.size**2, len(record.steps) + 1)
-    game = Game(record.size, record.komi, **{"suicide": True, "superko": "simple", "max_moves": limit} | options)
+    game = new_game(record, komi, **options)
     count, size = len(record.moves) + 1, record.size
     if count == 1:
         raise SGFError("the record holds no moves")

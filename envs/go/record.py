@@ -1,16 +1,17 @@
 """A Go game record: what the SGF properties of one line of play mean, and the way back to SGF."""
 
-import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from envs.go import gameinfo
 from envs.go.board import MAX_SIZE
-from envs.go.game import Game
-from envs.go.sgf import Node, SGFError
+from envs.go.game import Game, fixed_handicap
+from envs.go.gameinfo import shown
+from envs.go.sgf import Damage, Node, SGFError, iterate
 
 LETTERS = "abcdefghijklmnopqrs"
-SCORE_LIMIT = 1000.0
+KOMI = 7.5  # points, where neither the record nor the caller says
 
 
 @dataclass
@@ -30,7 +31,7 @@ class Record:
     """One line of play. Actions are row * size + column, row 0 at the top, size * size for a pass."""
 
     size: int = 19
-    komi: float = 0.0
+    komi: float | None = None  # None: not said
     handicap: int = 0
     black: str = ""  # the players' names
     white: str = ""
@@ -39,6 +40,12 @@ class Record:
     result: str = ""  # RE as written
     rules: str = ""  # RU as written
     steps: list[Step] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)  # on what was odd or broken in the file, in words for people
+
+    @property
+    def damage(self) -> str | None:
+        """The first remark on something that may have cost moves."""
+        return next((remark for remark in self.remarks if isinstance(remark, Damage)), None)
 
     @property
     def moves(self) -> list[tuple[int, int]]:
@@ -60,19 +67,19 @@ def parse_point(text: str, size: int) -> int:
         return size * size
     column, row = LETTERS.find(text[:1]), LETTERS.find(text[1:])
     if len(text) != 2 or not (0 <= column < size and 0 <= row < size):
-        raise SGFError(f"{text[:20]!r} is no point of a {size}x{size} board")
+        raise SGFError(f"'{shown(text)}' is no point of a {size}x{size} board")
     return row * size + column
 
 
 def parse_points(values: Iterable[str], size: int) -> list[int]:
-    """Actions of a list of points and rectangles ("aa:cc")."""
+    """Actions of a list of points and rectangles ("aa:cc"); an empty value says nothing."""
     actions = []
-    for value in values:
+    for value in filter(str.strip, values):
         first, colon, last = value.partition(":")
         corner = parse_point(first, size)
         other = parse_point(last, size) if colon else corner
         if size * size in (corner, other):
-            raise SGFError(f"{value[:20]!r} is no point of a {size}x{size} board")
+            raise SGFError(f"'{shown(value)}' is no point of a {size}x{size} board")
         rows, columns = (corner // size, other // size), (corner % size, other % size)
         for row in range(min(rows), max(rows) + 1):
             actions += [row * size + column for column in range(min(columns), max(columns) + 1)]
@@ -81,77 +88,127 @@ def parse_points(values: Iterable[str], size: int) -> list[int]:
     return list(dict.fromkeys(actions))
 
 
-def _number(text: str, name: str) -> float:
+def games(data: bytes) -> Iterator[Record | SGFError]:
+    """The main line of each game in a file, as strangers write them: whatever can be understood is, and the rest is
+    told in the record's `remarks`. A game that cannot be read comes as its error, and so does an end of the file that
+    nothing can be made of.
+    """
+    remarks: list[str] = []
     try:
-        value = float(text.strip().replace(",", "."))
-    except ValueError:
-        raise SGFError(f"{name}[{text[:20]}] is no number") from None
-    if not math.isfinite(value) or abs(value) > SCORE_LIMIT:
-        raise SGFError(f"{name}[{text[:20]}] lies outside -1000 to 1000")
-    return value
+        for root in iterate(data, remarks=remarks):
+            try:
+                yield read(root, remarks)
+            except SGFError as error:
+                yield error
+            remarks.clear()
+    except SGFError as error:
+        yield error
 
 
-def parse_result(text: str) -> tuple[int | None, float | None]:
-    """(winner, margin) of an RE value: "B+3.5", "W+R", "0", "Draw", "Void", "?", ..."""
-    text = text.strip()
-    if text.lower() in ("0", "draw", "jigo"):
-        return 0, 0.0
-    match = re.match(r"([BbWw])\+(\d{1,4}(?:[.,]\d{1,4})?)?", text)
-    if match is None:
-        return None, None
-    winner = 1 if match[1] in "Bb" else -1
-    return winner, float(match[2].replace(",", ".")) if match[2] else None
+def load(data: bytes) -> Record:
+    """The first game of a file, see `games`. Raises SGFError if it cannot be read."""
+    found = games(data)
+    first = next(found)
+    if isinstance(first, SGFError):
+        raise first
+    if next(found, None) is not None:
+        first.remarks.append("the file holds several games; this is the first")
+    return first
 
 
-def read(line: Node | list[Node]) -> Record:
-    """The record of a root's main line, or of any list of nodes that begins with a root.
+def read(line: Node | list[Node], remarks: Iterable[str] = ()) -> Record:
+    """The record of a root's main line, or of any list of nodes that begins with a root. remarks: on the file.
 
-    Raises SGFError for another game than Go, for a board that is not a square of 2 to 19 lines, and for
-    values that make no sense; it does not play the moves (`replay` does).
+    What only describes the game never refuses it. Raises SGFError for another game than Go, for a board that is not a
+    square of 2 to 19 lines, and for moves that make no sense; it does not play the moves (`replay` does).
     """
     nodes = line.main_line() if isinstance(line, Node) else line
-    root = nodes[0]
-    if root.get("GM", "1") != "1":
-        raise SGFError(f"GM[{root.get('GM')[:20]}]: the record is not of Go")
-    text = root.get("SZ", "19")
-    columns, _, rows = text.partition(":")
-    if not re.fullmatch(r"\d{1,2}", columns) or rows not in ("", columns) or not 2 <= int(columns) <= MAX_SIZE:
-        raise SGFError(f"SZ[{text[:20]}]: the board must be a square of 2 to {MAX_SIZE} lines")
-    size = int(columns)
-    handicap = _number(root.get("HA") or "0", "HA")
-    if handicap != int(handicap) or not 0 <= handicap < size * size:
-        raise SGFError(f"HA[{handicap:g}]: no number of handicap stones on {size}x{size}")
+    root, told = nodes[0], list(remarks)
+    kind = root.get("GM") or "1"
+    if kind.isascii() and kind.isdigit() and int(kind[:9]) != 1:
+        raise SGFError(f"GM[{shown(kind)}]: the record is not of Go")
+    if not kind.isdigit():
+        told.append(f"GM[{shown(kind)}] is taken as Go")
+    size = _size(root.get("SZ") or "19")
     result = root.get("RE", "")
     record = Record(
-        size, _number(root.get("KM") or "0", "KM"), int(handicap), root.get("PB", ""), root.get("PW", ""),
-        *parse_result(result), result, root.get("RU", ""),
+        size, gameinfo.komi(root, told), gameinfo.handicap(root, size, told), root.get("PB", ""), root.get("PW", ""),
+        *gameinfo.result(result), result, root.get("RU", ""), remarks=told,
     )  # fmt: skip
-    for node in nodes:
-        step, given = Step(comment=node.text("C")), node.properties
-        step.black, step.white, step.empty = (parse_points(given.get(name, ()), size) for name in ("AB", "AW", "AE"))
-        if "PL" in given:
-            turn = node.get("PL").upper()[:1]
-            if turn not in ("B", "W"):
-                raise SGFError(f"PL[{node.get('PL')[:20]}] is neither B nor W")
-            step.turn = "BW".index(turn)
-        if "B" in given and "W" in given:
-            raise SGFError("one node holds a move of both sides")
-        for colour, name in enumerate("BW"):
-            if name in given:
-                step.move = (colour, parse_point(node.get(name), size))
+    count = 0
+    for number, node in enumerate(nodes, 1):
+        try:
+            step = _step(node, size, told)
+        except SGFError as error:
+            raise SGFError(f"node {number}, after {count} moves: {error}") from None
         record.steps.append(step)
+        count += step.move is not None
+    _old_handicap(record)
     return record
 
 
-def replay(record: Record, upto: int | None = None, **options) -> Game:
-    """The game after the record, or before its move number `upto` (from 0). options: as for `Game`; by
-    default suicide is allowed and only simple ko forbidden, since a record may follow any rules.
+def _size(text: str) -> int:
+    """The lines of a board, from "19", "19:19", "19x19"."""
+    sides = re.fullmatch(r"(\d{1,4})(?:\.0*)?(?:\s*[:xX*×]\s*(\d{1,4}))?", text.strip())
+    columns = int(sides[1]) if sides else 0
+    if not 2 <= columns <= MAX_SIZE or int(sides[2] or columns) != columns:
+        raise SGFError(f"SZ[{shown(text)}]: the board must be a square of 2 to {MAX_SIZE} lines")
+    return columns
+
+
+def _step(node: Node, size: int, remarks: list[str]) -> Step:
+    """What a node does."""
+    step, given = Step(comment=node.text("C")), node.properties
+    step.black, step.white, step.empty = (parse_points(given.get(name, ()), size) for name in ("AB", "AW", "AE"))
+    if "PL" in given:
+        step.turn = gameinfo.colour(node.get("PL"))
+        if step.turn is None:
+            remarks.append(f"PL[{shown(node.get('PL'))}] is neither Black nor White, and passed over")
+    if "B" in given and "W" in given:
+        raise SGFError("one node holds a move of both sides")
+    for colour, name in enumerate("BW"):
+        if name in given:
+            step.move = (colour, parse_point(node.get(name), size))
+            if len(given[name]) > 1:
+                remarks.append(Damage(f"{name} has {len(given[name])} values; the first is the move"))
+    return step
+
+
+def _old_handicap(record: Record) -> None:
+    """Sets up the handicap stones that some servers leave out: they name a number, and White moves first."""
+    if record.handicap < 2 or not record.moves:
+        return
+    for step in record.steps:
+        if step.black or step.white or step.empty:
+            return
+        if step.move is not None:
+            break
+    try:
+        stones = fixed_handicap(record.handicap, record.size)
+    except ValueError:
+        stones = []
+    colour, action = record.moves[0]
+    if stones and colour == 1 and action not in stones:
+        record.steps[0].black = stones
+        record.remarks.append(f"HA[{record.handicap}] without stones: they are set up on the fixed points")
+
+
+def new_game(record: Record, komi: float = KOMI, **options) -> Game:
+    """An empty game for the record. komi: where the record names none. options: as for `Game`; by default suicide is
+    allowed and only simple ko forbidden, since a record may follow any rules.
+    """
+    limit = max(40, 3 * record.size**2, len(record.steps) + 1)
+    options = {"suicide": True, "superko": "simple", "max_moves": limit} | options
+    return Game(record.size, komi if record.komi is None else record.komi, **options)
+
+
+def replay(record: Record, upto: int | None = None, *, komi: float = KOMI, **options) -> Game:
+    """The game after the record, or before its move number `upto` (from 0). komi and options: as in `new_game`.
 
     Raises SGFError that names the move if one is illegal, or if a setup cannot be. Stones that are set up in
     the middle of a game begin a new history.
     """
-    limit = max(40, 3 * record.size**2, len(record.steps) + 1)
-    game = Game(record.size, record.komi, **{"suicide": True, "superko": "simple", "max_moves": limit} | options)
+    game = new_game(record, komi, **options)
     for number, (colour, action) in enumerate(positions(record, game)):
         if number == upto:
             break
@@ -187,9 +244,10 @@ def positions(record: Record, game: Game):
 def write(record: Record) -> Node:
     """The record as a tree without variations."""
     root = node = Node()
-    root.properties = {"GM": ["1"]}
+    root.properties = {"GM": ["1"], "AP": [gameinfo.OWN]}
+    komi = "" if record.komi is None else f"{record.komi:.12g}"
     for name, value in (
-        ("SZ", str(record.size)), ("KM", f"{record.komi:g}"), ("HA", str(record.handicap or "")),
+        ("SZ", str(record.size)), ("KM", komi), ("HA", str(record.handicap or "")),
         ("RU", record.rules), ("PB", record.black), ("PW", record.white), ("RE", record.result),
     ):  # fmt: skip
         if value:
@@ -215,5 +273,5 @@ def of_game(game: Game, *, black: str = "", white: str = "", result: str = "", r
     if first.black or first.white or game.setup[2]:
         first.turn = game.setup[2]
     steps = [first] + [Step(move=move) for move in game.moves]
-    winner, margin = parse_result(result)
+    winner, margin = gameinfo.result(result)
     return Record(game.size, game.komi, game.handicap, black, white, winner, margin, result, rules, steps)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 from envs.go import record, sgf
@@ -38,22 +39,24 @@ def loadsgf(engine: Engine, given: Command) -> str:
         if upto < 1:
             raise GTPError("syntax error")
     try:
-        if not os.path.isfile(name):  # not a device, which may never end
-            raise GTPError("cannot load file")
-        with Path(name).open("rb") as file:
-            root = sgf.parse(file.read(sgf.MAX_BYTES + 1))
-        loaded = record.read(root)
-        if root.get("KM") is None:
-            loaded.komi = engine.komi
+        loaded = record.load(sgf.read_file(name))
         own = engine.game.options | {"max_moves": max(300, 4 * loaded.size**2, len(loaded.steps) + 100)}
         stop = None if upto is None else upto - 1
         try:
-            game = record.replay(loaded, stop, **own)
+            game = record.replay(loaded, stop, komi=engine.komi, **own)
         except sgf.SGFError:  # played by other rules than ours
-            game = record.replay(loaded, stop, max_moves=own["max_moves"])
-    except (OSError, ValueError):
+            game = record.replay(loaded, stop, komi=engine.komi, max_moves=own["max_moves"])
+    except (OSError, ValueError) as fault:
+        _tell(name, str(getattr(fault, "strerror", None) or fault))
         raise GTPError("cannot load file") from None
+    for remark in loaded.remarks:
+        _tell(name, remark)
     engine.komi = game.komi
     engine.game = game
     engine.clock.restart()
     return ""
+
+
+def _tell(name: str, what: str) -> None:
+    """Says something about a file to the person behind the controller: answers of GTP have no room for it."""
+    print(f"joypad: {ascii(name[-200:])}: {what}", file=sys.stderr, flush=True)

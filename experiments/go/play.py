@@ -51,6 +51,7 @@ def main(argv: list[str]) -> None:
     """Called by `experiments.play` with what stands behind `go`."""
     with cli.edge():
         command = arguments.read(Command, argv, __doc__, "play go")
+        from envs.go import sgf
         from experiments.go import players
         from experiments.go.engine import RULES
         from experiments.go.table import Table
@@ -65,9 +66,13 @@ def main(argv: list[str]) -> None:
             )  # fmt: skip
         if command.sgf is not None:
             try:
-                table.command("load", command.sgf.read_bytes())
+                remarks = table.load(sgf.read_file(command.sgf))
             except OSError as fault:
                 raise cli.UserError(f"{command.sgf}: {fault.strerror}") from fault
+            except sgf.SGFError as fault:
+                raise cli.UserError(f"{command.sgf}: {fault}") from fault
+            for remark in remarks:
+                print(f"{command.sgf}: {remark}", flush=True)
         if not command.web and has_display():
             from experiments.go.screen import Screen
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from envs.go import sgf
 from envs.go.picture import SIDE, action_at, draw, geometry
 from experiments.go.table import SIDES, Table
 
@@ -68,9 +69,9 @@ class Screen:
             return False
         if event.type == pygame.DROPFILE:
             try:
-                table.command("load", Path(event.file).read_bytes())
-            except OSError as fault:
-                self.note = f"{event.file}: {fault.strerror}"
+                table.command("load", sgf.read_file(event.file))
+            except (OSError, sgf.SGFError) as fault:
+                self.note = f"{event.file}: {fault.strerror if isinstance(fault, OSError) else fault}"
         elif event.type == pygame.MOUSEBUTTONDOWN and event.button == 1 and event.pos[0] < SIDE:
             action = action_at(*event.pos, view["size"])
             if action >= 0:

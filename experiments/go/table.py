@@ -272,19 +272,24 @@ class Table:
     def _turn_at(self, ply: int) -> int:
         return self.line[ply][0] if ply < len(self.line) else self.game.turn
 
-    def _load(self, game: str | bytes) -> None:
-        root = sgf.parse(game)
-        loaded = record.read(root)
-        limits = {"max_moves": max(300, 4 * loaded.size**2, len(loaded.steps) + 100)}
+    def load(self, game: str | bytes) -> list[str]:
+        """Takes up a game from an SGF file; returns remarks on the file. For the table's thread, or before it starts.
+        Raises SGFError, and leaves the game alone, if it cannot be read or played.
+        """
+        loaded = record.load(game.encode() if isinstance(game, str) else game)
+        limits = {"max_moves": max(300, 4 * loaded.size**2, len(loaded.steps) + 100), "komi": self.engine.komi}
         try:
-            game = record.replay(loaded, **self.engine.game.options | limits)
+            played = record.replay(loaded, **self.engine.game.options | limits)
         except sgf.SGFError:  # by other rules than ours
-            game = record.replay(loaded, **limits)
-        self.engine.game, self.engine.komi, self.human = game, game.komi, "both"
+            played = record.replay(loaded, **limits)
+        self.engine.game, self.engine.komi, self.human = played, played.komi, "both"
         self._begin()
-        names = " - ".join(filter(None, (loaded.black, loaded.white)))
-        self.message = " ".join(filter(None, ("loaded", names, loaded.result)))
+        names = " - ".join(filter(None, (loaded.black[:60], loaded.white[:60])))
+        self.message = " ".join(filter(None, ("loaded", names, loaded.result[:60])))
+        if loaded.remarks:
+            self.message += f" ({'; '.join(loaded.remarks[:3])})"
         self.result = loaded.result
+        return loaded.remarks
 
     def _visits(self) -> int:
         return self.found.get("visits", 0)
@@ -345,7 +350,7 @@ COMMANDS = {
     "side": Command(text(5, SIDES), Table._take_side),
     "level": Command(number(0.05, 120), Table._set_level),  # s per move
     "analyse": Command(flag, Table._analyse),
-    "load": Command(game_text, Table._load),
+    "load": Command(game_text, Table.load),
     "quit": Command(nothing, lambda table, _: None),
 }
 TYPES = {name: command.takes for name, command in COMMANDS.items()}

@@ -1,0 +1,414 @@
+"""SGF files as other people's programs write them: character sets, odd values, broken trees; and one reader for all.
+
+The kinds are those of public bug reports on Sabaki, KaTrain, Lizzie, OGS, KataGo and others; the files are made here.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+
+import pytest
+from mutations import limited
+
+from envs.go import charsets, dataset, gameinfo, record
+from envs.go.game import fixed_handicap
+from envs.go.sgf import LIMIT, MAX_BYTES, REMARKS, Node, SGFError, dump, iterate, parse, read_file
+
+GAMES = {  # character set -> a game whose names and comments are typical of it
+    "shift_jis": "(;GM[1]EV[第46期棋聖戦]PB[井山裕太]PW[佐藤能]C[コミ6目半、表と十];B[pd];W[dd])",
+    "euc_jp": "(;GM[1]EV[第33期名人戦]PB[羽根直樹]PW[張栩]C[コミ6目半];B[pd];W[dd])",
+    "iso2022_jp": "(;GM[1]CA[ISO-2022-JP]EV[第33期名人戦]PB[羽根直樹]PW[張栩];B[pd];W[dd])",
+    "gb18030": "(;GM[1]EV[第25届三星杯]PB[柯洁]PW[李乗明]C[黑中盘胜];B[pd];W[dd])",
+    "big5": "(;GM[1]EV[第25屆三星盃]PB[柯潔]PW[許功蓋]C[黑中盤勝];B[pd];W[dd])",
+    "euc_kr": "(;GM[1]EV[제46기 명인전]PB[신진서]PW[박정환]C[흑 불계승];B[pd];W[dd])",
+    "cp1251": "(;GM[1]PB[Илья Шикшин]PW[Александр Динерштейн]C[Чёрные победили];B[pd];W[dd])",
+    "koi8_r": "(;GM[1]PB[Илья Шикшин]PW[Александр Динерштейн]C[Чёрные победили];B[pd];W[dd])",
+    "latin_1": "(;GM[1]PB[Frédéric]PW[Jörg Grünwald]C[Café, 2° étage];B[pd];W[dd])",
+    "cp1252": "(;GM[1]PB[O’Neil]PW[Zoë]C[“good” – “bad”];B[pd];W[dd])",
+    "utf_8": "(;GM[1]PB[申真谞]PW[井山裕太]C[테스트 комментарий é];B[pd];W[dd])",
+}
+NAMES = {  # what files call them
+    "shift_jis": ("Shift_JIS", "sjis", "SHIFT-JIS", "MS_Kanji", "Windows-31J", "CP932", "x-sjis"),
+    "euc_jp": ("EUC-JP", "x-euc-jp"), "gb18030": ("GB2312", "gb-2312", "GBK", "GB18030", "CP936", "x-gbk"),
+    "big5": ("Big5", "BIG-5", "cp950", "big5-hkscs"), "euc_kr": ("EUC-KR", "ks_c_5601-1987", "CP949", "UHC"),
+    "cp1251": ("windows-1251", "cp1251"), "koi8_r": ("KOI8-R",), "latin_1": ("ISO-8859-1", "Latin1", "iso8859_1"),
+    "cp1252": ("windows-1252", "ISO-8859-1"), "utf_8": ("UTF-8", "utf8", "UTF 8", "cp65001"),
+}  # fmt: skip
+
+
+def named(text: str, name: str) -> str:
+    return text.replace("(;", f"(;CA[{name}]", 1)
+
+
+def told(data: bytes) -> record.Record:
+    """A game with its remarks; all are single lines that no terminal obeys."""
+    loaded = record.load(data)
+    assert len(loaded.remarks) <= 2 * REMARKS and all(remark.isprintable() for remark in loaded.remarks)
+    return loaded
+
+
+@pytest.mark.parametrize(("codec", "name"), [(codec, name) for codec, names in NAMES.items() for name in names])
+def test_a_character_set_that_is_named(codec, name):
+    text = named(GAMES[codec], name)
+    assert charsets.decode(text.encode(codec)) == (text, [])
+
+
+@pytest.mark.parametrize("codec", GAMES)
+def test_a_character_set_that_is_not_named(codec):
+    assert charsets.decode(GAMES[codec].encode(codec)) == (GAMES[codec], [])
+
+
+@pytest.mark.parametrize("codec", sorted(GAMES.keys() - {"iso2022_jp", "utf_8"}))
+@pytest.mark.parametrize(
+    "name", ["UTF-8", "ISO-8859-1", "nonsense", "rot13", "unicode_escape", "utf-16", "utf-7", "cp500"]
+)
+def test_a_character_set_that_is_named_wrongly(codec, name):
+    text = named(GAMES[codec], name)
+    found, remarks = charsets.decode(text.encode(codec))
+    if name == "ISO-8859-1" and codec in ("latin_1", "cp1252"):
+        assert remarks == []
+    else:
+        assert len(remarks) == 1 and name in remarks[0]
+    assert found == text
+
+
+@pytest.mark.parametrize("name", ["GB2312", "Shift_JIS", "EUC-KR", "Big5", "ISO-8859-1", "windows-1252"])
+def test_utf8_under_another_name(name):
+    found, remarks = charsets.decode(named(GAMES["utf_8"], name).encode())
+    assert found == named(GAMES["utf_8"], name) and len(remarks) == 1
+
+
+@pytest.mark.parametrize(
+    ("codec", "names"),
+    [
+        ("gbk", "时越 古力"), ("gbk", "芈昱廷 唐韦星"), ("gbk", "陈耀烨 周睿羊"), ("gbk", "甲 乙"),
+        ("gbk", "李乗明 王"),
+        ("big5", "周俊勳 王元均"), ("big5", "陳詩淵 林君諺"), ("euc_kr", "이세돌 이창호"), ("euc_kr", "조한승 최철한"),
+        ("euc_kr", "원성진 강동윤"), ("shift_jis", "羽根直樹 張栩"), ("shift_jis", "高尾紳路 山下敬吾"),
+        ("shift_jis", "ソ 能"),
+        ("shift_jis", "山田表 佐藤能"), ("latin_1", "Müller Dvorák"), ("latin_1", "Mäyränpää Ünï"),
+        ("cp1251", "Шикшин Сурин"),
+    ],
+)  # fmt: skip
+def test_names_alone_are_enough(codec, names):
+    black, white = names.split(" ")
+    loaded = told(f"(;GM[1]SZ[19]KM[6.5]PB[{black}]PW[{white}]RE[W+R];B[pd];W[dp])".encode(codec))
+    assert (loaded.black, loaded.white, loaded.result, len(loaded.moves)) == (black, white, "W+R", 2)
+
+
+def test_second_bytes_that_look_like_brackets_and_backslashes():
+    for codec, text in (("gbk", "乗"), ("big5", "功"), ("cp932", "表"), ("cp932", "ソ"), ("cp950", "許")):
+        assert text.encode(codec)[1:] in (b"\\", b"]")
+        for ca in ("", f"CA[{codec}]", "CA[UTF-8]", "CA[GB2312]" if codec == "gbk" else ""):
+            data = f"(;GM[1]{ca}PB[李{text}]PW[王{text}]RE[B+R];B[pd];W[dd])".encode(codec)
+            loaded = told(data)
+            assert (loaded.black, loaded.white, loaded.result, len(loaded.moves)) == (
+                f"李{text}",
+                f"王{text}",
+                "B+R",
+                2,
+            )
+
+
+def test_byte_order_marks_and_wide_characters():
+    text = "(;GM[1]CA[GBK]PB[甲]KM[6.5];B[pd])"
+    for codec in ("utf-8-sig", "utf-16", "utf-32"):
+        assert charsets.decode(text.encode(codec)) == (text, [])
+    for codec in ("utf-16-le", "utf-16-be"):
+        assert charsets.decode(text.encode(codec)) == (text, [])
+        assert charsets.decode("\ufeff".encode(codec) + text.encode(codec)) == (text, [])
+    assert told(b"\xef\xbb\xbf" + text.encode("gbk")).black == "甲"  # somebody put the mark before other bytes
+
+
+def test_games_of_different_sets_in_one_file():
+    parts = [("gbk", "柯洁"), ("shift_jis", "佐藤能"), ("utf-8", "신진서"), ("latin-1", "Grün")]
+    data = b"\n".join(f"(;CA[{codec}]PB[{name}];B[aa](;W[bb])(;W[cc]))".encode(codec) for codec, name in parts)
+    assert [game.black for game in record.games(data)] == [name for _, name in parts]
+
+
+def test_bytes_that_no_set_explains_cost_no_moves():
+    loaded = told(b"(;CA[UTF-8]C[\xff];B[aa];W[bb])")
+    assert len(loaded.moves) == 2 and "\ufffd" in loaded.steps[0].comment and "cannot be read" in loaded.remarks[0]
+    text = "(;CA[UTF-8]C[" + "很长的评论" * 20 + "];B[aa];W[bb])"
+    data = text.encode()[:40] + text.encode()[41:]  # one byte of a long comment is lost
+    assert record.load(data).steps[0].comment.count("很长的评论") >= 18 and len(record.load(data).moves) == 2
+
+
+FOX = "(;GM[1]SZ[19]GN[]PB[a]PW[b]KM[{}]HA[{}]RU[{}]AP[GNU Go:3.8]RE[W+R]TM[300]TC[3]AP[foxwq]RL[0];B[pd];W[dp])"
+
+
+@pytest.mark.parametrize(
+    ("komi", "rules", "expected"),
+    [
+        ("375", "Chinese", 7.5), ("325", "Japanese", 6.5), ("650", "Japanese", 6.5), ("750", "Chinese", 7.5),
+        ("275", "Chinese", 5.5), ("550", "Korean", 5.5), ("350", "Chinese", 7.0), ("700", "Chinese", 7.0),
+        ("50", "Japanese", 0.5), ("0", "Chinese", 0.0), ("6.5", "Japanese", 6.5), ("7.5", "Chinese", 7.5),
+    ],
+)  # fmt: skip
+def test_komi_of_the_fox_server(komi, rules, expected):
+    loaded = told(FOX.format(komi, 0, rules).encode())
+    assert loaded.komi == expected and len(loaded.remarks) == (float(komi) != expected)
+
+
+@pytest.mark.parametrize(
+    ("root", "expected"),
+    [
+        ("KM[6.5]", 6.5), ("KM[6,5]", 6.5), ("KM[ 5 ]", 5), ("KM[-0.5]", -0.5), ("KM[0]", 0), ("KM[６．５]", 6.5),
+        ("KM[6目半]", 6.5), ("KM[黑贴3又3/4子]", 7.5), ("KM[3.75子]", 7.5), ("KM[5 1/2]", 5.5), ("KM[6½]", 6.5),
+        ("KM[7 and a half]", 7.5), ("KM[half]", 0.5), ("KO[黒6目半]", 6.5), ("KM[]KO[6目半]", 6.5),
+        ("KM[3.75]RU[Chinese]", 7.5), ("KM[375]", 7.5), ("KM[650]AP[SGFC:2.0]", 6.5), ("KM[50]", 50), ("KM[+7.5]", 7.5),
+        ("KM[]", None), ("", None), ("KM[ ]", None), ("KM[six]", None), ("KM[nan]", None), ("KM[inf]", None),
+        ("KM[1e400]", None), ("KM[" + "9" * 5000 + "]", None), ("KM[0x10]", None), ("KM[二十三目]", None),
+        ("KM[[]", None),
+    ],
+)  # fmt: skip
+def test_komi_as_people_write_it(root, expected):
+    loaded = told(f"(;SZ[9]{root}PB[a];B[aa];W[bb])".encode())
+    assert loaded.komi == expected and len(loaded.moves) == 2
+    spoken = "KM[]" not in root and "KM[ ]" not in root and root
+    assert len(loaded.remarks) >= (expected is None and bool(spoken))
+
+
+def test_without_a_komi_the_one_that_is_set_stays():
+    for root in ("", "KM[]", "KM[six]"):
+        loaded = record.load(f"(;SZ[5]{root};B[aa])".encode())
+        assert record.replay(loaded, komi=3.5).komi == 3.5 and record.replay(loaded).komi == record.KOMI
+        assert parse(dump(record.write(loaded))).get("KM") is None
+        bright = dataset.rows(loaded, komi=20.0)["obs"] != dataset.rows(loaded, komi=0.0)["obs"]
+        assert bright.any()  # the komi is one of the planes
+    assert record.replay(record.load(b"(;SZ[5]KM[0];B[aa])"), komi=3.5).komi == 0
+
+
+@pytest.mark.parametrize(
+    ("value", "expected", "remarks"),
+    [
+        ("2", 2, 0), ("0", 0, 0), ("", 0, 0), ("2.0", 2, 0), ("让2子", 2, 0), ("２", 2, 0), ("对子", 0, 1),
+        ("吴受先", 0, 1),
+        ("none", 0, 1), ("-3", 0, 1), ("999", 0, 1), ("2-3", 0, 1), ("1e9", 0, 1), ("9" * 5000, 0, 1), ("1.5", 0, 1),
+    ],
+)  # fmt: skip
+def test_handicaps_in_words(value, expected, remarks):
+    loaded = told(f"(;SZ[9]AB[cc][gg]HA[{value}];W[ee])".encode())
+    assert (loaded.handicap, len(loaded.remarks), loaded.moves) == (expected, remarks, [(1, 40)])
+    assert record.replay(loaded).handicap == expected
+
+
+def test_handicap_stones_that_a_server_leaves_out():
+    loaded = told(b"(;SZ[19]HA[3]KM[0];W[nc];B[qf];W[pp])")
+    assert loaded.steps[0].black == fixed_handicap(3, 19) and "HA[3]" in loaded.remarks[0]
+    assert record.replay(loaded).board().sum() == 3 + 1 + 2 * 2
+    for other in (b"(;SZ[19]HA[2];B[pd];B[dp];W[pp])", b"(;SZ[19]HA[2];AB[dd][pp];W[pd])", b"(;SZ[19]HA[2];W[dp])"):
+        assert told(other).remarks == []  # Black places them, they are there, or White moves where one would be
+        assert not told(other).steps[0].black
+
+
+@pytest.mark.parametrize(
+    ("value", "turn"),
+    [
+        ("B", 0), ("W", 1), ("b", 0), ("w ", 1), ("Black", 0), ("WHITE", 1), ("1", 0), ("2", 1), ("黑", 0), ("白", 1),
+        ("", None), ("x]", None), ("3", None), ("both", None),
+    ],
+)  # fmt: skip
+def test_who_moves_first(value, turn):
+    loaded = told(f"(;SZ[5]AB[aa]AW[bb]PL[{value.replace(']', chr(92) + ']')}])".encode())
+    assert loaded.steps[0].turn == turn or value == "x]"
+    assert len(loaded.remarks) == (loaded.steps[0].turn is None)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("B+3.5", (1, 3.5)), ("W+R", (-1, None)), ("b+1/2", (1, 0.5)), ("W + 2", (-1, 2)), ("0", (0, 0)),
+        ("0.0", (0, 0)),
+        ("Jigo", (0, 0)), ("和棋", (0, 0)), ("黑中盘胜", (1, None)), ("白胜43.5目", (-1, 43.5)),
+        ("白番中押し勝ち", (-1, None)),
+        ("黑胜1又1/4子", (1, 2.5)), ("黒一目半勝ち", (1, 1.5)), ("257手完, 黒中押し勝ち", (1, None)),
+        ("白半目勝", (-1, 0.5)),
+        ("흑 불계승", (1, None)), ("백 3집반승", (-1, 3.5)), ("黑负", (-1, None)), ("白胜 黑负", (-1, None)),
+        ("Black wins by 3.5 points", (1, 3.5)), ("White won by resignation", (-1, None)),
+        ("Black lost on time", (-1, None)),
+        ("黑二十三目胜", (1, None)), ("Void", (None, None)), ("?", (None, None)), ("", (None, None)),
+        ("B", (None, None)),
+        ("B+99999", (1, None)),
+    ],
+)  # fmt: skip
+def test_results_in_words(text, expected):
+    assert gameinfo.result(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("root", "size"),
+    [("SZ[19]", 19), ("SZ[9:9]", 9), ("SZ[13x13]", 13), ("SZ[9.0]", 9), ("SZ[]", 19), ("SZ[ 9 ]", 9), ("SZ[９]", 9)],
+)
+def test_sizes_as_people_write_them(root, size):
+    assert told(f"(;GM[1]{root};B[aa])".encode()).size == size
+
+
+def test_every_other_odd_value_is_passed_over():
+    odd = "GM[Go]FF[x]ST[?]DT[yesterday]TM[ten]OT[5x30 byo-yomi]RU[]RE[]BR[30k?]WR[]PC[]US[]ON[]RO[]TT[x]RL[]AB[]AW[]"
+    loaded = told(f"(;{odd}SZ[9]KM[5.5];B[aa];W[])".encode())
+    assert (loaded.komi, loaded.moves) == (5.5, [(0, 0), (1, 81)]) and loaded.remarks == ["GM[Go] is taken as Go"]
+    with pytest.raises(SGFError, match="not of Go"):
+        record.load(b"(;GM[2]SZ[9];B[aa])")
+
+
+REPAIRED = [  # text, moves in sgf's letters, whether training must do without the game
+    ("(;SZ[9];B[aa];W[bb]", "aa bb", True), ("(;SZ[9];B[aa];W[bb];B[c", "aa bb", True),
+    ("(;SZ[9];B[aa];W[bb]C[good", "aa bb", True),
+    ("(;SZ[9];B[aa](;W[bb];B[cc])(;W[dd]", "aa bb cc", True), ("(SZ[9];B[aa];W[bb])", "aa bb", False),
+    ("(\r\nSZ[9]\r\nPB[x]\r\n;B[aa](;W[bb])(;W[cc]))", "aa bb", False), ("(;SZ[9];B[aa]W[bb]B[cc])", "aa bb cc", False),
+    ("(;SZ[9]B[aa]W[bb];B[cc])", "aa bb cc", False), ("(;SZ[9];B[aa]];W[bb])", "aa bb", True),
+    ("(;SZ[9];B[aa]%;W[bb])", "aa bb", True),
+    ("(;SZ[9];B[aa]C[a [b] c];W[bb])", "aa bb", True), ("(;sz[9];b[aa];w[bb])", "aa bb", False),
+    ("(;GaMe[1]SiZe[9]PlayerBlack[x];Black[aa];White[bb])", "aa bb", False),
+    ("(;S Z[9]A\nB[cc]P B[x];B[aa];W[bb])", "aa bb", True),
+    ("(;SZ[9];B[aa];LB W[bb])", "aa bb", True), ("(;SZ[9];\0B[aa]\0;W[bb]\0)\0\0", "aa bb", False),
+    ("(;SZ[9]( ;B[aa] ;W [bb] ) )", "aa bb", False),
+    ("From: a (friend)\nSubject: (Go)\n\n(;SZ[9];B[aa];W[bb])\n-- \nbye (:", "aa bb", False),
+    ("(;SZ[9];B[aa][cc];W[bb])", "aa bb", True),
+    ("\ufeff(;SZ[9];B[aa];W[bb])", "aa bb", False), ("(;SZ[9];B[aa];W[bb]))", "aa bb", False),
+    ("(;SZ[9];B[aa];W[tt];B[])", "aa tt tt", False),
+    ("(;SZ[9];B[aa];B[bb];W[cc];W[dd])", "aa bb cc dd", False), ("(;SZ[9];B[aa]);W[bb])", "aa", True),
+    ("(;SZ[9];;B[aa];W[bb];;)", "aa bb", False),
+    ("(;SZ[9]C[no end;B[aa];W[bb];B[cc])", "bb cc", True), ("(;SZ[9]PC[C:\\]PB[x];B[aa];W[bb])", "aa bb", True),
+    ("(;SZ[9];B[aa()];W[bb])", None, None), ("(;SZ[9];B[a];W[bb])", None, None), ("(;SZ[9](;B[aa]);W[bb])", None, None),
+    ("];B[dd];W[bb](;B[cc])(;B[ee]))", None, None), ("(;SZ[9]AB[aa][bb:", "", True),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "moves", "lost"), REPAIRED)
+def test_broken_trees_are_repaired_and_told_or_refused(text, moves, lost):
+    data = text.encode()
+    if moves is None:
+        with pytest.raises(SGFError, match="line|node"):
+            record.load(data)
+        return
+    loaded = told(data)
+    assert " ".join(record.point_text(action, 9) or "tt" for _, action in loaded.moves) == moves
+    assert loaded.size == 9 and (loaded.damage is not None) == lost
+    tidy = record.load(dump(record.write(loaded)))
+    assert (tidy.moves, tidy.black, tidy.komi) == (loaded.moves, loaded.black, loaded.komi)
+    assert tidy.remarks == [] or "seems to lack" in tidy.remarks[0]  # the odd value is still there
+
+
+def test_training_does_without_games_that_lack_moves(tmp_path):
+    for number, (text, _, _) in enumerate(REPAIRED):
+        (tmp_path / f"{number:02}.sgf").write_bytes(text.encode())
+    skipped: list[str] = []
+    read = list(dataset.records([tmp_path], skipped))
+    assert len(read) == sum(lost is False for _, _, lost in REPAIRED)
+    assert all(
+        any(reason.startswith(str(tmp_path / f"{n:02}.sgf")) for reason in skipped)
+        for n, c in enumerate(REPAIRED)
+        if c[2]
+    )
+
+
+def test_several_games_in_a_file(tmp_path):
+    data = b"(;SZ[9]PB[x];B[aa])\n(;SZ[9]PB[y];B[bb])(;SZ[9:7];B[aa])(;SZ[9];B[dd]"
+    assert told(data).black == "x" and told(data).remarks == ["the file holds several games; this is the first"]
+    (tmp_path / "a.sgf").write_bytes(data)
+    skipped: list[str] = []
+    assert [game.black for game in dataset.records([tmp_path], skipped)] == ["x", "y"]
+    assert ["game 3" in skipped[0], "game 4" in skipped[1]] == [True, True]
+
+
+@pytest.mark.parametrize("komi", [0.0, -7.5, 3.75, 275.0, 375.0, 650.0, 0.25, 999.5])
+def test_our_own_files_say_what_they_mean(komi):
+    given = record.Record(size=9, komi=komi, black="é]\\", steps=[record.Step(move=(0, 3))])
+    again = record.load(dump(record.write(given)))
+    assert (again.komi, again.remarks, again.black, again.moves) == (komi, [], "é]\\", [(0, 3)])
+
+
+def test_files_that_are_none(tmp_path):
+    with pytest.raises(SGFError, match="regular"):
+        read_file("/dev/zero" if os.path.exists("/dev/zero") else tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path):
+        with pytest.raises((SGFError, OSError)):
+            read_file(path)
+    with (tmp_path / "big.sgf").open("wb") as file:
+        file.truncate(MAX_BYTES + 1)
+    with pytest.raises(SGFError, match="bytes"):
+        read_file(tmp_path / "big.sgf")
+    (tmp_path / "dead.sgf").symlink_to(tmp_path / "none")
+    skipped: list[str] = []
+    assert list(dataset.records([tmp_path], skipped)) == [] and len(skipped) == 2
+
+
+HOSTILE = (
+    b"(;", b"(", b";", b"]", b"[", b"\\", b"(;C[", b"a ", b"A", b"B[aa]", b"CA[ ", b"\xff", b"(;CA[x]\xe4)", b"\0",
+    b" ", b"( ", b"(;CA[a])(;CA[b])", b"(;PB[x(;CA[x]", b"\xc0\xee[PB[", b";B[aa]", b"x;B[aa] )", b"A[\\]", b"(A[",
+    b"(;)", b"()", b"(;])\n",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("piece", HOSTILE)
+def test_the_work_grows_with_the_size_of_the_input(piece):
+    """In proportion: what needs the square would take minutes here."""
+    for data in (piece * (100_000 // len(piece)), b"(;SZ[9]" + piece * (100_000 // len(piece))):
+        with limited(60):
+            for game in record.games(data):
+                assert isinstance(game, SGFError) or len(game.remarks) < 2 * REMARKS
+
+
+def test_a_tree_of_too_many_parts_is_refused():
+    for piece in (b"B[aa]", b";", b"x ", b"]A"):
+        remarks: list[str] = []
+        with pytest.raises(SGFError, match="too many"):
+            list(iterate(b"(;" + piece * 1000 + b")", limit=400, remarks=remarks))
+        assert len(remarks) <= REMARKS
+    assert LIMIT <= 1_000_000
+
+
+class Seat:
+    """A player that is not asked."""
+
+    name = "nobody"
+
+
+def test_one_reader_for_gtp_the_board_the_page_and_training(tmp_path, capsys):
+    from experiments.go.browser import Browser
+    from experiments.go.engine import Engine
+    from experiments.go.files import loadsgf
+    from experiments.go.protocol import Command, Output
+    from experiments.go.table import Table
+
+    class Page(Browser):
+        def __init__(self, table):
+            self.table = table
+
+    files = {
+        "sjis": "(;SZ[9]PB[山田表]PW[佐藤能]RE[W+R];B[cc];W[gg])".encode("cp932"),
+        "gbk": "(;CA[GB2312]SZ[9]PB[李乗明]KM[]HA[对子];B[cc];W[gg])".encode("gbk"),
+        "fox": FOX.format(375, 0, "Chinese").encode(),
+        "bom": b"\xef\xbb\xbf(;SZ[9]PB[x];B[cc];W[gg])",
+        "cut": b"(;SZ[9]PL[1];B[cc];W[g",
+    }  # fmt: skip
+    for name, data in files.items():
+        path = tmp_path / f"{name}.sgf"
+        path.write_bytes(data)
+        expected = record.load(data)
+        komi = 5.5 if expected.komi is None else expected.komi
+        engine = Engine(Seat(), Output(io.BytesIO()), size=9, komi=5.5)
+        capsys.readouterr()
+        loadsgf(engine, Command("", "loadsgf", [str(path)], str(path)))
+        assert (engine.game.moves, engine.komi) == (expected.moves, komi)
+        assert capsys.readouterr().err.count("joypad: ") == len(expected.remarks)
+
+        table = Table(Seat(), size=9, komi=5.5)
+        sent = base64.b64encode(data).decode()  # as go.js sends it
+        Page(table)._heard(None, {"type": "command", "name": "load", "value": sent})
+        table._apply(*table._queue.get_nowait())
+        assert (table.game.moves, table.game.komi) == (expected.moves, komi)
+        assert expected.black in table.message and all(remark in table.message for remark in expected.remarks[:3])
+
+        if expected.damage is None:
+            assert list(dataset.records([path])) == [expected]
+
+
+def test_a_node_without_values_survives():
+    root = Node({"GM": ["1"], "X": [""]})
+    assert record.load(dump(root)).moves == []
