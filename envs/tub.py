@@ -99,30 +99,30 @@ class Tub:
         if not declared:  # damaged: the values tell what the columns are
             declared = {**guessed(row for _, row in lines if row is not None), **STANDARD}
         self.columns, self.notes = understood(declared)
-        values, undeclared = Values(self.columns), Counter()
+        values, undeclared, known = Values(self.columns), Counter(), {*declared, IMAGE}
         rows: dict[int, dict[str, Any]] = {}
         seen: set[int] = set()
-        following: set[int] = set()  # indexes of rows that follow the line before them
+        trust: dict[int, int] = {}  # index -> how much speaks for the row that has it
         index = -1
         for where, row in lines:
             before = index
             index, fault = self._judged(row, before + 1, values, manifest.deleted)
             told = f"{where}, record {index}"
+            seen.add(index)
             if index in manifest.deleted:
                 self.deleted += 1
-            elif fault:
-                self.damaged.append(f"{told}: {fault}")
-            else:
-                follows = index == before + 1
-                if index in rows and follows and index not in following:  # the other one's number is the wrong one
+                continue
+            if not fault:
+                # Of two with one number, the damaged one is that whose picture or neighbours have others.
+                mine = 2 * row[IMAGE].startswith(f"{index}_") + (index == before + 1)
+                if index in rows and mine > trust[index]:
                     self.damaged.append(f"{rows.pop(index)['_where']}: its index occurs twice")
-                if index in rows:
-                    self.damaged.append(f"{told}: its index occurs twice")
-                else:
-                    rows[index] = {**row, "_index": index, "_where": told}
-                    following |= {index} if follows else set()
-                    undeclared.update(name for name in row if name not in declared and not name.startswith("_"))
-            seen.add(index)
+                fault = "its index occurs twice" if index in rows else ""
+            if fault:
+                self.damaged.append(f"{told}: {fault}")
+                continue
+            rows[index], trust[index] = {**row, "_index": index, "_where": told}, mine
+            undeclared.update(name for name in row if name not in known and name[:1] != "_")
         self._tell_lost(manifest.current_index, seen)
         for name, count in undeclared.items():
             told = f"of {count:,} records is passed over: manifest.json does not declare it"

@@ -47,13 +47,15 @@ _NUMBERS = ("float", "int")
 
 
 def understood(declared: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
-    """The columns that are read, and a sentence about each other one."""
-    columns, notes = {}, []
+    """The columns that are read, the picture's among them whatever is declared, and a sentence about each other one."""
+    columns, notes = {IMAGE: "image_array"}, []
     for name, kind in declared.items():
         known = _KNOWN.get(name)
+        if name == IMAGE:
+            continue
         if kind not in TYPES:
             notes.append(f"column {shown(name)} is passed over: its type is {shown(kind)}")
-        elif kind == "image_array" and name != IMAGE:
+        elif kind == "image_array":
             notes.append(f"column {shown(name)} is passed over: a record has one picture, {IMAGE}")
         elif known not in (None, kind) and not {known, kind} <= set(_NUMBERS):
             notes.append(f"column {shown(name)} is passed over: its type is {shown(kind)}, not {known}")

@@ -18,6 +18,8 @@ from envs.tub_values import IMAGE, STANDARD, Values, understood
 from envs.tub_writer import RecordError
 from experiments.driving.dataset import check_new, partly
 
+CLOCKS = ("milliseconds", "timestamp")
+
 
 class Old(NamedTuple):
     """A good record of version 1: its file and number, its values by column, all that it holds, its picture's size."""
@@ -53,7 +55,18 @@ def convert(path: Path, out: Path, progress: Callable[[int], None] = lambda done
             done = _write(writer, path, records, skipped, progress)
     if not done:
         raise TubError(f"{path}: no record could be converted; {skipped[0]}")
-    return Converted(done, skipped, notes + values.notes)
+    return Converted(done, skipped, [*notes, *_undeclared(records, columns, notes), *values.notes])
+
+
+def _undeclared(records: Sequence[Old], columns: dict[str, str], notes: Sequence[str]) -> list[str]:
+    """Sentences about what records hold and `meta.json` does not name."""
+    counts = Counter(name for old in records for name in old.held if name not in (*columns, *CLOCKS))
+    told = {name: f"column {shown(name)} " for name in counts}
+    return [
+        f"{told[name]}of {count:,} records is passed over: meta.json does not declare it"
+        for name, count in counts.items()
+        if not any(note.startswith(told[name]) for note in notes)
+    ]
 
 
 def _order(name: str) -> tuple[int, str]:
