@@ -23,7 +23,6 @@ numpy, Pillow and the standard library are enough, since the toy car uses this f
 
 from __future__ import annotations
 
-import json
 import math
 import zlib
 from collections import Counter
@@ -33,7 +32,7 @@ from typing import Any
 
 import numpy as np
 
-from envs.tub_files import TubError, content, shown, stays_inside
+from envs.tub_files import TubError, content, parsed, shown, stays_inside
 from envs.tub_format import LONGEST_LINE, Manifest, catalog_lines
 from envs.tub_pictures import LARGEST_FILE, decode, first_shape, shape_of, size
 from envs.tub_values import IMAGE, LISTED, LONGEST, PRIVATE, STANDARD, Values, guessed, understood
@@ -41,6 +40,7 @@ from envs.tub_writer import Writer
 
 __all__ = ["BLOCK", "IMAGE", "Tub", "TubError", "Writer"]
 
+OWN = ("_where", "_shape", "_fault")  # what the reader notes about a record
 BLOCK = 400  # records that count as one lap where the data do not tell laps: 20 s at 20 Hz
 
 
@@ -103,6 +103,7 @@ class Tub:
         rows: dict[int, dict[str, Any]] = {}
         seen: set[int] = set()
         trust: dict[int, int] = {}  # index -> how much speaks for the row that has it
+        doubtful: set[int] = set()  # indexes of two different records, of which either may be the right one
         index = -1
         for where, row in lines:
             before = index
@@ -113,11 +114,12 @@ class Tub:
                 self.deleted += 1
                 continue
             if not fault:
-                # Of two with one number, the damaged one is that whose picture or neighbours have others.
-                mine = 2 * row[IMAGE].startswith(f"{index}_") + (index == before + 1)
-                if index in rows and mine > trust[index]:
+                # Of two with one number, the wrong one is that whose picture or neighbours have others.
+                mine = 2 if row[IMAGE].startswith(f"{index}_") else int(index == before + 1)
+                if index in rows and (mine > trust[index] or (mine == trust[index] and not same(row, rows[index]))):
                     self.damaged.append(f"{rows.pop(index)['_where']}: its index occurs twice")
-                fault = "its index occurs twice" if index in rows else ""
+                    doubtful |= {index} if mine == trust[index] else set()
+                fault = "its index occurs twice" if index in rows or index in doubtful else ""
             if fault:
                 self.damaged.append(f"{told}: {fault}")
                 continue
@@ -141,7 +143,7 @@ class Tub:
                 continue
             for number, line in enumerate(lines, 1):
                 try:
-                    row = json.loads(line) if len(line) <= LONGEST_LINE else None
+                    row = parsed(line) if len(line) <= LONGEST_LINE else None
                 except (ValueError, RecursionError):
                     row = None
                 out.append((f"{name} line {number}", row if isinstance(row, dict) else None))
@@ -270,6 +272,11 @@ class Tub:
     def row(self, row: int) -> dict[str, Any]:
         """A good record as a Writer takes it, without picture and bookkeeping; columns that it lacks are left out."""
         return dict(self._rows_read[row])
+
+
+def same(row: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Do two records hold the same?"""
+    return all(row.get(name) == other.get(name) for name in (row.keys() | other.keys()) - {"_index", *OWN})
 
 
 def column(rows: list[dict[str, Any]], name: str, kind: str = "") -> np.ndarray:

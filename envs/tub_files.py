@@ -4,10 +4,12 @@ folder, and without reading more than a limit."""
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import re
 import stat
 from pathlib import Path
+from typing import Any
 
 NEWLINE = b"\n"
 BOM = b"\xef\xbb\xbf"
@@ -86,6 +88,19 @@ def is_regular(path: Path) -> bool:
         return stat.S_ISREG(os.lstat(path).st_mode)
     except (OSError, ValueError):
         return False
+
+
+def parsed(data: bytes) -> Any:
+    """A value in JSON. Raises ValueError (or RecursionError) for anything else, and where an object has a name twice:
+    two lines that damage has made one would be a record that nobody recorded."""
+    return json.loads(data, object_pairs_hook=_object)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name occurs twice")
+    return found
 
 
 def lines(data: bytes) -> list[bytes]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from envs.tub_files import MIB, NEWLINE, TubError, content, is_regular, lines, replace, shown
+from envs.tub_files import MIB, NEWLINE, TubError, content, is_regular, lines, parsed, replace, shown
 from envs.tub_values import IMAGE, LISTED, OURS, STANDARD, TYPES
 
 __all__ = ["IMAGE", "LISTED", "OURS", "STANDARD", "TYPES", "Manifest", "TubError", "catalog_lines"]
@@ -58,7 +58,7 @@ class Manifest:
         found = [p for p in found if CATALOG.fullmatch(p.name)]
         fault = ""
         try:
-            manifest = cls([json.loads(line) for line in lines(content(path, "manifest.json", LARGEST))[:5]])
+            manifest = cls([parsed(line) for line in lines(content(path, "manifest.json", LARGEST))[:5]])
         except FileNotFoundError:
             if not found:
                 old = any(path.glob("record_*.json"))

@@ -254,6 +254,21 @@ def test_a_line_without_a_number_takes_no_other_ones_place(tmp_path: Path) -> No
     assert tub.records["user/angle"].tolist() == [values(k)["user/angle"] for k in (0, 1, 5, 6, 7)]
 
 
+def test_two_records_of_one_number_are_both_left_out_where_neither_is_likelier(tmp_path: Path) -> None:
+    written(tmp_path, 5)
+    catalog = tmp_path / "catalog_0.catalog"
+    lines = catalog.read_bytes().splitlines(keepends=True)
+    other = json.dumps({**json.loads(lines[2]), "user/angle": 0.5}).encode() + b"\n"
+    catalog.write_bytes(b"".join([*lines[:2], other, *lines[2:], lines[3]]))
+    tub = Tub(tmp_path)
+    assert tub.index.tolist() == [0, 1, 3, 4] and tub.lost == 0  # the second record 3 is the first one again
+    assert [fault.partition(": ")[0] for fault in tub.damaged] == [
+        f"catalog_0.catalog line {line}, record {index}" for line, index in ((3, 2), (4, 2), (7, 3))
+    ]
+    catalog.write_bytes(lines[0].replace(b"}", b', "user/angle": 0.5}') + lines[1])
+    assert Tub(tmp_path).damaged == ["catalog_0.catalog line 1, record 0: the line is not a record in JSON"]
+
+
 def test_catalogs_with_gaps_in_their_numbers_are_not_written_into_each_other(tmp_path: Path) -> None:
     with Writer(tmp_path, KINDS) as writer:
         writer._data.max_len = 3

@@ -195,6 +195,8 @@ def copy(
     each record whose picture cannot be read after all."""
     sources, skipped = list(sources), [] if skipped is None else skipped
     check_new(out, [tub.path for tub, _ in sources])
+    for tub, _ in sources:
+        tub.require("user/angle")
     columns, about = _together([tub for tub, _ in sources])
     extra = {name: kind for name, kind in columns.items() if name not in STANDARD}
     done = 0
@@ -229,7 +231,8 @@ def _picture(tub: Tub, row: int) -> bytes:
 
 
 def _together(tubs: Sequence[Tub]) -> tuple[dict[str, str], dict[str, Any]]:
-    """Columns and metadata of several datasets in one. Raises TubError where they do not go together."""
+    """Columns of several datasets in one, and the metadata that they agree about. Raises TubError where they do not go
+    together."""
     shapes = {str(tub.path): tub.shape for tub in tubs}
     if len(set(shapes.values())) > 1:
         told = ", ".join(f"{path} {shape[1]}x{shape[0]}" for path, shape in shapes.items())
@@ -243,7 +246,8 @@ def _together(tubs: Sequence[Tub]) -> tuple[dict[str, str], dict[str, Any]]:
     if len(set(map(str, cameras.values()))) > 1:
         told = ", ".join(f"{path} {shown(str(camera))}" for path, camera in cameras.items())
         raise TubError(f"pictures of different cameras do not go into one dataset: {told}")
-    return columns, {key: value for tub in tubs for key, value in tub.metadata.items()}
+    about = {key: value for tub in tubs for key, value in tub.metadata.items()}
+    return columns, {k: v for k, v in about.items() if all(tub.metadata.get(k, v) == v for tub in tubs)}
 
 
 def _times(tub: Tub) -> list[int | None]:

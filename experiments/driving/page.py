@@ -12,8 +12,10 @@ import numpy as np
 
 from envs import tub_edits
 from envs.tub import Tub, TubError
+from envs.tub_files import shown
 from experiments.driving import dataset
 from experiments.web.server import Server
+from experiments.web.values import record, whole
 
 FOLDER = Path(__file__).parents[1] / "web" / "tub"
 SHOWN = 200  # sentences about damage that the page gets
@@ -23,11 +25,14 @@ FACTS = {
     "game/speed": ("speed, m/s", "{:.1f}"),
     "user/target_speed": ("wanted speed, m/s", "{:.1f}"),
     "game/time": ("time, s", "{:.2f}"),
-    "game/lateral": ("beside the middle, m", "{:+.2f}"),
-    "user/mode": ("driver", "{}"),
+    "game/lateral": ("lateral offset, m", "{:+.2f}"),
     "override": ("override", "{}"),
     "game/off_road": ("off the road", "{}"),
 }
+
+DRIVERS = {"expert": "the expert"}  # metadata's driver -> who drives where no network does; otherwise a person
+COMMANDS = {"undo": record(), "delete": record(first=whole(0, 2**53), last=whole(0, 2**53))}
+WAITING = 16  # edits that wait for the one under way
 
 
 class DataPage:
@@ -35,6 +40,7 @@ class DataPage:
 
     def __init__(self, path: Path, port: int = 0):
         self.path, self._lock = path, threading.Lock()
+        self._free = threading.BoundedSemaphore(WAITING)
         self.tub = Tub(path)
         self.server = Server(port=port)
         self.page = self.server.add_page(
@@ -49,8 +55,12 @@ class DataPage:
         tub = self.tub
         if path == "about":
             return json.dumps(about(tub)).encode(), "application/json"
+        if path != "frame":
+            return None
         row = query.get("row", "")
-        if path != "frame" or not row.isdigit() or int(row) >= len(tub):
+        if not dataset.is_number(row):
+            raise ValueError("row must be the number of a record, such as row=0")
+        if int(row) >= len(tub):
             return None
         try:
             return tub.jpeg(int(row)), "image/jpeg"
@@ -59,31 +69,37 @@ class DataPage:
 
     def _heard(self, client: Any, message: dict[str, Any]) -> None:
         # In a thread of its own: reading a dataset anew takes a second, and the server must go on.
+        if not self._free.acquire(blocking=False):
+            client.send({"type": "refused", "text": "too many edits at once"})
+            return
         threading.Thread(target=self._edit, args=(client, message), daemon=True).start()
 
     def _edit(self, client: Any, message: dict[str, Any]) -> None:
-        with self._lock:
-            try:
+        try:
+            with self._lock:
                 text = self._done(message)
-            except TubError as fault:
-                client.send({"type": "refused", "text": str(fault)})
-                return
+        except (ValueError, OSError) as fault:
+            told = fault.strerror if isinstance(fault, OSError) else str(fault)
+            client.send({"type": "refused", "text": told})
+        else:
             self.page.send({"type": "changed", "text": text})
+        finally:
+            self._free.release()
 
     def _done(self, message: dict[str, Any]) -> str:
-        if message["type"] == "undo":
+        name = message["type"]
+        if name not in COMMANDS:
+            raise TubError(f"there is no command {shown(name)!r}")
+        value = COMMANDS[name]({key: value for key, value in message.items() if key != "type"})
+        if name == "undo":
             what, count = tub_edits.undo(self.path)
             text = f"undone: {count:,} records are {'back' if what == 'deleted' else 'deleted again'}"
-        elif message["type"] == "delete":
-            first, last = message.get("first"), message.get("last")
-            if type(first) is not int or type(last) is not int:
-                raise TubError("first and last must be numbers of records")
-            chosen = self.tub.index[(self.tub.index >= first) & (self.tub.index <= last)].tolist()
+        else:
+            index = self.tub.index
+            chosen = index[(index >= value["first"]) & (index <= value["last"])].tolist()
             if len(chosen) == len(self.tub):
                 raise TubError("that would delete every record")
             text = f"{tub_edits.delete(self.path, chosen):,} records deleted"
-        else:
-            raise TubError(f"there is no command {message['type']!r}")
         self.tub = Tub(self.path)
         return text
 
@@ -98,11 +114,16 @@ def about(tub: Tub) -> dict[str, Any]:
         if values is not None:
             facts[label] = [_told(value, form) for value in values.tolist()]
     counts = f"{len(tub):,} records, {s['minutes']:.1f} minutes, {s['laps']} laps, {tub.deleted:,} deleted"
+    mode = tub.records.get("user/mode")
+    if mode is not None:
+        person = DRIVERS.get(str(tub.metadata.get("driver")), "a person")
+        facts["driver"] = ["the network" if who == "local" else person for who in mode.tolist()]
     return {
         "title": f"{tub.path}: {counts}",
         "rows": len(tub),
         "index": tub.index.tolist(),
         "lap": tub.laps.tolist(),
+        "starts": np.flatnonzero(tub.starts).tolist(),
         "steer": np.round(tub.records["user/angle"], 3).tolist(),
         "pilot": [] if pilot is None else [None if np.isnan(v) else round(v, 3) for v in pilot.tolist()],
         "facts": facts,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import json
 import math
 import re
 from collections import Counter
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from envs.tub import Writer
-from envs.tub_files import MIB, TubError, content, shown
+from envs.tub_files import MIB, TubError, content, parsed, shown
 from envs.tub_pictures import LARGEST_FILE, shape_of, size
 from envs.tub_values import IMAGE, STANDARD, Values, understood
 from envs.tub_writer import RecordError
@@ -81,7 +80,7 @@ def _number(name: str) -> int:
 def _columns(path: Path) -> tuple[dict[str, str], str, list[str]]:
     """Columns, the picture's name in the records, and notes on columns that are passed over."""
     try:
-        meta = json.loads(content(path, "meta.json", 16 * MIB))
+        meta = parsed(content(path, "meta.json", 16 * MIB))
         if not all(isinstance(text, str) for text in (*meta["inputs"], *meta["types"])):
             raise TypeError("names and types are text")
         found = dict(zip(meta["inputs"], meta["types"], strict=True))
@@ -120,7 +119,7 @@ def _records(
 
 def _record(path: Path, name: str, columns: dict[str, str], picture: str, values: Values) -> Old:
     try:
-        held = json.loads(content(path, name, MIB))
+        held = parsed(content(path, name, MIB))
     except TubError:
         raise
     except (ValueError, RecursionError):

@@ -1,4 +1,5 @@
 // The page of `python -m experiments.play go --web`: the board, what a person does, and what the player thinks.
+import { colour, onScheme } from "/shared/colours.js";
 import { connect } from "/shared/stream.js";
 import { Board, nameOf } from "./board.js";
 
@@ -87,18 +88,10 @@ function row(move) {
 }
 
 function graph() {
-  const canvas = $("graph"), ratio = window.devicePixelRatio || 1, style = getComputedStyle(document.documentElement);
+  const canvas = $("graph"), ratio = window.devicePixelRatio || 1;
   const width = (canvas.width = Math.round(canvas.clientWidth * ratio));
   const height = (canvas.height = Math.round(canvas.clientHeight * ratio));
   const g = canvas.getContext("2d"), pad = 6 * ratio;
-  const colour = (name) => {
-    const probe = document.createElement("i");
-    probe.style.color = style.getPropertyValue(name);
-    document.body.append(probe);
-    const value = getComputedStyle(probe).color;
-    probe.remove();
-    return value;
-  };
   const x = (ply) => pad + ((width - 2 * pad) * ply) / Math.max(view.plies, 20);
   const y = (chance) => pad + (height - 2 * pad) * (1 - chance);
   cells = view.chances.map((_, ply) => x(ply) / ratio);

@@ -1,9 +1,10 @@
 // A recording in the browser: scrub, play, mark a stretch, delete it, take that back. See experiments/driving/page.py.
+import { onScheme } from "/shared/colours.js";
 import { connect } from "/shared/stream.js";
+import { barsInWords, drawBars, drawLine, rowAt } from "./charts.js";
 
 const $ = (id) => document.getElementById(id);
-const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-let data = { rows: 0, index: [], steer: [], pilot: [], lap: [], stats: {}, facts: {} };
+let data = { rows: 0, index: [], steer: [], pilot: [], lap: [], starts: [], stats: {}, facts: {} };
 let row = 0, wanted = -1, loading = false, playing = false;
 let mark = null; // [first row, last row]
 let version = 0; // of the dataset: pictures of an older one are not shown
@@ -24,9 +25,10 @@ async function load() {
   mark = null;
   $("title").textContent = data.title;
   $("place").max = Math.max(0, data.rows - 1);
+  $("wanted").hidden = !data.pilot.some((value) => value !== null);
   list("warnings", data.warnings, "nothing was found");
   list("damaged", data.damaged, "none");
-  drawBars();
+  $("bars").setAttribute("aria-label", barsInWords(data.stats.histogram));
   show(Math.min(row, data.rows - 1));
 }
 
@@ -37,7 +39,8 @@ function list(id, lines, none) {
 function show(next) {
   row = Math.max(0, Math.min(data.rows - 1, next));
   $("place").value = row;
-  drawLine();
+  $("place").setAttribute("aria-valuetext", `record ${data.index[row]}, lap ${data.lap[row]}`);
+  draw();
   const facts = { record: data.index[row], lap: data.lap[row], steering: signed(data.steer[row]) };
   if (data.pilot.length && data.pilot[row] !== null) facts["network"] = signed(data.pilot[row]);
   for (const [name, values] of Object.entries(data.facts)) if (values[row] !== null) facts[name] = values[row];
@@ -92,40 +95,9 @@ function ray(context, steer, share, ink) {
   }
 }
 
-function drawLine() {
-  const canvas = $("line"), context = canvas.getContext("2d");
-  canvas.width = Math.max(300, canvas.clientWidth);
-  const { width, height } = canvas;
-  const x = (r) => (data.rows > 1 ? (r / (data.rows - 1)) * (width - 1) : 0);
-  context.clearRect(0, 0, width, height);
-  if (mark) {
-    context.fillStyle = colour("--edge");
-    context.fillRect(x(mark[0]), 0, Math.max(2, x(mark[1]) - x(mark[0])), height);
-  }
-  context.fillStyle = colour("--edge");
-  for (let r = 1; r < data.rows; r++) if (data.lap[r] !== data.lap[r - 1]) context.fillRect(x(r), 0, 1, height);
-  context.fillRect(0, height / 2, width, 1);
-  context.strokeStyle = colour("--good");
-  context.beginPath();
-  // The extremes of each column, so that no peak is lost.
-  for (let column = 0; column < width; column++) {
-    const first = Math.floor((column / width) * data.rows), last = Math.max(first + 1, Math.floor(((column + 1) / width) * data.rows));
-    const part = data.steer.slice(first, last);
-    if (!part.length) continue;
-    context.moveTo(column + 0.5, height / 2 + (Math.min(...part) * height) / 2 - 0.5);
-    context.lineTo(column + 0.5, height / 2 + (Math.max(...part) * height) / 2 + 0.5);
-  }
-  context.stroke();
-  context.fillStyle = colour("--accent");
-  context.fillRect(x(row) - 1, 0, 3, height);
-}
-
-function drawBars() {
-  const canvas = $("bars"), context = canvas.getContext("2d"), counts = data.stats.histogram || [];
-  const most = Math.max(1, ...counts), width = canvas.width / Math.max(1, counts.length);
-  context.clearRect(0, 0, canvas.width, canvas.height);
-  context.fillStyle = colour("--accent");
-  counts.forEach((count, k) => context.fillRect(k * width + 1, canvas.height * (1 - count / most), width - 2, (canvas.height * count) / most));
+function draw() {
+  drawLine($("line"), data, mark, row);
+  drawBars($("bars"), data.stats.histogram || []);
 }
 
 const signed = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(2)}`;
@@ -177,6 +149,7 @@ document.addEventListener("keydown", (event) => {
   actions[name]();
 });
 $("place").oninput = () => show(Number($("place").value));
-$("line").onclick = (event) => show(Math.round((event.offsetX / $("line").clientWidth) * (data.rows - 1)));
-window.addEventListener("resize", drawLine);
+$("line").onclick = (event) => show(rowAt(event.offsetX, data.rows, $("line").clientWidth));
+window.addEventListener("resize", draw);
+onScheme(draw);
 load();
