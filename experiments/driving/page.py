@@ -89,7 +89,7 @@ class DataPage:
     def _done(self, message: dict[str, Any]) -> str:
         name = message["type"]
         if name not in COMMANDS:
-            raise TubError(f"there is no command {shown(name)!r}")
+            raise TubError(f"there is no command '{shown(name)}'")
         value = COMMANDS[name]({key: value for key, value in message.items() if key != "type"})
         if name == "undo":
             what, count = tub_edits.undo(self.path)
