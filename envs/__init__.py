@@ -13,7 +13,7 @@ import difflib
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,24 @@ TWO_PLAYERS = frozenset({"combat", "joust", "maze_craze", "warlords"})
 
 class UnknownGame(ValueError):
     """No game of that name; the message suggests the nearest."""
+
+
+_named: set[str] = set()
+
+
+def trust(words: Iterable[str]) -> None:
+    """Takes the words that the person at the keyboard wrote: modules that they name may be imported.
+
+    ``gym:MODULE:ID`` imports MODULE, and so does a wrapper MODULE:CLASS. A name that a file tells, such as a run's
+    config.json, is not enough for that.
+    """
+    for word in words:
+        _named.update((word, word.partition("=")[2], *word.split(","), *word.partition("=")[2].split(",")))
+
+
+def is_trusted(name: str) -> bool:
+    """May the module of a game or of a wrapper be imported? A name as the person wrote it, or with /AGENT behind it."""
+    return any(word == name or word.startswith(f"{name}/") for word in _named)
 
 
 def atari_games() -> list[str]:

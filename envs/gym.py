@@ -13,7 +13,10 @@ import functools
 import importlib
 import importlib.metadata
 import json
+import site
 import sys
+import sysconfig
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -21,6 +24,7 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
+import envs
 from envs import gym_check
 from envs.gym_check import Checked, GameFault
 from envs.gym_observation import reading
@@ -144,8 +148,38 @@ class Presented(gymnasium.Wrapper):
         return {"legal": mask.astype(bool)}
 
 
+def module_of(id: str) -> str:
+    """The module that ``MODULE:ID`` asks for; empty for an id alone."""
+    return id.rpartition(":")[0]
+
+
+def require_known(id: str) -> None:
+    """Raises ValueError for ``MODULE:ID`` whose module nobody vouches for: importing it runs its author's code.
+
+    The person at the keyboard vouches by naming the game, whoever installed a package by installing it.
+    """
+    module = module_of(id)
+    if module and not envs.is_trusted(f"gym:{id}") and module.partition(".")[0] not in _installed():
+        raise ValueError(
+            f"gym:{id} is a game of the module {module}, which is imported where a person names it, never because a"
+            f" file does: write gym:{id} on the command line (--trust gym:{id})"
+        )
+
+
+@functools.cache
+def _installed() -> frozenset[str]:
+    """Packages that are installed, not only lying about, and say that they bring environments for Gymnasium."""
+    places = {Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib")}
+    if site.ENABLE_USER_SITE:
+        places.add(Path(site.getusersitepackages()).resolve())
+    points = importlib.metadata.entry_points(group="gymnasium.envs")
+    inside = [p for p in points if p.dist is not None and Path(str(p.dist.locate_file(""))).resolve() in places]
+    return frozenset(point.module.partition(".")[0] for point in inside)
+
+
 def _one(id: str, options: Options, render_mode: str | None = None, number: int | None = None) -> Presented:
     name = f"gym:{id}"
+    require_known(id)
     try:
         env = _made(id, render_mode, read_kwargs(options.env_kwargs))
     except (gymnasium.error.Error, ImportError) as fault:
@@ -192,6 +226,11 @@ def _checked(env: gymnasium.Env, name: str, number: int | None) -> gymnasium.Env
 
 def _wrapped(env: gymnasium.Env, wrapper: str, name: str) -> gymnasium.Env:
     """wrapper: MODULE:CLASS."""
+    if not envs.is_trusted(wrapper):
+        raise ValueError(
+            f"{name} was trained in the wrapper {wrapper}, whose module is imported where a person names it, never"
+            f" because a file does: add --trust {wrapper}"
+        )
     module, _, kind = wrapper.partition(":")
     try:
         made = functools.reduce(getattr, kind.split("."), importlib.import_module(module))(env)
@@ -207,7 +246,8 @@ def _wrapped(env: gymnasium.Env, wrapper: str, name: str) -> gymnasium.Env:
 def _ask_packages() -> None:
     """Lets every installed package register its environments: entry points that Gymnasium itself no longer loads."""
     for point in importlib.metadata.entry_points(group="gymnasium.envs"):
-        point.load()()
+        if point.module.partition(".")[0] in _installed():
+            point.load()()
 
 
 @functools.cache
@@ -237,12 +277,12 @@ def make_vec(num_envs: int, id: str, **options: Any) -> SyncVectorEnv:
     first.close()
     made = [functools.partial(_one, id, chosen, number=i) for i in range(num_envs)]
     try:
-        envs = SyncVectorEnv(made, autoreset_mode=AutoresetMode.NEXT_STEP)
+        games = SyncVectorEnv(made, autoreset_mode=AutoresetMode.NEXT_STEP)
     except RuntimeError as fault:  # their spaces differ
         raise GameFault(f"gym:{id}: all environments must have the same spaces; {fault}") from None
     gym_check.watch()
-    envs.metadata = {
-        **envs.metadata,
+    games.metadata = {
+        **games.metadata,
         "frame_stack": stack,
         "frame_skip": 1,
         "protocol": id,
@@ -250,7 +290,7 @@ def make_vec(num_envs: int, id: str, **options: Any) -> SyncVectorEnv:
         "name": f"gym:{id}",
         "max_steps": chosen.max_steps,
     }
-    return envs
+    return games
 
 
 def make(render_mode: str | None, id: str, **options: Any) -> Presented:

@@ -61,14 +61,14 @@ def main() -> None:
             import torch
 
             from agents.core import device as devices
-            from experiments import lab
+            from experiments import provenance
 
             device = devices.choose(command.device)
         code = importlib.import_module(f"experiments.benchmarks.{command.what}")
         rows = code.run(device, command.seconds, command.rounds, command.race)
         print(table(rows))
         result = {"figures": rows, "what": command.what, "rounds": command.rounds, "seconds": command.seconds}
-        result |= lab.surroundings(device) | {"torch_threads": torch.get_num_threads()}
+        result |= provenance.surroundings(device) | {"torch_threads": torch.get_num_threads()}
         file = command.json or Path("runs", "bench", f"{command.what}-{time.strftime('%Y%m%d-%H%M%S')}.json")
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(result, indent=2) + "\n")

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
@@ -45,6 +46,25 @@ def start(
     return process
 
 
+def is_training(run: Path) -> bool:
+    """Does a process train this run now? Asks its lock, not a clock: a training may be stopped or starved."""
+    if fcntl is None:
+        return False
+    try:
+        file = os.open(run / LOCK, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+    except OSError:  # nobody ever trained it here
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # a file system without locks
+        return False
+    finally:
+        os.close(file)
+    return False
+
+
 def stop(process: subprocess.Popen, patience: float = 120.0) -> None:
     """Asks it to save and stop, and waits; after `patience` seconds it is ended."""
     if process.poll() is None:
@@ -65,18 +85,28 @@ def reason(code: int, log: Path) -> str:
     return (told or lines or [f"exit code {code}"])[-1]
 
 
+LOCK = ".lock"  # in a run's folder: held by whoever trains it
+
+
 @contextlib.contextmanager
-def lock(path: Path, wait: bool = False) -> Iterator[int | None]:
-    """Holds the lock on a file; gives its descriptor, or None where another holds it and we do not wait."""
+def lock(path: Path, wait: bool = False, patience: float = 0.0) -> Iterator[int | None]:
+    """Holds the lock on a file; gives its descriptor, or None where another holds it and we do not wait.
+
+    patience: seconds of trying, since somebody may only ask. Raises OSError where the path is a link.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        if fcntl is not None:
+    file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o644)
+    end = time.monotonic() + patience
+    while fcntl is not None:
+        try:
             fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except BlockingIOError:
-        os.close(file)
-        yield None
-        return
+            break
+        except BlockingIOError:
+            if time.monotonic() >= end:
+                os.close(file)
+                yield None
+                return
+            time.sleep(0.05)
     try:
         yield file
     finally:

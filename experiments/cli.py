@@ -7,11 +7,11 @@ import errno
 import platform
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 
-from envs import UnknownGame
+from envs import UnknownGame, trust
 
 # Faults of the place that is written to, not of the program.
 DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR}
@@ -80,8 +80,9 @@ def refusing() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def edge() -> Iterator[None]:
-    """Around a whole program."""
+def edge(argv: Sequence[str] | None = None) -> Iterator[None]:
+    """Around a whole program. argv: its command line, whose games a person has named (`envs.trust`)."""
+    trust(sys.argv[1:] if argv is None else argv)
     try:
         yield
     except (UserError, UnknownGame, *loaded(*SENTENCES)) as fault:
@@ -92,7 +93,9 @@ def edge() -> Iterator[None]:
     except KeyboardInterrupt:
         print("joypad: left at once; what was saved before stays", file=sys.stderr)
         sys.exit(130)
-    except (MemoryError, *loaded(("torch", "OutOfMemoryError"))) as fault:
+    except (MemoryError, RuntimeError) as fault:
+        if not is_short_of_memory(fault):
+            raise
         fail(f"not enough memory: {beginning(fault)}")
     except loaded(("safetensors", "SafetensorError")) as fault:  # what `load` does not catch: the disk while writing
         fail(f"a checkpoint could not be written: {fault}")
@@ -102,12 +105,33 @@ def edge() -> Iterator[None]:
         fail(f"{fault.strerror}: {fault.filename or 'while writing'}")
 
 
-def beginning(fault: Exception) -> str:
+def is_short_of_memory(fault: BaseException) -> bool:
+    """Is it memory that is missing? On a processor torch raises a plain RuntimeError that says so."""
+    if isinstance(fault, (MemoryError, *loaded(("torch", "OutOfMemoryError")))):
+        return True
+    return isinstance(fault, RuntimeError) and any(words in str(fault) for words in NO_MEMORY)
+
+
+NO_MEMORY = ("DefaultCPUAllocator", "can't allocate memory", "not enough memory", "could not create a memory object")
+
+
+def shown(text: str) -> str:
+    """Text of a file or a name as a terminal may have it: control characters are written out, never obeyed."""
+    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
+
+
+def say(text: str = "") -> None:
+    """Prints what may hold words of a stranger's files."""
+    print(shown(text))
+
+
+def beginning(fault: BaseException) -> str:
     """Two sentences of a message: torch adds half a page of advice to the memory that is missing."""
-    return ". ".join(str(fault).split(". ")[:2]).rstrip(".") or "out of memory"
+    text = str(fault).rpartition("] ")[2] if "DefaultCPUAllocator" in str(fault) else str(fault)
+    return ". ".join(text.split(". ")[:2]).rstrip(".") or "out of memory"
 
 
 def fail(message: str) -> None:
     """One clear sentence on standard error, exit code 2."""
-    print(f"joypad: {' '.join(message.split())}", file=sys.stderr)
+    print(f"joypad: {shown(' '.join(message.split()))}", file=sys.stderr)
     sys.exit(2)

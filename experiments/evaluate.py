@@ -49,6 +49,7 @@ class Command:
     tracks: str | None = None  # kart: drive each of these once, such as test:20, and tell autonomy and lap times
     seconds: float = 120.0  # kart with --tracks: on each track
     under: str | None = None  # other conditions than the run's: options of the game, such as theme=all,latency=2
+    trust: str | None = None  # gym:MODULE:ID or MODULE:CLASS of the run, whose code you allow to be imported
     device: str = "auto"  # auto, cpu, cuda, cuda:N or mps
     json: bool = False  # print one JSON object and nothing else
     runs: Path = Path("runs")  # where run folders are

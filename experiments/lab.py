@@ -5,11 +5,8 @@ from __future__ import annotations
 import importlib
 import json
 import math
-import platform
-import subprocess
 import sys
 import warnings
-from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,9 +20,10 @@ from agents.core import device as devices
 from agents.core.loop import Clock, Loop, Rounds, Study
 from agents.core.replay import ReplayBuffer
 from agents.core.rows import Agent, Needs, Spec
-from agents.core.run import Run, RunError, safe
+from agents.core.run import PLAYED, SEAL, Run, RunError, safe
 from agents.core.samplers import Uniform
 from agents.core.stream import Stream, spec_of
+from experiments import provenance
 from experiments.configuration import check_fields
 from experiments.driving import recordings
 from experiments.training.expert import Taught
@@ -47,8 +45,10 @@ class Lab(NamedTuple):
         return parts | ({"replay": self.replay.state_dict()} if with_ring else {})
 
     def restore(self, parts: dict[str, dict[str, Any]]) -> None:
+        """Takes over the state of a checkpoint. Raises KeyError for a part that no run has."""
+        own = {name: getattr(self, name) for name in ("agent", "stream", "clock", "loop", "replay")}
         for name, state in parts.items():
-            getattr(self, name).load_state_dict(state)
+            own[name].load_state_dict(state)
 
 
 def module(agent: str) -> Any:
@@ -192,7 +192,13 @@ def build_agent(config: dict[str, Any], spec: Spec, clock: Clock, device: torch.
         raise ValueError(f"there is no agent {config['agent']!r}; choose {', '.join(AGENTS | BASELINES)}")
     code = module(config["agent"])
     check_fields(code.Config, config["agent_config"])
-    agent = code.build(code.Config(**config["agent_config"]), spec, clock, device, config["seed"], config["num_envs"])
+    chosen = code.Config(**config["agent_config"])
+    with devices.within_memory(f"the network of {config['agent']}", device):
+        agent = code.build(chosen, spec, clock, device, config["seed"], config["num_envs"])
+    if (network := getattr(agent, "network", None)) is not None:
+        weights = sum(p.numel() for p in network.parameters())
+        row = 4 * devices.LEARNING  # bytes
+        devices.require_memory("a network with its optimizer", weights, row, device, "smaller layers", "weights")
     return _normalized(agent, config, spec)
 
 
@@ -229,6 +235,7 @@ def load_player(
 
     step: of the checkpoint, or "best". folder: where the checkpoint lies, if not among the run's newest: a stage's.
     """
+    run.require(PLAYED)
     if step == "best":
         folder, step = best_folder(run), None
         if not checkpoint.steps(folder):
@@ -236,21 +243,28 @@ def load_player(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         parts, meta = checkpoint.load(folder or run.checkpoints, step, {"agent"})
-    for warning in caught:
-        print(f"joypad: {warning.message}", file=sys.stderr)  # standard output may be one JSON object
+    for told in (*run.told, *(warning.message for warning in caught)):
+        print(f"joypad: {told}", file=sys.stderr)  # standard output may be one JSON object
     check_kin(run, meta, spec)
     clock = Clock(run.config["steps"] or None)
     clock.steps = meta["step"]  # an agent that is asked to explore does it as it did then
     agent = build_agent(run.config, spec, clock, device)
     try:
         agent.load_weights(parts["agent"])
-    except (KeyError, RuntimeError) as fault:
+    except MISFIT as fault:
         raise RunError(f"{run.path} was made by another version of the lab: {fault}") from None
     return agent, meta["step"]
 
 
+# What loading a state raises that another version wrote, or another program.
+MISFIT = (KeyError, RuntimeError, TypeError, ValueError, AttributeError, IndexError)
+
+
 def check_kin(run: Run, meta: dict[str, Any], spec: Spec) -> None:
     """Raises RunError where a checkpoint is not of the run that it lies in, or of a game that has changed since."""
+    step = meta.get("step")
+    if not isinstance(step, int) or not isinstance(meta.get("spec"), dict) or not {"game", "agent"} <= meta.keys():
+        raise RunError(f"{run.path} has a checkpoint that does not say what it is of")
     for name in ("game", "agent"):
         if meta[name] != run.config[name]:
             raise RunError(f"{run.path} is a run of {run.config[name]}, but its checkpoint is of {meta[name]}")
@@ -260,10 +274,16 @@ def check_kin(run: Run, meta: dict[str, Any], spec: Spec) -> None:
 
 def save(run: Run, lab: Lab, with_ring: bool) -> Path:
     """Writes a checkpoint of the whole run."""
-    meta = {"game": run.config["game"], "agent": run.config["agent"], "spec": _plain(lab.stream.spec)}
-    return checkpoint.save(
-        run.checkpoints, lab.clock.steps, lab.parts(with_ring), {**meta, "step": lab.clock.steps, "ring": with_ring}
-    )
+    return checkpoint.save(run.checkpoints, lab.clock.steps, lab.parts(with_ring), _meta(run, lab, with_ring))
+
+
+def _meta(run: Run, lab: Lab, with_ring: bool) -> dict[str, Any]:
+    """What a checkpoint says of itself. The configuration is sealed in it: it decides what is learned."""
+    config = {k: v for k, v in run.config.items() if k != SEAL}
+    return {
+        "game": config["game"], "agent": config["agent"], "spec": _plain(lab.stream.spec), "step": lab.clock.steps,
+        "ring": with_ring, "config": config, "made_with": provenance.surroundings(lab.stream.device),
+    }  # fmt: skip
 
 
 STAGES = (0, 1, 10, 100)  # per cent of training of which weights are kept, for `watch --stages`
@@ -293,9 +313,8 @@ def save_weights(run: Run, lab: Lab, folder: Path, **more: Any) -> None:
     """Keeps the agent's weights alone, neither optimizer nor ring, in a folder of their own. more: of its meta."""
     state = lab.agent.state_dict()
     state = {k: state[k] for k in ("network", "normalizer") if k in state} if "network" in state else state
-    meta = {"game": run.config["game"], "agent": run.config["agent"], "spec": _plain(lab.stream.spec)}
     step = lab.clock.steps
-    checkpoint.save(folder, step, {"agent": state}, {**meta, "step": step, "ring": False, **more})
+    checkpoint.save(folder, step, {"agent": state}, {**_meta(run, lab, False), **more})
     checkpoint.discard_after(folder, step)
 
 
@@ -303,20 +322,3 @@ def _plain(spec: Spec) -> dict[str, Any]:
     return {k: v for k, v in spec._asdict().items() if k != "rules"}
 
 
-def surroundings(device: torch.device) -> dict[str, Any]:
-    """What a result depends on beside the configuration: machine, versions, commit."""
-    versions = {k: metadata.version(k) for k in ("torch", "numpy", "gymnasium", "ale-py")}
-    versions["python"] = platform.python_version()
-    return {"machine": devices.describe(device), "device": str(device), "versions": versions, "commit": commit()}
-
-
-def commit() -> str | None:
-    """The commit of the source tree, with '+' where it is changed; None outside a checkout."""
-    here = Path(__file__).resolve().parent
-    try:
-        ask = dict(cwd=here, capture_output=True, text=True, check=True, timeout=10)
-        head = subprocess.run(["git", "rev-parse", "--short", "HEAD"], **ask).stdout.strip()
-        changed = subprocess.run(["git", "status", "--porcelain", "-uno"], **ask).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return head + ("+" if changed else "")

@@ -10,6 +10,7 @@ python -m experiments.runs empty                    the trash, for good
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import shlex
@@ -20,11 +21,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
-from agents.core.checkpoint import write_json
+from agents.core.files import write_json
 from agents.core.run import RunError, flat
-from experiments import arguments, cli
+from experiments import arguments, child, cli
 from experiments.arguments import Positional
-from experiments.comparing.records import ARCHIVE, FRESH, TAGS, TRASH, Folder, below, locate, look, plain, size, tags
+from experiments.comparing.records import ARCHIVE, TAGS, TRASH, Folder, below, locate, look, plain, size, tags
 
 Words = Positional[tuple[str, ...]]
 Root = Path("runs")
@@ -222,12 +223,15 @@ def move(path: Path, source: Path, target: Path, numbered: bool) -> Path:
 def put_away(command: Archive | Delete) -> None:
     """archive and delete."""
     paths = chosen(command.runs, command.runs, command.what, command.all)
-    for path in paths:
-        if look(command.runs, path).state == "training":
-            raise cli.UserError(f"{path} is being trained (written to within {FRESH:.0f} s): stop it first")
     where = "archive" if isinstance(command, Archive) else "trash"
-    for path in paths:
-        print(f"{path} -> {move(path, command.runs, home(command.runs, where), numbered=True)}")
+    with contextlib.ExitStack() as held:  # nobody begins to train them meanwhile
+        for path in paths:
+            if child.is_training(path):
+                raise cli.UserError(f"{path} is being trained: stop it first")
+            if (path / child.LOCK).exists() and held.enter_context(child.lock(path / child.LOCK)) is None:
+                raise cli.UserError(f"{path} is being trained: stop it first")
+        for path in paths:
+            cli.say(f"{path} -> {move(path, command.runs, home(command.runs, where), numbered=True)}")
     print(f"back again: python -m experiments.runs restore NAME; all of them: list --where {where}")
 
 
@@ -243,7 +247,7 @@ def restore(command: Restore) -> None:
             except RunError:
                 continue
             for path in paths:
-                print(f"{path} -> {move(path, place, command.runs, numbered=False)}")
+                cli.say(f"{path} -> {move(path, place, command.runs, numbered=False)}")
             break
         else:
             raise cli.UserError(f"{word!r} is neither in the trash nor in the archive of {command.runs}")
@@ -256,7 +260,7 @@ def tag(command: Tag) -> None:
         raise cli.UserError("which tag?")
     kept = [t for t in tags(path) if t not in command.tags]
     write_json(path / TAGS, kept if command.remove else [*kept, *dict.fromkeys(command.tags)])
-    print(f"{path}: {' '.join(tags(path)) or 'no tags'}")
+    cli.say(f"{path}: {' '.join(tags(path)) or 'no tags'}")
 
 
 def empty(command: Empty) -> None:
@@ -289,14 +293,15 @@ def export(command: Export) -> Path:
     def keep(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
         parts = Path(member.name).relative_to(inside).parts
         hidden = any(part.startswith(".") for part in parts)  # a checkpoint being written
-        return None if hidden or (parts[:2] == ("checkpoints", "ring") and not command.ring) else member
+        ours = member.isfile() or member.isdir() or member.islnk()  # neither links out of the folder nor devices
+        return None if hidden or not ours or (parts[:2] == ("checkpoints", "ring") and not command.ring) else member
 
     out.parent.mkdir(parents=True, exist_ok=True)
     unfinished = out.with_name(f".{out.name}.part")
     with tarfile.open(unfinished, "w:gz") as file:
         file.add(path, str(inside), filter=keep)
     os.replace(unfinished, out)
-    print(f"{out}: {size(out.stat().st_size)}; unpack it with: tar xzf {shlex.quote(str(out))} -C runs")
+    cli.say(f"{out}: {size(out.stat().st_size)}; unpack it with: tar xzf {shlex.quote(str(out))} -C runs")
     if shown.ring and not command.ring:
         print(f"without the replay ring ({size(shown.ring)}) it can be watched and scored, not resumed: --ring")
     return out
@@ -311,7 +316,7 @@ def main() -> None:
         command = arguments.choose({k.__name__.lower(): k for k in PROGRAMS}, None, __doc__, "runs")
         action = PROGRAMS[type(command)]
         if action is None:
-            print(listing(command))
+            cli.say(listing(command))
         else:
             action(command)
 

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import envs
 from agents import AGENTS, BASELINES, settings
-from agents.core.checkpoint import write_json
+from agents.core.files import write_json
 from agents.core.run import duration, safe
 from experiments import arguments, cli
 from experiments.arguments import Positional

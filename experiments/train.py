@@ -24,13 +24,12 @@ import torch
 import envs
 from agents.core import checkpoint
 from agents.core import device as devices
-from agents.core.checkpoint import write_json
 from agents.core.log import Log, Progress
 from agents.core.loop import Diverged
-from agents.core.run import Run
+from agents.core.run import TRAINED, Run
 from agents.core.stream import RowFault
 from envs.gym_check import GameFault
-from experiments import child, cli, lab
+from experiments import child, cli, lab, provenance
 from experiments.training import faults, options
 from experiments.training import hooks as during
 
@@ -62,7 +61,7 @@ def start(command: options.Command, agent_config: dict[str, Any], env: dict[str,
         _take_weights(parts, command.runs, config["init"])
     config["protocol"] = parts.stream.envs.metadata.get("protocol", command.game)
     config["command"] = shlex.join(["python", "-m", "experiments.train", *argv])
-    config |= lab.surroundings(device)
+    config |= provenance.surroundings(device)
     _check_disk(command.runs, parts, command.checkpoint_every, command.checkpoint_ring == "yes")
     run = Run.create(command.runs, config)
     print(f"run: {run.path}")
@@ -78,7 +77,7 @@ def _normalized(command: options.Command) -> str:
 @contextlib.contextmanager
 def _alone(run: Run) -> Iterator[None]:
     """Within: no other process trains the run. Raises UserError where one does."""
-    with child.lock(run.path / ".lock") as held:
+    with child.lock(run.path / child.LOCK, patience=2.0) as held:
         if held is None:
             raise cli.UserError(f"{run.path} is being trained by another process")
         yield
@@ -91,7 +90,7 @@ def _take_weights(parts: lab.Lab, runs: Path, init: str | None) -> None:
     weights, _ = checkpoint.load(lab.find_run(runs, init).checkpoints, None, {"agent"})
     try:
         parts.agent.load_weights(weights["agent"])
-    except (KeyError, RuntimeError) as fault:
+    except lab.MISFIT as fault:
         told = [line.strip() for line in str(fault).splitlines() if line.strip()]
         first = told[1] if len(told) > 1 else told[0]  # torch lists every tensor below a headline
         raise ValueError(f"--init {init}: its network does not fit this one; {first.rstrip('.')}") from None
@@ -108,6 +107,10 @@ def resume(command: options.Resume) -> int:
         run.config["steps"], run.config["minutes"] = command.steps, None
     if lab.is_foreign(run.config["agent"]):
         raise cli.UserError(f"{run.path} cannot be resumed: stable-baselines3 does not save its loop")
+    run.require(TRAINED)
+    run.require_own_files()
+    for told in run.told:
+        print(f"joypad: {cli.shown(told)}", file=sys.stderr)
     with _alone(run):
         with cli.refusing():
             device = devices.choose(command.device)
@@ -118,27 +121,31 @@ def resume(command: options.Resume) -> int:
             if not found:
                 print("there is no checkpoint yet: the run begins anew")
                 _take_weights(parts, command.runs, run.config.get("init"))
-        if command.steps is not None:
-            write_json(run.path / "config.json", run.config)
+        run.write_config()
         print(f"run: {run.path}, from step {parts.clock.steps:,}")
         return _train(run, parts, command.eval_episodes, command.video == "yes", fresh=parts.clock.steps == 0)
 
 
 def _restore(run: Run, parts: lab.Lab, steps: int | None) -> None:
     """Everything as it was at the newest checkpoint. steps: a new budget."""
-    saved, meta = checkpoint.load(run.checkpoints)
+    saved, meta = checkpoint.load(run.checkpoints, required=("agent", "stream", "clock", "loop"), spare=("replay",))
     lab.check_kin(run, meta, parts.stream.spec)
     if steps is not None and steps < meta["step"]:
         raise ValueError(f"--steps {steps}: the run has {meta['step']:,} steps already")
     try:
         parts.restore(saved)
-    except torch.OutOfMemoryError:  # a RuntimeError too, but not of the version
-        raise
-    except (KeyError, RuntimeError) as fault:
+    except lab.MISFIT as fault:
+        if cli.is_short_of_memory(fault):
+            raise
         raise ValueError(f"{run.path} was made by another version of the lab: {fault}") from None
+    if parts.clock.steps != meta["step"]:
+        raise ValueError(f"{run.path}: the clock of checkpoint {meta['step']} stands at {parts.clock.steps}")
     checkpoint.discard_after(run.checkpoints, meta["step"])
-    if not meta["ring"]:
-        print("the checkpoint holds no replay ring (--checkpoint-ring no): it fills anew")
+    if told := provenance.changed(meta.get("made_with", run.config), parts.stream.device):
+        print(f"joypad: the run goes on, but not bit for bit as it would have: {cli.shown(told)}", file=sys.stderr)
+    if "replay" not in saved:
+        lost = "'s replay ring is damaged" if meta.get("ring") else " holds no replay ring (--checkpoint-ring no)"
+        print(f"the checkpoint{lost}: it fills anew")
         parts.loop.refill()
 
 
@@ -170,7 +177,7 @@ def _train(run: Run, parts: lab.Lab, episodes: int, video: bool, fresh: bool) ->
         log.flush()
         lab.save(run, parts, config["checkpoint_ring"] == "yes")
 
-    stop = during.Stop()
+    stop = during.Stop(saving=True)
     try:
         if lab.is_foreign(config["agent"]):  # an algorithm of another library, in its own loop
             parts.stream.reset(config["seed"], 0)
@@ -180,12 +187,16 @@ def _train(run: Run, parts: lab.Lab, episodes: int, video: bool, fresh: bool) ->
         elif not fresh and clock.budget is not None and clock.steps >= clock.budget:
             finished = True  # a second barrier at the same step would change what the first one saved
         else:
-            finished = parts.loop.train(hooks=hooks, barrier=config["checkpoint_every"], save=keep, stop=stop)
+            finished = parts.loop.train(
+                hooks=hooks, barrier=config["checkpoint_every"], save=keep, stop=stop, wanted=stop.wants_save
+            )
     except (GameFault, RowFault) as fault:
         told = faults.of_game(run, parts, fault, keep)
         log.close()
         raise told from None
-    except (Diverged, MemoryError, torch.OutOfMemoryError) as fault:
+    except (Diverged, MemoryError, RuntimeError) as fault:
+        if not isinstance(fault, Diverged) and not cli.is_short_of_memory(fault):
+            raise
         log.close()
         kept = checkpoint.steps(run.checkpoints)
         good = f"the checkpoint of step {kept[-1]:,} is kept" if kept else "there was no checkpoint yet"
@@ -216,7 +227,7 @@ def _train(run: Run, parts: lab.Lab, episodes: int, video: bool, fresh: bool) ->
     print(f"  watch:    python -m experiments.watch {run.path}")
     if said := lab.next_command(config["game"]):
         print(f"  score:    python -m experiments.{said.format(run=run.path)}")
-    print(f"  compare:  python -m experiments.compare {run.path.parents[1]} --tensorboard")
+    print(f"  compare:  python -m experiments.compare {run.path.resolve().parents[1]} --tensorboard")
     if not lab.is_foreign(config["agent"]):
         print(f"{again} --steps {2 * clock.steps}")
     return 0
@@ -227,7 +238,9 @@ def _told_if_short(config: dict[str, Any]) -> Iterator[None]:
     """Within: memory that is missing is told with the options that need less. Raises UserError."""
     try:
         yield
-    except (MemoryError, torch.OutOfMemoryError) as fault:
+    except (MemoryError, RuntimeError) as fault:
+        if not cli.is_short_of_memory(fault):
+            raise
         raise cli.UserError(f"not enough memory: {cli.beginning(fault)}; {_less_memory(config)}") from None
 
 
@@ -297,7 +310,7 @@ def _tensors(tree: Any) -> list[torch.Tensor]:
 
 def main(argv: Sequence[str] | None = None) -> None:
     argv = list(sys.argv[1:] if argv is None else argv)
-    with cli.edge():
+    with cli.edge(argv):
         parsed = options.parse(argv, __doc__)
         sys.exit(resume(parsed) if isinstance(parsed, options.Resume) else start(*parsed, argv))
 

@@ -58,6 +58,7 @@ class Command:
     host: str = "127.0.0.1"  # of the page; another address of this machine lets others in who know the token
     shadow: bool = False  # kart: you drive, and the network's steering wheel is drawn around yours
     record: Path | None = None  # kart: a dataset of the drive; your take-overs are overrides in it
+    trust: str | None = None  # gym:MODULE:ID or MODULE:CLASS of the run, whose code you allow to be imported
     runs: Path = Path("runs")  # where run folders are
 
     def __post_init__(self) -> None:

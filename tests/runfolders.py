@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from agents.core import manifest
 
 BUDGET, RATE = 10_000, 100.0  # steps, steps per second
 
@@ -34,7 +37,7 @@ def make(
     content = {
         "format": 1, "game": game, "agent": agent, "name": name, "seed": seed, "steps": budget, "minutes": None,
         "num_envs": 8, "protocol": protocol, "machine": "2 cores", "device": "cpu", "commit": "abc",
-        "command": f"train {game} --seed {seed}", "agent_config": {"lr": lr, "gamma": 0.99},
+        "command": f"python -m experiments.train {game} --seed {seed}", "agent_config": {"lr": lr, "gamma": 0.99},
         "env": {"protocol": protocol, "env_threads": seed}, "versions": {"torch": "2.13.0"}, **config,
     }  # fmt: skip
     (path / "config.json").write_text(json.dumps(content))
@@ -48,3 +51,11 @@ def make(
         (path / "eval.json").write_text(json.dumps({**evaluation, "episodes": 30, "step": steps, "game": game}))
     (path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     return path
+
+
+def rewrite(folder: Path, step: int, change: Callable[[dict[str, Any]], object]) -> None:
+    """Changes the manifest of a checkpoint and seals it anew, as someone with intent would."""
+    path = folder / f"{step:012d}" / "manifest.json"
+    content = json.loads(path.read_text())["manifest"]
+    change(content)
+    path.write_text(json.dumps({"sha256": manifest.seal(content), "manifest": content}))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from agents.core import checkpoint
+from agents.core import checkpoint, files, manifest
 from agents.core.checkpoint import Segments
 
 
@@ -165,10 +165,10 @@ def test_only_changed_segments_are_written_and_the_newest_two_checkpoints_kept(t
             assert_same(states[kept], Tape.restored(checkpoint.load(tmp_path, kept)[0]["ring"]).data)
         referred = set()
         for kept in checkpoint.steps(tmp_path):
-            referred |= {Path(f).name for f in checkpoint.manifest(tmp_path, kept)["files"] if f.startswith("ring/")}
+            referred |= {Path(f).name for f in manifest.read(tmp_path, kept)["files"] if f.startswith("ring/")}
         assert set(after) == referred  # nothing is left over
     assert len(after) == 4  # segments 0 and 3, shared, and both versions of 1; 2 was never written and is not stored
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["000000000004", "000000000005", "ring"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["000000000004", "000000000005", "newest.json", "ring"]
 
 
 def test_a_checkpoint_without_the_ring_drops_its_segments(tmp_path):
@@ -202,14 +202,14 @@ def test_files_and_folders_are_synced_before_the_rename(tmp_path, monkeypatch):
     tape = Tape()
     tape.write(1, 5)
     checkpoint.save(tmp_path, 1, {"ring": tape.state_dict(), "agent": {"w": torch.ones(2)}}, {})
-    assert synced == [str(tmp_path.resolve())]
+    assert synced[0] == str(tmp_path.resolve())
 
 
 def test_json_files_are_replaced_whole(tmp_path):
     path = tmp_path / "config.json"
-    checkpoint.write_json(path, {"a": 1})
+    files.write_json(path, {"a": 1})
     with pytest.raises(TypeError):
-        checkpoint.write_json(path, {"a": object()})
+        files.write_json(path, {"a": object()})
     assert json.loads(path.read_text()) == {"a": 1}
-    checkpoint.write_json(path, {"a": 2})
+    files.write_json(path, {"a": 2})
     assert json.loads(path.read_text()) == {"a": 2} and [p.name for p in tmp_path.iterdir()] == ["config.json"]

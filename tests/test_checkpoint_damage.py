@@ -1,7 +1,5 @@
 """Damaged checkpoints and kills in the midst of writing: an old or the new state is there, whole, never a mix."""
 
-import hashlib
-import json
 import os
 import pickle
 import shutil
@@ -12,9 +10,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from runfolders import rewrite
 from test_checkpoint import Tape
 
-from agents.core import checkpoint
+from agents.core import checkpoint, manifest
 from agents.core.checkpoint import CheckpointError
 
 
@@ -61,8 +60,8 @@ def damage(folder, step, name, how):
     path = folder / f"{step:012d}" / name
     if name == "segment":  # the one that only this checkpoint refers to
         others = [s for s in checkpoint.steps(folder) if s != step]
-        shared = {f for s in others for f in checkpoint.manifest(folder, s)["files"]}
-        (own,) = {f for f in checkpoint.manifest(folder, step)["files"] if f.startswith("ring/")} - shared
+        shared = {f for s in others for f in manifest.read(folder, s)["files"]}
+        (own,) = {f for f in manifest.read(folder, step)["files"] if f.startswith("ring/")} - shared
         path = folder / own
     how(path)
 
@@ -144,21 +143,12 @@ def test_nothing_there(tmp_path):
         checkpoint.load(tmp_path, 3)
 
 
-def rewrite(folder, step, change):
-    """Changes a manifest and seals it anew, as someone with intent would."""
-    path = folder / f"{step:012d}" / "manifest.json"
-    content = json.loads(path.read_text())["manifest"]
-    change(content)
-    body = json.dumps(content, indent=1, sort_keys=True)
-    path.write_text(json.dumps({"sha256": hashlib.sha256(body.encode()).hexdigest(), "manifest": content}))
-
-
 @pytest.mark.parametrize("where", ["../outside.safetensors", "/{outside}", "ring/../../outside.safetensors", "link"])
 def test_a_manifest_that_points_outside_is_refused(where, tmp_path):
     folder, outside = tmp_path / "run", tmp_path / "outside.safetensors"
     two_checkpoints(folder)
     damage(folder, 1, "manifest.json", Path.unlink)
-    (segment,) = {f for f in checkpoint.manifest(folder, 2)["files"] if f.startswith("ring/") and "00000-" in f}
+    (segment,) = {f for f in manifest.read(folder, 2)["files"] if f.startswith("ring/") and "00000-" in f}
     shutil.copy(folder / segment, outside)
     target = where.format(outside=str(outside)[1:])
     if where == "link":
@@ -260,8 +250,8 @@ def test_a_kill_at_any_point_leaves_the_old_or_the_new_state(step, kept, tmp_pat
         assert_whole(checkpoint.load(folder)[0], 8)
         assert len(checkpoint.steps(folder)) == 2
         names = {p.name for p in folder.iterdir()}
-        assert names == {f"{s:012d}" for s in checkpoint.steps(folder)} | {"ring"} and len(names) <= 3
-        referred = {f for s in checkpoint.steps(folder) for f in checkpoint.manifest(folder, s)["files"]}
+        assert names == {f"{s:012d}" for s in checkpoint.steps(folder)} | {"ring", "newest.json"} and len(names) <= 4
+        referred = {f for s in checkpoint.steps(folder) for f in manifest.read(folder, s)["files"]}
         assert {f"ring/{p.name}" for p in (folder / "ring").iterdir()} == {f for f in referred if f[:4] == "ring"}
     assert found == sorted(found) and found[0] == 2 and found[-1] == 5  # the old state up to one moment, then the new
 

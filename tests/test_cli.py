@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from programs import program
+from runfolders import rewrite
 
 import envs
 from agents.core import checkpoint
@@ -207,9 +208,14 @@ def test_a_damaged_checkpoint_is_told_of_beside_the_json(trained, tmp_path, caps
 
 
 def test_a_run_folder_whose_parts_do_not_belong_together_is_refused(trained, tmp_path, capsys, monkeypatch):
-    """Checkpoints of another game, of another network, a configuration of another version: told apart, not mixed."""
+    """Checkpoints of another game, of another network, a configuration of another version: told apart, not mixed.
+
+    Checkpoints as older versions wrote them, without a copy of the configuration.
+    """
     copy = tmp_path / "copy"
     shutil.copytree(trained, copy)
+    for step in checkpoint.steps(copy / "checkpoints"):
+        rewrite(copy / "checkpoints", step, lambda content: content["meta"].pop("config"))
     config = json.loads((copy / "config.json").read_text())
     other = {"game": "gym:Acrobot-v1", "env": config["env"]}
     bigger = {"agent_config": {**config["agent_config"], "hidden": 32}}

@@ -170,7 +170,7 @@ def test_faults_are_listed_and_the_rest_works(tmp_path: Path) -> None:
     assert "at step 5,000 of 10,000" in reasons["default-s3"] and "experiments.evaluate" in reasons["default-s3"]
     assert reasons["default-s4"].startswith("config.json cannot be read")
     assert "another format than 1" in reasons["default-s5"]
-    assert reasons["default-s6"] == "config.json lacks agent, protocol, seed: it is of an older version"
+    assert reasons["default-s6"] == "config.json lacks agent, protocol, seed: it is damaged or of an older version"
     assert "holds no config.json" in reasons["default-s7"]
     assert "neither a run nor a folder with runs" in reasons["nowhere"]
     told = "\n".join(made.notes)

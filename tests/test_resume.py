@@ -16,7 +16,7 @@ import pytest
 from harness import Kill, Lab, Result
 
 from agents import AGENTS
-from agents.core import checkpoint
+from agents.core import checkpoint, manifest
 from experiments import lab
 
 SEED = int(os.environ.get("JOYPAD_KILL_SEED", secrets.randbelow(2**31)))  # of the moments; shown where a test fails
@@ -73,9 +73,10 @@ def content(run: Path) -> list[dict[str, Any]]:
     """Of the newest two checkpoints: checksums of all tensors, the ring among them, and every other value."""
     found = []
     for step in checkpoint.steps(run / "checkpoints")[-2:]:  # a kill may leave one more, that was to be deleted
-        manifest = checkpoint.manifest(run / "checkpoints", step)
-        del manifest["values"]["clock"]["seconds"]  # of the wall clock
-        found.append(manifest)
+        written = manifest.read(run / "checkpoints", step)
+        del written["values"]["clock"]["seconds"]  # of the wall clock
+        del written["meta"]["config"]["command"], written["meta"]["config"]["name"]
+        found.append(written)
     return found
 
 

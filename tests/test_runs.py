@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import tarfile
@@ -15,7 +16,7 @@ from runfolders import BUDGET, make
 
 from agents.core import checkpoint
 from agents.core.run import Run
-from experiments import runs
+from experiments import child, runs
 from experiments.comparing import records
 
 
@@ -60,9 +61,10 @@ def test_list_tells_states_disk_use_and_how_to_go_on(tmp_path: Path, program) ->
     saved(half, BUDGET // 2)
     old(half)
     old(make(root, 2, None, steps=0))
-    make(root, 3, None, steps=BUDGET // 2)
+    silent = old(make(root, 3, None, steps=BUDGET // 2))
     (old(make(root, 4, 1.0)) / "config.json").write_bytes(b"\xff\xfe{")
-    code, text, _ = program("list")
+    with child.lock(silent / child.LOCK):  # a training that has written nothing for an hour
+        code, text, _ = program("list")
     lines = {line.split()[0]: line for line in text.splitlines() if line.startswith("breakout/")}
     states = {name[-1]: line.split()[1] for name, line in lines.items()}
     assert code == 0
@@ -74,6 +76,7 @@ def test_list_tells_states_disk_use_and_how_to_go_on(tmp_path: Path, program) ->
     assert "--seed 3" not in text and "breakout/ppo/default-s4: config.json cannot be read" in text
     ring = sum(p.stat().st_size for p in (half / "checkpoints" / "ring").iterdir())
     whole = sum(p.stat().st_size for p in root.rglob("*") if p.is_file())
+    (silent / child.LOCK).unlink()
     assert f"5 runs, {records.size(whole)}, of it {records.size(ring)} in replay rings" in text
     _, text, _ = program("list", "--sort", "size")
     assert text.splitlines()[1].startswith("breakout/ppo/default-s1")
@@ -103,7 +106,7 @@ def test_damaged_events_older_versions_and_games_that_are_not_here(tmp_path: Pat
     assert code == 0 and "7 runs" in text and str(whole) not in text.split("remarks:")[1]
     assert "default-s0: its game is not installed here: there is no game 'zork'" in text
     assert "its game gym:NoSuchThing-v7 is not installed here" in text
-    assert f"{lander.relative_to(root)}: its game gym:no_such_package:Thing-v0 is not installed here: No module" in text
+    assert f"{lander.relative_to(root)}: its game gym:no_such_package:Thing-v0 is not installed here: there is" in text
     assert f"default-s1: {file.name} is damaged or half written: TensorBoard shows its first " in text
     assert f" of {size - 7:,} bytes" in text and "default-s2: events.out.tfevents.1.x is empty" in text
     assert "default-s7: was written in another format" in text or "another format than 1" in text
@@ -166,8 +169,10 @@ def test_an_archived_run_can_be_deleted(tmp_path: Path, program) -> None:
 
 def test_what_is_refused(tmp_path: Path, program) -> None:
     root = tmp_path / "runs"
-    one, two = old(make(root, 0, 7.0)), make(root, 1, None, steps=BUDGET // 2)
+    one, two = make(root, 0, 7.0), old(make(root, 1, None, steps=BUDGET // 2))
     outside = make(tmp_path / "elsewhere", 0, 7.0)
+    held = contextlib.ExitStack()
+    held.enter_context(child.lock(two / child.LOCK))
     for arguments, said in (
         (("delete", "breakout"), "stands for 2 runs"),
         (("delete", "breakout", "--all"), "is being trained"),
@@ -181,6 +186,15 @@ def test_what_is_refused(tmp_path: Path, program) -> None:
         code, _, told = program(*arguments)
         assert code == 2 and said in told and told.count("\n") == 1, arguments
     assert one.is_dir() and two.is_dir() and outside.is_dir()
+    held.close()
+    assert program("archive", two)[0] == 0 and not two.exists()  # written to a moment ago, and nobody trains it
+
+
+def test_a_run_of_the_future_can_be_put_away(tmp_path: Path, program) -> None:
+    """The clock was set back since it was trained: the lock tells that nobody trains it."""
+    path = old(make(tmp_path / "runs", 0, None, steps=BUDGET // 2), -86400)
+    assert "unfinished" in program("list")[1]
+    assert program("delete", path)[0] == 0 and not path.exists()
 
 
 def test_empty_asks_first(tmp_path: Path, program, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,7 +223,7 @@ def test_an_exported_run_is_a_run_elsewhere(tmp_path: Path, program) -> None:
     assert there.config == Run.open(path).config
     parts, meta = checkpoint.load(there.checkpoints, None, {"agent"})
     assert parts["agent"]["weight"].tolist() == [1.5] and meta["step"] == BUDGET
-    assert sorted(p.name for p in there.checkpoints.iterdir()) == [f"{BUDGET:012d}"]
+    assert sorted(p.name for p in there.checkpoints.iterdir()) == [f"{BUDGET:012d}", "newest.json"]
     assert program("export", path, "--out", out)[0] == 2
     program("export", path, "--out", tmp_path / "whole.tar.gz", "--ring")
     with tarfile.open(tmp_path / "whole.tar.gz") as file:

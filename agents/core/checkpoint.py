@@ -5,7 +5,8 @@
     checkpoints/ring/<part>-<segment>-<version>.safetensors     shared by checkpoints: only changed segments are written
 
 A checkpoint is written to a temporary folder, fsynced and renamed; the newest two are kept. `load` verifies every
-checksum and falls back to the checkpoint before where one is torn or corrupted.
+checksum and falls back to the checkpoint before where one is torn or corrupted. What can be known without tensors is
+in `agents/core/manifest.py`.
 """
 
 from __future__ import annotations
@@ -13,10 +14,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
-import shutil
+import secrets
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,19 +26,19 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-FORMAT = 1
-KEEP = 2  # checkpoints
+from agents.core import files, manifest
+from agents.core.manifest import CheckpointError, discard_after, steps
 
+__all__ = ["CheckpointError", "Segments", "discard_after", "load", "save", "steps"]
 
-class CheckpointError(Exception):
-    """A checkpoint that cannot be used; the message says which and why."""
+DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, SafetensorError)
 
 
 class Segments(NamedTuple):
     """Large tensors that share their first dimension, cut into segments of `length` with a version each.
 
     A segment of version 0 was never written and is not stored. Segments are immutable on disk: a new version is a
-    new file.
+    new file. Versions count within one filling of the tensors: a run that lost them begins another.
     """
 
     data: Mapping[str, Tensor]  # name -> [T, ...]
@@ -46,6 +46,7 @@ class Segments(NamedTuple):
     versions: np.ndarray  # int64 [ceil(T / length)]
     files: dict[int, Path] | None = None  # when read from disk: the file of each segment, and ...
     shapes: dict[str, tuple[tuple[int, ...], torch.dtype]] | None = None  # ... what the whole is
+    filling: int = 0  # which one; 0: the run's first
 
     def columns(self) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
         return self.shapes or {k: (tuple(v.shape), v.dtype) for k, v in self.data.items()}
@@ -70,53 +71,85 @@ def save(
 ) -> Path:
     """Writes `parts` (name -> state_dict) as checkpoint `step` under `folder`; returns its path.
 
-    on_write is called after each file, for tests that kill the process there.
+    on_write is called after each file, for tests that kill the process there. Raises CheckpointError where `folder` is
+    a link.
     """
+    manifest.require_own(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    _put_back(folder)
-    known = _known_segments(folder)
-    final, temporary, aside = (folder / name.format(step) for name in ("{:012d}", ".{:012d}.tmp", ".{:012d}.old"))
-    if temporary.exists():
-        shutil.rmtree(temporary)
-    temporary.mkdir()
-    files: dict[str, str] = {}  # path relative to `folder` -> sha256
+    manifest.put_back(folder)
+    final, aside = folder / f"{step:012d}", folder / f".{step:012d}.old"
+    unfinished = files.temporary(folder / f"{step:012d}")
+    unfinished.mkdir()
+    ring = _Ring(folder, on_write)
+    listed: dict[str, str] = {}  # path relative to `folder` -> sha256
     values: dict[str, Any] = {}
     for name, state in parts.items():
         tensors, values[name], segments = _split(state)
         if tensors:
-            files[f"{final.name}/{name}.safetensors"] = _write(temporary / f"{name}.safetensors", tensors, on_write)
+            listed[f"{final.name}/{name}.safetensors"] = _write(unfinished / f"{name}.safetensors", tensors, on_write)
         for key, group in segments.items():
-            (folder / "ring").mkdir(exist_ok=True)
-            stored = {}
-            for i in np.flatnonzero(group.versions):
-                path = f"ring/{name}-{key}-{i:05d}-{group.versions[i]}.safetensors"
-                if path not in known:
-                    known[path] = _write(folder / path, group.part(int(i)), on_write)
-                files[path], stored[str(i)] = known[path], path
+            stored = ring.store(f"{name}-{key}", group)
+            listed |= {path: ring.known[path] for path in stored.values()}
             columns = {k: [list(shape), _name(dtype)] for k, (shape, dtype) in group.columns().items()}
-            described = {"length": group.length, "versions": group.versions.tolist()}
+            described = {"length": group.length, "versions": group.versions.tolist(), "filling": group.filling}
             values[name][key] = {"__segments__": {**described, "files": stored, "columns": columns}}
-    manifest = {"format": FORMAT, "step": step, "meta": dict(meta), "files": files, "values": values}
-    body = json.dumps(manifest, indent=1, sort_keys=True)
-    seal = {"sha256": hashlib.sha256(body.encode()).hexdigest(), "manifest": manifest}
-    _write_text(temporary / "manifest.json", json.dumps(seal, indent=1, sort_keys=True))
-    on_write(temporary / "manifest.json")
-    for written in (temporary, folder / "ring"):
+    content = {"format": manifest.FORMAT, "step": step, "meta": dict(meta), "files": listed, "values": values}
+    sealed = {"sha256": manifest.seal(content), "manifest": content}
+    files.write_new(unfinished / "manifest.json", json.dumps(sealed, indent=1, sort_keys=True))
+    on_write(unfinished / "manifest.json")
+    for written in (unfinished, folder / "ring"):
         if written.exists():
-            _sync(written)
+            files.sync(written)
     if final.exists():  # the same step again, after a resume; `steps` finds the old one until the new is in place
         os.rename(final, aside)
-    os.rename(temporary, final)
-    _sync(folder)
+    os.rename(unfinished, final)
+    files.sync(folder)
     on_write(final)
-    _prune(folder)
+    manifest.prune(folder)
+    manifest.note_newest(folder, step)
     return final
 
 
-def load(folder: Path, step: int | None = None, parts: set[str] | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
+class _Ring:
+    """The segment files of a folder of checkpoints, for one `save`."""
+
+    def __init__(self, folder: Path, on_write: Callable[[Path], None]):
+        self.folder, self.on_write = folder, on_write
+        self.known = manifest.known_segments(folder)  # path -> sha256
+        self.doubtful = secrets.choice(sorted(self.known)) if self.known else None  # is read again in this save
+
+    def store(self, name: str, group: Segments) -> dict[str, str]:
+        """Writes what is not on disk yet. Returns number of a segment -> its path."""
+        (self.folder / "ring").mkdir(exist_ok=True)
+        stored = {}
+        filling = f"{group.filling}-" if group.filling else ""
+        for i in np.flatnonzero(group.versions):
+            path = stored[str(i)] = f"ring/{name}-{i:05d}-{filling}{group.versions[i]}.safetensors"
+            if path not in self.known or self._has_rotted(path, group.part(int(i))):
+                (self.folder / path).unlink(missing_ok=True)  # a link goes, not what it leads to
+                self.known[path] = _write(self.folder / path, group.part(int(i)), self.on_write)
+        return stored
+
+    def _has_rotted(self, path: str, tensors: Mapping[str, Tensor]) -> bool:
+        """Is a file that is to be shared damaged? All are measured, one that is drawn by chance is read."""
+        size = sum(t.numel() * t.element_size() for t in tensors.values())
+        if (self.folder / path).stat().st_size < size:
+            return True
+        return path == self.doubtful and _checksum(self.folder / path) != self.known[path]
+
+
+def load(
+    folder: Path,
+    step: int | None = None,
+    parts: Collection[str] | None = None,
+    *,
+    required: Collection[str] = (),
+    spare: Collection[str] = (),
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Returns (parts, meta) of checkpoint `step`, or of the newest that is whole.
 
-    parts: read only these. Each fault is warned of by name. Raises CheckpointError where none is usable.
+    parts: read only these. required: what must be there. spare: what may be left out where no checkpoint is whole
+    without it. Each fault is warned of by name. Raises CheckpointError where none is usable.
     """
     found = steps(folder)
     if step is not None:
@@ -125,62 +158,44 @@ def load(folder: Path, step: int | None = None, parts: set[str] | None = None) -
         found = [step]
     if not found:
         raise CheckpointError(f"{folder} holds no checkpoint")
-    faults = []
+    if step is None:
+        manifest.warn_of_missing(folder)
+    needed = {*required, *(parts or ())}
+    faults: list[str] = []
     for number in reversed(found):
         if faults:
             warnings.warn(f"{faults[-1]}; trying the one before", stacklevel=2)
         try:
-            return _read(folder, number, parts)
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as fault:
+            return _read(folder, number, parts, needed)
+        except DAMAGE as fault:
             faults.append(f"checkpoint {number} is damaged ({fault})")
+    for number in reversed(found) if spare else ():
+        try:
+            kept, meta = _read(folder, number, parts, needed - {*spare}, {*spare})
+        except DAMAGE:
+            continue  # is among the faults
+        warnings.warn(f"{'; '.join(faults)}; the rest of checkpoint {number} is whole and is taken", stacklevel=2)
+        return kept, meta
     raise CheckpointError("; ".join(faults))
 
 
-def steps(folder: Path) -> list[int]:
-    """The numbers of the checkpoints under `folder`, oldest first."""
-    if not folder.is_dir():
-        return []
-    names = (re.fullmatch(r"(\d{12})|\.(\d{12})\.old", p.name) for p in folder.iterdir() if p.is_dir())
-    return sorted({int(name[1] or name[2]) for name in names if name})
-
-
-def discard_after(folder: Path, step: int) -> None:
-    """Deletes checkpoints newer than `step`: a run that goes on from there makes them anew."""
-    for number in steps(folder):
-        while number > step and _home(folder, number).exists():
-            shutil.rmtree(_home(folder, number))
-
-
-def manifest(folder: Path, step: int) -> dict[str, Any]:
-    """The verified manifest of a checkpoint. Raises ValueError, OSError or KeyError where it is damaged."""
-    seal = json.loads((_home(folder, step) / "manifest.json").read_text())
-    body = json.dumps(seal["manifest"], indent=1, sort_keys=True)
-    if hashlib.sha256(body.encode()).hexdigest() != seal["sha256"]:
-        raise ValueError("manifest.json does not match its checksum")
-    if seal["manifest"]["format"] != FORMAT:
-        raise ValueError(f"format {seal['manifest']['format']} is not {FORMAT}, the one that this version reads")
-    return seal["manifest"]
-
-
-def _home(folder: Path, step: int) -> Path:
-    """Where a checkpoint lies: under its name, or set aside where a kill came before its successor took its place."""
-    final = folder / f"{step:012d}"
-    return final if final.exists() else folder / f".{step:012d}.old"
-
-
-def _read(folder: Path, step: int, only: set[str] | None) -> tuple[dict[str, Any], dict[str, Any]]:
-    content = manifest(folder, step)
+def _read(
+    folder: Path, step: int, only: Collection[str] | None, needed: set[str], without: Collection[str] = ()
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    content = manifest.read(folder, step)
     parts: dict[str, Any] = {}
     for name, values in content["values"].items():
-        if only is not None and name not in only:
+        if (only is not None and name not in only) or name in without:
             continue
         path = f"{step:012d}/{name}.safetensors"
         tensors = {}
         if path in content["files"]:
-            place = f"{_home(folder, step).name}/{name}.safetensors"
+            place = f"{manifest.home(folder, step).name}/{name}.safetensors"
             _verify(folder, place, content["files"][path])
             tensors = load_file(folder / place)
         parts[name] = _join(values, tensors, folder, content["files"])
+    if lacking := sorted(needed - parts.keys()):
+        raise ValueError(f"it holds no {', '.join(lacking)}")
     return parts, content["meta"]
 
 
@@ -188,6 +203,8 @@ def _verify(folder: Path, path: str, checksum: str) -> None:
     target = (folder / path).resolve()
     if folder.resolve() not in target.parents:
         raise ValueError(f"{path} points outside the run folder")
+    if not target.is_file():
+        raise ValueError(f"{path} is not a file")
     if _checksum(target) != checksum:
         raise ValueError(f"{path} does not match its checksum")
 
@@ -243,47 +260,16 @@ def _join(value: Any, tensors: Mapping[str, Tensor], folder: Path, checksums: Ma
         for path in about["files"].values():
             _verify(folder, path, checksums[path])
         shapes = {k: (tuple(shape), getattr(torch, dtype)) for k, (shape, dtype) in about["columns"].items()}
-        files = {int(i): folder / path for i, path in about["files"].items()}
-        return Segments({}, about["length"], np.array(about["versions"], np.int64), files, shapes)
+        places = {int(i): folder / path for i, path in about["files"].items()}
+        versions = np.array(about["versions"], np.int64)
+        return Segments({}, about["length"], versions, places, shapes, about.get("filling", 0))
     joined = ((k, _join(v, tensors, folder, checksums)) for k, v in value.items())
     return {int(k[1:]) if k.startswith("#") else k: v for k, v in joined}
 
 
-def _known_segments(folder: Path) -> dict[str, str]:
-    """Segment files that a whole checkpoint refers to; any other file of that name may be torn and is rewritten."""
-    known: dict[str, str] = {}
-    for number in steps(folder):
-        try:
-            files = manifest(folder, number)["files"]
-        except (OSError, ValueError, KeyError):
-            continue  # a damaged checkpoint vouches for nothing
-        known |= {path: checksum for path, checksum in files.items() if path.startswith("ring/")}
-    return {path: checksum for path, checksum in known.items() if (folder / path).exists()}
-
-
-def _put_back(folder: Path) -> None:
-    """Undoes a replacement that a kill interrupted."""
-    for aside in folder.glob(".*.old"):
-        if (folder / aside.name[1:-4]).exists():
-            shutil.rmtree(aside)
-        else:
-            os.rename(aside, folder / aside.name[1:-4])
-
-
-def _prune(folder: Path) -> None:
-    """Keeps the newest checkpoints and the segments that they refer to."""
-    for number in steps(folder)[:-KEEP]:
-        shutil.rmtree(_home(folder, number))
-    for stale in (*folder.glob(".*.old"), *folder.glob(".*.tmp")):
-        shutil.rmtree(stale)
-    kept = _known_segments(folder)
-    for path in (folder / "ring").glob("*"):
-        if f"ring/{path.name}" not in kept:
-            path.unlink()
-
-
 def _write(path: Path, tensors: Mapping[str, Tensor], on_write: Callable[[Path], None]) -> str:
-    """Writes and fsyncs a safetensors file; returns its sha256."""
+    """Writes and fsyncs a safetensors file, which must not be there yet; returns its sha256."""
+    os.close(files.create(path))  # with the modes of every other file; the library's own are for the owner alone
     save_file({k: v.contiguous().cpu() for k, v in tensors.items()}, path)
     with open(path, "rb+") as file:
         os.fsync(file.fileno())
@@ -297,29 +283,6 @@ def _checksum(path: Path) -> str:
         while block := file.read(2**20):
             digest.update(block)
         return digest.hexdigest()
-
-
-def _write_text(path: Path, text: str) -> None:
-    with open(path, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Replaces a small JSON file atomically."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    _write_text(temporary, json.dumps(value, indent=2, sort_keys=True) + "\n")
-    os.replace(temporary, path)
-    _sync(path.parent)
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _is_channels_last(tensor: Tensor) -> bool:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import math
 import os
 from typing import Any
 
 import numpy as np
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 
 def choose(name: str) -> torch.device:
@@ -84,15 +86,46 @@ def memory(device: torch.device) -> int | None:
 FITS = 0.9  # share of the memory that stored rows may have
 
 
-def require_memory(what: str, rows: int, row_bytes: int, device: torch.device, knob: str) -> None:
+def require_memory(
+    what: str, rows: int, row_bytes: int, device: torch.device, knob: str, unit: str = "rows"
+) -> None:
     """Raises ValueError where `rows` of `row_bytes` each do not fit: with both sizes, the largest that fits, and the
-    option that sets it."""
+    option that sets it. unit: what is counted."""
     needed, there = rows * row_bytes, memory(device)
     if there is not None and needed > FITS * there:
         raise ValueError(
-            f"{what} of {rows:,} rows needs {needed / 2**30:.1f} GiB and {device} has {there / 2**30:.1f} GiB of"
-            f" memory; the largest that fits has {int(FITS * there / row_bytes):,} rows ({knob})"
+            f"{what} of {rows:,} {unit} needs {needed / 2**30:.1f} GiB and {device} has {there / 2**30:.1f} GiB of"
+            f" memory; the largest that fits has {int(FITS * there / row_bytes):,} {unit} ({knob})"
         )
+
+
+class within_memory(TorchDispatchMode):  # noqa: N801  a context, like torch.no_grad
+    """Within: tensors that would not fit are refused before they are allocated. Raises MemoryError with both sizes.
+
+    A system may promise more memory than it has, and end the process when it is touched.
+    """
+
+    def __init__(self, what: str, device: torch.device):
+        super().__init__()
+        self.what, self.device, self.limit, self.asked = what, device, memory(device), 0
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        name = function.overloadpacket.__name__
+        sized = args and isinstance(args[0], list | tuple) and all(isinstance(n, int) for n in args[0])
+        on = torch.device(kwargs.get("device") or "cpu").type
+        if sized and self.limit is not None and on == self.device.type and name in ALLOCATING:
+            self.asked += math.prod(args[0]) * (kwargs.get("dtype") or torch.float32).itemsize
+            if self.asked > FITS * self.limit:
+                raise MemoryError(
+                    f"{self.what} needs {self.asked / 2**30:.1f} GiB or more and {self.device} has"
+                    f" {self.limit / 2**30:.1f} GiB of memory"
+                )
+        return function(*args, **kwargs)
+
+
+ALLOCATING = {"empty", "zeros", "ones", "full", "rand", "randn", "empty_strided", "new_empty"}
+LEARNING = 4  # copies of a weight: itself, its gradient and two moments of the optimizer
 
 
 def cores() -> int:

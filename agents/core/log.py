@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import sys
 import time
 from collections import deque
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from agents.core import events
+from agents.core import events, files
 from agents.core.loop import Clock, Moment
 from agents.core.run import Run, duration
 
@@ -35,10 +34,8 @@ class Log:
         self.run, self.clock, self.period, self.stream, self.slow = run, clock, period, stream, slow
         self.lines = run.path / "metrics.jsonl"
         if self.lines.exists():
-            kept = [line for line in self.lines.read_text().splitlines() if _steps(line) <= clock.steps]
-            temporary = self.lines.with_name(".metrics.jsonl.tmp")
-            temporary.write_text("".join(f"{line}\n" for line in kept))
-            os.replace(temporary, self.lines)
+            text = files.read_text(self.lines, files.LINES_LIMIT)
+            files.write_text(self.lines, "".join(f"{x}\n" for x in text.splitlines() if _steps(x) <= clock.steps))
         self.writer = SummaryWriter(str(run.path), purge_step=clock.steps + 1 if clock.steps else None)
         self.scores: deque[float] = deque(maxlen=100)  # of the newest finished episodes
         self.lengths: deque[int] = deque(maxlen=100)
@@ -183,6 +180,6 @@ class Progress:
 
 def _steps(line: str) -> float:
     try:
-        return json.loads(line)["steps"]
-    except (ValueError, KeyError, TypeError):
+        return float(files.parse(line)["steps"])
+    except (ValueError, KeyError, TypeError, IndexError, OverflowError):
         return float("inf")  # a torn line is dropped

@@ -221,10 +221,11 @@ class Loop:
         barrier: int = 0,
         save: Callable[[], None] = lambda: None,
         stop: Callable[[], bool] = lambda: False,
+        wanted: Callable[[], bool] = lambda: False,
     ) -> bool:
         """Trains until the budget is spent (True) or `stop` says so (False). Both end in a barrier and a `save`.
 
-        barrier: steps between barriers, 0 for none but the last.
+        barrier: steps between barriers, 0 for none but the last. wanted: asks for one more, now.
         """
         clock, stream = self.clock, self.stream
         if stream.step is None:
@@ -239,7 +240,7 @@ class Loop:
             if stop():
                 self._halt(hooks, save)
                 return False
-            due = barrier and clock.steps // barrier > passed // barrier
+            due = (barrier and clock.steps // barrier > passed // barrier) or wanted()
             if due and (clock.budget is None or clock.steps < clock.budget):
                 self._halt(hooks, save)
         self._halt(hooks, save)
@@ -388,6 +389,7 @@ class Loop:
 
     def refill(self) -> None:
         """After a resume without the ring. Games do not go on in their midst: the frames of their stacks are lost."""
+        self.replay.filling = self.clock.steps
         self.pace.refill()
         self.stream.reset(self.seed, self.clock.steps)
         self.memory = None

@@ -55,6 +55,7 @@ class ReplayBuffer:
         self.count = np.zeros(num_envs, np.int64)  # rows held, per column
         self.running = np.zeros(num_envs, np.int64)  # rows of the running episode that the ring holds
         self.added = 0  # time slots ever added, over all blocks
+        self.filling = 0  # which filling of the ring a checkpoint holds; another one where the rows were lost
         self._starts: Starts | None = None  # what `starts` found since the last row
         self.data: dict[str, Tensor] = {}  # name -> [length, N, ...], views of ...
         self._flat: dict[str, Tensor] = {}  # ... name -> [N * length, ...], one column after the other
@@ -261,7 +262,7 @@ class ReplayBuffer:
             "added": self.added,
             "generator": self.generator.get_state(),
             "sampler": self.sampler.state_dict(),
-            "rows": Segments(self.data, self.segment, self.versions.copy()),
+            "rows": Segments(self.data, self.segment, self.versions.copy(), filling=self.filling),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -272,7 +273,7 @@ class ReplayBuffer:
             if tuple(self.data[name].shape) != tuple(shape):
                 raise ValueError(f"the saved ring holds {name} of {tuple(shape)}, not {tuple(self.data[name].shape)}")
         rows.copy_to(self.data)
-        self.segment, self.versions = rows.length, rows.versions.copy()
+        self.segment, self.versions, self.filling = rows.length, rows.versions.copy(), rows.filling
         self.cursor, self.count = state["cursor"].copy(), state["count"].copy()
         self.running, self.added = state["running"].copy(), state["added"]
         self._starts = None

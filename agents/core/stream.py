@@ -12,6 +12,7 @@ No row holds a number that is not finite, or a mask without a legal action: `Row
 
 from __future__ import annotations
 
+import math
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -21,7 +22,7 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 from torch import Tensor
 
-from agents.core.device import seed_array
+from agents.core.device import require_memory, seed_array
 from agents.core.rows import Act, Spec, TimeStep
 
 
@@ -73,6 +74,8 @@ class Stream:
             space = envs.single_action_space
             self._box = (space.low, space.high)
         shape, dtype = (self.num_envs, self.spec.stack, *self.spec.obs_shape), getattr(torch, self.spec.obs_dtype)
+        row = math.prod(shape[1:]) * dtype.itemsize
+        require_memory("the frame stack", 2 * self.num_envs, row, self.device, "--num-envs, --frame-stack")
         self._stack = torch.zeros(shape, dtype=dtype, device=self.device)  # the newest row's
         self._next = torch.zeros_like(self._stack)  # the row's to come; its newest frame is missing
         self._last = np.zeros(self.num_envs, bool)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import importlib
-import json
+import importlib.util
 import math
 import os
 import shlex
@@ -17,13 +16,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import envs
-from agents.core import checkpoint
-from agents.core.run import Run, RunError, safe
+from agents.core import files, manifest
+from agents.core.run import PLAYED, Run, RunError, safe
+from experiments import child
 from experiments.comparing import evaluations
 
 ARCHIVE, TRASH = ".archive", ".trash"  # beside the games of a runs folder; what begins with a dot is never searched
 TAGS = "tags.json"  # a list of the user's own words
-FRESH = 60.0  # seconds since the last write, within which an unfinished run counts as training; its log writes every 5
 MARKS = {"config.json", "metrics.jsonl", "checkpoints"}  # one of these makes a folder a run, or what is left of one
 
 
@@ -121,11 +120,8 @@ def _score(told: Mapping[str, Any], name: str, protocol: str) -> Score:
 
 def read(path: Path) -> Record:
     """A run's folder. Raises RunError where it cannot be used at all."""
-    config = Run.open(path).config
-    missing = [k for k in ("game", "agent", "protocol", "seed") if k not in config]
-    if missing:
-        raise RunError(f"{path}/config.json lacks {', '.join(missing)}: it is of an older version")
-    remarks: list[str] = []
+    run = Run.open(path)
+    config, remarks = run.config, [*run.told]
     lines, scored = _lines(path, remarks), evaluations.read(path, remarks)
     return Record(path, config, lines, scored, (checkpoints(path) or [None])[-1], tuple(remarks))
 
@@ -134,16 +130,16 @@ def _lines(path: Path, remarks: list[str]) -> list[dict[str, float]]:
     kept: list[dict[str, float]] = []
     damaged = rewound = 0
     try:
-        text = (path / "metrics.jsonl").read_text(errors="replace")
+        text = files.read_text(path / "metrics.jsonl", files.LINES_LIMIT)
     except FileNotFoundError:
         remarks.append("it has no metrics.jsonl")
         return kept
-    except OSError as fault:
-        remarks.append(f"metrics.jsonl cannot be read: {fault.strerror}")
+    except (OSError, ValueError) as fault:
+        remarks.append(f"metrics.jsonl cannot be read: {getattr(fault, 'strerror', None) or fault}")
         return kept
     for line in filter(str.strip, text.splitlines()):
         try:
-            content = json.loads(line)
+            content = files.parse(line)
         except ValueError:
             content = None
         if not isinstance(content, Mapping) or not evaluations.is_number(content.get("steps")) or content["steps"] < 0:
@@ -163,8 +159,8 @@ def _lines(path: Path, remarks: list[str]) -> list[dict[str, float]]:
 def below(folder: Path) -> list[Path]:
     """Every run folder at or below `folder`, sorted; nothing inside a run, nothing whose name begins with a dot."""
     found = []
-    for name, inside, files in os.walk(folder):
-        if MARKS & {*inside, *files}:
+    for name, inside, others in os.walk(folder):
+        if MARKS & {*inside, *others}:
             found.append(Path(name))
             inside.clear()
         inside[:] = [i for i in inside if not i.startswith(".")]
@@ -203,7 +199,7 @@ def collect(root: Path, words: Iterable[str]) -> tuple[list[Record], list[Left]]
 
 def checkpoints(path: Path) -> list[int]:
     """Steps of the run's checkpoints, oldest first."""
-    return checkpoint.steps(path / "checkpoints")
+    return manifest.steps(path / "checkpoints")
 
 
 def plain(value: Any) -> str:
@@ -235,15 +231,14 @@ class Folder:
             return "damaged"
         if self.record.budget is not None and self.steps >= self.record.budget:
             return "finished"
-        return "training" if time.time() - self.changed < FRESH else "unfinished"
+        return "training" if child.is_training(self.path) else "unfinished"
 
     @property
     def again(self) -> str:
         """The command that goes on with it."""
         if self.checkpoint is not None:
             return f"python -m experiments.train --resume {shlex.quote(str(self.path))}"
-        command = self.record.config.get("command") if self.record else None
-        return f"{command or 'train it anew'}   (it has no checkpoint: from the start)"
+        return f"{_command(self.record)}   (it has no checkpoint: from the start)"
 
     def cells(self) -> list[str]:
         """For the table."""
@@ -255,6 +250,15 @@ class Folder:
         return [self.name, self.state, steps, score, " ".join(tags(self.path)), size(self.bytes), ago(self.changed)]
 
 
+def _command(record: Record | None) -> str:
+    """How a run was started, for a person to do again: a command of ours, quoted anew, whatever the file says."""
+    try:
+        words = shlex.split(str(record.config.get("command", ""))) if record else []
+    except ValueError:
+        words = []
+    return shlex.join(words) if words[:3] == ["python", "-m", "experiments.train"] else "train it anew"
+
+
 def look(root: Path, path: Path) -> Folder:
     """Looks at one run folder, whatever is in it."""
     record, fault = None, ""
@@ -264,8 +268,8 @@ def look(root: Path, path: Path) -> Folder:
         fault = str(wrong).removeprefix(f"{path}/")
     total = ring = 0
     changed = 0.0
-    for folder, _, files in os.walk(path):
-        for name in files:
+    for folder, _, names in os.walk(path):
+        for name in names:
             try:
                 status = os.lstat(os.path.join(folder, name))
             except FileNotFoundError:  # a training run has just put a newer one in its place
@@ -278,14 +282,34 @@ def look(root: Path, path: Path) -> Folder:
     changed = changed or path.stat().st_mtime
     found = Folder(path, name, record, fault, total, ring, changed, (checkpoints(path) or [None])[-1])
     remarks = [*(record.remarks if record else ()), *(absent(record.config["game"]) if record else ())]
+    remarks += _faults(path, record)
     if found.state != "training":  # whose newest record may be half written at this moment
         remarks += [told for file in sorted(path.glob("events.out.tfevents.*")) if (told := torn(file))]
     return dataclasses.replace(found, remarks=tuple(remarks))
 
 
+def _faults(path: Path, record: Record | None) -> list[str]:
+    """What will keep the run from being played or trained further."""
+    told = []
+    if record and (lacking := [name for name in PLAYED if name not in record.config]):
+        told.append(f"config.json lacks {', '.join(lacking)}")
+    if (gone := manifest.missing(path / "checkpoints")) is not None:
+        told.append(f"checkpoint {gone}, the last that was written, is gone")
+    for step in manifest.steps(path / "checkpoints"):
+        try:
+            manifest.read(path / "checkpoints", step)
+        except (OSError, ValueError) as fault:
+            told.append(f"checkpoint {step} is damaged ({fault})")
+    if (link := files.first_link(path)) is not None:
+        told.append(f"{link.relative_to(path)} is a link or no regular file: the run can be read, not trained further")
+    return told
+
+
 def torn(file: Path) -> str:
     """Where the chain of records of a TensorBoard file breaks, in a sentence; "" where it is whole."""
     try:
+        if not file.is_file():
+            return f"{file.name} is not a regular file"
         content = file.read_bytes()
     except OSError as fault:
         return f"{file.name} cannot be read: {fault.strerror}"
@@ -300,21 +324,32 @@ def torn(file: Path) -> str:
 
 @functools.cache
 def absent(game: str) -> tuple[str, ...]:
-    """Why a game cannot be played here, in a sentence; () where it can."""
+    """Why a game cannot be played here, in a sentence; () where it can. Imports nothing that a file names."""
     try:
         module, which = envs.find(game)
+    except envs.UnknownGame as fault:
+        return (f"its game is not installed here: {fault}",)
+    try:
         if module == "envs.gym":
             import gymnasium
 
-            if package := which["id"].rpartition(":")[0]:  # package:ID, whose import registers it
-                importlib.import_module(package)
+            from envs import gym
+
+            if gym.module_of(which["id"]):
+                return _absent_module(which["id"])
             module = str(gymnasium.spec(which["id"]).entry_point).partition(":")[0]
-        importlib.import_module(module)
-    except envs.UnknownGame as fault:
-        return (f"its game is not installed here: {fault}",)
+        importlib.import_module(module)  # of the lab, or as a package has registered it
     except Exception as fault:  # whatever a package raises that lacks something
         return (f"its game {game} is not installed here: {' '.join(str(fault).split())}",)
     return ()
+
+
+def _absent_module(id: str) -> tuple[str, ...]:
+    """For MODULE:ID, without importing MODULE."""
+    top = id.partition(":")[0].partition(".")[0]
+    if top.isidentifier() and importlib.util.find_spec(top) is not None:
+        return ()
+    return (f"its game gym:{id} is not installed here: there is no module {top}",)
 
 
 def over(games: int) -> str:
@@ -325,10 +360,10 @@ def over(games: int) -> str:
 def tags(path: Path) -> list[str]:
     """The tags of a run; none where the file is not there or damaged."""
     try:
-        content = json.loads((path / TAGS).read_text())
+        content = files.read_json(path / TAGS)
     except (OSError, ValueError):
         return []
-    return [str(t) for t in content] if isinstance(content, list) else []
+    return [t for t in content if isinstance(t, str)] if isinstance(content, list) else []
 
 
 def size(count: float) -> str:

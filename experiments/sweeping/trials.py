@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from agents.core.checkpoint import write_json
+from agents.core.files import write_json
 from agents.core.run import RunError, duration
 from experiments import child
 from experiments.child import lock

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sys
 from collections import deque
@@ -10,20 +11,30 @@ from typing import Any
 import torch
 
 from agents.core import checkpoint
-from agents.core.checkpoint import write_json
 from agents.core.log import Log
 from agents.core.loop import Clock, Moment
 from agents.core.replay import ReplayBuffer
 from agents.core.run import Run
 from experiments import lab
 
+STOPS = ("SIGINT", "SIGTERM", "SIGHUP")  # Ctrl-C, the end of a batch job, a closed terminal
+SAVES = "SIGUSR1"  # a batch system's warning: save and go on
+
 
 class Stop:
-    """Ctrl-C and SIGTERM ask the loop to stop at the next step; a second Ctrl-C does not wait."""
+    """Signals that ask the loop to save and stop at the next step; a second Ctrl-C does not wait.
 
-    def __init__(self, what: str = "the run is being saved") -> None:
-        self.asked, self.what = False, what
-        self._before = {n: signal.signal(n, self._ask) for n in (signal.SIGINT, signal.SIGTERM)}
+    saving: SIGUSR1 asks for a checkpoint in between as well.
+    """
+
+    def __init__(self, what: str = "the run is being saved", saving: bool = False) -> None:
+        self.asked, self.wanted, self.what = False, False, what
+        numbers = [getattr(signal, name) for name in STOPS if hasattr(signal, name)]
+        # Under nohup a closed terminal ends nothing.
+        known = {n: self._ask for n in numbers if n == signal.SIGINT or signal.getsignal(n) is not signal.SIG_IGN}
+        if saving and hasattr(signal, SAVES):
+            known[getattr(signal, SAVES)] = self._want
+        self._before = {number: signal.signal(number, handler) for number, handler in known.items()}
 
     def release(self) -> None:
         """Puts back what the signals did before."""
@@ -34,10 +45,19 @@ class Stop:
         if self.asked and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.asked = True
-        print(f"\nstopping: {self.what} (Ctrl-C again to leave at once)", file=sys.stderr)
+        with contextlib.suppress(OSError):  # the terminal has gone
+            print(f"\nstopping: {self.what} (Ctrl-C again to leave at once)", file=sys.stderr, flush=True)
+
+    def _want(self, number: int, frame: Any) -> None:
+        self.wanted = True
 
     def __call__(self) -> bool:
         return self.asked
+
+    def wants_save(self) -> bool:
+        """Was a checkpoint asked for since the last time?"""
+        wanted, self.wanted = self.wanted, False
+        return wanted
 
 
 class Stages:
@@ -124,7 +144,7 @@ class Minutes:
     def _settle(self, clock: Clock, steps: int) -> None:
         """Names the budget, in the run's configuration too: a run without one could not be told to be finished."""
         clock.budget = self.run.config["steps"] = steps
-        write_json(self.run.path / "config.json", self.run.config)
+        self.run.write_config()
 
 
 class Validation:

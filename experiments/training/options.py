@@ -75,6 +75,7 @@ class Resume:
     game: Positional[str | None] = None  # checked against the run's, if given
     steps: int | None = None  # a new budget in all
     minutes: float | None = None  # train so many minutes more
+    trust: str | None = None  # gym:MODULE:ID or MODULE:CLASS of the run, whose code you allow to be imported
     device: str = "auto"  # auto, cpu, cuda, cuda:N or mps
     eval_episodes: int = 30  # full games at the end, 0 for none
     video: Literal["yes", "no"] = "yes"  # write a video at the end

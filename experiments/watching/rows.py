@@ -20,7 +20,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from agents.core.checkpoint import write_json
+from agents.core.files import write_json
 from agents.core.rows import Spec, TimeStep
 
 FORMAT = 1
