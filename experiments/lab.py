@@ -215,7 +215,13 @@ def _normalized(agent: Agent, config: dict[str, Any], spec: Spec) -> Agent:
 
 
 def find_run(root: Path, what: str) -> Run:
-    """`Run.find`, for games by any of their names too: ``gym:CartPole-v1`` lies in gym-CartPole-v1."""
+    """A run that can be played: `Run.find`, for games by any of their names, ``gym:CartPole-v1`` for gym-CartPole-v1."""
+    run = _find(root, what)
+    run.require(PLAYED)
+    return run
+
+
+def _find(root: Path, what: str) -> Run:
     try:
         return Run.find(root, what)
     except RunError as fault:

@@ -269,9 +269,12 @@ def _join(value: Any, tensors: Mapping[str, Tensor], folder: Path, checksums: Ma
 
 def _write(path: Path, tensors: Mapping[str, Tensor], on_write: Callable[[Path], None]) -> str:
     """Writes and fsyncs a safetensors file, which must not be there yet; returns its sha256."""
-    os.close(files.create(path))  # with the modes of every other file; the library's own are for the owner alone
+    handle = files.create(path)
+    mode = os.fstat(handle).st_mode  # of every other file; the library's own is for the owner alone
+    os.close(handle)
     save_file({k: v.contiguous().cpu() for k, v in tensors.items()}, path)
     with open(path, "rb+") as file:
+        os.chmod(path, mode & 0o777)
         os.fsync(file.fileno())
     on_write(path)
     return _checksum(path)

@@ -115,10 +115,11 @@ class within_memory(TorchDispatchMode):  # noqa: N801  a context, like torch.no_
         sized = args and isinstance(args[0], list | tuple) and all(isinstance(n, int) for n in args[0])
         on = torch.device(kwargs.get("device") or "cpu").type
         if sized and self.limit is not None and on == self.device.type and name in ALLOCATING:
-            self.asked += math.prod(args[0]) * (kwargs.get("dtype") or torch.float32).itemsize
-            if self.asked > FITS * self.limit:
+            size = math.prod(args[0]) * (kwargs.get("dtype") or torch.float32).itemsize
+            self.asked += size
+            if (needed := max(self.asked, LEARNING * size)) > FITS * self.limit:
                 raise MemoryError(
-                    f"{self.what} needs {self.asked / 2**30:.1f} GiB or more and {self.device} has"
+                    f"{self.what} needs {needed / 2**30:.1f} GiB or more to learn and {self.device} has"
                     f" {self.limit / 2**30:.1f} GiB of memory"
                 )
         return function(*args, **kwargs)

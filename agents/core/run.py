@@ -156,7 +156,7 @@ class Run:
     def find(cls, root: Path, what: str) -> Run:
         """A path, a path below `root`, or a game or game/agent: then its newest run that has a checkpoint."""
         for candidate in (Path(what), root / what):
-            if (candidate / "config.json").is_file():
+            if (candidate / "config.json").is_file() or manifest.steps(candidate / "checkpoints"):
                 return cls.open(candidate)
         folder = root / what
         inside = folder.is_dir() and root.resolve() in folder.resolve().parents

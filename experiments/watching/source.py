@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import envs
 from agents.core import checkpoint
 from agents.core.checkpoint import CheckpointError
-from agents.core.run import Run, RunError, safe
+from agents.core.run import PLAYED, Run, RunError, safe
 from experiments import lab
 
 REFERENCE = Path(__file__).resolve().parents[2] / "runs" / "reference"  # the committed reference runs
@@ -68,6 +68,7 @@ def find(what: str, runs: Path, *, step: int | str | None = None, live: bool = F
 
 
 def _of(run: Run, **fields: Any) -> Source:
+    run.require(PLAYED)
     return Source(run.config["game"], run, **fields)
 
 
