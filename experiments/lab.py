@@ -215,7 +215,7 @@ def _normalized(agent: Agent, config: dict[str, Any], spec: Spec) -> Agent:
 
 
 def find_run(root: Path, what: str) -> Run:
-    """A run that can be played: `Run.find`, for games by any of their names, ``gym:CartPole-v1`` for gym-CartPole-v1."""
+    """A run that can be played: `Run.find`, for games by any of their names (``gym:X`` lies in gym-X)."""
     run = _find(root, what)
     run.require(PLAYED)
     return run

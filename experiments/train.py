@@ -34,7 +34,8 @@ from experiments.training import faults, options
 from experiments.training import hooks as during
 
 CHECKPOINT_COPIES = 3  # two are kept while the third is written
-MEMORY = ("hidden", "recurrent", "minibatch", "batch", "rollout", "replay", "batch_size", "n_steps", "buffer_size")  # fields that cost memory
+# Fields that cost memory.
+MEMORY = ("hidden", "recurrent", "minibatch", "batch", "rollout", "replay", "batch_size", "n_steps", "buffer_size")
 
 
 def start(command: options.Command, agent_config: dict[str, Any], env: dict[str, Any], argv: Sequence[str]) -> int:
