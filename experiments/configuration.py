@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
 import envs
+from agents.core import files
 from experiments.arguments import BOOLEANS
 
 
@@ -50,7 +50,7 @@ def read_options(game: str, text: str) -> dict[str, Any]:
 def read_config(path: Path) -> dict[str, Any]:
     """A configuration file: the config.json of a run, or a recipe written by `sweep`. Raises ValueError."""
     try:
-        content = json.loads(path.read_text())
+        content = files.read_json(path)
     except FileNotFoundError:
         raise ValueError(f"--config {path}: there is no such file") from None
     except (OSError, ValueError) as fault:

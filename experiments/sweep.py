@@ -23,7 +23,7 @@ from pathlib import Path
 
 import envs
 from agents import AGENTS, BASELINES, settings
-from agents.core.files import write_json
+from agents.core import files
 from agents.core.run import duration, safe
 from experiments import arguments, cli
 from experiments.arguments import Positional
@@ -100,9 +100,14 @@ def settle(folder: Path, made: trials.Plan) -> None:
     path = folder / "sweep.json"
     with trials.lock(folder / "locks" / "plan", wait=True):
         if not path.exists():
-            write_json(path, dataclasses.asdict(made))
+            files.write_json(path, dataclasses.asdict(made))
             return
-        begun = json.loads(path.read_text())
+        try:
+            begun = files.read_json(path)
+        except (OSError, ValueError) as fault:
+            raise cli.UserError(f"{path} cannot be read: {fault}") from None
+        if not isinstance(begun, dict):
+            raise cli.UserError(f"{path} is not the plan of a sweep")
     now = json.loads(json.dumps(dataclasses.asdict(made)))
     other = [k for k in now if begun.get(k) != now[k] and k != "device"]
     if other:

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
 
+from agents.core import files
 from experiments.cli import UserError
 from experiments.go.match import Played, play, write_sgf
 from experiments.go.openings import openings
@@ -69,24 +70,24 @@ class Folder:
         told, wanted = path / "tournament.json", json.loads(json.dumps(asdict(settings)))
         if told.exists():
             try:
-                there = json.loads(told.read_text())
-            except ValueError:
-                raise UserError(f"{told} cannot be read; give another --out") from None
+                there = files.read_json(told)
+            except (OSError, ValueError):
+                there = None
+            if not isinstance(there, dict):
+                raise UserError(f"{told} cannot be read; give another --out")
             if {**there, "games": 0} != {**wanted, "games": 0}:
                 different = [name for name in wanted if there.get(name) != wanted[name]]
                 raise UserError(f"{path} holds a tournament with another {', '.join(different)}; give another --out")
-        partial = told.with_suffix(".tmp")
-        partial.write_text(json.dumps(wanted, indent=1) + "\n")
-        os.replace(partial, told)
+        files.write_json(told, wanted)
         self.rows: dict[int, dict] = {}
         whole = 0
         data = self._file.read_bytes() if self._file.exists() else b""
         for line in data.splitlines(keepends=True):
             try:
-                row = json.loads(line) if line.endswith(b"\n") else None
+                row = files.parse(line) if line.endswith(b"\n") else None
             except ValueError:
                 row = None
-            if row is None:
+            if not isinstance(row, dict) or not isinstance(row.get("number"), int):
                 break  # the kill came in the middle of this line
             self.rows[row["number"]] = row
             whole += len(line)

@@ -112,7 +112,7 @@ class StopAt:
             return
         print(f"stopped at step {moment.clock.steps:,}: {what} is {mean:g} (--stop-at {self.score:g})")
         moment.clock.budget = self.run.config["steps"] = moment.clock.steps
-        write_json(self.run.path / "config.json", self.run.config)
+        self.run.write_config()
 
 
 class Minutes:

@@ -10,7 +10,6 @@ is cut off at any moment loses at most the rows of its last, unfinished file.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from agents.core.files import write_json
+from agents.core import files
 from agents.core.rows import Spec, TimeStep
 
 FORMAT = 1
@@ -48,7 +47,7 @@ class Rows:
         else:
             folder.mkdir(parents=True, exist_ok=True)
             self.manifest = {**about, "files": [], "games": 0, "scores": []}
-            write_json(folder / "manifest.json", self.manifest)
+            files.write_json(folder / "manifest.json", self.manifest)
 
     @property
     def count(self) -> int:
@@ -83,7 +82,7 @@ class Rows:
         save_file(columns, temporary)
         temporary.replace(self.folder / name)
         self.manifest["files"].append({"name": name, "rows": len(self.rows)})
-        write_json(self.folder / "manifest.json", self.manifest)
+        files.write_json(self.folder / "manifest.json", self.manifest)
         self.rows = []
 
     def close(self) -> None:
@@ -93,7 +92,7 @@ class Rows:
 def read_manifest(folder: Path) -> dict[str, Any]:
     """Raises ValueError where it is no recording of this version."""
     try:
-        manifest = json.loads((folder / "manifest.json").read_text())
+        manifest = files.read_json(folder / "manifest.json")
     except (OSError, ValueError) as fault:
         raise ValueError(f"{folder} is no recording: {fault}") from None
     keys = {"format", "game", "env", "spec", "files", "games", "scores"}
