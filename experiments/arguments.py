@@ -38,6 +38,7 @@ Positional = Annotated[T, "positional"]
 Repeated = Annotated[tuple[str, ...], "repeated"]
 BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 SWITCH = ("yes", "no")
+HIDDEN = argparse.SUPPRESS  # the help of an option that is understood, to be refused with a reason, and not offered
 METAVARS = {"game": "GAME", "run": "RUN", "init": "RUN", "expert": "RUN", "resume": "RUN", "agent": "AGENT",
             "data": "FOLDER", "runs": "FOLDER", "out": "FOLDER", "record": "FOLDER", "split": "FOLDER",
             "merge": "FOLDER", "convert": "FOLDER", "save": "FOLDER", "what": "RUN", "words": "WORD", "tags": "TAG",
@@ -82,6 +83,7 @@ class Group(NamedTuple):
     title: str
     kind: type
     default: Any = None  # an instance whose values are the defaults, else the class's own
+    told: Mapping[str, str] = types.MappingProxyType({})  # field -> other help than its comment; HIDDEN: not offered
 
 
 def read(kind: type[T], argv: Sequence[str] | None, about: str, prog: str) -> T:
@@ -95,7 +97,7 @@ def read(kind: type[T], argv: Sequence[str] | None, about: str, prog: str) -> T:
 def read_groups(groups: Sequence[Group], argv: Sequence[str] | None, about: str, prog: str) -> list[Any]:
     """One dataclass for each group of options."""
     words = list(sys.argv[1:] if argv is None else argv)
-    known = [list(options(g.kind, g.default)) for g in groups]
+    known = [[o._replace(help=g.told.get(o.field, o.help)) for o in options(g.kind, g.default)] for g in groups]
     every = list(itertools.chain(*known))
     parser = _Parser(known, [g.title for g in groups], about, prog)
     if "--version" in words:
@@ -324,7 +326,7 @@ def _settings(option: Option) -> dict[str, Any]:
 def _told(option: Option) -> str:
     """The help with the default, where there is one worth a word."""
     default = option.default
-    if option.positional or default is dataclasses.MISSING or default is None or default == () or default == "":
+    if option.help == HIDDEN or option.positional or default is dataclasses.MISSING or default in (None, (), ""):
         return option.help
     shown = (
         SWITCH[not default] if isinstance(default, bool) else f"{default:g}" if isinstance(default, float) else default

@@ -4,13 +4,15 @@
     python -m experiments.record kart --out data/expert --driver expert --minutes 10  the scripted expert, in a moment
 
 Pictures and controls are stored 20 times a second as a dataset that `python -m experiments.data DATA` shows and edits.
-Recording into a dataset that exists adds a session. Every option of the game is an option (--tracks, --theme, --obs
-pilotnet for 66x200, --obs frame --width W --height H for any size, --camera picam, ...).
+Recording into a dataset that exists adds a session. The tracks, the looks, the picture and the physics of the game are
+options (--tracks, --theme, --obs pilotnet for 66x200, --obs frame --width W --height H for any size, --camera picam).
+Without a display: python -m experiments.play kart --web --record data/me, you drive on a page.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -25,6 +27,11 @@ from experiments.driving import dashboard, races
 from experiments.driving.hands import HELP, Hands
 
 NOISE_OFF_ROAD = 0.25  # more of the time off the road than this, and the data teach accidents
+
+# Options of the game that a recording refuses, or that change nothing in it.
+UNUSED = ("control", "hold", "stack", "view", "reward_progress", "reward_finish", "cost_off_road", "cost_margin",
+          "cost_contact", "expert_info", "numbers_info", "drivable_info", "threads")  # fmt: skip
+TOLD = {"obs": "trunk 60x80, pilotnet 66x200, frame height x width", **dict.fromkeys(UNUSED, arguments.HIDDEN)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +62,7 @@ def parse(argv: Sequence[str]) -> tuple[Command, Any]:
     from envs.kart.options import Options
 
     start = Options(laps=1, threads=1)
-    groups = [arguments.Group("recording", Command), arguments.Group("kart", Options, start)]
+    groups = [arguments.Group("recording", Command), arguments.Group("kart", Options, start, TOLD)]
     command, options = arguments.read_groups(groups, argv, __doc__, "record")
     if command.game != "kart":
         raise cli.UserError(f"{command.game!r} cannot be recorded; kart can")
@@ -102,7 +109,9 @@ def by_expert(command: Command, options: Any) -> races.Recorder:
 def by_person(command: Command, options: Any, keyboard: Any = None) -> races.Recorder:
     """A person drives in a window in real time. keyboard: stands in for the window (tests)."""
     if keyboard is None and not display.has_display():
-        raise cli.UserError("there is no display here to drive on; --driver expert --minutes M needs none")
+        page = f"python -m experiments.play kart --web --record {shlex.quote(str(command.out))}"
+        told = f"`{page}` opens a page to drive on, and --driver expert --minutes M needs none"
+        raise cli.UserError(f"there is no display here to drive on; {told}")
     print(f"{HELP}\n{dashboard.HELP}")
     steps = None if command.minutes is None else round(command.minutes * 60 * 20)
     with (

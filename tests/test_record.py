@@ -15,7 +15,7 @@ from envs.kart.columns import STEPS
 from envs.kart.env import KartVectorEnv
 from envs.tub import Tub
 from experiments import record
-from experiments.driving import races
+from experiments.driving import overlay, races
 from experiments.driving.dashboard import Metronome
 from experiments.driving.hands import Hands, Pad, guessed
 
@@ -135,11 +135,38 @@ def test_the_command_refuses_with_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     for arguments, told in (
         (["kart", "--out", str(tmp_path / "d")], "there is no display here"),
+        (["kart", "--out", str(tmp_path / "d e")], f"experiments.play kart --web --record '{tmp_path / 'd e'}'"),
         (["kart", "--out", str(tmp_path / "file"), "--driver", "expert", "--minutes", "1"], "is a file"),
     ):
         command = [sys.executable, "-m", "experiments.record", *arguments]
         done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True)
         assert done.returncode == 2 and told in done.stderr and done.stderr.count("\n") == 1, done.stderr
+
+
+def test_help_offers_nothing_that_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        record.parse(["--help"])
+    told = capsys.readouterr().out
+    assert "--tracks" in told and "--steer-noise" in told and "pilotnet 66x200" in told
+    for refused in ("--control", "--hold", "state 21", "grey", "--reward", "--expert-info"):
+        assert refused not in told, refused
+
+
+def test_the_graph_has_a_scale() -> None:
+    """Names of both ends, the middle and the time at the edges, and a line at the very value that they name."""
+    plot = overlay.Plot()
+    bare = plot.picture(600, 130)
+    for _ in range(overlay.HISTORY):
+        plot.add(-1.0, 1.0)
+    shown = plot.picture(600, 130)
+    grid = [int(y) for y in np.flatnonzero((bare[:, 290] == overlay.GRID).all(1))]
+    lines = [np.flatnonzero((shown[:, 290] == ink).all(1)) for ink in (overlay.USER, overlay.INK)]
+    assert len(grid) == 7 and all(
+        np.abs(rows - top).max() <= 1 for rows, top in zip(lines, (grid[0], grid[4]), strict=True)
+    )
+    words = bare.max(2) > max(overlay.GRID) + 20
+    for y, x in ((slice(0, 20), slice(540, 600)), (slice(45, 65), slice(540, 600)), (slice(115, 130), slice(0, 60))):
+        assert words[y, x].any()
 
 
 # A person

@@ -13,7 +13,8 @@ USER = (80, 220, 110)  # green: what the driver does
 PILOT = (90, 170, 255)  # blue: what the network wants
 WARN = (255, 120, 80)
 INK, QUIET, GROUND, GRID = (235, 235, 230), (150, 155, 165), (24, 26, 31), (58, 62, 72)
-HISTORY = 200  # control steps that a plot shows: 10 s at 20 Hz
+RATE = 20  # control steps a second
+HISTORY = 10 * RATE  # control steps that a plot shows
 
 
 def font(size: int) -> ImageFont.ImageFont:
@@ -83,9 +84,17 @@ class Plot:
         image = Image.new("RGB", (width, height), GROUND)
         draw = ImageDraw.Draw(image)
         half = height // 2
-        for top, label in ((0, "steering  left above, right below"), (half, "pedal  throttle above, brake below")):
-            draw.line([(0, top + half / 2), (width, top + half / 2)], fill=GRID)
-            draw.text((6, top + 3), label, fill=QUIET, font=font(11))
+        reach = half / 2 - 4
+        for top, name, ends in ((0, "steering", ("left -1", "right +1")), (half, "pedal", ("throttle +1", "brake -1"))):
+            for place, anchor, text in ((-reach, "ra", ends[0]), (0, "rm", "0"), (reach, "rs", ends[1])):
+                y = top + half / 2 + place
+                draw.line([(0, y), (width, y)], fill=GRID)
+                draw.text((width - 6, y + (2 if place < 0 else -2 if place else 0)), text, QUIET, font(10), anchor)
+            draw.text((6, top + 6), name, fill=QUIET, font=font(11))
+        for second in range(1, round(HISTORY / RATE)):
+            x = width - second * RATE * width / HISTORY
+            draw.line([(x, height - 4), (x, height)], fill=QUIET)
+        draw.text((6, height - 6), f"{HISTORY / RATE:g} s ago", QUIET, font(10), "ls")
         draw.line([(0, half), (width, half)], fill=GRID)
         for column, top, sign, colour in ((2, 0, 1, PILOT), (0, 0, 1, USER), (1, half, -1, INK)):
             self._curve(draw, column, top + half / 2, sign * (half / 2 - 4), width, colour)
