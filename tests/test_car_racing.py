@@ -21,7 +21,7 @@ def drive(rng, steps):
         yield action.astype(np.float32)
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_every_picture_equals_gymnasiums(seed):
     slow, fast, bare = original.CarRacing(), car_racing._game()(), car_racing._game()()
     bare.bare = True
@@ -171,6 +171,7 @@ def test_the_scripted_driver_turns_back_to_the_road():
     assert (steer, gas - brake) == (same, pedal) and pedal > 0
 
 
+@pytest.mark.slow
 def test_the_scripted_driver_bears_noise_on_the_wheel():
     """A pupil is not as exact as its teacher: one that needs to be is no good teacher."""
     env, scores = car_racing.make(expert_info=True, steer_noise=0.1), []

@@ -20,6 +20,7 @@ from experiments.training import options
 ATARI = ["breakout", "pong", "space-invaders", "montezuma-revenge"]
 OTHERS = ["gym:CartPole-v1", "gym:Pendulum-v1", "gym:FrozenLake-v1"]
 GAMES = [*envs.GAMES, *ATARI, *OTHERS]
+LONGER = ("pong", "space-invaders")  # are tried in the slow run: another number of actions, and nothing else
 SPECS = {
     "discrete vector": Spec((3,), "float32", 1, num_actions=3),
     "discrete picture": Spec((84, 84), "uint8", 4, num_actions=5),
@@ -29,6 +30,12 @@ SPECS = {
     "continuous picture": Spec((84, 84), "uint8", 4, action_dim=3),
 }
 ONE_THREAD = {"env_threads": 1}
+
+
+def tried(*left_out: str) -> list:
+    """GAMES without some, those of LONGER in the slow run."""
+    games = [game for game in GAMES if game not in left_out]
+    return [pytest.param(game, marks=pytest.mark.slow if game in LONGER else ()) for game in games]
 
 
 def make(game: str, n: int):
@@ -56,7 +63,7 @@ def history(env, seeds, steps: int, rng):
     return rows
 
 
-@pytest.mark.parametrize("game", GAMES)
+@pytest.mark.parametrize("game", tried())
 def test_a_game_tells_what_the_stream_needs(game):
     env = make(game, 3)
     space = env.single_observation_space
@@ -77,7 +84,7 @@ def test_a_game_tells_what_the_stream_needs(game):
     env.close()
 
 
-@pytest.mark.parametrize("game", GAMES)
+@pytest.mark.parametrize("game", tried())
 def test_the_same_seeds_give_the_same_games_and_runs_share_no_stream(game):
     one, two = make(game, 2), make(game, 2)
     first = history(one, [7, 8], 40, np.random.default_rng(1))
@@ -92,7 +99,7 @@ def test_the_same_seeds_give_the_same_games_and_runs_share_no_stream(game):
     two.close()
 
 
-@pytest.mark.parametrize("game", GAMES)
+@pytest.mark.parametrize("game", tried())
 def test_a_game_that_can_be_saved_goes_on_exactly(game):
     env = make(game, 2)
     if not hasattr(env, "state_dict"):
@@ -121,7 +128,7 @@ def test_a_game_that_can_be_saved_goes_on_exactly(game):
     env.close()
 
 
-@pytest.mark.parametrize("game", [g for g in GAMES if g not in ("gym:Pendulum-v1", "kart")])
+@pytest.mark.parametrize("game", tried("gym:Pendulum-v1", "kart"))
 @pytest.mark.timeout(60)
 def test_an_action_outside_the_space_is_refused(game):
     stream = Stream(make(game, 2))
@@ -212,10 +219,14 @@ def learn_once(agent, spec: Spec, n: int) -> list[torch.Tensor]:
 
 
 def cases():
-    for name in AGENTS:
+    """Every agent with vectors and with two of the four kinds of pictures in turn; the others are slow."""
+    pictures = [kind for kind in SPECS if "picture" in kind]
+    for i, name in enumerate(AGENTS):
+        turn = [pictures[(i + k) % len(pictures)] for k in (0, 1)]
         for kind in SPECS:
             heavy = name == "btr" and kind in ("discrete picture", "colour picture")
-            yield pytest.param(name, SPECS[kind], id=f"{name}-{kind}", marks=[pytest.mark.slow] if heavy else [])
+            slow = heavy or (kind in pictures and kind not in turn)
+            yield pytest.param(name, SPECS[kind], id=f"{name}-{kind}", marks=[pytest.mark.slow] if slow else [])
 
 
 @pytest.mark.parametrize(("name", "spec"), list(cases()))

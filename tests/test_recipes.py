@@ -67,7 +67,7 @@ BOTH = dict(batch=32, gamma=0.99, n_step=1, double=False, optimizer="centred-rms
             epsilon_end=0.1, epsilon_decay=1_000_000, reward_clip=1.0, max_grad_norm=0.0)  # fmt: skip
 
 
-@pytest.mark.parametrize("name", PAPERS)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow if n == "nips2013" else ()) for n in PAPERS])
 def test_a_papers_recipe_trains_as_it_is_past_a_shorter_warm_up(name, tmp_path, capsys):
     shapes, named = PAPERS[name]
     whole = recipes("breakout", "envs.atari")[name].config

@@ -109,18 +109,17 @@ def compare(runs: Lab, argv: Sequence[object], kills: int, seed: int) -> None:
         assert logged(run) == logged(expected), plan
 
 
-@pytest.mark.parametrize("agent", ["ppo", "dqn", "clone", "random"])  # all of them twenty times, in the slow run
+@pytest.mark.parametrize("agent", ["dqn", "clone"])  # all of them twenty times, in the slow run
 def test_killed_in_a_world_that_is_saved(runs: Lab, agent: str) -> None:
     compare(runs, [*WORLD, *options(agent)], 2, 1)
 
 
-@pytest.mark.parametrize("agent", ["ppo", "dqn"])
-def test_killed_where_barriers_reset_the_games(runs: Lab, agent: str) -> None:
-    compare(runs, [*GYM, *options(agent)], 3, 2)
+def test_killed_where_barriers_reset_the_games(runs: Lab) -> None:
+    compare(runs, [*GYM, *options("ppo")], 3, 2)
 
 
 def test_killed_in_a_real_atari_game(runs: Lab) -> None:
-    compare(runs, [*ATARI, *options("ppo"), "--encoder", "nips"], 2, 3)
+    compare(runs, [*ATARI, *options("dqn"), "--encoder", "nips"], 2, 3)
 
 
 @pytest.mark.slow
@@ -132,7 +131,7 @@ def test_killed_twenty_times_in_a_world_that_is_saved(runs: Lab, agent: str) -> 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("agent", ["ppo", "pqn", "iqn", "rainbow"])  # each keeps something else; all of them above
+@pytest.mark.parametrize("agent", ["dqn", "pqn", "iqn", "rainbow"])  # each keeps something else; all of them above
 def test_killed_twenty_times_where_barriers_reset_the_games(runs: Lab, agent: str) -> None:
     compare(runs, [*GYM, *options(agent)], 20, 4)
 
@@ -170,8 +169,7 @@ def test_a_finished_run_stays_as_it_is_and_goes_on_with_a_new_budget(runs: Lab) 
     assert further.steps == 20 and checkpoint.steps(run / "checkpoints")[-1] == 210
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("argv", [WORLD, GYM], ids=["saved", "reset"])
+@pytest.mark.parametrize(("argv", "number"), [(WORLD, signal.SIGTERM), (GYM, signal.SIGINT)], ids=["saved", "reset"])
 def test_a_polite_signal_saves_and_the_run_goes_on(runs: Lab, argv: Sequence[object], number: int) -> None:
     stopped = good(runs.train(*argv, *options("ppo"), *QUIET, kill=Kill(step=31, number=number), period=0))
     run = folder(runs, stopped)
