@@ -131,7 +131,12 @@ def beginning(fault: BaseException) -> str:
     return ". ".join(text.split(". ")[:2]).rstrip(".") or "out of memory"
 
 
+def tell(message: str) -> None:
+    """One sentence on standard error; the program goes on."""
+    print(f"joypad: {shown(' '.join(message.split()))}", file=sys.stderr)
+
+
 def fail(message: str) -> None:
     """One clear sentence on standard error, exit code 2."""
-    print(f"joypad: {shown(' '.join(message.split()))}", file=sys.stderr)
+    tell(message)
     sys.exit(2)

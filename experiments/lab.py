@@ -23,7 +23,7 @@ from agents.core.rows import Agent, Needs, Spec
 from agents.core.run import PLAYED, SEAL, Run, RunError, safe
 from agents.core.samplers import Uniform
 from agents.core.stream import Stream, spec_of
-from experiments import provenance
+from experiments import cli, provenance
 from experiments.configuration import check_fields
 from experiments.driving import recordings
 from experiments.training.expert import Taught
@@ -246,11 +246,7 @@ def load_player(
         folder, step = best_folder(run), None
         if not checkpoint.steps(folder):
             raise RunError(f"{run.path} has kept no best checkpoint (train --eval-every N keeps it)")
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        parts, meta = checkpoint.load(folder or run.checkpoints, step, {"agent"})
-    for told in (*run.told, *(warning.message for warning in caught)):
-        print(f"joypad: {told}", file=sys.stderr)  # standard output may be one JSON object
+    parts, meta = read_checkpoint(run, folder or run.checkpoints, step, {"agent"})
     check_kin(run, meta, spec)
     clock = Clock(run.config["steps"] or None)
     clock.steps = meta["step"]  # an agent that is asked to explore does it as it did then
@@ -260,6 +256,16 @@ def load_player(
     except MISFIT as fault:
         raise RunError(f"{run.path} was made by another version of the lab: {fault}") from None
     return agent, meta["step"]
+
+
+def read_checkpoint(run: Run, folder: Path, *which: Any, **options: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """`checkpoint.load`; what it warns of, and what is wrong with the run's configuration, is told to the person."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        loaded = checkpoint.load(folder, *which, **options)
+    for told in (*run.told, *(warning.message for warning in caught)):
+        cli.tell(str(told))  # on standard error: standard output may be one JSON object
+    return loaded
 
 
 # What loading a state raises that another version wrote, or another program.

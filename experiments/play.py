@@ -107,7 +107,7 @@ def table(root: Path, game: str, scores: list[float], protocol: str = "") -> str
                     who += f", {games} games" if evaluations.is_number(games) else ""
                     rows.append((who, float(told["mean"]), "" if other == protocol else other))
             for remark in remarks:
-                print(f"joypad: {path}: {remark}", file=sys.stderr)
+                cli.tell(f"{path}: {remark}")
     rows.sort(key=lambda row: (bool(row[2]), -row[1]))
     return "\n".join(f"  {score:10,.1f}  {who}" + (f"  (under {other})" if other else "") for who, score, other in rows)
 

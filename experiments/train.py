@@ -110,8 +110,6 @@ def resume(command: options.Resume) -> int:
         raise cli.UserError(f"{run.path} cannot be resumed: stable-baselines3 does not save its loop")
     run.require(TRAINED)
     run.require_own_files()
-    for told in run.told:
-        print(f"joypad: {cli.shown(told)}", file=sys.stderr)
     with _alone(run):
         with cli.refusing():
             device = devices.choose(command.device)
@@ -129,7 +127,8 @@ def resume(command: options.Resume) -> int:
 
 def _restore(run: Run, parts: lab.Lab, steps: int | None) -> None:
     """Everything as it was at the newest checkpoint. steps: a new budget."""
-    saved, meta = checkpoint.load(run.checkpoints, required=("agent", "stream", "clock", "loop"), spare=("replay",))
+    required = ("agent", "stream", "clock", "loop")
+    saved, meta = lab.read_checkpoint(run, run.checkpoints, required=required, spare=("replay",))
     lab.check_kin(run, meta, parts.stream.spec)
     if steps is not None and steps < meta["step"]:
         raise ValueError(f"--steps {steps}: the run has {meta['step']:,} steps already")
@@ -143,7 +142,7 @@ def _restore(run: Run, parts: lab.Lab, steps: int | None) -> None:
         raise ValueError(f"{run.path}: the clock of checkpoint {meta['step']} stands at {parts.clock.steps}")
     checkpoint.discard_after(run.checkpoints, meta["step"])
     if told := provenance.changed(meta.get("made_with", run.config), parts.stream.device):
-        print(f"joypad: the run goes on, but not bit for bit as it would have: {cli.shown(told)}", file=sys.stderr)
+        cli.tell(f"the run goes on, but not bit for bit as it would have: {told}")
     if "replay" not in saved:
         lost = "'s replay ring is damaged" if meta.get("ring") else " holds no replay ring (--checkpoint-ring no)"
         print(f"the checkpoint{lost}: it fills anew")
@@ -216,7 +215,7 @@ def _train(run: Run, parts: lab.Lab, episodes: int, video: bool, fresh: bool) ->
     if not clock.updates and config["agent"] != "random":
         sooner = [f"--{name}" for name in ("warmup", "rollout") if name in config["agent_config"]]
         told = f"the budget ended before the first update ({', '.join([*sooner, '--num-envs'])})"
-        print(f"joypad: nothing was learned: {told}", file=sys.stderr)
+        cli.tell(f"nothing was learned: {told}")
     if config.get("stages") == "yes":
         lab.save_stage(run, parts, 100)
     faults.attempt(run, "proper end of its games", parts.stream.close)
@@ -265,7 +264,7 @@ def _conclude(run: Run, log: Log, episodes: int, video: bool, device: str, best:
         try:
             evaluate.keep(run, result)
         except cli.UserError as fault:  # the score is told and logged
-            print(f"joypad: {fault}", file=sys.stderr)
+            cli.tell(f"{fault}")
 
     def film() -> None:
         path = run.inside("videos/final.mp4")

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import secrets
+import shutil
 import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -169,7 +170,11 @@ def test_a_finished_run_stays_as_it_is_and_goes_on_with_a_new_budget(runs: Lab) 
     assert further.steps == 20 and checkpoint.steps(run / "checkpoints")[-1] == 210
 
 
-@pytest.mark.parametrize(("argv", "number"), [(WORLD, signal.SIGTERM), (GYM, signal.SIGINT)], ids=["saved", "reset"])
+@pytest.mark.parametrize(
+    ("argv", "number"),
+    [(WORLD, signal.SIGTERM), (GYM, signal.SIGINT), (WORLD, signal.SIGHUP)],
+    ids=["saved", "reset", "closed terminal"],
+)
 def test_a_polite_signal_saves_and_the_run_goes_on(runs: Lab, argv: Sequence[object], number: int) -> None:
     stopped = good(runs.train(*argv, *options("ppo"), *QUIET, kill=Kill(step=31, number=number), period=0))
     run = folder(runs, stopped)
@@ -180,6 +185,21 @@ def test_a_polite_signal_saves_and_the_run_goes_on(runs: Lab, argv: Sequence[obj
     steps, updates = np.array(logged(run)).T
     assert list(np.unique(steps)) == list(range(3, 151, 3)) and (np.diff(steps) >= 0).all()
     assert (np.diff(updates) >= 0).all()
+
+
+@pytest.mark.parametrize("argv", [WORLD, GYM], ids=["saved", "reset"])
+def test_a_batch_systems_warning_saves_and_the_run_goes_on_by_itself(runs: Lab, argv: Sequence[object]) -> None:
+    """SIGUSR1: a checkpoint in between, from which a killed run goes on as the one that was not killed."""
+    rare = ["--checkpoint-every", 1000]
+    warned = Kill(step=31, number=signal.SIGUSR1)
+    whole = good(runs.train(*argv[:-2], *rare, *options("ppo"), *QUIET, kill=warned, period=0))
+    run = folder(runs, whole)
+    assert whole.steps == 50 and checkpoint.steps(run / "checkpoints") == [93, 150]
+    killed = run.with_name("killed")
+    shutil.copytree(run, killed)
+    manifest.discard_after(killed / "checkpoints", 93)
+    assert good(resume(runs, killed, period=0)).steps == 19
+    assert content(killed) == content(run)
 
 
 def test_a_second_interrupt_leaves_at_once_and_loses_nothing_older(runs: Lab) -> None:

@@ -7,7 +7,6 @@ uint8 [T, ...].
 
 from __future__ import annotations
 
-import sys
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from agents.core.rows import Spec
 from agents.perception import preprocess
 from envs.tub import Tub, TubError
 from envs.tub_files import shown
+from experiments import cli
 
 
 def read(path: Path, spec: Spec, camera: str | None = None) -> Rows:
@@ -61,7 +61,7 @@ def _tubs(found: Sequence[Path], spec: Spec, camera: str | None) -> list[Rows]:
     if not parts:
         raise faults[0]
     for fault in faults:
-        print(f"joypad: left out: {fault}", file=sys.stderr)
+        cli.tell(f"left out: {fault}")
     return parts
 
 
@@ -75,9 +75,9 @@ def _tub(path: Path, spec: Spec, camera: str | None) -> Rows:
 
     tub = Tub(path)
     for told in (*tub.faults, *tub.notes):
-        print(f"joypad: {path}: {told}", file=sys.stderr)
+        cli.tell(f"{path}: {told}")
     if tub.damaged:
-        print(f"joypad: {path}: {len(tub.damaged)} damaged records are skipped; {tub.damaged[0]}", file=sys.stderr)
+        cli.tell(f"{path}: {len(tub.damaged)} damaged records are skipped; {tub.damaged[0]}")
     recorded = tub.metadata.get("camera")
     if camera is not None and isinstance(recorded, str) and recorded != camera:
         recorded = shown(recorded)
@@ -104,7 +104,7 @@ def _tub(path: Path, spec: Spec, camera: str | None) -> Rows:
     if lost:
         if len(lost) == len(at):
             raise TubError(f"--data {path}: no picture can be read; {lost[0][1]}")
-        print(f"joypad: {len(lost)} records whose picture cannot be read are skipped; {lost[0][1]}", file=sys.stderr)
+        cli.tell(f"{len(lost)} records whose picture cannot be read are skipped; {lost[0][1]}")
         kept = np.delete(np.arange(len(at)), [k for k, _ in lost])
         obs, at = obs[kept], at[kept]
     angle, speed = tub.records["user/angle"][at], tub.records["user/target_speed"][at]
@@ -145,7 +145,7 @@ def _sound(tub: Tub, at: np.ndarray, path: Path, top: float) -> np.ndarray:
     if not good.any():
         raise TubError(f"--data {path}: no record has a label that can be; {first}")
     if not good.all():
-        print(f"joypad: {path}: {(~good).sum()} records without a good label are skipped; {first}", file=sys.stderr)
+        cli.tell(f"{path}: {(~good).sum()} records without a good label are skipped; {first}")
     return good
 
 

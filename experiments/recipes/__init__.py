@@ -17,7 +17,9 @@ class Recipe:
     note: str  # one line for people
     steps: int = 1_000_000  # the budget where the user names none
     num_envs: int = 8
-    checkpoint_every: int = 500_000  # steps between barriers
+    # Steps between checkpoints: about ten minutes on a slow machine (two cores without AVX-512), which a kill costs.
+    # Games that cannot be saved begin anew at each, so that they are fewer where many slow games are played.
+    checkpoint_every: int = 300_000
     config: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # fields of the agent's Config
     env: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # fields of the game's Options
 

@@ -17,7 +17,7 @@ RECIPES = {
         note="PPO from 84x84 pixels on two processor cores",
         steps=1_800_000,
         num_envs=64,
-        checkpoint_every=500_000,
+        checkpoint_every=400_000,
         config=PPO,
         env=dict(frame_skip=2, reward="score_crash", practice=0.15, drill=0.5),
     ),
@@ -26,7 +26,7 @@ RECIPES = {
         note="the default in random light, colours and landscapes, with pipes from 20 % slower to 20 % faster",
         steps=3_600_000,
         num_envs=64,
-        checkpoint_every=500_000,
+        checkpoint_every=400_000,
         config=PPO,
         env=dict(
             frame_skip=2, reward="score_crash", practice=0.15, drill=0.5, speed_spread=0.2, light="random",
@@ -38,6 +38,7 @@ RECIPES = {
         note="Double DQN with 3-step returns",
         steps=1_000_000,
         num_envs=16,
+        checkpoint_every=100_000,
         config=dict(
             double=True, n_step=3, replay=200_000, warmup=10_000, epsilon=0.1, epsilon_end=0.001, epsilon_decay=0.3,
             target_period=2_000, reward_clip=0.0, encoder="small", hidden=256,
@@ -48,6 +49,7 @@ RECIPES = {
         note="the agent of the project that this game replaces: its view, network and numbers, in our loop",
         steps=3_000_000,
         num_envs=1,
+        checkpoint_every=100_000,
         config=dict(
             replay=50_000, warmup=10_000, batch=32, ratio=32.0, optimizer="adam", lr=1e-6, gamma=0.99,
             target_period=1,  # its code has no target network: a copy at every step comes next to none

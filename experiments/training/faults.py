@@ -45,7 +45,7 @@ def of_game(run: Run, parts: lab.Lab, fault: GameFault | RowFault, save: Callabl
         if there and parts.clock.steps > max(checkpoint.steps(run.checkpoints), default=0):
             save()
     except (Diverged, OSError) as other:
-        print(f"joypad: the steps since the last checkpoint are lost: {other}", file=sys.stderr)
+        cli.tell(f"the steps since the last checkpoint are lost: {other}")
     kept = checkpoint.steps(run.checkpoints)
     good = f"the checkpoint of step {kept[-1]:,} is kept" if kept else "there was no checkpoint yet"
     more = f"; go on with python -m experiments.train --resume {run.path}" if kept and not foreign else ""
@@ -67,6 +67,6 @@ def attempt(run: Run, what: str, part: Callable[[], Any]) -> bool:
         part()
     except Exception as fault:
         sys.stdout.flush()
-        print(f"joypad: there is no {what}: {traced(run, fault)}", file=sys.stderr)
+        cli.tell(f"there is no {what}: {traced(run, fault)}")
         return False
     return True

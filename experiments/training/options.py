@@ -38,7 +38,7 @@ class Command:
     init: str | None = None  # start from the weights of another run
     data: Path | None = None  # a dataset, for agents that learn from data
     expert: str | None = None  # a run of --obs state that teaches clone and dagger, instead of the game's own expert
-    checkpoint_every: int = 500_000  # steps between checkpoints
+    checkpoint_every: int = 300_000  # steps between checkpoints
     checkpoint_ring: Literal["yes", "no"] = "yes"  # save the replay ring; without it a resume starts with an empty one
     stages: Literal["yes", "no"] = "yes"  # keep the weights of 0, 1, 10 and 100 % of training, for `watch --stages`
     eval_episodes: int = 30  # full games at the end, 0 for none
