@@ -25,10 +25,11 @@ class Command:
     player: str = "rave"  # rave, or a run folder
     size: int = 19  # lines of the board until the first `boardsize`
     komi: float = 7.5  # points, until the first `komi`
-    rules: str = "chinese"  # chinese, tromp-taylor, aga, new-zealand, japanese
+    rules: str = "chinese"  # chinese, tromp-taylor, aga, new-zealand, japanese, and KataGo's other names for these
     visits: int | None = None  # most per move
     seconds: float | None = None  # most per move; the controller's time settings can make it less
     resign: float = 0.0  # resigns after three moves with less than this chance of winning, 0..1; 0: never
+    play_on: bool = False  # capture what is dead, where a pass would win: for a referee who counts stones as they stand
     ponder: bool = False  # think in the opponent's time
     seed: int | None = None  # of the player's random numbers; without it every start plays differently
     analysis: bool = False  # speak the protocol of KataGo's analysis engine instead (JSON lines)
@@ -71,11 +72,14 @@ def main() -> None:
         with cli.refusing():
             settings = command.settings()
         from experiments.go import players
-        from experiments.go.engine import RULES, Engine
+        from experiments.go.engine import Engine
         from experiments.go.protocol import Input, Output, serve
+        from experiments.go.rulesets import RULES, UnknownRules, named
 
-        if command.rules not in RULES:
-            raise cli.UserError(f"--rules {command.rules}: must be one of {', '.join(RULES)}")
+        try:
+            rules = named(command.rules)[0]
+        except UnknownRules:
+            raise cli.UserError(f"--rules {command.rules}: must be one of {', '.join(RULES)}") from None
         seed = int.from_bytes(os.urandom(6), "big") if command.seed is None else command.seed
         player = players.load(command.player, settings, seed)
         output = Output(sys.stdout.buffer)
@@ -87,8 +91,9 @@ def main() -> None:
             return
         lines = Input(sys.stdin.buffer.raw)
         engine = Engine(
-            player, output, size=command.size, komi=command.komi, rules=command.rules, visits=command.visits,
+            player, output, size=command.size, komi=command.komi, rules=rules, visits=command.visits,
             seconds=command.seconds, resign=command.resign, ponder=command.ponder, clock=CLOCKS[command.clock],
+            play_on=command.play_on,
         )  # fmt: skip
         engine.waiting, engine.wait = lines.waiting, lines.wait
         serve(lines, output, engine)

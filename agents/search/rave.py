@@ -71,12 +71,15 @@ def select(tree, b, node, equivalence, exploration):
 
 @njit
 def leave_out(tree, b, node):
-    """Treats the actions that the heuristic gave -1 visits as illegal."""
-    visits = tree.heuristic_visits[b, node]
+    """Treats the actions that the heuristic gave -1 visits as illegal, unless nothing else is legal."""
+    visits, prior, others = tree.heuristic_visits[b, node], tree.prior[b, node], 0
+    for a in range(len(visits)):
+        others += visits[a] >= 0.0 and prior[a] >= 0.0
     for a in range(len(visits)):
         if visits[a] < 0.0:
             visits[a] = tree.heuristic_value[b, node, a] = 0.0
-            tree.prior[b, node, a], tree.logits[b, node, a] = -1.0, -np.inf
+            if others > 0:
+                prior[a], tree.logits[b, node, a] = -1.0, -np.inf
 
 
 @njit

@@ -125,6 +125,20 @@ class Search:
         """A copy of a game's position, int64 [S]."""
         return self._tree.root_state[game].copy()
 
+    def restrict(self, barred: np.ndarray | None = None) -> None:
+        """What the searches from here on may not look at: side s plays action a nowhere nearer to the root than
+        barred[s, a] plies [2, A]; None for no limits. Where a side has nothing else left it may play all. The trees are
+        dropped if that changes anything, and after every move of the game while something is barred.
+        """
+        wanted = np.zeros_like(self._leaves.barred) if barred is None else np.asarray(barred, np.int32)
+        if wanted.shape != self._leaves.barred.shape:
+            raise ValueError(f"barred has shape {wanted.shape}; it must be {self._leaves.barred.shape}")
+        if not np.array_equal(wanted, self._leaves.barred):
+            self.stop()
+            self._leaves.barred[:], self._leaves.deepest[0] = wanted, wanted.max()
+            for b in range(self.games):
+                self._plant(b, int(self._tree.ply[b, 0]))
+
     def run(
         self, visits: int | Sequence[int] | None = None, seconds: float | None = None,
         stop: Callable[[], bool] | None = None, settle: bool = False, clock: Callable[[], float] = time.perf_counter,
@@ -258,7 +272,8 @@ class Search:
                 raise ValueError(f"action {actions[b]} is illegal in game {b}; legal are {np.flatnonzero(legal)}")
         for b in np.flatnonzero(actions != -1):
             ply = int(self._tree.ply[b, 0]) + 1
-            kept = self.config.reuse and reroot(self._linked_tree, b, actions[b], self.config.transpositions)
+            kept = self.config.reuse and self._leaves.deepest[0] == 0  # what was barred at another depth is not known
+            kept = kept and reroot(self._linked_tree, b, actions[b], self.config.transpositions)
             self.rules.play(self._tree.root_state[b], actions[b])
             if not kept:
                 self._plant(b, ply)

@@ -52,6 +52,8 @@ class Leaves(NamedTuple):
     baseline: np.ndarray  # [B, A] int32: the root's visits when this search began (Gumbel)
     halving: np.ndarray  # [B] int32: which of the halving schedules is the game's (Gumbel)
     done: np.ndarray  # [B] int64: descents made by the last call of `collect`
+    barred: np.ndarray  # [2, A] int32: plies from the root before which a side may not play an action
+    deepest: np.ndarray  # [1] int64: the largest of these; 0: nothing is barred
 
 
 class Settings(NamedTuple):
@@ -83,7 +85,7 @@ _ARRAYS = dict(
     side=("int8", 1), playout=("float64", 1), path_node=("int32", 3), path_action=("int32", 3),
     path_length=("int32", 2), state=("int64", 2), scratch=("float64", 2), first=("int8", 1), rng=("uint64", 2),
     root_prior=("float32", 2), noise=("float64", 2), baseline=("int32", 2), halving=("int32", 1),
-    done=("int64", 1),
+    done=("int64", 1), barred=("int32", 2), deepest=("int64", 1),
 )  # fmt: skip
 _SCALARS = {bool: types.boolean, int: types.int64, float: types.float64}
 SETTINGS = types.NamedTuple([_SCALARS[kind] for kind in Settings.__annotations__.values()], Settings)
@@ -112,7 +114,7 @@ def new_leaves(games: int, leaves: int, depth: int, planes: int, num_actions: in
         path_node=(games, leaves, depth), path_action=(games, leaves, depth), path_length=(games, leaves),
         state=(2, state_size), scratch=(2, num_actions), first=num_actions, rng=(games, 1),
         root_prior=(games, num_actions), noise=(games, num_actions), baseline=(games, num_actions), halving=games,
-        done=games,
+        done=games, barred=(2, num_actions), deepest=1,
     )  # fmt: skip
     dtypes = {name: "bool" if kind == "boolean" else kind for name, (kind, _) in _ARRAYS.items()}  # numpy's names
     return Leaves(**{name: np.zeros(shapes[name], dtypes[name]) for name in Leaves._fields})
@@ -121,7 +123,7 @@ def new_leaves(games: int, leaves: int, depth: int, planes: int, num_actions: in
 @njit(WORK(*[kind for _, kind in FIELDS]), cache=True)
 def link_work(
     planes, legal, game, place, node, side, playout, path_node, path_action, path_length, state, scratch, first,
-    rng, root_prior, noise, baseline, halving, done, settings,
+    rng, root_prior, noise, baseline, halving, done, barred, deepest, settings,
 ):  # fmt: skip
     """The handle for compiled code: `link_work(*leaves, settings)`."""
     work = structref.new(WORK)
@@ -129,7 +131,7 @@ def link_work(
     work.side, work.playout, work.path_node, work.path_action = side, playout, path_node, path_action
     work.path_length, work.state, work.scratch, work.first, work.rng = path_length, state, scratch, first, rng
     work.root_prior, work.noise, work.baseline = root_prior, noise, baseline
-    work.halving, work.done, work.settings = halving, done, settings
+    work.halving, work.done, work.barred, work.deepest, work.settings = halving, done, barred, deepest, settings
     return work
 
 
@@ -224,11 +226,24 @@ def _judge(game, work, b, state, legal):
 
 
 @njit
+def _bar(barred, side, depth, legal):
+    """Takes out of a legal mask [A] what is barred for a side so many plies from the root, unless that is all."""
+    left = 0
+    for a in range(len(legal)):
+        left += legal[a] and barred[side, a] <= depth
+    if left > 0:
+        for a in range(len(legal)):
+            legal[a] &= barred[side, a] <= depth
+
+
+@njit
 def _leaf(game, tree, work, b, k, node, side, state, row):
     """A leaf that has to be judged: handed out as a row, or opened on the spot. Returns the number of rows."""
     if node >= 0:
         tree.status[b, node] = IN_FLIGHT
     work.playout[row] = _judge(game, work, b, state, work.legal[row])
+    if work.deepest[0] > 0 and node >= 0:
+        _bar(work.barred, side, tree.ply[b, node] - tree.ply[b, 0], work.legal[row])
     if work.settings.network:
         work.game[row], work.place[row], work.node[row], work.side[row] = b, k, node, side
         game.features(state, work.planes[row])

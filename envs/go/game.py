@@ -105,6 +105,13 @@ def set_up(state: np.ndarray, black: Iterable[int], white: Iterable[int], turn: 
     restart(state)
 
 
+class MoveLimit(IllegalMove):
+    """A move beyond the most that a game may have."""
+
+
+MOST_MOVES = 100_000  # of a game that grows
+
+
 class Game:
     """A position, how it came about, and the way back.
 
@@ -115,6 +122,7 @@ class Game:
 
     def __init__(self, size: int = 19, komi: float = 7.5, **options):
         """options: suicide, superko, max_moves, see `envs.go.rules.go_rules`."""
+        self.grows = False  # `max_moves` is no limit but room for the history, which grows as it is needed
         self.size, self.options, self.handicap = size, options, 0
         self.setup: tuple[list[int], list[int], int] = ([], [], 0)  # black, white, who begins
         self.moves: list[tuple[int, int]] = []
@@ -180,13 +188,27 @@ class Game:
         not.
         """
         colour = self.turn if colour is None else colour
+        if self.grows:
+            self._grow()
         if len(self.moves) >= self.rules.max_moves:
-            raise IllegalMove(f"the game has reached its limit of {self.rules.max_moves} moves")
+            raise MoveLimit(f"the game has reached its limit of {self.rules.max_moves} moves")
         if not self.is_legal(action, colour):
             raise IllegalMove(f"{'BW'[colour]} {to_vertex(action, self.size)} is illegal")
         self.state = self.with_turn(colour)
         self.rules.play(self.state, action)
         self.moves.append((colour, action))
+
+    def _grow(self) -> None:
+        """Makes room long before the limit: a search must not take it for the end of the game."""
+        limit = self.rules.max_moves
+        if len(self.moves) + 2 * self.size**2 < limit or limit >= MOST_MOVES:
+            return
+        bigger = Game(self.size, self.komi, **self.options | {"max_moves": min(2 * limit, MOST_MOVES)})
+        bigger.set_up(*self.setup, handicap=self.handicap)
+        for colour, action in self.moves:
+            bigger.play(action, colour)
+        bigger.state = bigger.with_turn(self.turn)
+        self.options, self.rules, self.state = bigger.options, bigger.rules, bigger.state
 
     def undo(self, moves: int = 1) -> None:
         """Takes back moves. Raises ValueError if there are fewer."""
@@ -223,11 +245,16 @@ class Game:
         `envs.go.scoring`. compensation: what White gets for handicap stones, "none", "full" (one point each,
         Chinese) or "less_one" (one point for each but the first, AGA).
         """
-        gifts = {"none": 0, "full": self.handicap, "less_one": max(self.handicap - 1, 0)}
-        if compensation not in gifts:
-            raise ValueError(f"compensation is {compensation!r}, but it must be one of {', '.join(gifts)}")
         if method == "area":
-            return area_score(self.state, dead) - gifts[compensation]
+            return area_score(self.state, dead) - gift(self, compensation)
         if method == "territory":
-            return territory_score(self.state, dead, seki) - gifts[compensation]
+            return territory_score(self.state, dead, seki) - gift(self, compensation)
         raise ValueError(f"method is {method!r}, but it must be area or territory")
+
+
+def gift(game: Game, compensation: str) -> int:
+    """Points that White gets for handicap stones: "none", "full" or "less_one", see `Game.score`."""
+    gifts = {"none": 0, "full": game.handicap, "less_one": max(game.handicap - 1, 0)}
+    if compensation not in gifts:
+        raise ValueError(f"compensation is {compensation!r}, but it must be one of {', '.join(gifts)}")
+    return gifts[compensation]

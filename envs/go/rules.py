@@ -16,6 +16,7 @@ from envs.go.board import (
     HASH,
     HEADER,
     KO,
+    KOMI,
     LAST,
     LASTS,
     LIST,
@@ -111,6 +112,41 @@ def key(state):
     return value if state[SUPERKO] == SIMPLE else value + state[PAST]
 
 
+# Territory. Area and territory differ by the stones that each side has put on the board (Black's area less White's is
+# territory and prisoners plus what Black has played more than White). So a state whose komi grows by a point with each
+# stone of Black and falls with each of White counts territory with the score of area, and a move into one's own
+# territory costs what it costs. Two passes end nothing here: what is dead has to be taken off before it is counted, and
+# whoever searches finds that by playing on.
+
+
+@njit(PLAY, cache=True)
+def play_territory(state, action):
+    if action != state[SIZE] * state[SIZE]:
+        komi = state[KOMI : KOMI + 1].view(np.float64)
+        komi[0] += 1.0 - 2.0 * state[TURN]
+    play(state, action)
+
+
+@njit(OUTCOME, cache=True)
+def outcome_territory(state):
+    if state[MOVES] < state[MAX_MOVES]:
+        return np.nan
+    return np.sign(score(state)) * (1 - 2 * state[TURN])
+
+
+@njit(KEY, cache=True)
+def key_territory(state):
+    """As `key`; the same stones may have taken different numbers of moves."""
+    return key(state) ^ (state[KOMI] * MIX)
+
+
+def exchanged(state: np.ndarray) -> int:
+    """How many stones Black has put on the board more than White, those taken since among them."""
+    size = int(state[SIZE])
+    colours = [int(state[point_of(state, action)]) for action in range(size * size)]
+    return colours.count(1) - colours.count(2) + int(state[TAKEN + 1]) - int(state[TAKEN])
+
+
 def go_rules(
     size: int = 9,
     komi: float = 7.5,
@@ -118,6 +154,7 @@ def go_rules(
     suicide: bool = False,
     superko: str = "positional",
     max_moves: int | None = None,
+    scoring: str = "area",
 ) -> Rules:
     """The rules of Go on size x size points (2 to 19).
 
@@ -125,7 +162,8 @@ def go_rules(
     forbids every earlier whole-board position, "situational" every earlier one with the same side to move,
     "simple" only the immediate recapture of one stone (and the suicide of one stone). max_moves: actions,
     passes included, after which the game is scored as it stands; 3 * size * size, and at least 40, unless
-    given. Raises ValueError for anything outside these ranges.
+    given. scoring: "area", or "territory" for a search: `komi` then holds `exchanged` of the first position
+    as well (see above). Raises ValueError for anything outside these ranges.
     """
     if not 2 <= size <= MAX_SIZE:
         raise ValueError(f"size is {size}, but a board has 2 to {MAX_SIZE} lines")
@@ -133,12 +171,19 @@ def go_rules(
         raise ValueError(f"komi is {komi}, but it must be a number from -1000 to 1000")
     if superko not in SUPERKOS:
         raise ValueError(f"superko is {superko!r}, but it must be one of {', '.join(SUPERKOS)}")
+    if scoring not in ("area", "territory"):
+        raise ValueError(f"scoring is {scoring!r}, but it must be area or territory")
     if max_moves is None:
         max_moves = max(40, 3 * size * size)
     if not 1 <= max_moves <= 100_000:
         raise ValueError(f"max_moves is {max_moves}, but it must be from 1 to 100000")
     bits = int(np.float64(komi).view(np.int64))
-    return Rules(
+    rules = Rules(
         f"go{size}", size * size + 1, state_size(size, max_moves), (PLANES, size, size), reset, legal, play,
         outcome, to_move, features, key, max_moves, (size, bits, int(suicide), SUPERKOS[superko], max_moves),
     )  # fmt: skip
+    if scoring == "territory":
+        rules = rules._replace(
+            name=f"go{size}-territory", play=play_territory, outcome=outcome_territory, key=key_territory
+        )
+    return rules

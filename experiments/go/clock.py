@@ -1,60 +1,104 @@
-"""How long to think: GTP's time settings (main time, then Canadian byo-yomi), and how much of it to spend."""
+"""How long to think: the ways in which Go programs are told their time, and how much of it to spend.
+
+Canadian: main time, then so many stones within each period. Byo-yomi: main time, then periods of which one is lost by
+a move that outlasts it. Fischer: every move adds to the time. Colours: 0 Black, 1 White.
+"""
 
 from __future__ import annotations
+
+import math
+from dataclasses import dataclass
 
 LAG = 0.2  # s kept back per move for the way there and back
 LEAST, MOST = 0.02, 60.0  # s per move, however little or much time there is
 
 
+@dataclass(frozen=True)
+class Setting:
+    """A time control, in seconds. kind: none, absolute, canadian, byoyomi, fischer."""
+
+    kind: str = "none"
+    main: float = 0.0
+    period: float = 0.0  # of canadian and byoyomi; what a move adds under fischer
+    count: int = 0  # canadian: stones of a period; byoyomi: periods
+    cap: float = math.inf  # fischer: the clock never shows more
+    longest: float = math.inf  # most of one move
+
+
+@dataclass
+class Left:
+    """A side's clock. count: stones (canadian) or periods (byoyomi) left; 0 in main time."""
+
+    time: float
+    count: int = 0
+
+
 class Clock:
-    """The time of both sides. Colours: 0 Black, 1 White."""
+    """The time of both sides."""
 
     def __init__(self) -> None:
-        self.timed = False  # do the settings limit the time?
-        self.limited = False  # they, or what the controller has said of this game
-        self.main = self.byo_time = 0.0  # s
-        self.byo_stones = 0  # moves within byo_time
-        self._left = [(0.0, 0), (0.0, 0)]  # (s, stones of the period, 0 in main time)
+        self.setting = Setting()
+        self.limited = False  # does the setting, or what the controller has said of this game, limit the time?
+        self._left = [Left(0.0), Left(0.0)]
 
-    def set(self, main: float, byo_time: float, byo_stones: int) -> None:
-        """Sets both clocks. Byo-yomi time without stones means no limit (GTP 2, section 4.2)."""
-        self.main, self.byo_time, self.byo_stones = main, byo_time, byo_stones
-        self.timed = not (byo_time > 0 and byo_stones == 0)
+    def set(self, main: float, period: float, stones: int) -> None:
+        """As `time_settings` has it; overtime without stones means no limit (GTP 2, section 4.2)."""
+        kind = "canadian" if stones else "none" if period > 0 else "absolute"
+        self.control(Setting(kind, main, period, stones))
+
+    def control(self, setting: Setting) -> None:
+        """Sets both clocks."""
+        self.setting = setting
         self.restart()
 
     def restart(self) -> None:
         """Both clocks as at the beginning of a game."""
-        self.limited = self.timed
-        start = (self.main, 0) if self.main > 0 or self.byo_stones == 0 else (self.byo_time, self.byo_stones)
-        self._left = [start, start]
+        setting = self.setting
+        self.limited = setting.kind != "none"
+        overtime = setting.main <= 0 and setting.count > 0
+        self._left = [Left(setting.period, setting.count) if overtime else Left(setting.main) for _ in range(2)]
 
-    def left(self, colour: int, seconds: float, stones: int) -> None:
-        """What the controller says is left; stones 0 in main time."""
-        self._left[colour] = (seconds, stones)
+    def left(self, colour: int, seconds: float, count: int) -> None:
+        """What the controller says is left; count: stones, or periods of byo-yomi, 0 in main time."""
+        self._left[colour] = Left(seconds, count)
         self.limited = True
 
     def spent(self, colour: int, seconds: float) -> None:
         """A move took so long: the estimate until the controller says more."""
-        time, stones = self._left[colour]
-        time -= seconds
-        if stones == 0 and time <= 0 and self.byo_stones:
-            time, stones = self.byo_time + min(time, 0), self.byo_stones
-        elif stones > 1:
-            stones -= 1
-        elif stones == 1:
-            time, stones = self.byo_time, self.byo_stones
-        self._left[colour] = (max(time, 0.0), stones)
+        setting, left = self.setting, self._left[colour]
+        time = left.time - seconds
+        if setting.kind == "fischer":
+            self._left[colour] = Left(min(max(time, 0.0) + setting.period, setting.cap))
+        elif setting.kind == "byoyomi":
+            count = left.count
+            if count == 0 and time <= 0 and setting.count:  # main time is over
+                count, time = setting.count, time + setting.period
+            while count > 1 and time <= 0 < setting.period:  # a period is over
+                count, time = count - 1, time + setting.period
+            self._left[colour] = Left(setting.period, count) if count else Left(max(time, 0.0))
+        elif left.count == 1:
+            self._left[colour] = Left(setting.period, setting.count) if setting.count else Left(max(time, 0.0), 1)
+        elif left.count == 0 and time <= 0 and setting.count:
+            self._left[colour] = Left(max(setting.period + time, 0.0), setting.count)
+        else:
+            self._left[colour] = Left(max(time, 0.0), max(left.count - 1, 0))
 
     def allowed(self, colour: int, moves: int, points: int) -> float | None:
         """Seconds for the next move, None without a limit. moves: played so far; points: of the board."""
         if not self.limited:
             return None
-        time, stones = self._left[colour]
-        if stones:
-            return min(MOST, max(LEAST, time / stones - LAG))
+        setting, left = self.setting, self._left[colour]
+        most = min(MOST, setting.longest)
+        if left.count:
+            share = left.time if setting.kind == "byoyomi" else left.time / left.count
+            return min(most, max(LEAST, share - LAG))
         expected = max(12, points // 8, (points * 3 // 4 - moves) // 2)  # moves that this side may still have to make
-        share = time / expected
-        if self.byo_stones:
-            share = max(share, min(time, self.byo_time / self.byo_stones))
-        share = min(share, time / 2)
-        return min(MOST, max(LEAST, share - LAG if share > 2 * LAG else share / 2))
+        share = left.time / expected
+        if setting.kind == "fischer":
+            share = max(share + setting.period, left.time + setting.period - setting.cap)
+        elif setting.kind == "byoyomi" and setting.count:  # who oversteps the main time has a period before him
+            return min(most, max(LEAST, max(share, setting.period) - LAG))
+        elif setting.count:
+            share = max(share, min(left.time, setting.period / setting.count))
+        share = min(share, left.time / 2)
+        return min(most, max(LEAST, share - LAG if share > 2 * LAG else share / 2))

@@ -21,6 +21,7 @@ from experiments.go.programs import command_line
 
 SECONDS = 120.0  # for one check; the first may wait for a slow start
 FRESH = b"boardsize 9\nclear_board\nkomi 6.5\n"  # before every check
+AFTER, MARK = b"424242 protocol_version\n", "=424242 2"  # behind every check
 OK = r"= ?"
 VERTEX = r"[A-HJa-hj][1-9]"
 MOVE = rf"({VERTEX}|pass|PASS|resign)"
@@ -197,10 +198,6 @@ class Session:
         text, _, self._buffer = self._buffer.partition(b"\n\n")
         return text.decode("utf-8", "replace").rstrip()
 
-    def quiet(self) -> bool:
-        """Whether nothing more has come."""
-        return not self._buffer and not self._selector.select(0)
-
     def close(self) -> None:
         self.process.kill()
         self.process.wait()
@@ -214,12 +211,15 @@ def examine(session: Session, check: Check) -> str:
     session.send(FRESH)
     for _ in FRESH.splitlines():
         session.answer()
-    session.send(check.send.encode())
-    for i, pattern in enumerate(check.expect):
-        text = session.answer()
+    session.send(check.send.encode() + AFTER)
+    answers = []
+    while (text := session.answer()) != MARK:  # all of them, or the next check would read what is left of these
+        answers.append(text)
+    for i, (text, pattern) in enumerate(zip(answers, check.expect, strict=False)):
         if re.fullmatch(pattern, text, re.MULTILINE) is None:
             return f"answer {i + 1} is {text[:200]!r}, not {pattern}"
-    return "" if session.quiet() else "more answers than commands"
+    many = len(answers) - len(check.expect)
+    return "" if many == 0 else f"{len(answers)} answers to {len(check.expect)} commands"
 
 
 def endings(argv: list[str]) -> dict[str, str]:

@@ -6,17 +6,21 @@ import math
 import re
 import time
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
-from envs.go.game import Game, from_vertex, to_vertex
-from envs.go.rules import go_rules
+import numpy as np
+
+from agents.search.search import Result
+from envs.go.game import Game, from_vertex, gift, to_vertex
+from envs.go.rules import exchanged, go_rules
 from experiments.cli import UserError
 from experiments.go.clock import Clock
-from experiments.go.players import Player, status
+from experiments.go.judging import Judgement
+from experiments.go.players import Player
 from experiments.go.protocol import Command, GTPError, Output
-from experiments.go.rulesets import RULES, RuleSet
+from experiments.go.rulesets import RULES
 
 COLOURS = {"b": 0, "black": 0, "w": 1, "white": 1}
-STATUS_PLAYOUTS = 400
 DEFAULT_SECONDS = 1.0  # per move, without any limit
 COMMANDS: dict[str, Callable[..., str | None]] = {}  # name -> function(engine, command)
 
@@ -31,24 +35,33 @@ def command(*names: str):
     return register
 
 
+class Thought(NamedTuple):
+    """What the program would do."""
+
+    action: int
+    chance: float  # of winning, of the side that thought
+    found: Result | None  # of the search; None where the judgement of the position was enough
+
+
 class Engine:
     """The game, the player and its limits; called with one command after the other.
 
     visits, seconds: most per move, None without; resign: the chance of winning (0 to 1) below which it resigns after
-    three moves in a row; ponder: think in the opponent's time; clock: what counts the seconds. moves are those of
-    `game`.
+    three moves in a row; ponder: think in the opponent's time; clock: what counts the seconds; play_on: play where a
+    pass would win at once, or could lose nothing.
     """
 
     def __init__(
         self, player: Player, output: Output, *, size: int = 19, komi: float = 7.5, rules: str = "chinese",
         visits: int | None = None, seconds: float | None = None, resign: float = 0.0, ponder: bool = False,
-        clock: Callable[[], float] = time.perf_counter,
+        clock: Callable[[], float] = time.perf_counter, play_on: bool = False,
     ):  # fmt: skip
         from experiments.go import commands  # noqa: F401  (they register themselves, and need this module)
 
         self.player, self.output, self.visits, self.seconds = player, output, visits, seconds
-        self.resign, self.ponder, self.rules_name, self.komi = resign, ponder, rules, komi
-        self.seconds_by = clock
+        self.resign, self.ponder, self.komi = resign, ponder, komi
+        self.rules_name, self.rule_set = rules, RULES[rules]
+        self.seconds_by, self.play_on = clock, play_on
         self.clock, self.losing = Clock(), [0, 0]
         self.waiting: Callable[[], bool] = lambda: False  # whether another command has come
         self.wait: Callable[[], None] = lambda: None  # until one has
@@ -64,14 +77,18 @@ class Engine:
             raise GTPError(str(fault)) from fault
 
     @property
-    def rule_set(self) -> RuleSet:
-        return RULES[self.rules_name]
+    def game(self) -> Game:
+        return self._game
+
+    @game.setter
+    def game(self, game: Game) -> None:
+        self._game, game.grows = game, True
 
     def empty(self, size: int) -> Game:
         """A game by the present rules."""
         rules = self.rule_set
-        limit = max(300, 4 * size * size)
-        return Game(size, self.komi, superko=rules.superko, suicide=rules.suicide, max_moves=limit)
+        room = max(300, 4 * size * size)
+        return Game(size, self.komi, superko=rules.superko, suicide=rules.suicide, max_moves=room)
 
     def new_game(self, size: int) -> None:
         """An empty board of this size, clocks as at the beginning."""
@@ -79,31 +96,64 @@ class Engine:
         self.clock.restart()
 
     def position(self, colour: int | None = None) -> tuple:
-        """(rules, state) for the search, `colour` to move; the komi holds what handicap stones give White."""
-        game, gift = self.game, {"none": 0, "full": self.game.handicap, "less_one": max(self.game.handicap - 1, 0)}
-        rules = go_rules(game.size, game.komi + gift[self.rule_set.compensation], **game.options)
+        """(rules, state) for the search, `colour` to move; the komi holds what handicap stones give White, and where
+        territory counts what `envs.go.rules.exchanged` says."""
+        game, komi = self.game, self.game.komi + gift(self.game, self.rule_set.compensation)
+        scoring = self.rule_set.method
+        if scoring == "territory":
+            komi += exchanged(game.state)
+        rules = go_rules(game.size, komi, scoring=scoring, **game.options)
         state = game.with_turn(colour).copy()
         state[: len(rules.header)] = rules.header
         return rules, state
 
-    def think(self, colour: int, stop: Callable[[], bool] | None = None) -> tuple[int, float]:
-        """(action, chance of winning) of this side within the limits; plays nothing."""
-        rules, state = self.position(colour)
-        seconds = self.seconds
-        allowed = self.clock.allowed(colour, len(self.game.moves), self.game.size**2)
+    def limit(self, colour: int) -> float | None:
+        """Seconds for the next move of this side, None for no limit but the visits."""
+        allowed, seconds = self.clock.allowed(colour, len(self.game.moves), self.game.size**2), self.seconds
         if allowed is not None:
             seconds = allowed if seconds is None else min(seconds, allowed)
-        if self.visits is None and seconds is None:
-            seconds = DEFAULT_SECONDS
-        found = self.player.think(rules, state, self.visits, seconds, stop, settle=stop is None, clock=self.seconds_by)
-        action = int(found.action[0])
-        return (self.game.size**2 if action < 0 else action), (float(found.value[0]) + 1) / 2
+        return DEFAULT_SECONDS if self.visits is None and seconds is None else seconds
 
-    def generate(self, colour: int, stop: Callable[[], bool] | None = None) -> str:
-        """Thinks and plays: a vertex, "pass" or "resign"."""
+    def think(
+        self, colour: int, stop: Callable[[], bool] | None = None, barred: np.ndarray | None = None
+    ) -> Thought:  # fmt: skip
+        """What this side should do within the limits; plays nothing. barred: see `agents.search.Search.restrict`."""
+        seconds, nothing = self.limit(colour), self.game.size**2
+        if not self.play_on and (barred is None or barred[colour, nothing] == 0) and self.may_pass(colour):
+            lead = (1 - 2 * colour) * self.score()
+            return Thought(nothing, 0.5 if lead == 0 else float(lead > 0), None)
+        rules, state = self.position(colour)
+        found = self.player.think(
+            rules, state, self.visits, seconds, stop, settle=stop is None, clock=self.seconds_by, barred=barred
+        )
+        action = int(found.action[0])
+        return Thought(nothing if action < 0 else action, (float(found.value[0]) + 1) / 2, found)
+
+    def may_pass(self, colour: int) -> bool:
+        """Whether a pass is as good as any move, seen without a search.
+
+        That is so if the position is won as it stands, whatever of it is open, or if nothing is open. Where area counts
+        the other side must have passed: a first pass could give a point away.
+        """
+        game = self.game
+        passed = bool(game.moves) and game.moves[-1] == (1 - colour, game.size**2)
+        if not passed and self.rule_set.method == "area":
+            return False
+        lead, judged = (1 - 2 * colour) * self.score(), self.judged()
+        if not self.rule_set.removal:  # it is counted as it stands
+            return lead > 0
+        return lead - judged.doubt(colour) > 0 or judged.settled
+
+    def generate(
+        self, colour: int, stop: Callable[[], bool] | None = None, barred: np.ndarray | None = None,
+        told: Callable[[Thought], None] = lambda thought: None,
+    ) -> str:  # fmt: skip
+        """Thinks and plays: a vertex, "pass" or "resign". told: is called with the thought before the move."""
         started = time.monotonic()
-        action, chance = self.think(colour, stop)
-        self.losing[colour] = self.losing[colour] + 1 if chance < self.resign else 0
+        thought = self.think(colour, stop, barred)
+        told(thought)
+        action = thought.action
+        self.losing[colour] = self.losing[colour] + 1 if thought.chance < self.resign else 0
         self.clock.spent(colour, time.monotonic() - started)
         if self.losing[colour] >= 3:
             return "resign"
@@ -115,17 +165,17 @@ class Engine:
             self.player.ponder(*self.position())
         return to_vertex(action, self.game.size)
 
-    def judged(self) -> dict[str, list[list[int]]]:
-        """The groups on the board by status."""
-        return status(self.game.state, self.player.ownership(self.game.state, STATUS_PLAYOUTS)[0])
+    def judged(self) -> Judgement:
+        """What is alive, dead or in seki on the board."""
+        return self.player.judge(self.game.state)
 
     def score(self) -> float:
-        """Black's lead by the rules at hand, of the position as it stands."""
-        rules, dead, seki = self.rule_set, [], []
+        """Black's lead by the rules at hand, of the position as it stands, once dead stones are taken off."""
+        rules, dead, seki = self.rule_set, (), ()
         if rules.removal:
             judged = self.judged()
-            dead = [group[0] for group in judged["dead"]]
-            seki = [group[0] for group in judged["seki"]] if rules.method == "territory" else []
+            dead = judged.stones("dead")
+            seki = judged.stones("seki") if rules.method == "territory" else ()
         return self.game.score(rules.method, dead, seki, rules.compensation)
 
 

@@ -15,7 +15,7 @@ def set_random_seed(engine: Engine, given: Command) -> str:
     return ""
 
 
-@command("cputime")
+@command("cputime", "gomill-cpu_time")
 def cputime(engine: Engine, given: Command) -> str:
     """Seconds of processor time of this process."""
     return f"{time.process_time():.3f}"

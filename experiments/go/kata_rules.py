@@ -6,42 +6,57 @@ import json
 
 from experiments.go.engine import Engine, arguments, command
 from experiments.go.protocol import Command, GTPError
-from experiments.go.rulesets import RULES
-
-ALIASES = {"tromptaylor": "tromp-taylor", "newzealand": "new-zealand", "nz": "new-zealand", "korean": "japanese"}
+from experiments.go.rulesets import RuleSet, UnknownRules, fields, find, of_fields
 
 
 @command("kata-get-rules")
 def get_rules(engine: Engine, given: Command) -> str:
     """As KataGo writes them."""
-    rules = engine.rule_set
-    return json.dumps({
-        "hasButton": False,
-        "ko": rules.superko.upper(),
-        "scoring": rules.method.upper(),
-        "suicide": rules.suicide,
-        "tax": "NONE",
-        "whiteHandicapBonus": {"none": "0", "full": "N", "less_one": "N-1"}[rules.compensation],
-        "friendlyPassOk": rules.removal,
-    })  # fmt: skip
+    return json.dumps(fields(engine.rule_set))
 
 
 @command("kata-set-rules", "kgs-rules")
 def set_rules(engine: Engine, given: Command) -> str:
-    """By name. Under rules that forbid a move of the game so far nothing changes."""
-    name = arguments(given, 1)[0].lower().replace("_", "-")
-    name = ALIASES.get(name, name)
-    if name not in RULES:
-        raise GTPError(f"unknown rules; known are {', '.join(RULES)}")
-    before, played = engine.rules_name, engine.game
-    engine.rules_name = name
+    """By name, or as `kata-get-rules` gives them. Under rules that forbid a move of the game so far nothing changes."""
+    text = given.rest
+    if not text:
+        raise GTPError("syntax error")
+    try:
+        wanted = json.loads(text) if text.startswith("{") else text
+    except (ValueError, RecursionError):
+        raise GTPError("syntax error") from None
+    try:
+        name, rules = find(wanted)
+    except UnknownRules as fault:
+        raise GTPError(str(fault)) from None
+    change(engine, name, rules)
+    return ""
+
+
+@command("kata-set-rule")
+def set_rule(engine: Engine, given: Command) -> str:
+    """One field of the rules and its value, the others stay."""
+    name, value = arguments(given, 2)
+    try:
+        rules = of_fields({name: value}, engine.rule_set)
+    except UnknownRules as fault:
+        raise GTPError(str(fault)) from None
+    change(engine, "", rules)
+    return ""
+
+
+def change(engine: Engine, name: str, rules: RuleSet) -> None:
+    """The game goes on under these rules. Raises GTPError where they forbid it."""
+    before, played = (engine.rules_name, engine.rule_set), engine.game
+    engine.rules_name, engine.rule_set = name, rules
     game = engine.empty(played.size)
+    game.grows = True
     try:
         game.set_up(*played.setup, handicap=played.handicap)
         for colour, action in played.moves:
             game.play(action, colour)
     except ValueError:
-        engine.rules_name = before
+        engine.rules_name, engine.rule_set = before
         raise GTPError("the game so far breaks these rules") from None
+    game.state = game.with_turn(played.turn)
     engine.game = game
-    return ""

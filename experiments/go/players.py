@@ -14,10 +14,12 @@ from agents.search.puct import Puct
 from agents.search.rave import Rave
 from agents.search.search import Result, Search
 from envs.go import heavy, heuristic
-from envs.go.board import EMPTY, LAST, LASTS, MAX_MOVES, MOVES, PASSES, SIZE, point_of
+from envs.go.board import LAST, LASTS, MAX_MOVES, MOVES, PASSES, SIZE
+from envs.go.rules import play_territory
 from envs.go.scoring import area, pass_alive, score
 from envs.rules import Rules
 from experiments.cli import UserError
+from experiments.go.judging import Judge
 
 TREE_BYTES = 768 * 2**20  # of a full tree
 EDGE_BYTES = 41  # of a tree, for each action of each node
@@ -29,18 +31,19 @@ class Player:
     def __init__(self, name: str, evaluator: Callable[[Rules], evaluators.Evaluator], config, seed: int = 0):
         self.name, self._evaluator, self._config, self._seed = name, evaluator, config, seed
         self._search: Search | None = None
-        self._shape: tuple[int, int] | None = None  # size and move limit, which the search's arrays depend on
+        self._shape: tuple[str, int] | None = None  # the rules' name and move limit: what the search was made for
         self._rng = np.array([seed + 1], np.uint64)
-        self._judged: tuple[bytes, np.ndarray, float, int] | None = None  # see `ownership`
+        self._ended: tuple[bytes, np.ndarray, float, int] | None = None  # see `ownership`
+        self.judge = Judge()
 
     def seed(self, seed: int) -> None:
         """What follows depends on this number and the game alone; the tree is dropped."""
         self._seed, self._rng[0] = seed, seed + 1
-        self._shape = self._judged = None
+        self._shape = self._ended = None
 
-    def _follow(self, rules: Rules, state: np.ndarray) -> Search:
+    def _follow(self, rules: Rules, state: np.ndarray, barred: np.ndarray | None = None) -> Search:
         """The search with `state` at its root; the tree is kept where the game went on."""
-        shape = int(state[SIZE]), int(state[MAX_MOVES])
+        shape = rules.name, int(state[MAX_MOVES])
         if self._shape != shape:
             self.stop()
             capacity = max(1000, TREE_BYTES // (EDGE_BYTES * rules.num_actions))
@@ -56,17 +59,20 @@ class Player:
                 pass  # another game: it is set up below
         if not np.array_equal(search.state(), state):
             search.reset(state=state)
+        search.restrict(barred)
         return search
 
     def think(
         self, rules: Rules, state: np.ndarray, visits: int | None = None, seconds: float | None = None,
         stop: Callable[[], bool] | None = None, settle: bool = False, clock: Callable[[], float] = time.perf_counter,
+        barred: np.ndarray | None = None,
     ) -> Result:  # fmt: skip
-        """Searches the position; limits: `Search.run`. After two passes it looks on as if the game had been resumed."""
+        """Searches the position; limits: `Search.run`, barred: `Search.restrict`. After two passes it looks on as if
+        the game had been resumed."""
         if state[PASSES] >= 2:
             state = state.copy()
             state[PASSES] = 0
-        return self._follow(rules, state).run(visits, seconds, stop, settle, clock)
+        return self._follow(rules, state, barred).run(visits, seconds, stop, settle, clock)
 
     def result(self) -> Result:
         """What the last search has found so far; may be called by its `stop`."""
@@ -96,6 +102,11 @@ class Player:
         if self._search is not None:
             self._search.stop()
 
+    def forget(self) -> None:
+        """Drops the tree; random numbers and judgements go on."""
+        self.stop()
+        self._shape = self._ended = None
+
     def ownership(self, state: np.ndarray, playouts: int = 200) -> tuple[np.ndarray, float]:
         """(mean owner of every point [size * size], +1 Black to -1 White; mean score, Black's view less komi).
 
@@ -104,8 +115,8 @@ class Player:
         """
         owner, alive = np.empty((2, int(state[SIZE]) ** 2), np.int8)
         total, points, count, first = np.zeros(len(owner)), 0.0, 0, np.empty(len(owner) + 1, np.int8)
-        if self._judged is not None and self._judged[0] == state.tobytes():
-            _, total, points, count = self._judged
+        if self._ended is not None and self._ended[0] == state.tobytes():
+            _, total, points, count = self._ended
         for _ in range(playouts):
             end = state.copy()
             end[PASSES] = 0
@@ -114,62 +125,21 @@ class Player:
             total += owner
             points += score(end)
         count += playouts
-        self._judged = state.tobytes(), total, points, count
+        self._ended = state.tobytes(), total, points, count
         pass_alive(state, alive)
         return np.where(alive != 0, alive, total / count), points / count
 
 
-def groups(state: np.ndarray) -> list[list[int]]:
-    """The actions of each group of stones on the board."""
-    size, found, known = int(state[SIZE]), [], set()
-    for action in range(size * size):
-        colour = state[point_of(state, action)]
-        if colour == EMPTY or action in known:
-            continue
-        group, waiting = [], [action]
-        known.add(action)
-        while waiting:
-            here = waiting.pop()
-            group.append(here)
-            row, column = divmod(here, size)
-            for r, c in ((row - 1, column), (row + 1, column), (row, column - 1), (row, column + 1)):
-                there = r * size + c
-                on_board = 0 <= r < size and 0 <= c < size
-                if on_board and there not in known and state[point_of(state, there)] == colour:
-                    known.add(there)
-                    waiting.append(there)
-        found.append(sorted(group))
-    return found
-
-
-def status(state: np.ndarray, ownership: np.ndarray) -> dict[str, list[list[int]]]:
-    """Groups by "alive", "seki" and "dead": what the playouts' ends say of their stones.
-
-    A group whose points mostly become the other side's is dead. One that neither stays nor goes for certain, next to
-    another such one of the other side, is said to be in seki.
-    """
-    size, found = int(state[SIZE]), {"alive": [], "seki": [], "dead": []}
-    for group in groups(state):
-        sign = 3 - 2 * int(state[point_of(state, group[0])])
-        held = sign * float(ownership[group].mean())
-        found["dead" if held < -0.2 else "alive" if held > 0.4 else "seki"].append(group)
-    uncertain = {action for group in found["seki"] for action in group}
-    for group in list(found["seki"]):
-        colour, near = state[point_of(state, group[0])], set()
-        for action in group:  # stones within two steps: across one shared liberty
-            row, column = divmod(action, size)
-            near |= {r * size + c for r in range(row - 2, row + 3) for c in range(column - 2, column + 3)
-                     if 0 <= r < size and 0 <= c < size and abs(r - row) + abs(c - column) <= 2}  # fmt: skip
-        if not any(state[point_of(state, a)] not in (EMPTY, colour) for a in near & uncertain):
-            found["seki"].remove(group)
-            found["alive" if float(ownership[group].mean()) * (3 - 2 * int(colour)) > 0 else "dead"].append(group)
-    return found
-
-
 def rave(settings: dict[str, float] | None = None, seed: int = 0) -> Player:
     """The player that needs no training. settings: fields of `agents.search.rave.Rave`."""
-    judge = evaluators.classical(heavy.heavy_playout, heuristic.heuristic)
-    return Player("rave", lambda rules: judge, _settings(Rave, settings), seed)
+
+    def judge(rules: Rules) -> evaluators.Evaluator:
+        territory = rules.play is play_territory
+        return evaluators.classical(
+            heavy.heavy_playout, heuristic.heuristic_territory if territory else heuristic.heuristic
+        )
+
+    return Player("rave", judge, _settings(Rave, settings), seed)
 
 
 def _settings(kind: type, given: dict[str, float] | None) -> Any:

@@ -31,8 +31,9 @@ class Refused(Exception):
     """The program answered with `?`."""
 
 
-def command_line(player: str, size: int) -> list[str]:
-    """The program and arguments of a player's name.
+def command_line(player: str, size: int, play_on: bool = False) -> list[str]:
+    """The program and arguments of a player's name. play_on: ours captures what is dead before it passes, for a referee
+    who counts the stones as they stand.
 
     `gnugo[:level=10,OPTION=VALUE]`, `rave[:seconds=1,NAME=VALUE]`, `RUN[:visits=400]` (ours: options of
     `experiments.gtp`, or settings of the player), `gtp:COMMAND` (anything, quoted as in a shell). Raises UserError.
@@ -59,6 +60,7 @@ def command_line(player: str, size: int) -> list[str]:
         options = {"level": "10"} | options
         return [path, *GNUGO.split(), *(word for name, value in options.items() for word in (f"--{name}", value))]
     words = [sys.executable, "-m", "experiments.gtp", "--player", kind, "--size", str(size)]
+    words += ["--play-on"] if play_on else []
     for name, value in options.items():
         own = name in ("visits", "seconds", "clock", "rules", "resign", "seed")
         words += [f"--{name}", value] if own else ["--set", f"{name}={value}"]
@@ -71,8 +73,8 @@ class Program:
     def __init__(self, player: str, size: int, start_seconds: float = 600.0):
         self.player, self.size = player, size
         self._process = subprocess.Popen(
-            command_line(player, size), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            start_new_session=True,
+            command_line(player, size, play_on=True), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, start_new_session=True,
         )  # fmt: skip
         self._answers: queue.Queue[str | None] = queue.Queue()
         self._complaints: deque[str] = deque(maxlen=5)  # last lines of standard error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from envs.go.board import MAX_SIZE
-from envs.go.game import COLUMNS, Game, fixed_handicap, free_handicap, from_vertex, to_vertex
+from envs.go.game import COLUMNS, Game, MoveLimit, fixed_handicap, free_handicap, from_vertex, to_vertex
 from experiments.go.engine import (
     COMMANDS,
     Engine,
@@ -17,7 +17,9 @@ from experiments.go.engine import (
 )  # fmt: skip
 from experiments.go.protocol import Command, GTPError
 
+SPOKEN = "1.15.0"  # KataGo's version whose GTP extensions and analysis protocol are spoken
 KOMI_LIMIT = 1000.0  # points
+TERRITORY = ("dame", "black_territory", "white_territory")  # of an empty point, by its owner: 0, 1, -1
 
 
 @command("protocol_version")
@@ -32,13 +34,15 @@ def name(engine: Engine, given: Command) -> str:
 
 @command("version")
 def version(engine: Engine, given: Command) -> str:
+    """The version of KataGo's protocols that is spoken, which is what Lizzie looks at, and then our own."""
     from importlib.metadata import PackageNotFoundError
     from importlib.metadata import version as installed
 
     try:
-        return installed("joypad")
+        own = installed("joypad")
     except PackageNotFoundError:  # run from a folder that was not installed
-        return "0"
+        own = "not installed"
+    return f"{SPOKEN} (joypad {own})"
 
 
 @command("known_command")
@@ -118,17 +122,29 @@ def play(engine: Engine, given: Command) -> str:
     colour, action = colour_of(colour), vertex_of(vertex, engine.game.size)
     try:
         engine.game.play(action, colour)
+    except MoveLimit as fault:
+        raise GTPError(str(fault)) from None
     except ValueError:
         raise GTPError("illegal move") from None
     return ""
 
 
-@command("genmove", "reg_genmove")
+@command("genmove", "reg_genmove", "kata-search")
 def genmove(engine: Engine, given: Command) -> str:
     colour = colour_of(arguments(given, 1)[0])
     if given.name == "genmove":
         return engine.generate(colour)
-    return to_vertex(engine.think(colour)[0], engine.game.size)
+    return to_vertex(engine.think(colour).action, engine.game.size)
+
+
+@command("kgs-genmove_cleanup")
+def genmove_cleanup(engine: Engine, given: Command) -> str:
+    """A move for people who do not agree about dead stones: nothing is taken for decided, the dead are captured."""
+    before, engine.play_on = engine.play_on, True
+    try:
+        return engine.generate(colour_of(arguments(given, 1)[0]))
+    finally:
+        engine.play_on = before
 
 
 @command("undo", "gg-undo")
@@ -148,11 +164,27 @@ def final_score(engine: Engine, given: Command) -> str:
 
 @command("final_status_list")
 def final_status_list(engine: Engine, given: Command) -> str:
-    wanted = arguments(given, 1)[0]
-    judged = engine.judged()
-    if wanted not in judged:
+    """Of stones: alive, dead, seki; of empty points, as GNU Go has it: black_territory, white_territory, dame."""
+    wanted, size, judged = arguments(given, 1)[0], engine.game.size, engine.judged()
+    if wanted in judged.status:
+        return "\n".join(listed(chain, size) for chain in judged.status[wanted])
+    if wanted not in TERRITORY:
         raise GTPError("syntax error")
-    return "\n".join(listed(group, engine.game.size) for group in judged[wanted])
+    return listed((action for action in range(size * size) if point_status(engine, action) == wanted), size)
+
+
+@command("final_status")
+def final_status(engine: Engine, given: Command) -> str:
+    """Of one vertex, in the words of `final_status_list`."""
+    action = vertex_of(arguments(given, 1)[0], engine.game.size)
+    if action == engine.game.size**2:
+        raise GTPError("syntax error")
+    return point_status(engine, action)
+
+
+def point_status(engine: Engine, action: int) -> str:
+    judged = engine.judged()
+    return judged.of(action) or TERRITORY[int(judged.points[action])]
 
 
 @command("showboard")

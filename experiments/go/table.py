@@ -148,6 +148,9 @@ class Table:
 
     def _move(self) -> None:
         """The player's turn; a command that comes meanwhile is heard first."""
+        if self.engine.may_pass(self.game.turn):
+            self._play(self.game.size**2)
+            return
         found = self._think(visits=self.visits, seconds=self.seconds, settle=True)
         self._look()
         if self._queue.empty():
@@ -183,7 +186,12 @@ class Table:
             self.result = "0" if lead == 0 else f"{'B' if lead > 0 else 'W'}+{abs(lead):g}"
             winner = "Nobody wins" if lead == 0 else f"{'Black' if lead > 0 else 'White'} wins by {abs(lead):g}"
             self.ended = f"{winner}; dead stones are taken off. Play on to dispute it."
-            self.found = {"ownership": counted(self.engine), "chance": float(lead > 0) if lead else 0.5}
+            judged = self.engine.judged()
+            self.found = {
+                "ownership": counted(self.engine), "chance": float(lead > 0) if lead else 0.5,
+                "dead": sorted(action for chain in judged.status["dead"] for action in chain),
+                "seki": sorted(action for chain in judged.status["seki"] for action in chain),
+            }  # fmt: skip
             self.chances[len(self.game.moves)] = self.found["chance"]
         self.saved = self._saved()
 

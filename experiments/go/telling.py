@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from envs.go.board import ACTION, KO, SIZE
+from envs.go.board import ACTION, KO
 from envs.go.game import Game, to_vertex
-from envs.go.scoring import area, without_dead
+from envs.go.scoring import area
 from experiments.go.engine import Engine
 
 
@@ -57,11 +57,10 @@ def _near(board: np.ndarray, here: tuple[int, int]) -> list[tuple[int, int]]:
 
 def counted(engine: Engine) -> list[int]:
     """Whose every point is once dead stones are taken off: +1 Black, -1 White, 0 nobody's."""
-    judged = engine.judged()
-    dead = judged.stones("dead") if hasattr(judged, "stones") else [group[0] for group in judged["dead"]]
-    left, _ = without_dead(engine.game.state, dead if engine.rule_set.removal else ())
-    owner = np.empty(int(left[SIZE]) ** 2, np.int8)
-    area(left, owner)
+    if engine.rule_set.removal:
+        return engine.judged().points.tolist()
+    owner = np.empty(engine.game.size**2, np.int8)
+    area(engine.game.state, owner)
     return owner.tolist()
 
 

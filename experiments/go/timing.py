@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-from experiments.go.engine import Engine, arguments, colour_of, command, integer
+import math
+
+from experiments.go.clock import Setting
+from experiments.go.engine import Engine, arguments, colour_of, command, integer, number
 from experiments.go.protocol import Command, GTPError
+
+KINDS = {  # of `kata-time_settings`: the meaning of its numbers
+    "none": (), "absolute": ("main",), "byoyomi": ("main", "period", "count"), "canadian": ("main", "period", "count"),
+    "fischer": ("main", "period"), "fischer-capped": ("main", "period", "cap", "longest"),
+}  # fmt: skip
 
 
 @command("time_settings")
@@ -17,34 +25,38 @@ def time_settings(engine: Engine, given: Command) -> str:
 
 @command("time_left")
 def time_left(engine: Engine, given: Command) -> str:
-    colour, seconds, stones = arguments(given, 3)
-    colour, seconds, stones = colour_of(colour), integer(seconds), integer(stones)
-    if stones < 0:
+    """Under byo-yomi the last number is that of the periods left, as KGS and KataGo have it."""
+    colour, seconds, count = arguments(given, 3)
+    colour, seconds, count = colour_of(colour), number(seconds), integer(count)
+    if count < 0:
         raise GTPError("syntax error")
-    engine.clock.left(colour, max(seconds, 0), stones)
+    engine.clock.left(colour, max(seconds, 0), count)
     return ""
 
 
-@command("kgs-time_settings")
-def kgs_time_settings(engine: Engine, given: Command) -> str:
-    """none, absolute MAIN, byoyomi MAIN PERIOD PERIODS, or canadian MAIN PERIOD STONES; seconds."""
+@command("kgs-time_settings", "kata-time_settings")
+def kata_time_settings(engine: Engine, given: Command) -> str:
+    """A kind and its seconds: none, absolute MAIN, byoyomi MAIN PERIOD PERIODS, canadian MAIN PERIOD STONES; KataGo's
+    also fischer MAIN INCREMENT, fischer-capped MAIN INCREMENT CAP MOST_OF_A_MOVE (negative for no limit)."""
     kind, *rest = given.arguments or [""]
-    kind, numbers = kind.lower(), [integer(text) for text in rest]
-    if any(value < 0 for value in numbers):
+    kind = kind.lower()
+    if kind not in KINDS or (given.name == "kgs-time_settings" and kind.startswith("fischer")):
         raise GTPError("syntax error")
-    if kind == "none":
-        engine.clock.set(0, 1, 0)
-    elif kind == "absolute" and len(numbers) == 1:
-        engine.clock.set(numbers[0], 0, 0)
-    elif kind == "canadian" and len(numbers) == 3:
-        engine.clock.set(*numbers)
-    elif kind == "byoyomi" and len(numbers) == 3:
-        engine.clock.set(numbers[0], numbers[1], 1)  # one move per period
-    else:
+    names = KINDS[kind]
+    if len(rest) != len(names):
         raise GTPError("syntax error")
+    values: dict = {}
+    for name, text in zip(names, rest, strict=True):
+        values[name] = integer(text) if name == "count" else number(text)
+    for name in ("cap", "longest"):
+        if values.get(name, 0) < 0:
+            values[name] = math.inf
+    if any(value < 0 for value in values.values()):
+        raise GTPError("syntax error")
+    engine.clock.control(Setting(kind.split("-")[0], **values))
     return ""
 
 
 @command("kata-list_time_settings")
 def list_time_settings(engine: Engine, given: Command) -> str:
-    return "none absolute byoyomi canadian"
+    return " ".join(KINDS)

@@ -1,0 +1,156 @@
+"""How often finished games are counted as GNU Go counts them.
+
+    python -m experiments.go.counting --games 600
+
+plays games on 9x9 as people do: who has nothing left to do passes, and what is dead stays on the
+board. `rave` with few playouts plays itself, or GNU Go at a low level; when to pass GNU Go says (level 0), so that our
+own judgement has no say in which positions are judged. GNU Go at level 10 then counts by area, and so do we.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from envs.go import record, sgf
+from envs.go.game import Game, from_vertex, to_vertex
+from envs.go.rules import go_rules
+from experiments import arguments, cli
+from experiments.go import players
+from experiments.go.judging import Judge
+from experiments.go.programs import Failed, Program, Refused
+
+KOMI = 7.0
+LONGEST = 4  # moves per point of the board; a game that is not over by then is left out
+VISITS = (10, 40, 160)  # of rave; the fewer, the wilder the positions
+LEVELS = (0, 1, 3)  # of GNU Go as a player
+EARLY = 0.4  # moves per point of the board before which nobody thinks of passing
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """How many games, and which."""
+
+    games: int = 600
+    seed: int = 1  # of the openings and of every player
+    out: Path | None = None  # folder for the games that are counted differently, as SGF
+
+    def __post_init__(self) -> None:
+        if self.games < 1:
+            raise ValueError(f"--games {self.games}: must be at least 1")
+
+
+@dataclasses.dataclass(frozen=True)
+class Counted:
+    """One finished game and both counts."""
+
+    game: Game
+    ours: str
+    theirs: str
+
+
+def result(lead: float) -> str:
+    """As GTP writes it."""
+    return "0" if lead == 0 else f"{'B' if lead > 0 else 'W'}+{abs(lead):.1f}"
+
+
+def gnugo(level: int, seed: int) -> Program:
+    return Program(f"gtp:gnugo --mode gtp --chinese-rules --never-resign --level {level} --seed {seed}", 9)
+
+
+class Hall:
+    """Where the games are played: the programs stay alive from game to game."""
+
+    def __init__(self, seed: int):
+        self.rng = random.Random(seed)
+        self.rave, self.judge = players.rave(seed=seed), Judge()
+        self.adviser, self.counter = gnugo(0, seed), gnugo(10, seed)
+        self.opponents = [gnugo(level, seed + level) for level in LEVELS]
+
+    def close(self) -> None:
+        for program in (self.adviser, self.counter, *self.opponents):
+            program.close()
+
+    def play(self, size: int) -> Game | None:
+        """A game to two passes; None if it does not come to an end."""
+        game = Game(size, KOMI, superko="simple", max_moves=LONGEST * size * size + 10)
+        rules, visits = go_rules(size, KOMI, **game.options), self.rng.choice(VISITS)
+        opponent = self.rng.choice([None, *self.opponents])  # None: rave on both sides
+        programs = [self.adviser, self.counter] + ([opponent] if opponent else [])
+        for program in programs:
+            for line in (f"boardsize {size}", "clear_board", f"komi {KOMI:g}"):
+                program.ask(line)
+        gnu_side, opening = self.rng.randrange(2), self.rng.choice((2, 4, 6))
+        while len(game.moves) < LONGEST * size * size:
+            colour = game.turn
+            mover = "BW"[colour]
+            if len(game.moves) < opening:
+                legal = [action for action in range(size * size) if game.is_legal(action)]
+                action = self.rng.choice(legal)
+            elif opponent and colour == gnu_side:
+                action = from_vertex(opponent.ask(f"genmove {mover}"), size)
+                opponent.ask("undo")
+            elif len(game.moves) > EARLY * size * size and self._finished(mover):
+                action = size * size
+            else:
+                action = int(self.rave.think(rules, game.state, visits).action[0])
+            game.play(action)
+            for program in programs:
+                program.ask(f"play {mover} {to_vertex(action, size)}")
+            if [a for _, a in game.moves[-2:]] == [size * size] * 2:
+                return game
+        return None
+
+    def _finished(self, mover: str) -> bool:
+        """Whether GNU Go, a weak one, would pass for this side."""
+        return self.adviser.ask(f"reg_genmove {mover}").lower() == "pass"
+
+    def count(self, game: Game) -> Counted:
+        ours = game.score("area", self.judge(game.state).stones("dead"))
+        return Counted(game, result(ours), self.counter.ask("final_score"))
+
+
+def games(count: int, seed: int) -> Iterator[Counted]:
+    """So many finished games, counted twice. Raises UserError where GNU Go is missing."""
+    hall, number = Hall(seed), 0
+    try:
+        while number < count:
+            try:
+                game = hall.play(9)
+            except (Refused, ValueError):  # another rule of ko: the game counts for nothing
+                game = None
+            if game is not None:
+                number += 1
+                yield hall.count(game)
+    finally:
+        hall.close()
+
+
+def main() -> None:
+    with cli.edge():
+        command = arguments.read(Command, None, __doc__, "counting")
+        alike, started, number = 0, time.monotonic(), 0
+        try:
+            for number, counted in enumerate(games(command.games, command.seed), 1):
+                alike += counted.ours == counted.theirs
+                if counted.ours != counted.theirs:
+                    print(f"\rgame {number}: {counted.ours}, GNU Go {counted.theirs}", flush=True)
+                    if command.out is not None:
+                        command.out.mkdir(parents=True, exist_ok=True)
+                        root = record.write(record.of_game(counted.game, result=counted.ours))
+                        (command.out / f"{command.seed}-{number:04}.sgf").write_bytes(sgf.dump(root))
+                if number % 10 == 0:
+                    left = (time.monotonic() - started) / number * (command.games - number) / 60
+                    said = f"\r{alike} of {number} counted alike, {left:.0f} min left "
+                    print(said, end="", file=sys.stderr, flush=True)
+        except Failed as fault:
+            raise cli.UserError(str(fault)) from fault
+        print(f"\n{alike} of {number} games counted alike ({alike / number:.1%})")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,181 @@
+"""KataGo's commands about itself: parameters that can be changed while it runs, memory, positions, models."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from experiments.go.engine import Engine, arguments, colour_of, command, integer, vertex_of
+from experiments.go.protocol import Command, GTPError
+
+
+class Param(NamedTuple):
+    """A parameter by KataGo's name: how it is read, and how it is changed (ValueError for what cannot be)."""
+
+    get: Callable[[Engine], Any]
+    change: Callable[[Engine, Any], None]
+
+
+UNLIMITED = 10**9  # how a limit that is not there is shown
+
+
+def _whole(value: Any, least: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value < 2**31:
+        raise ValueError(f"must be a whole number from {least}")
+    return value
+
+
+def _set_visits(engine: Engine, value: Any) -> None:
+    value = _whole(value, 1)
+    engine.visits = None if value >= UNLIMITED else value
+
+
+def _set_seconds(engine: Engine, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e20:
+        raise ValueError("must be a number of seconds above 0")
+    engine.seconds = None if value >= UNLIMITED else float(value)
+
+
+def _set_ponder(engine: Engine, value: Any) -> None:
+    if not isinstance(value, bool):
+        raise ValueError("must be true or false")
+    engine.player.stop()
+    engine.ponder = value
+
+
+def _allow_resignation(engine: Engine, value: Any) -> None:
+    if not isinstance(value, bool):
+        raise ValueError("must be true or false")
+    engine.resign = (engine.resign or 0.05) if value else 0.0
+
+
+def _fixed(wanted: Any) -> Param:
+    """One that our search does not have: it can be asked for, and be set to what it is."""
+
+    def change(engine: Engine, value: Any) -> None:
+        if value != wanted:
+            raise ValueError(f"can only be {json.dumps(wanted)} here")
+
+    return Param(lambda engine: wanted, change)
+
+
+PARAMS = {
+    "maxVisits": Param(lambda engine: engine.visits or UNLIMITED, _set_visits),
+    "maxTime": Param(lambda engine: engine.seconds or float(UNLIMITED), _set_seconds),
+    "ponderingEnabled": Param(lambda engine: engine.ponder, _set_ponder),
+    "allowResignation": Param(lambda engine: engine.resign > 0, _allow_resignation),
+} | {
+    name: _fixed(wanted)
+    for name, wanted in (
+        ("playoutDoublingAdvantage", 0.0), ("analysisWideRootNoise", 0.0), ("wideRootNoise", 0.0),
+        ("analysisIgnorePreRootHistory", True), ("antiMirror", False), ("genmoveAntiMirror", False),
+        ("numSearchThreads", 1),
+    )
+}  # fmt: skip
+
+
+def change(engine: Engine, name: str, value: Any) -> None:
+    """Sets a parameter. Raises GTPError that names it."""
+    if name not in PARAMS:
+        raise GTPError(f"Invalid parameter: {name[:60]}; kata-list-params names those that there are")
+    try:
+        PARAMS[name].change(engine, value)
+    except ValueError as fault:
+        raise GTPError(f"{name} {fault}") from None
+
+
+def parsed(text: str) -> Any:
+    """A value as it is written in KataGo's configuration: a number, true, false, or words."""
+    try:
+        return json.loads(text.lower() if text.lower() in ("true", "false") else text)
+    except (ValueError, RecursionError):
+        return text
+
+
+@command("kata-list-params")
+def list_params(engine: Engine, given: Command) -> str:
+    return " ".join(PARAMS)
+
+
+@command("kata-get-param")
+def get_param(engine: Engine, given: Command) -> str:
+    (name,) = arguments(given, 1)
+    if name not in PARAMS:
+        raise GTPError(f"Invalid parameter: {name[:60]}; kata-list-params names those that there are")
+    return json.dumps(PARAMS[name].get(engine))
+
+
+@command("kata-set-param")
+def set_param(engine: Engine, given: Command) -> str:
+    name, value = arguments(given, 2)
+    change(engine, name, parsed(value))
+    return ""
+
+
+@command("kata-get-params")
+def get_params(engine: Engine, given: Command) -> str:
+    return json.dumps({name: param.get(engine) for name, param in PARAMS.items()})
+
+
+@command("kata-set-params")
+def set_params(engine: Engine, given: Command) -> str:
+    """All of a JSON object, or none if one of them is refused."""
+    try:
+        wanted = json.loads(given.rest)
+    except (ValueError, RecursionError):
+        wanted = None
+    if not isinstance(wanted, dict):
+        raise GTPError("syntax error")
+    before = engine.visits, engine.seconds, engine.ponder, engine.resign
+    try:
+        for name, value in wanted.items():
+            change(engine, name, value)
+    except GTPError:
+        engine.visits, engine.seconds, engine.ponder, engine.resign = before
+        raise
+    return ""
+
+
+@command("kata-get-models")
+def get_models(engine: Engine, given: Command) -> str:
+    return json.dumps([{"name": engine.player.name, "internalName": engine.player.name, "usesHumanSLProfile": False}])
+
+
+@command("clear_cache")
+def clear_cache(engine: Engine, given: Command) -> str:
+    """Forgets the search tree."""
+    engine.player.forget()
+    return ""
+
+
+@command("stop")
+def stop(engine: Engine, given: Command) -> str:
+    """Ends pondering (an analysis ends with any command)."""
+    engine.player.stop()
+    return ""
+
+
+@command("rectangular_boardsize")
+def rectangular_boardsize(engine: Engine, given: Command) -> str:
+    columns, rows = (integer(text) for text in arguments(given, 2))
+    if columns != rows or not 2 <= columns <= 19:
+        raise GTPError("unacceptable size")
+    engine.new_game(columns)
+    return ""
+
+
+@command("set_position")
+def set_position(engine: Engine, given: Command) -> str:
+    """A new game from colours and vertices: set_position b D4 w Q16; none for the empty board. Black is to move."""
+    words, size = given.arguments, engine.game.size
+    if len(words) % 2:
+        raise GTPError("syntax error")
+    stones: tuple[list[int], list[int]] = [], []
+    for colour, vertex in zip(words[0::2], words[1::2], strict=True):
+        stones[colour_of(colour)].append(vertex_of(vertex, size))
+    try:
+        engine.game.set_up(*stones, 0)
+    except (ValueError, IndexError):
+        raise GTPError("illegal position") from None
+    return ""
