@@ -3,8 +3,8 @@
     python -m experiments.go.counting --games 600
 
 plays games on 9x9 as people do: who has nothing left to do passes, and what is dead stays on the
-board. `rave` with few playouts plays itself, or GNU Go at a low level; when to pass GNU Go says (level 0), so that our
-own judgement has no say in which positions are judged. GNU Go at level 10 then counts by area, and so do we.
+board. `rave` with few playouts plays itself, or GNU Go at a low level; when to pass GNU Go says, so that our own
+judgement has no say in which positions are judged. GNU Go at level 10 then counts by area, and so do we.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ KOMI = 7.0
 LONGEST = 4  # moves per point of the board; a game that is not over by then is left out
 VISITS = (10, 40, 160)  # of rave; the fewer, the wilder the positions
 LEVELS = (0, 1, 3)  # of GNU Go as a player
+PATIENCE = 300.0  # s for GNU Go's count
 EARLY = 0.4  # moves per point of the board before which nobody thinks of passing
 
 
@@ -106,33 +107,42 @@ class Hall:
         return None
 
     def _finished(self, mover: str) -> bool:
-        """Whether GNU Go, a weak one, would pass for this side."""
-        return self.adviser.ask(f"reg_genmove {mover}").lower() == "pass"
+        """Whether GNU Go would pass for this side: a quick one, and then one that looks closely."""
+        asked = f"reg_genmove {mover}"
+        return all(program.ask(asked, PATIENCE).lower() == "pass" for program in (self.adviser, self.counter))
 
     def count(self, game: Game) -> Counted:
         ours = game.score("area", self.judge(game.state).stones("dead"))
-        return Counted(game, result(ours), self.counter.ask("final_score"))
+        return Counted(game, result(ours), self.counter.ask("final_score", PATIENCE))
 
 
 def games(count: int, seed: int) -> Iterator[Counted]:
     """So many finished games, counted twice. Raises UserError where GNU Go is missing."""
-    hall, number = Hall(seed), 0
+    hall, number, tried = Hall(seed), 0, 0
     try:
         while number < count:
+            tried += 1
+            counted = None
             try:
                 game = hall.play(9)
+                counted = None if game is None else hall.count(game)
             except (Refused, ValueError):  # another rule of ko: the game counts for nothing
-                game = None
-            if game is not None:
+                pass
+            except Failed:  # GNU Go may read for ever; but one that never answers is another fault
+                if tried > 3 * (number + 1):
+                    raise
+                hall.close()
+                hall = Hall(seed + 1000 * tried)
+            if counted is not None:
                 number += 1
-                yield hall.count(game)
+                yield counted
     finally:
         hall.close()
 
 
 def main() -> None:
     with cli.edge():
-        command = arguments.read(Command, None, __doc__, "counting")
+        command = arguments.read(Command, None, __doc__, "go.counting")
         alike, started, number = 0, time.monotonic(), 0
         try:
             for number, counted in enumerate(games(command.games, command.seed), 1):

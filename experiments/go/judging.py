@@ -21,7 +21,8 @@ from envs.go.scoring import area, pass_alive, without_dead
 
 ENDINGS = 200  # playouts, half with each side first
 SURE = 0.9  # mean owner of a group from which its fate needs no reading
-VISITS = 600  # of the search that reads one group with one side first
+VISITS, MOST_VISITS = 600, 3000  # of a search that reads one group with one side first; the most where it is unclear
+PLAIN = 0.7  # value from which a reading is clear
 READS = 40  # groups that are read at most; the others are judged by the endings
 HELD, CLEAR = 0.3, 0.8  # mean owner from which a point is likely to stay its owner's, and from which nobody doubts it
 KEPT = 64  # positions whose judgement is remembered
@@ -144,10 +145,12 @@ class Judge:
         if (size, suicide) not in self._readers:
             rules = settle.life_rules(size, suicide=suicide)
             judge = evaluators.classical(settle.life_playout, heuristic.heuristic)
-            self._readers[size, suicide] = Search(rules, judge, Rave(), capacity=4000)
+            self._readers[size, suicide] = Search(rules, judge, Rave(), capacity=2 * MOST_VISITS)
         search = self._readers[size, suicide]
         black, white = ([a for a in range(size * size) if state[point_of(state, a)] == c] for c in (1, 2))
         search.seed(1)
         search.reset(state=settle.life_state(search.rules, black, white, group[0], first))
         value = float(search.run(visits=VISITS).value[0])
+        if abs(value) < PLAIN:
+            value = float(search.run(visits=MOST_VISITS).value[0])
         return (value > 0) == (first == colour)
