@@ -454,7 +454,7 @@ def test_the_page(seat, tmp_path):
         assert chrome.faults == []
         # The program ends: the page says so, and what stands there is dimmed
         browser.close()
-        chrome.wait("!document.getElementById('lost').hidden && document.body.classList.contains('lost')")
+        chrome.wait("document.getElementById('lost')?.hidden === false && document.body.classList.contains('lost')")
         assert chrome.eval("document.getElementById('lost').textContent").startswith("The program has ended.")
         chrome.wait("Number(getComputedStyle(document.getElementById('board')).opacity) < 0.5")
     finally:

@@ -233,4 +233,4 @@ document.addEventListener("keydown", (event) => {
   else if (key === "ArrowRight") go(view.ply + 1);
 });
 new ResizeObserver(() => { if (view) { board.draw(); graph(); } }).observe(canvas);
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => view && graph());
+onScheme(() => view && graph());

@@ -3,8 +3,9 @@
 //   context.fillStyle = colour("--accent");     // as rgb(), of the scheme that holds now
 //   onScheme(draw);                             // the system went from light to dark, or back
 
-let known = new Map();
+const known = new Map();
 const dark = matchMedia("(prefers-color-scheme: dark)");
+dark.addEventListener("change", () => known.clear());
 
 export function colour(name) {
   if (!known.has(name)) {
@@ -17,12 +18,7 @@ export function colour(name) {
   return known.get(name);
 }
 
-export function onScheme(draw) {
-  dark.addEventListener("change", () => {
-    known = new Map();
-    draw();
-  });
-}
+export const onScheme = (draw) => dark.addEventListener("change", draw);
 
 // A canvas in the pixels of the screen, empty; returns its context in CSS pixels, and its size in them.
 export function cleared(canvas) {
