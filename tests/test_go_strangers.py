@@ -74,6 +74,32 @@ def test_a_character_set_that_is_named_wrongly(codec, name):
     assert found == text
 
 
+@pytest.mark.parametrize("codec", sorted(NAMES.keys() - {"utf_8"}))
+def test_a_character_set_that_is_named_as_another_one(codec):
+    for other, names in NAMES.items():
+        if other not in (codec, "utf_8") and {other, codec} != {"latin_1", "cp1252"}:
+            found, remarks = charsets.decode(named(GAMES[codec], names[0]).encode(codec))
+            assert found == named(GAMES[codec], names[0]) and len(remarks) <= 1, names[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "codec"),
+    [
+        ("ｱｲｳｴｵ ｶｷｸｹｺ", "Shift_JIS", "cp932"), ("㐂䶮㛃", "GB18030", "gb18030"), ("李昌鎬九段", "EUC-KR", "cp949"),
+        ("Łódź Żak", "iso-8859-2", "iso8859-2"), ("Ελληνικά", "windows-1253", "cp1253"), ("ไทย", "TIS-620", "tis-620"),
+        ("Ñandú ÁÉÍÓÚ", "ISO-8859-1", "latin-1"), ("ÅÄÖ ÆØÅ", "ISO-8859-1", "latin-1"), ("李昌鎬九段", "", "cp949"),
+        ("髙﨑", "", "cp932"), ("許", "", "big5"), ("Þórður", "", "latin-1"), ("é", "", "utf-8"), ("é", "", "latin-1"),
+        ("’", "", "cp1252"), ("中", "", "gbk"), ("中", "", "big5"), ("中", "", "cp932"), ("김", "", "cp949"),
+        ("Ё", "", "utf-8"),
+        ("ｶﾝ", "", "utf-8"), ("😀", "", "utf-8"), ("1½ pts", "", "latin-1"), ("½", "", "utf-8"),
+        ("Nguyễn", "", "utf-8"),
+    ],
+)  # fmt: skip
+def test_rare_and_short_texts_stay_what_they_are(text, name, codec):
+    whole = f"(;{f'CA[{name}]' if name else ''}PB[{text}];B[aa])"
+    assert charsets.decode(whole.encode(codec)) == (whole, [])
+
+
 @pytest.mark.parametrize("name", ["GB2312", "Shift_JIS", "EUC-KR", "Big5", "ISO-8859-1", "windows-1252"])
 def test_utf8_under_another_name(name):
     found, remarks = charsets.decode(named(GAMES["utf_8"], name).encode())
@@ -244,6 +270,11 @@ def test_results_in_words(text, expected):
 )
 def test_sizes_as_people_write_them(root, size):
     assert told(f"(;GM[1]{root};B[aa])".encode()).size == size
+
+
+def test_what_is_said_behind_an_empty_root_counts():
+    loaded = told(b"(;;GM[1]SZ[9]KM[5.5]PB[x];AB[cc][gg]HA[2];W[ee]KM[0])")
+    assert (loaded.size, loaded.komi, loaded.black, loaded.handicap, len(loaded.moves)) == (9, 5.5, "x", 2, 1)
 
 
 def test_every_other_odd_value_is_passed_over():

@@ -36,7 +36,7 @@ _ASCII = "".join(map(chr, range(32, 127)))
 _CANDIDATES = ("gb18030", "cp932", "cp950", "cp949", "euc_jp", "cp1251", "koi8_r", "cp1252", "big5hkscs")
 _NAMED_BONUS, _UTF8_BONUS = 0.5, 1.0  # for the set that the file names; for bytes that are valid UTF-8
 _ENOUGH = 0.5  # the least worth of a reading that nobody named
-_EVIDENCE = 3  # characters that it takes to overrule a named set in which the bytes are valid; letters: twice as many
+_EVIDENCE = 3  # characters that it takes to overrule a named set in which the bytes are valid; Cyrillic: four times
 
 # What names, events and comments of Go games are full of.
 _FREQUENT = {
@@ -48,7 +48,7 @@ _FREQUENT = {
     "廷申真谞朴井山裕太古芮乃伟星杯届赛围棋黑胜负贴半让执盘战轮决第场组甲级联元应氏业职番局們國說這個來會時過"
     "學對裡後發當無開經頭動兩長樣現將與進實點種聲話問間機幾給陳張劉楊趙黃吳孫馬羅鄭謝韓馮蕭許鄧蘇盧蔣賈葉閻錢"
     "鍾陸顧龍萬湯賴龔圍勝負貼讓執盤戰輪決場組級聯應業屆賽盃俊勳皓鋐",
-    "ja": "一二三四五六七八九十年月日第期戦局棋聖名人本因坊天元碁王座挑手合目半黒白番中押勝負段初先互時間持対山田佐"
+    "ja": "髙﨑一二三四五六七八九十年月日第期戦局棋聖名人本因坊天元碁王座挑手合目半黒白番中押勝負段初先互時間持対山田佐"
     "藤鈴木高橋伊渡辺小林加吉松井清斎崎村上野石原川島岡前長谷大竹武宮正樹光力遼芝虎丸太郎裕仁治勲夫雄男張栩結"
     "城聡羽根直趙柳熏河臨許家余麒国際院関西囲東京阪古屋選権杯予決準記念回組世界最士定新女流能表美子香奈由",
     "ko": "김이박최정강조윤장임한오서신권황안송전홍유고문양손배백허남심노하곽성차주우구민진지엄원천방공현함변염여추"
@@ -147,7 +147,7 @@ def _best(sample: bytes, named: str | None, valid_utf8: bool) -> str:
             continue
         if named is not None and valid and codec != "utf-8":
             characters = sum(not c.isascii() for c in sample.decode(codec, "replace"))
-            if characters < _EVIDENCE * (1 + (codec in _SCRIPTS)):
+            if characters < _EVIDENCE * (4 if _SCRIPTS.get(codec) is _cyrillic else 1):
                 continue
         worth, _ = _worth(sample, codec, named, valid_utf8)
         if worth > max(best, _ENOUGH):
@@ -203,15 +203,15 @@ def _weight(codec: str) -> Callable[[str], float]:
         if c in usual:
             return 1.5
         if 0x3400 <= code <= 0x9FFF or 0xF900 <= code <= 0xFAFF:  # Chinese characters
-            return 0.0 if language == "ko" else 0.9 if c in common else 0.4 if c in rarer else -0.4
+            return 0.6 if language == "ko" else 0.9 if c in common else 0.4 if c in rarer else -0.4
         if 0xAC00 <= code <= 0xD7A3:  # Korean syllables
             return 0.8 if language in ("ko", None) else -1.0
         if 0x3041 <= code <= 0x30FF:  # Japanese syllables
             return 1.2 if language in ("ja", None) else 0.1
         if 0x3000 <= code <= 0x303F or 0xFF01 <= code <= 0xFF5E:
             return 0.5
-        if 0xFF61 <= code <= 0xFF9F:
-            return -0.4
+        if 0xFF61 <= code <= 0xFF9F:  # narrow Japanese syllables
+            return 0.6 if language is None else -0.4
         if language is None and 0xA1 <= code <= 0xBF:  # signs such as a half
             return 0.6
         if code < 0xA0 or code == 0xFFFD or 0xE000 <= code <= 0xF8FF or not c.isprintable():
@@ -276,7 +276,9 @@ def _cyrillic(text: str) -> float:
         last, mixed = "", _beside(text, run)
         for c in run.group():
             count += 1
-            if mixed or not 0x400 <= ord(c) <= 0x4FF:
+            if mixed:
+                total -= 5.0
+            elif not 0x400 <= ord(c) <= 0x4FF:
                 total += -1.0
             elif c.islower():
                 total += 1.0 + 0.3 * (c in "оеаинтсрвлкмдпу")

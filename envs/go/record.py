@@ -123,7 +123,7 @@ def read(line: Node | list[Node], remarks: Iterable[str] = ()) -> Record:
     square of 2 to 19 lines, and for moves that make no sense; it does not play the moves (`replay` does).
     """
     nodes = line.main_line() if isinstance(line, Node) else line
-    root, told = nodes[0], list(remarks)
+    root, told = _head(nodes), list(remarks)
     kind = root.get("GM") or "1"
     if kind.isascii() and kind.isdigit() and int(kind[:9]) != 1:
         raise SGFError(f"GM[{shown(kind)}]: the record is not of Go")
@@ -145,6 +145,16 @@ def read(line: Node | list[Node], remarks: Iterable[str] = ()) -> Record:
         count += step.move is not None
     _old_handicap(record)
     return record
+
+
+def _head(nodes: list[Node]) -> Node:
+    """What is said before the first move; some programs leave the root empty and say it in the node behind."""
+    head = Node()
+    for node in nodes:
+        if node is not nodes[0] and node.properties.keys() & {"B", "W"}:
+            break
+        head.properties = node.properties | head.properties
+    return head
 
 
 def _size(text: str) -> int:
