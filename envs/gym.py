@@ -187,7 +187,8 @@ def _one(id: str, options: Options, render_mode: str | None = None, number: int 
     except GameFault:
         raise
     except (Exception, SystemExit) as fault:
-        raise GameFault(f"{name} cannot be made: {gym_check.told(fault)}", gym_check.trace_of(fault)) from fault
+        own = fault.__cause__ or fault  # Gymnasium raises what a constructor raised once more, with all its arguments
+        raise GameFault(f"{name} cannot be made: {gym_check.told(own)}", gym_check.trace_of(fault)) from fault
     gym_check.check_spaces(env, name)
     env = _checked(env, name, number)
     for wrapper in filter(None, (w.strip() for w in options.wrapper.split(","))):

@@ -16,7 +16,10 @@ from agents.perception import preprocess
 
 COLOURS = (1, 3, 4)  # channels of grey, RGB and RGBA: a last axis of so many is one of channels
 SMALLEST = 8  # pixels: a float table with a smaller side is no picture
-HINT = "--wrapper gymnasium.wrappers:FlattenObservation makes one vector of it"
+HINT = (
+    "--wrapper gymnasium.wrappers:FlattenObservation makes one vector of it, a wrapper of its own package may choose"
+    " a part (such as --wrapper minigrid.wrappers:ImgObsWrapper)"
+)
 
 
 class Reading(NamedTuple):

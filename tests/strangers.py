@@ -213,6 +213,12 @@ class ConstructorRaises(Stranger):
         raise RuntimeError("no licence")
 
 
+@refused("cannot be made: TypeError: 3 is no map", "strangers.py:")
+class ConstructorHasTypes(Stranger):
+    def __init__(self, render_mode=None):
+        raise TypeError("3 is no map")
+
+
 @refused("cannot be made: SystemExit")
 class ConstructorExits(Stranger):
     def __init__(self, render_mode=None):
