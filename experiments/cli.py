@@ -6,10 +6,12 @@ import contextlib
 import errno
 import platform
 import re
+import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from envs import UnknownGame, trust
 
@@ -23,6 +25,14 @@ SENTENCES = (
     ("agents.core.run", "RunError"), ("agents.core.checkpoint", "CheckpointError"),
     ("agents.core.stream", "RowFault"), ("envs.gym_check", "GameFault"),
 )  # fmt: skip
+
+
+def trusting(config: Mapping[str, Any]) -> str:
+    """What a command adds for a run whose game or wrapper is somebody's module, such as ` --trust gym:MODULE:ID`."""
+    game = str(config["game"])
+    words = [game] if game.startswith("gym:") and game.count(":") > 1 else []
+    words += [w.strip() for w in str(config["env"].get("wrapper") or "").split(",") if w.strip()]
+    return f" --trust {shlex.quote(','.join(words))}" if words else ""
 
 
 def checkpoint(text: str | None) -> int | str | None:

@@ -207,7 +207,8 @@ def _train(run: Run, parts: lab.Lab, episodes: int, video: bool, fresh: bool) ->
         stop.release()
         if along is not None:
             along.close()
-    again = f"  resume:   python -m experiments.train --resume {run.path}"
+    trust = cli.trusting(config)
+    again = f"  resume:   python -m experiments.train --resume {run.path}{trust}"
     if not finished:
         log.close()
         print(f"saved at step {clock.steps:,}" + ("" if lab.is_foreign(config["agent"]) else f"; go on with\n{again}"))
@@ -224,7 +225,7 @@ def _train(run: Run, parts: lab.Lab, episodes: int, video: bool, fresh: bool) ->
     finally:  # the training is complete, whatever came after it
         log.finish()
         log.close()
-    print(f"  watch:    python -m experiments.watch {run.path}")
+    print(f"  watch:    python -m experiments.watch {run.path}{trust}")
     if said := lab.next_command(config["game"]):
         print(f"  score:    python -m experiments.{said.format(run=run.path)}")
     print(f"  compare:  python -m experiments.compare {run.path.resolve().parents[1]} --tensorboard")

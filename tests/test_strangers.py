@@ -47,6 +47,7 @@ def sentence(err):
 def test_what_keeps_the_api_trains_and_is_scored_by_its_rewards(name, tmp_path, capsys):
     code, out, err = trained(name, tmp_path, capsys)
     assert code == 0 and "score: mean" in out and "Traceback" not in err, err
+    assert f"experiments.watch {the_run(tmp_path).path} --trust gym:strangers:{name}-v0\n" in out
     (score,) = scores(the_run(tmp_path))
     assert 0 <= score <= strangers.LENGTH
     for line in (the_run(tmp_path).path / "metrics.jsonl").read_text().splitlines():
@@ -69,6 +70,7 @@ def test_what_fails_in_the_midst_is_one_sentence_and_what_was_learned_is_kept(na
     assert code == 2 and f"gym:strangers:{name}-v0" in told and all(w in told for w in words), told
     assert "--lr" not in told and "training stopped at step 5" in told or "training stopped at step 6" in told
     run = the_run(tmp_path)
+    assert told.endswith(f"--resume {run.path} --trust gym:strangers:{name}-v0")
     kept = checkpoint.steps(run.checkpoints)
     assert f"the checkpoint of step {kept[-1]} is kept" in told and kept[-1] > 40  # the steps since the barrier, too
     parts, _ = checkpoint.load(run.checkpoints)

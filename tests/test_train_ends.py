@@ -112,6 +112,7 @@ def test_wrappers_lie_around_the_game_the_first_innermost(tmp_path, capsys):
     code, out, err, run = trained("WithArguments", tmp_path, capsys, *argv)
     assert code == 0 and "score: mean 4.0" in out, err
     assert run.config["env"]["wrapper"] == "strangers:Halved,gymnasium.wrappers:FlattenObservation"
+    assert f"--trust gym:strangers:WithArguments-v0,{run.config['env']['wrapper']}\n" in out
     for bad, words in (
         ("strangers", "must be MODULE:CLASS"), ("nowhere:X", "No module named 'nowhere'"),
         ("strangers:Nothing", "has no attribute 'Nothing'"), ("builtins:list", "TypeError"),

@@ -46,9 +46,11 @@ FIELDS = {
     "eval_every": Field((int, NONE), 0), "stages": Field((str, NONE)), "recipe": Field((str, NONE)),
     "init": Field((str, NONE)), "data": TEXT, "data_digest": TEXT, "expert": TEXT, "command": TEXT, "machine": TEXT,
     "device": TEXT, "commit": Field((str, NONE)), "agent_config": Field((dict,)), "env": Field((dict,)),
-    "versions": Field((dict,)), SEAL: TEXT,
+    "versions": Field((dict,)), "normalize": TEXT, "stop_at": Field((int, float, NONE)), SEAL: TEXT,
 }  # fmt: skip
-CHOICES = {"checkpoint_ring": SWITCH, "stages": (*SWITCH, None)}
+CHOICES = {
+    "checkpoint_ring": SWITCH, "stages": (*SWITCH, None), "normalize": ("", "obs", "reward", "obs,reward"),
+}  # fmt: skip
 IDENTITY = ("format", "game", "agent", "protocol", "seed")  # without them a folder is no run
 PLAYED = (*IDENTITY, "agent_config", "env", "num_envs", "steps")  # what an agent is built from
 TRAINED = (*PLAYED, "name", "minutes", "checkpoint_every", "checkpoint_ring")  # what training goes on with
@@ -64,7 +66,7 @@ def check(config: Mapping[str, Any]) -> None:
         if isinstance(value, int | float) and not low <= value <= high:
             raise ValueError(f"{name} is {value}, outside {low:g} to {high:g}")
         if name in CHOICES and value not in CHOICES[name]:
-            raise ValueError(f"{name} must be yes or no, not {_short(value)}")
+            raise ValueError(f"{name} must be one of {', '.join(map(repr, CHOICES[name]))}, not {_short(value)}")
         _check_values(name, value)
     for name in ("game", "agent"):
         if name in config and not config[name]:

@@ -48,7 +48,9 @@ def of_game(run: Run, parts: lab.Lab, fault: GameFault | RowFault, save: Callabl
         cli.tell(f"the steps since the last checkpoint are lost: {other}")
     kept = checkpoint.steps(run.checkpoints)
     good = f"the checkpoint of step {kept[-1]:,} is kept" if kept else "there was no checkpoint yet"
-    more = f"; go on with python -m experiments.train --resume {run.path}" if kept and not foreign else ""
+    more = ""
+    if kept and not foreign:
+        more = f"; go on with python -m experiments.train --resume {run.path}{cli.trusting(run.config)}"
     return cli.UserError(f"training stopped at step {at:,}: {traced(run, fault)}; {good}{more}")
 
 
