@@ -13,6 +13,8 @@ one on each line, for `pytest @FILE` once the programs are installed; CI_RUN=1 m
 import os
 import re
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +57,17 @@ def family(nodeid: str) -> str:
     name = Path(file).stem.removeprefix("test_")
     named = next((game for game in ("kart", "flappy") if game in test.lower()), None)
     return named or next((f for f, starts in FAMILIES.items() if name.startswith(starts)), name)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Before the processes of a whole run begin: each would compile the same kernels as soon as it reads the files."""
+    config = session.config
+    named = config.args_source is pytest.Config.ArgsSource.ARGS
+    if worker or named or config.option.collectonly or not getattr(config.option, "numprocesses", None):
+        return
+    program = Path(__file__).with_name("kernels.py")
+    for part in [subprocess.Popen([sys.executable, program, name]) for name in ("go", "kart")]:
+        part.wait()
 
 
 @pytest.hookimpl(optionalhook=True)
