@@ -35,10 +35,15 @@ def content(folder: Path, name: str, limit: int) -> bytes:
     """
     try:
         file = _opened(folder, name)
-        with os.fdopen(file, "rb") as stream:
-            _regular(os.fstat(file), name)
-            size = os.fstat(file).st_size
-            data = stream.read(limit + 1) if size <= limit else b""
+        try:
+            about = os.fstat(file)
+            _regular(about, name)
+            size = about.st_size
+            data = b""
+            while size <= limit and len(data) <= limit and (more := os.read(file, max(size - len(data), 0) + 1)):
+                data += more
+        finally:
+            os.close(file)
     except FileNotFoundError:
         raise
     except OSError as fault:
