@@ -83,13 +83,19 @@ def evaluate(
 
     under: other options of the game than the run's. step: of the checkpoint, or "best". max_steps: of a game.
     """
+    from envs.gym_check import GameFault
     from experiments import lab
+    from experiments.training import faults
 
     where = lab.device_for(run.config["agent"], device)
     stream = games(run, episodes, protocol, where, under, max_steps)
     agent, at = lab.load_player(run, stream.spec, where, step)
     name = policy or usual_policy(agent, protocol)
-    result = score(run, stream, agent, at, episodes=episodes, seed=seed, policy=name, follow=_follow(episodes, quiet))
+    follow = _follow(episodes, quiet)
+    try:
+        result = score(run, stream, agent, at, episodes=episodes, seed=seed, policy=name, follow=follow)
+    except GameFault as fault:
+        raise cli.UserError(faults.traced(run, fault)) from fault
     stream.close()
     result |= {"own_policy": name == usual_policy(agent, protocol), "under": under}
     return result | {"own_protocol": protocol in (None, run.config["protocol"])}

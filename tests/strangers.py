@@ -223,6 +223,11 @@ class NumbersForAMask(Masked):
         return {"action_mask": np.array([0.5, 1, 1, 1, 1])}
 
 
+class Huge(Stranger):
+    def pay(self, action):
+        return 1e30
+
+
 class Endless(Stranger):
     length = 10**9
 

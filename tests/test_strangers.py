@@ -12,6 +12,8 @@ from programs import program
 
 import envs
 from agents.core import checkpoint
+from agents.core.log import Log
+from agents.core.loop import Clock
 from agents.core.run import Run
 from agents.core.stream import Stream
 from envs import gym, gym_check
@@ -283,4 +285,38 @@ def test_evaluate_tells_a_stranger_that_fails_in_one_sentence(tmp_path, capsys, 
     monkeypatch.setattr(strangers.Later, "now", property(lambda self: self.t == 3))
     run = str(the_run(tmp_path).path)
     code, _, err = program(evaluate.main, [run, "--episodes", "2"], capsys, monkeypatch)
-    assert code == 2 and "step() raised ZeroDivisionError" in sentence(err)
+    told = sentence(err)
+    assert code == 2 and "step() raised ZeroDivisionError" in told and told.endswith("fault.txt")
+
+
+@pytest.mark.parametrize("agent", ["dqn", "sb3-ppo"])
+@pytest.mark.parametrize("name", ["RewardNotANumber", "RaisesLater"])
+def test_other_agents_keep_what_they_learned_too(agent, name, tmp_path, capsys):
+    argv = [f"gym:strangers:{name}-v0", "--agent", agent, "--steps", "200", "--num-envs", "2", "--recipe", "none"]
+    argv += ["--runs", str(tmp_path), "--video", "no", "--eval-episodes", "0", "--stages", "no"]
+    argv += ["--n-steps", "8"] if agent == "sb3-ppo" else ["--hidden", "8", "--warmup", "20", "--replay", "300"]
+    code, _, err = program(train.main, argv, capsys)
+    told = sentence(err)
+    assert code == 2 and all(w in told for w in strangers.FAILING[name]) and "--lr" not in told
+    parts, meta = checkpoint.load(the_run(tmp_path).checkpoints)
+    assert f"the checkpoint of step {meta['step']} is kept" in told and meta["step"] > 40
+    assert ("--resume" in told) == (agent == "dqn")
+    if agent == "dqn":
+        loaded = lab.assemble(the_run(tmp_path).config, torch.device("cpu"))
+        loaded.restore(parts)
+        assert len(loaded.replay) > 40 and loaded.replay.data["reward"].isfinite().all()
+        loaded.stream.close()
+
+
+def test_rewards_that_spoil_the_loss_are_named_instead_of_the_learning_rate(tmp_path, capsys):
+    code, _, err = trained("Huge", tmp_path, capsys, "--reward-clip", "0")
+    told = sentence(err)
+    assert code == 2 and "its rewards reach 1e+30: try --normalize-reward yes" in told and "--lr" not in told
+
+
+def test_lines_of_figures_are_json_whatever_is_logged(tmp_path):
+    config = {"game": "gym:CartPole-v1", "agent": "ppo", "name": "x", "seed": 0, "protocol": "x"}
+    log = Log(Run.create(tmp_path, config), Clock(10))
+    log.write({"learn/loss": float("nan"), "learn/value": float("inf"), "train/return": 1.5})
+    log.close()
+    assert json.loads(log.lines.read_text()) == {"steps": 0, "train/return": 1.5}
