@@ -97,19 +97,20 @@ def _territory(root: Node) -> bool:
 def handicap(root: Node, size: int, remarks: list[str]) -> int:
     """Handicap stones by HA; 0 where it is in words without a number."""
     given = root.get("HA") or ""
-    numbers = re.findall(r"\d+(?:\.0*)?", _plain(given))
-    if not given or (
-        len(numbers) == 1 and len(numbers[0]) < 6 and 0 <= float(numbers[0]) < size * size and "-" not in given
-    ):
-        return int(float(numbers[0])) if numbers else 0
-    remarks.append(f"HA[{shown(given)}] is no number of handicap stones; taken as 0")
-    return 0
+    text = _plain(given)
+    if "子" in text and not _WORDS.search(text):  # stones, not a player's name
+        text = text.translate(_DIGITS)
+    numbers = re.findall(r"\d+(?:\.0*)?", text)
+    known = len(numbers) == 1 and len(numbers[0]) < 6 and float(numbers[0]) < size * size and "-" not in given
+    if given and not known:
+        remarks.append(f"HA[{shown(given)}] is no number of handicap stones; taken as 0")
+    return int(float(numbers[0])) if known else 0
 
 
 def colour(text: str) -> int | None:
     """0 Black, 1 White, None for neither."""
     text = text.strip().lower()
-    for number, names in enumerate((("b", "black", "1", "黑", "黒", "흑", "x"), ("w", "white", "2", "白", "백", "o"))):
+    for number, names in enumerate((("b", "black", "1", "黑", "黒", "흑"), ("w", "white", "2", "白", "백"))):
         if text in names or text.startswith(names[1]):
             return number
     return None
