@@ -108,22 +108,29 @@ def canonical(name: str) -> str:
     return which["game"].replace("_", "-") if module == "envs.atari" else name
 
 
+def _load(module: str) -> Any:
+    """A game's module; where it has kernels, those who want to know hear of their compilation (`kernels.tell`)."""
+    if module.rpartition(".")[0].replace(".", "/") in kernels.PACKAGES:
+        kernels.listen()
+    return importlib.import_module(module)
+
+
 def options(name: str, **values: Any) -> Any:
     """The game's Options with `values`. Raises ValueError for a value that is not allowed, TypeError for a name."""
     module, _ = find(name)
-    return importlib.import_module(module).Options(**values)
+    return _load(module).Options(**values)
 
 
 def make_vec(name: str, num_envs: int, **values: Any) -> Any:
     """A gymnasium.vector.VectorEnv of `num_envs` games, autoreset NEXT_STEP; `values`: fields of the game's Options."""
     module, which = find(name)
-    return importlib.import_module(module).make_vec(num_envs, **which, **values)
+    return _load(module).make_vec(num_envs, **which, **values)
 
 
 def make(name: str, render_mode: str | None = None, **values: Any) -> Any:
     """One game as a gymnasium.Env, to be watched or played."""
     module, which = find(name)
-    return importlib.import_module(module).make(render_mode, **which, **values)
+    return _load(module).make(render_mode, **which, **values)
 
 
 def defaults(name: str) -> dict[str, Any]:

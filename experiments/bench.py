@@ -55,6 +55,7 @@ def main() -> None:
     with cli.edge():
         known = sorted(m.name for m in pkgutil.iter_modules(benchmarks.__path__))
         command = arguments.read(Command, None, __doc__, "bench")
+        cli.starting(torch=True, kernels=True)
         with cli.refusing():
             if command.what not in known:
                 raise ValueError(f"there is no benchmark {command.what!r}; choose {', '.join(known)}")

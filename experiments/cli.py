@@ -76,6 +76,23 @@ def _own_version() -> str:
     return _installed("joypad-lab")
 
 
+def starting(torch: bool = False, kernels: bool = False) -> None:
+    """So that the first seconds are not silent: tells on standard error what is loaded and compiled.
+
+    torch: it is needed next. kernels: those of Go are, which `envs` is not asked for.
+    """
+    from envs import kernels as compiled
+
+    def say(text: str) -> None:
+        print(f"joypad: {text}", file=sys.stderr, flush=True)
+
+    compiled.tell(say)
+    if kernels:
+        compiled.listen()
+    if torch and "torch" not in sys.modules:
+        say("loading torch ...")
+
+
 class UserError(Exception):
     """Something that the person at the keyboard can mend; the message says how."""
 

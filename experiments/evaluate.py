@@ -308,6 +308,7 @@ def sentence(result: dict[str, Any]) -> str:
 def main() -> None:
     with cli.edge():
         command = arguments.read(Command, None, __doc__, "evaluate")
+        cli.starting(torch=True)
         from experiments import lab
 
         run = lab.find_run(command.runs, command.run)

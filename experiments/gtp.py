@@ -69,6 +69,7 @@ class Command:
 def main() -> None:
     with cli.edge():
         command = arguments.read(Command, None, __doc__, "gtp")
+        cli.starting(kernels=True)
         with cli.refusing():
             settings = command.settings()
         from experiments.go import players

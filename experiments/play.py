@@ -120,6 +120,7 @@ def main() -> None:
         return
     with cli.edge():
         command = arguments.read(Command, None, __doc__, "play")
+        cli.starting(torch=True)
         envs.canonical(command.game)  # a wrong name is told at once
         import torch
 

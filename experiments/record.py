@@ -155,6 +155,7 @@ def _drive(recorder: races.Recorder, person: Hands, keyboard: Any, steps: int | 
 
 def main() -> None:
     with cli.edge():
+        cli.starting(kernels=True)
         command, options = parse(sys.argv[1:])
         with cli.refusing():
             recorder = by_expert(command, options) if command.driver == "expert" else by_person(command, options)

@@ -315,6 +315,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     with cli.edge():
         cut = argv.index("--") if "--" in argv else len(argv)
         command = arguments.read(Command, argv[:cut], __doc__, "suite")
+        cli.starting(torch=True)
         from experiments import lab
         from experiments.training import hooks
 

@@ -157,6 +157,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     with cli.edge():
         cut = argv.index("--") if "--" in argv else len(argv)
         command = arguments.read(Command, argv[:cut], __doc__, "sweep")
+        cli.starting(torch=True)
         with cli.refusing():
             envs.canonical(command.game)
             made, folder = plan(command, argv[cut + 1 :])

@@ -11,11 +11,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import sys
 import time
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from envs import kernels
 from experiments import arguments, cli
 from experiments.arguments import Positional
 from experiments.go.openings import SETS
@@ -148,10 +150,13 @@ def check(settings: tournament.Settings) -> None:
 def main() -> None:
     with cli.edge():
         command = arguments.read(Command, None, __doc__, "tournament")
+        cli.starting(kernels=True)
         with cli.refusing():
             settings = command.settings()
         from experiments.go import tournament
 
+        if not kernels.stored("agents/search"):  # the players, programs of their own, would all be silent meanwhile
+            print("joypad: compiling the tree search once, about half a minute ...", file=sys.stderr, flush=True)
         check(settings)
         folder = tournament.Folder(command.folder(), settings)
         total = len(tournament.plan(settings))

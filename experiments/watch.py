@@ -233,6 +233,7 @@ def to_drive(player: Player, command: Command) -> Laps | None:
 def main() -> None:
     with cli.edge():
         command = arguments.read(Command, None, __doc__, "watch")
+        cli.starting(torch=True)
         import torch
 
         torch.set_num_threads(1)

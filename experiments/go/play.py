@@ -51,6 +51,7 @@ def main(argv: list[str]) -> None:
     """Called by `experiments.play` with what stands behind `go`."""
     with cli.edge():
         command = arguments.read(Command, argv, __doc__, "play go")
+        cli.starting(kernels=True)
         from envs.go import sgf
         from experiments.go import players
         from experiments.go.engine import RULES
