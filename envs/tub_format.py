@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -62,7 +63,8 @@ class Manifest:
         except FileNotFoundError:
             if not found:
                 old = any(path.glob("record_*.json"))
-                hint = f"its records are of version 1; `python -m experiments.data {path} --convert OUT` makes 2 of it"
+                words = f"python -m experiments.data {shlex.quote(str(path))} --convert OUT"
+                hint = f"its records are of version 1; `{words}` makes 2 of it"
                 raise TubError(f"{path} is no dataset: there is no manifest.json" + f"; {hint}" * old) from None
             fault = "manifest.json is missing"
         except TubError as reason:

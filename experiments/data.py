@@ -154,7 +154,7 @@ def edit(command: Command) -> None:
     if chosen >= set(tub.index.tolist()):
         raise TubError(f"that would delete every record of {path}; remove the folder if that is what you want")
     count = tub_edits.delete(path, chosen)
-    print(f"{count:,} records deleted; take it back: python -m experiments.data {path} --undo")
+    print(f"{count:,} records deleted; take it back: {cli.line('data', path, '--undo')}")
 
 
 def _indexes(path: Path, what: str) -> range:
@@ -177,7 +177,7 @@ def copies(command: Command) -> None:
         _tell(skipped)
         for note in notes:
             print(f"  note: {note}")
-        print(f"look: python -m experiments.data {command.convert}")
+        print(f"look: {cli.line('data', command.convert)}")
         return
     if len({each.resolve() for each in command.data}) < len(command.data):
         raise TubError("one dataset is named twice: its records would be there twice")
@@ -192,14 +192,14 @@ def copies(command: Command) -> None:
         for name, count in counts.items():
             print(f"{count:,} records in {command.split / name}")
         _tell(skipped)
-        print(f"train: python -m experiments.train kart --agent clone --data {command.split / 'train'}")
+        print(f"train: {cli.line('train', 'kart', '--agent', 'clone', '--data', command.split / 'train')}")
     else:
         total = sum(len(tub) for tub in tubs)
         sources = [(tub, np.arange(len(tub))) for tub in tubs]
         done = dataset.copy(sources, command.merge, Progress(total, "records copied"), skipped)
         print(f"{done:,} records in {command.merge}")
         _tell(skipped)
-        print(f"look: python -m experiments.data {command.merge}")
+        print(f"look: {cli.line('data', command.merge)}")
 
 
 def _tell(skipped: Sequence[str]) -> None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -91,9 +90,10 @@ def evaluate(
     stream = games(run, episodes, protocol, where, under, max_steps)
     agent, at = lab.load_player(run, stream.spec, where, step)
     name = policy or usual_policy(agent, protocol)
-    follow = _follow(episodes, quiet)
     try:
-        result = score(run, stream, agent, at, episodes=episodes, seed=seed, policy=name, follow=follow)
+        with cli.Live(quiet=quiet) as live:
+            follow = _follow(episodes, live)
+            result = score(run, stream, agent, at, episodes=episodes, seed=seed, policy=name, follow=follow)
     except GameFault as fault:
         raise cli.UserError(faults.traced(run, fault)) from fault
     stream.close()
@@ -278,17 +278,12 @@ def scalars(result: dict[str, Any]) -> dict[str, float]:
     return {"eval/return": result["mean"], "eval/mean": result["mean"], "eval/median": result["median"]}
 
 
-def _follow(episodes: int, quiet: bool) -> Any:
-    started, shown = time.perf_counter(), time.perf_counter()
+def _follow(episodes: int, live: cli.Live) -> Callable[[int, int], None]:
+    started = time.perf_counter()
 
     def follow(done: int, steps: int) -> None:
-        nonlocal shown
-        now = time.perf_counter()
-        if quiet or now - shown < 5:
-            return
-        shown = now
-        left = duration((now - started) / done * (episodes - done)) if done else "?"
-        print(f"evaluating: {done} of {episodes} games, {steps:,} steps, {left} left", file=sys.stderr)
+        left = duration((time.perf_counter() - started) / done * (episodes - done)) if done else "?"
+        live(f"evaluating: {done} of {episodes} games, {steps:,} steps, {left} left")
 
     return follow
 

@@ -332,5 +332,3 @@ def save_weights(run: Run, lab: Lab, folder: Path, **more: Any) -> None:
 
 def _plain(spec: Spec) -> dict[str, Any]:
     return {k: v for k, v in spec._asdict().items() if k != "rules"}
-
-

@@ -164,8 +164,8 @@ def main() -> None:
         share = recorder.off / recorder.steps
         if share > NOISE_OFF_ROAD:
             print(f"warning: {share:.0%} of the time the kart was off the road; less --noise keeps it there")
-        print(f"look:  python -m experiments.data {command.out}")
-        print(f"train: python -m experiments.train kart --agent clone --data {command.out}")
+        print(f"look:  {cli.line('data', command.out)}")
+        print(f"train: {cli.line('train', 'kart', '--agent', 'clone', '--data', command.out)}")
 
 
 if __name__ == "__main__":

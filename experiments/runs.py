@@ -232,7 +232,7 @@ def put_away(command: Archive | Delete) -> None:
                 raise cli.UserError(f"{path} is being trained: stop it first")
         for path in paths:
             cli.say(f"{path} -> {move(path, command.runs, home(command.runs, where), numbered=True)}")
-    print(f"back again: python -m experiments.runs restore NAME; all of them: list --where {where}")
+    print("back again: python -m experiments.runs restore NAME; all of them: list --where " + where)
 
 
 def restore(command: Restore) -> None:

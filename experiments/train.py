@@ -17,21 +17,18 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 import envs
-from agents.core import checkpoint
-from agents.core import device as devices
-from agents.core.log import Log, Progress
-from agents.core.loop import Diverged
-from agents.core.run import TRAINED, Run
-from agents.core.stream import RowFault
-from envs.gym_check import GameFault
-from experiments import child, cli, lab, provenance
-from experiments.training import faults, options
-from experiments.training import hooks as during
+from agents.core.run import TRAINED, Run, RunError
+from experiments import child, cli
+from experiments.training import options
+
+if TYPE_CHECKING:  # what needs torch is imported where it is used: `--help` and refusals answer at once
+    import torch
+
+    from agents.core.log import Log
+    from experiments import lab
 
 CHECKPOINT_COPIES = 3  # two are kept while the third is written
 # Fields that cost memory.
@@ -40,6 +37,8 @@ MEMORY = ("hidden", "recurrent", "minibatch", "batch", "rollout", "replay", "bat
 
 def start(command: options.Command, agent_config: dict[str, Any], env: dict[str, Any], argv: Sequence[str]) -> int:
     """A new run."""
+    from experiments import lab, provenance
+
     with cli.refusing():
         device = lab.device_for(command.agent, command.device)
     config: dict[str, Any] = {
@@ -54,9 +53,9 @@ def start(command: options.Command, agent_config: dict[str, Any], env: dict[str,
         print(f"reading {command.data}")
     with cli.refusing():
         if command.init is not None:  # the newest run of a game may be another one tomorrow
-            config["init"] = str(lab.find_run(command.runs, command.init).path)
+            config["init"] = str(_run_of("--init", command.runs, command.init).path)
         if command.expert is not None:
-            config["expert"] = str(lab.find_run(command.runs, command.expert).path)
+            config["expert"] = str(_run_of("--expert", command.runs, command.expert).path)
         with _told_if_short(config):
             parts = lab.assemble(config, device)
         _take_weights(parts, command.runs, config["init"])
@@ -75,6 +74,16 @@ def _normalized(command: options.Command) -> str:
     return ",".join(k for k in ("obs", "reward") if getattr(command, f"normalize_{k}") == "yes")
 
 
+def _run_of(option: str, runs: Path, what: str) -> Run:
+    """The run that an option names. Raises UserError."""
+    from experiments import lab
+
+    try:
+        return lab.find_run(runs, what)
+    except RunError as fault:
+        raise cli.UserError(f"{option} {what}: {fault}") from None
+
+
 @contextlib.contextmanager
 def _alone(run: Run) -> Iterator[None]:
     """Within: no other process trains the run. Raises UserError where one does."""
@@ -88,7 +97,10 @@ def _take_weights(parts: lab.Lab, runs: Path, init: str | None) -> None:
     """The weights of the run `init`, where one is named."""
     if init is None:
         return
-    weights, _ = checkpoint.load(lab.find_run(runs, init).checkpoints, None, {"agent"})
+    from agents.core import checkpoint
+    from experiments import lab
+
+    weights, _ = checkpoint.load(_run_of("--init", runs, init).checkpoints, None, {"agent"})
     try:
         parts.agent.load_weights(weights["agent"])
     except lab.MISFIT as fault:
@@ -99,12 +111,14 @@ def _take_weights(parts: lab.Lab, runs: Path, init: str | None) -> None:
 
 def resume(command: options.Resume) -> int:
     """Goes on from the newest checkpoint that is whole; from the beginning where none was written yet."""
+    from agents.core import checkpoint
+    from agents.core import device as devices
+    from experiments import lab
+
     run = lab.find_run(command.runs, command.resume)
     if command.game is not None and envs.canonical(command.game) != run.config["game"]:
         raise cli.UserError(f"{run.path} is a run of {run.config['game']}, not of {command.game}")
     if command.steps is not None:
-        if command.steps <= 0:
-            raise cli.UserError(f"--steps {command.steps}: must be above 0")
         run.config["steps"], run.config["minutes"] = command.steps, None
     if lab.is_foreign(run.config["agent"]):
         raise cli.UserError(f"{run.path} cannot be resumed: stable-baselines3 does not save its loop")
@@ -120,6 +134,9 @@ def resume(command: options.Resume) -> int:
             if not found:
                 print("there is no checkpoint yet: the run begins anew")
                 _take_weights(parts, command.runs, run.config.get("init"))
+        if command.minutes is not None:  # on top of those that it has trained already
+            run.config["minutes"] = parts.clock.seconds / 60 + command.minutes
+            run.config["steps"] = parts.clock.budget = None
         run.write_config()
         print(f"run: {run.path}, from step {parts.clock.steps:,}")
         return _train(run, parts, command.eval_episodes, command.video == "yes", fresh=parts.clock.steps == 0)
@@ -127,6 +144,9 @@ def resume(command: options.Resume) -> int:
 
 def _restore(run: Run, parts: lab.Lab, steps: int | None) -> None:
     """Everything as it was at the newest checkpoint. steps: a new budget."""
+    from agents.core import checkpoint
+    from experiments import lab, provenance
+
     required = ("agent", "stream", "clock", "loop")
     saved, meta = lab.read_checkpoint(run, run.checkpoints, required=required, spare=("replay",))
     lab.check_kin(run, meta, parts.stream.spec)
@@ -150,6 +170,15 @@ def _restore(run: Run, parts: lab.Lab, steps: int | None) -> None:
 
 
 def _train(run: Run, parts: lab.Lab, episodes: int, video: bool, fresh: bool) -> int:
+    from agents.core import checkpoint
+    from agents.core.log import Log, Progress
+    from agents.core.loop import Diverged
+    from agents.core.stream import RowFault
+    from envs.gym_check import GameFault
+    from experiments import lab
+    from experiments.training import faults
+    from experiments.training import hooks as during
+
     config, clock = run.config, parts.clock
     log = Log(run, clock, stream=parts.stream)
     if fresh:
@@ -208,7 +237,7 @@ def _train(run: Run, parts: lab.Lab, episodes: int, video: bool, fresh: bool) ->
         if along is not None:
             along.close()
     trust = cli.trusting(config)
-    again = f"  resume:   python -m experiments.train --resume {run.path}{trust}"
+    again = f"  resume:   {cli.line('train', '--resume', run.path)}{trust}"
     if not finished:
         log.close()
         print(f"saved at step {clock.steps:,}" + ("" if lab.is_foreign(config["agent"]) else f"; go on with\n{again}"))
@@ -225,10 +254,12 @@ def _train(run: Run, parts: lab.Lab, episodes: int, video: bool, fresh: bool) ->
     finally:  # the training is complete, whatever came after it
         log.finish()
         log.close()
-    print(f"  watch:    python -m experiments.watch {run.path}{trust}")
+    print(f"  watch:    {cli.line('watch', run.path)}{trust}")
     if said := lab.next_command(config["game"]):
-        print(f"  score:    python -m experiments.{said.format(run=run.path)}")
-    print(f"  compare:  python -m experiments.compare {run.path.resolve().parents[1]} --tensorboard")
+        print(f"  score:    python -m experiments.{said.format(run=shlex.quote(str(run.path)))}")
+    family = run.path.absolute().parents[1] if len(run.path.parts) < 3 else run.path.parents[1]
+    print(f"  compare:  {cli.line('compare', family)}")
+    print(f"  curves:   {cli.line('compare', family, '--tensorboard')}")
     if not lab.is_foreign(config["agent"]):
         print(f"{again} --steps {2 * clock.steps}")
     return 0
@@ -254,6 +285,7 @@ def _less_memory(config: dict[str, Any]) -> str:
 def _conclude(run: Run, log: Log, episodes: int, video: bool, device: str, best: Any = None) -> None:
     """The score at the end, a video, and a clip for TensorBoard. Each may fail, and leaves the others as they are."""
     from experiments import evaluate, watch
+    from experiments.training import faults
     from experiments.video import size_of
 
     def score() -> None:
@@ -270,7 +302,7 @@ def _conclude(run: Run, log: Log, episodes: int, video: bool, device: str, best:
     def film() -> None:
         path = run.inside("videos/final.mp4")
         watch.record(run, path, episodes=1, seconds=60.0)
-        print(f"  video:    {path}")
+        print(f"  video:    {run.path / 'videos' / 'final.mp4'}")
 
     def clip() -> None:
         path = run.inside("videos/final.gif")
@@ -290,6 +322,8 @@ def _check_disk(root: Path, parts: lab.Lab, barrier: int, with_ring: bool) -> No
         root.mkdir(parents=True, exist_ok=True)
     except OSError as fault:
         raise cli.UserError(f"--runs {root}: {fault.strerror}") from None
+    from experiments.comparing.records import size as size_text
+
     size = sum(p.numel() * p.element_size() for p in _tensors(parts.agent.state_dict()))
     needed = CHECKPOINT_COPIES * 3 * size
     if with_ring:
@@ -298,12 +332,14 @@ def _check_disk(root: Path, parts: lab.Lab, barrier: int, with_ring: bool) -> No
     free = shutil.disk_usage(root).free
     if needed > free:
         raise cli.UserError(
-            f"the checkpoints need up to {needed / 2**30:.1f} GiB and {root} has {free / 2**30:.1f} GiB free;"
+            f"the checkpoints need up to {size_text(needed)} and {root} has {size_text(free)} free;"
             " --checkpoint-ring no or a smaller --replay needs less"
         )
 
 
 def _tensors(tree: Any) -> list[torch.Tensor]:
+    import torch
+
     if isinstance(tree, dict):
         return [t for v in tree.values() for t in _tensors(v)]
     return [tree] if isinstance(tree, torch.Tensor) else []
@@ -312,7 +348,9 @@ def _tensors(tree: Any) -> list[torch.Tensor]:
 def main(argv: Sequence[str] | None = None) -> None:
     argv = list(sys.argv[1:] if argv is None else argv)
     with cli.edge(argv):
+        cli.starting()
         parsed = options.parse(argv, __doc__)
+        cli.starting(torch=True)
         sys.exit(resume(parsed) if isinstance(parsed, options.Resume) else start(*parsed, argv))
 
 

@@ -17,8 +17,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -106,8 +104,7 @@ def write(player: Player, path: Path, panels: bool, overlay: str) -> Player:
 
     if overlay != "off":
         choose_overlay(player, overlay)
-    shown = time.perf_counter()
-    with Video(path, player.fps) as video:
+    with Video(path, player.fps) as video, cli.Live() as live:
         for frame in player.frames():
             picture = beside(frame.picture, player) if panels else frame.picture
             seat = player.focus
@@ -115,9 +112,7 @@ def write(player: Player, path: Path, panels: bool, overlay: str) -> Player:
                 told = f"{seat.source.stage} % of training, step {seat.at:,}: score {seat.score:g}"
                 picture = titled(picture, f"{player.game}  {told}")
             video.write(picture)
-            if time.perf_counter() - shown > 5:
-                shown = time.perf_counter()
-                print(f"video: {video.frames / player.fps:.0f} s written, score {seat.score:g}", file=sys.stderr)
+            live(f"video: {video.frames / player.fps:.0f} s written, score {seat.score:g}")
     player.close()
     return player
 
@@ -208,7 +203,7 @@ def watch(command: Command) -> Player:
             if laps is not None:
                 laps.close()
                 print(f"recorded: {laps.count:,} records in {command.record}, {laps.overrides:,} new overrides")
-                print(f"  look:    python -m experiments.data {command.record}")
+                print(f"  look:    {cli.line('data', command.record)}")
     return player
 
 
@@ -241,7 +236,7 @@ def main() -> None:
         told = ", ".join(f"{s:g}" for s in player.scores) or f"{player.focus.score:g} so far"
         print(f"scores: {told}")
         if player.focus.source.run is None:
-            print(f"  train:    python -m experiments.train {player.game}")
+            print(f"  train:    {cli.line('train', player.game)}")
 
 
 if __name__ == "__main__":

@@ -86,9 +86,7 @@ def memory(device: torch.device) -> int | None:
 FITS = 0.9  # share of the memory that stored rows may have
 
 
-def require_memory(
-    what: str, rows: int, row_bytes: int, device: torch.device, knob: str, unit: str = "rows"
-) -> None:
+def require_memory(what: str, rows: int, row_bytes: int, device: torch.device, knob: str, unit: str = "rows") -> None:
     """Raises ValueError where `rows` of `row_bytes` each do not fit: with both sizes, the largest that fits, and the
     option that sets it. unit: what is counted."""
     needed, there = rows * row_bytes, memory(device)

@@ -168,10 +168,8 @@ class Progress:
         score = "none yet"
         if log.scores:
             score = f"{log.scores[-1]:g}, mean of {len(log.scores)} {np.mean(log.scores):.1f}"
-        return (
-            f"{clock.steps:,}{total} steps | {log.rate:,.0f} steps/s | {log.updates_rate:,.1f} updates/s"
-            f" | score {score} | {left} left"
-        )
+        updates = f" | {log.updates_rate:,.1f} updates/s" if log.updates_rate else ""  # other libraries tell of none
+        return f"{clock.steps:,}{total} steps | {log.rate:,.0f} steps/s{updates} | score {score} | {left} left"
 
     def close(self) -> None:
         if self.live:

@@ -9,8 +9,9 @@ damaged or changed since, the copy counts, and each field that differs is told.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import math
-import re
+import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -92,10 +93,20 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
+LONGEST = 200  # bytes of a name for a folder; file systems end at 255, and a seed and a number are added
+
+
 def safe(text: str) -> str:
-    """A name for a folder: characters outside [A-Za-z0-9._-] become '-'; never empty, never dots alone."""
-    name = re.sub(r"[^A-Za-z0-9._-]", "-", text).lstrip(".")
-    return name or "-"
+    """A name for a folder: letters, marks and digits of any script, '.', '_' and '-'; all else becomes '-'.
+
+    It is never empty, hidden, or dots alone. One that is too long ends in a checksum, so that two stay two.
+    """
+    whole = unicodedata.normalize("NFC", text)  # the same letters are the same name, however they were typed
+    kept = "".join(c if c in "._-" or unicodedata.category(c)[0] in "LMN" else "-" for c in whole).lstrip(".") or "-"
+    raw = kept.encode()
+    if len(raw) <= LONGEST:
+        return kept
+    return f"{raw[: LONGEST - 9].decode(errors='ignore')}-{hashlib.sha256(raw).hexdigest()[:8]}"
 
 
 class Run:

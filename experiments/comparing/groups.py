@@ -15,6 +15,7 @@ import numpy as np
 
 from agents.core.run import flat
 from envs.atari_scores import human_normalised
+from experiments import cli
 from experiments.comparing import statistics
 from experiments.comparing.records import Left, Record, Score, collect, plain
 
@@ -138,7 +139,7 @@ def _no_score(record: Record, metric: str) -> str:
     budget = f" of {record.budget:,}" if record.budget else ""
     reason = f"it has no {metric} (at step {record.steps:,}{budget})"
     if metric.startswith("eval/"):
-        reason += f"; python -m experiments.evaluate {record.path} scores it, --metric train/return does without"
+        reason += f"; {cli.line('evaluate', record.path)} scores it, --metric train/return does without"
     return reason
 
 

@@ -36,7 +36,7 @@ def pack(path: Path, inside: Path, out: Path, ring: bool) -> None:
 
 
 def unpack(file: Path, root: Path, limit: int) -> Path:
-    """Takes the run of an archive into the runs folder `root`; returns its folder. Raises UserError, and leaves nothing.
+    """Takes the run of an archive into the runs folder `root`; returns its folder. Raises UserError, leaving nothing.
 
     Nothing but ordinary files and folders with plain names is written, never more than `limit` bytes, and never over
     what is there. It is unpacked beside its place, read as a run, and then moved.

@@ -20,7 +20,7 @@ import numpy as np
 
 from agents.core.files import write_json
 from agents.core.run import RunError, duration
-from experiments import child
+from experiments import child, cli
 from experiments.child import lock
 from experiments.comparing import records
 from experiments.comparing.report import Table, markdown, number
@@ -273,8 +273,8 @@ class Sweep:
             content = {**self.plan.configuration(best.params), "name": "best", "steps": steps, "found": found}
             write_json(path, {k: v for k, v in content.items() if v is not None})
             written.append(path)
-            again = f"{self.plan.game} --config {path} --seed {self.plan.seed + 1}"
-            parts.append(f"best: trial {best.number}; with a new seed:\n  python -m experiments.train {again}")
+            again = cli.line("train", self.plan.game, "--config", path, "--seed", self.plan.seed + 1)
+            parts.append(f"best: trial {best.number}; with a new seed:\n  {again}")
         parts.insert(-1 if complete else len(parts), "written: " + ", ".join(map(str, written)))
         return "\n\n".join(parts)
 

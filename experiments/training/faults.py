@@ -50,7 +50,7 @@ def of_game(run: Run, parts: lab.Lab, fault: GameFault | RowFault, save: Callabl
     good = f"the checkpoint of step {kept[-1]:,} is kept" if kept else "there was no checkpoint yet"
     more = ""
     if kept and not foreign:
-        more = f"; go on with python -m experiments.train --resume {run.path}{cli.trusting(run.config)}"
+        more = f"; go on with {cli.line('train', '--resume', run.path)}{cli.trusting(run.config)}"
     return cli.UserError(f"training stopped at step {at:,}: {traced(run, fault)}; {good}{more}")
 
 

@@ -81,6 +81,16 @@ class Resume:
     video: Literal["yes", "no"] = "yes"  # write a video at the end
     runs: Path = Path("runs")  # where run folders are
 
+    def __post_init__(self) -> None:
+        if self.steps is not None and self.minutes is not None:
+            raise ValueError("--steps and --minutes: name one budget")
+        for name in ("steps", "minutes"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < float("inf"):
+                raise ValueError(f"--{name} {value}: must be above 0")
+        if self.eval_episodes < 0:
+            raise ValueError(f"--eval-episodes {self.eval_episodes}: must be at least 0")
+
 
 def parse(argv: Sequence[str], description: str = "") -> Resume | tuple[Command, dict[str, Any], dict[str, Any]]:
     """Options -> what to resume, or (command, agent's configuration, game's options). description: for --help."""
