@@ -1,6 +1,6 @@
 """Damage by chance to every kind of file of a run: each program goes on with what is whole, or says one sentence.
 
-    MUTATIONS=500 python -m pytest -n 0 tests/test_mutations_run.py
+MUTATIONS=500 python -m pytest -n 0 tests/test_mutations_run.py
 """
 
 from __future__ import annotations
