@@ -197,7 +197,7 @@ def _one(id: str, options: Options, render_mode: str | None = None, number: int 
         env = Checked(env, f"{name} in {options.wrapper}", number)
     if options.max_steps:
         env = gymnasium.wrappers.TimeLimit(env, options.max_steps)
-    return Presented(env, name, options)
+    return Presented(env, name if number is None else f"{name}, environment {number}", options)
 
 
 def _made(id: str, render_mode: str | None, kwargs: dict[str, Any]) -> gymnasium.Env:

@@ -44,7 +44,11 @@ class Checked(gymnasium.Wrapper):
         self.label = name if number is None else f"{name}, environment {number}"
         check_spaces(env, name)
         self._space = env.observation_space
-        self._seen = {spaces.Box: self._box, spaces.Discrete: self._number_seen}.get(type(self._space))
+        self._seen = None  # spaces of other kinds are for a wrapper to convert
+        if isinstance(self._space, spaces.Box | spaces.MultiBinary):
+            self._seen = self._box
+        elif isinstance(self._space, spaces.Discrete):
+            self._seen = self._number_seen
         self._resets = accepted(env, name)
         self.busy: tuple[str, float] | None = None  # the call that is under way, and when it began
         WATCHED.add(self)

@@ -13,6 +13,7 @@ import numpy as np
 from gymnasium import spaces
 
 from agents.perception import preprocess
+from envs.gym_check import GameFault, odd_one
 
 COLOURS = (1, 3, 4)  # channels of grey, RGB and RGBA: a last axis of so many is one of channels
 SMALLEST = 8  # pixels: a float table with a smaller side is no picture
@@ -124,5 +125,5 @@ def _to_bytes(dtype: np.dtype, high: float, name: str) -> Callable[[np.ndarray],
 def _rounded(picture: np.ndarray, factor: float, name: str) -> np.ndarray:
     bytes_ = picture * factor + 0.5
     if not np.isfinite(bytes_).all():  # a byte cannot say so
-        raise ValueError(f"{name} gave a picture with a number that is not finite")
+        raise GameFault(f"{name}: the observation is a picture with a number that is not finite: {odd_one(bytes_)}")
     return bytes_.clip(0, 255).astype(np.uint8)

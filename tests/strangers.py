@@ -77,6 +77,20 @@ class NumbersFromFive(Stranger):
         return float(action == 8)
 
 
+@sound
+class Lamps(Stranger):
+    observation_space = spaces.MultiBinary(4)
+
+    def look(self):
+        return np.arange(4) < self.t % 5
+
+
+@refused("an observation of int8, shape (4,)", "shape (3,)")
+class LampsMissing(Lamps):
+    def look(self):
+        return np.zeros(3, np.int8)
+
+
 @refused("an observation of float32, shape (3,)", "shape (4,)")
 class WrongShape(Stranger):
     def look(self):
@@ -161,6 +175,14 @@ class RewardTooLarge(Later):
 class ObservationInfinite(Later):
     def look(self):
         return np.array([0, 0, -np.inf if self.now else 0], np.float32)
+
+
+@failing("environment 0: the observation is a picture with a number that is not finite: nan at [0, 0, 0]")
+class PictureNotANumber(Later):
+    observation_space = FloatPicture.observation_space
+
+    def look(self):
+        return np.full((12, 12, 3), np.nan if self.now else 0.5, np.float32)
 
 
 @failing("step() must give one number as reward", "gave None")
