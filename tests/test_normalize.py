@@ -126,6 +126,17 @@ def test_a_run_goes_on_exactly_and_is_scored_with_its_own_figures(what, tmp_path
     assert json.dumps(player.obs.state_dict(), default=lambda x: x.tolist()) == before
 
 
+def test_a_run_that_starts_from_anothers_configuration_normalises_as_it_did(tmp_path, capsys):
+    argv = ["gym:strangers:Wide-v0", *TINY, "--runs", str(tmp_path), "--steps", "64", "--eval-episodes", "0"]
+    assert program(train.main, [*argv, "--normalize-obs", "yes"], capsys)[0] == 0
+    (first,) = tmp_path.rglob("config.json")
+    del argv[argv.index("--recipe") : argv.index("--recipe") + 2]
+    for more, expected in (([], "obs"), (["--normalize-obs", "no", "--normalize-reward", "yes"], "reward")):
+        code, out, err = program(train.main, [*argv, "--config", str(first), "--name", expected, *more], capsys)
+        assert code == 0, err
+        assert Run.open(first.parent.with_name(f"{expected}-s0")).config["normalize"] == expected
+
+
 def test_stages_keep_the_figures(tmp_path, capsys):
     argv = ["gym:strangers:Wide-v0", *TINY, "--normalize-obs", "yes", "--steps", "64", "--runs", str(tmp_path)]
     argv[argv.index("--stages") + 1] = "yes"

@@ -113,7 +113,7 @@ def parse(argv: Sequence[str], description: str = "") -> Resume | tuple[Command,
         groups = [
             Group("run", Command, Command(
                 game=game, agent=agent, recipe="default" if "config" in named else name, num_envs=choice.num_envs,
-                checkpoint_every=choice.checkpoint_every, name=name,
+                checkpoint_every=choice.checkpoint_every, name=name, **_normalized(named.get("config")),
             )),
             Group(f"agent: {agent}", settings(agent).Config,
                   _apply(settings(agent).Config, {**settings(agent).PRESETS.get(agent, {}), **fitting})),
@@ -131,6 +131,12 @@ def parse(argv: Sequence[str], description: str = "") -> Resume | tuple[Command,
         print(f"budget: {choice.steps:,} steps, the recipe's (--steps or --minutes names another)")
     print(f"recipe {command.recipe!r}: {choice.note}")
     return command, dataclasses.asdict(agent_config), dataclasses.asdict(env)
+
+
+def _normalized(file: str | None) -> dict[str, Any]:
+    """What the run of a configuration file normalised, as options."""
+    words = str(read_config(Path(file)).get("normalize") or "").split(",") if file else []
+    return {f"normalize_{part}": "yes" if part in words else "no" for part in ("obs", "reward")}
 
 
 def _joined(argv: Sequence[str], flags: Sequence[str]) -> list[str]:
