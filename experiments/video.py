@@ -10,6 +10,7 @@ import numpy as np
 from experiments.cli import UserError
 
 SMALLEST = 480  # pictures of an mp4 are enlarged by a whole factor to about this height
+SMALL_GIF = 420  # those of a GIF
 GIF_FPS = 20.0  # at most; browsers slow faster ones down
 
 
@@ -36,7 +37,7 @@ class Video:
 
     def write(self, picture: np.ndarray) -> None:
         if self.path.suffix == ".gif":
-            self._still(picture)
+            self._still(enlarge(picture, SMALL_GIF))
         else:
             self._stream(enlarge(picture))
         self.frames += 1
@@ -81,9 +82,9 @@ def size_of(path: Path) -> tuple[int, int]:
         return image.size
 
 
-def enlarge(picture: np.ndarray) -> np.ndarray:
-    """Whole-factor enlargement of small pictures, and an even size, which the codec needs."""
-    factor = max(1, round(SMALLEST / picture.shape[0]))
+def enlarge(picture: np.ndarray, height: int = SMALLEST) -> np.ndarray:
+    """Whole-factor enlargement of small pictures to about `height`, and an even size, which the codec needs."""
+    factor = max(1, round(height / picture.shape[0]))
     if factor > 1:
         picture = picture.repeat(factor, 0).repeat(factor, 1)
     height, width = picture.shape[0] // 2 * 2, picture.shape[1] // 2 * 2

@@ -64,6 +64,9 @@ class Chrome:
                 self._answers.pop(message["id"]).set_result(message)
             elif message["method"] == "Runtime.exceptionThrown":
                 self.faults.append(json.dumps(message["params"]["exceptionDetails"])[:800])
+            elif message["method"] == "Runtime.consoleAPICalled" and message["params"]["type"] == "error":
+                told = [each.get("description") or each.get("value") for each in message["params"]["args"]]
+                self.faults.append(f"console.error {told}"[:800])
             elif message["method"] == "Log.entryAdded" and message["params"]["entry"]["level"] == "error":
                 self.faults.append(message["params"]["entry"]["text"])
 

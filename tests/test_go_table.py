@@ -240,11 +240,18 @@ def test_loading_and_new_games(seat):
     table.command("load", "(;SZ[7]KM[3.5]PB[An]PW[Bo]RE[W+R]AB[cc][ee];W[dd];B[](;W[bb])(;W[aa]))")
     view = until(table, lambda v: v["size"] == 7)
     assert (view["ply"], view["komi"], view["message"], view["result"]) == (3, 3.5, "loaded An - Bo W+R", "W+R")
+    assert view["names"] == ["An", "Bo"]
+    assert record.read(sgf.parse(table.saved)).black == "An"
+    table.command("load", b"(;SZ[7]CA[GB18030]PB[" + "\u9ed2".encode("gb18030") + b"]PW[\xa4\xa4])")
+    assert until(table, lambda v: v["names"][0] == "\u9ed2")["ply"] == 0
+    table.command("load", "(;SZ[7]KM[3.5]PB[An]PW[Bo]RE[W+R]AB[cc][ee];W[dd];B[](;W[bb])(;W[aa]))")
+    until(table, lambda v: v["names"] == ["An", "Bo"])
     table.command("load", "(;SZ[99])")
     assert "must be a square" in until(table, lambda v: "loaded" not in v["message"] and v["message"])["message"]
     assert table.shown["size"] == 7
     table.command("new", {"size": 9, "komi": 0.5, "handicap": 3})
     view = until(table, lambda v: v["size"] == 9)
+    assert view["names"] == ["", ""]
     assert (sum(view["board"]), view["turn"], view["handicap"], view["komi"]) == (3, 1, 3, 0.5)
 
 

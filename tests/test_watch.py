@@ -343,6 +343,70 @@ def test_a_video_with_panels_has_the_exact_frames_and_length(runs, tmp_path, cap
     assert sum(lengths) == pytest.approx(2000, abs=10)  # ms; equal pictures are stored once, with their whole time
 
 
+def test_a_small_gif_is_enlarged_by_a_whole_factor(tmp_path):
+    from PIL import Image
+
+    from experiments.video import Video, size_of
+
+    picture = np.arange(210 * 160 * 3, dtype=np.uint32).reshape(210, 160, 3) // 400 % 256
+    for high, wide, expected in (
+        (210, 160, (320, 420)),
+        (400, 600, (600, 400)),
+        (84, 84, (420, 420)),
+        (7, 5, (300, 420)),
+    ):
+        with Video(tmp_path / "x.gif", 20) as video:
+            video.write(np.resize(picture.astype(np.uint8), (high, wide, 3)))
+        assert size_of(tmp_path / "x.gif") == expected
+    with Video(tmp_path / "y.gif", 20) as video:
+        video.write(np.repeat(np.repeat(np.uint8([[[0, 0, 0], [255, 255, 255]]]), 105, 0), 80, 1))
+    shown = np.asarray(Image.open(tmp_path / "y.gif").convert("L"))
+    assert (shown[:, :320] < 9).all() and (shown[:, 320:] > 246).all()  # no blur
+
+
+@pytest.mark.parametrize(
+    ("game", "env", "keys", "names"),
+    [
+        ("gym:CartPole-v1", {}, {"left": 0, "right": 1}, ["left", "right"]),
+        ("gym:CartPole-v0", {}, {"left": 0, "right": 1}, ["left", "right"]),
+        ("gym:MountainCar-v0", {}, {"left": 0, "": 1, "right": 2}, ["left", "nothing", "right"]),
+        ("gym:Acrobot-v1", {}, {"left": 0, "": 1, "right": 2}, ["left", "nothing", "right"]),
+        ("gym:FrozenLake-v1", {}, {"left": 0, "down": 1, "right": 2, "up": 3}, ["left", "down", "right", "up"]),
+        ("gym:LunarLander-v3", {}, {"": 0, "left": 1, "up": 2, "right": 3},
+         ["nothing", "left engine", "main engine", "right engine"]),
+    ],
+)  # fmt: skip
+def test_gymnasiums_own_games_have_arrow_keys(game, env, keys, names):
+    from experiments.watching.human import Human, action_names
+
+    made = envs.make(game, None, **env)
+    human = Human(game, made)
+    assert {" ".join(k): action for k, action in human.keys.items()} == keys
+    assert action_names(game, made) == names
+    for held, action in keys.items():
+        human.held = {held} if held else set()
+        if held:
+            assert human.action() == action
+    made.close()
+
+
+def test_arrow_keys_of_a_lander_with_continuous_engines():
+    from experiments.watching.human import Human
+
+    made = envs.make("gym:LunarLanderContinuous-v3", None)
+    human = Human("gym:LunarLanderContinuous-v3", made)
+    assert human.known == ["down", "left", "right", "up"]
+    human.held = {"up", "right"}
+    for _ in range(12):
+        action = human.action()
+    assert action == pytest.approx([1, 1], abs=0.05)
+    human.held = set()
+    for _ in range(12):
+        action = human.action()
+    assert action == pytest.approx([-1, 0], abs=0.05)  # both engines off
+    made.close()
+
+
 def test_stages_are_joined(runs, tmp_path, capsys, monkeypatch):
     import imageio_ffmpeg
 

@@ -130,6 +130,22 @@ def test_playing_alone_records_labels_without_a_pilot(tmp_path: Path) -> None:
     assert "pilot/angle" not in tub.records and tub.records["user/throttle"].max() > 0.5
 
 
+def test_the_wheels_stand_in_a_corner_and_the_road_is_seen_through_them() -> None:
+    from experiments.watching.driving import with_wheels
+
+    player = Player([Source("kart", env={"tracks": "oval"})], seed=1, panels=False)
+    player.command("take", True)
+    for high, wide in ((240, 320), (480, 640), (90, 120)):
+        picture = np.random.default_rng(1).integers(60, 200, (high, wide, 3), np.uint8)
+        shown = with_wheels(picture, player.focus)
+        rows, columns = np.nonzero((shown != picture).any(2))
+        assert rows.min() >= high * 0.6 and columns.max() < wide * 0.4  # the kart itself is in the middle
+        part = shown[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1].astype(int)
+        before = picture[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+        assert (abs(part - before * 0.6) <= 1).all(2).mean() > 0.4  # darker, and there
+    player.close()
+
+
 def test_saliency_of_a_driver_stands_in_a_corner_of_the_chase_view(runs: Path) -> None:
     player = Player([find("kart", runs)], seed=1)
     seat = player.focus

@@ -50,8 +50,8 @@ def runs(tmp_path_factory) -> Path:
 
 
 @contextlib.contextmanager
-def program(name, *argv, cwd=ROOT):
-    """A program in a process of its own; gives (the address that it printed, the process)."""
+def program(name, *argv, cwd=ROOT, killed=False):
+    """A program in a process of its own; gives (the address that it printed, the process). killed: by the test."""
     command = [sys.executable, "-m", f"experiments.{name}", *map(str, argv), "--web"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, cwd=cwd)
@@ -59,6 +59,9 @@ def program(name, *argv, cwd=ROOT):
         address = next((m[1] for line in process.stdout if (m := re.match(r"open (http\S+)", line))), None)
         assert address, "the program printed no address"
         yield address, process
+        if killed:
+            assert process.wait(60) == -signal.SIGKILL
+            return
         process.send_signal(signal.SIGINT)
         out, _ = process.communicate(timeout=60)
         assert process.returncode == 0, out
@@ -102,7 +105,7 @@ def test_every_game_is_watched_and_taken_over(chrome, runs, tmp_path, game):
         assert chrome.eval("document.querySelector('.seat .label').textContent")
         chrome.key("t")
         chrome.wait("joypad.state().seats[0].human")
-        assert chrome.eval("document.querySelectorAll('#pad button').length") == len(state(chrome, "seats[0].keys"))
+        assert chrome.eval("document.querySelectorAll('.pad button').length") == len(state(chrome, "seats[0].keys"))
         if game == "go":  # the board waits; a click on the canvas is a move
             chrome.wait("joypad.state().seats[0].waits")
             moves = state(chrome, "seats[0].moves")
@@ -119,7 +122,7 @@ def test_every_game_is_watched_and_taken_over(chrome, runs, tmp_path, game):
                 time.sleep(0.5)
             chrome.wait(f"joypad.state().seats[0].moves > {moves}")
         else:
-            key = {"breakout": "ArrowLeft", "flappy": " ", "kart": "ArrowUp"}.get(game, "1")
+            key = {"flappy": " ", "kart": "ArrowUp"}.get(game, "ArrowLeft")
             chrome.key(key, up=False)
             time.sleep(0.5)
             chrome.key(key, down=False)
@@ -211,7 +214,20 @@ def test_controls_and_panels(chrome, runs, tmp_path):
         chrome.wait("joypad.state().panels")
         # Nonsense is answered, and nothing breaks
         chrome.eval("joypad.link.send({type: 'command', name: 'quit'}); joypad.command('seed', 'x')")
-        chrome.wait("document.getElementById('told').textContent.includes('invalid literal')")
+        chrome.wait("document.getElementById('told').textContent.includes('whole number')")
+        for text in ("", "1.5", "-1", "3000000000"):
+            chrome.eval("document.getElementById('told').textContent = ''")
+            chrome.eval(
+                f"document.getElementById('seed').value = '{text}';"
+                "document.getElementById('seed').dispatchEvent(new Event('change'))"
+            )
+            assert chrome.eval("document.getElementById('told').textContent").startswith("A seed is a whole number")
+        # The state of a switch is on the switch
+        for name in ("greedy", "sampled", "greedy"):
+            chrome.eval(f"document.querySelector('[data-policy={name}]').click()")
+            chrome.wait(f"joypad.state().seats[0].policy === '{name}'")
+            pressed = "[...document.querySelectorAll('[data-policy][aria-pressed=true]')].map(b => b.dataset.policy)"
+            chrome.wait(f"{pressed}.join() === '{name}'")
         # The last 30 seconds
         chrome.key("c")
         chrome.wait("document.getElementById('told').textContent.startsWith('saved the last')")
@@ -240,6 +256,11 @@ def test_the_page_fits_a_phone_and_works_by_keyboard_in_light_and_dark(chrome, r
         assert min(light) > 200 and max(dark) < 60
         # Tab reaches every control, Enter presses it
         reached = set()
+        assert not chrome.eval("document.getElementById('more').open")  # the keys of the game come first on a phone
+        chrome.eval("document.querySelector('#more summary').focus()")
+        chrome.key("Enter")
+        chrome.wait("document.getElementById('more').open")
+        chrome.eval("document.getElementById('main').focus()")
         for _ in range(16):
             chrome.key("Tab")
             reached.add(chrome.eval("document.activeElement.dataset.command ?? document.activeElement.id"))
@@ -249,11 +270,74 @@ def test_the_page_fits_a_phone_and_works_by_keyboard_in_light_and_dark(chrome, r
         chrome.wait("joypad.state().paused")
         # A finger on the page's own keys
         chrome.eval("joypad.command('pause'); joypad.command('take', true)")
-        chrome.wait("document.querySelectorAll('#pad button').length === 1")
-        chrome.eval("document.querySelector('#pad button').dispatchEvent(new PointerEvent('pointerdown'))")
-        chrome.eval("document.querySelector('#pad button').dispatchEvent(new PointerEvent('pointerup'))")
+        chrome.wait("document.querySelectorAll('.pad button').length === 1")
+        chrome.eval("document.querySelector('.pad button').dispatchEvent(new PointerEvent('pointerdown'))")
+        chrome.eval("document.querySelector('.pad button').dispatchEvent(new PointerEvent('pointerup'))")
         chrome.look(1200, 900)
         assert not chrome.faults
+
+
+def box(chrome, selector) -> list[float]:
+    """Left, top, right and bottom on the screen."""
+    return chrome.eval(
+        f"(b => [b.left, b.top, b.right, b.bottom])(document.querySelector('{selector}').getBoundingClientRect())"
+    )
+
+
+def test_thumbs_steer_at_both_sides(chrome, tmp_path):
+    """Left and right at the left, everything else at the right, below or over a picture that is whole on the screen."""
+    with program("play", "kart", "--runs", tmp_path) as (address, _):
+        chrome.look(390, 844, mobile=True)
+        open_page(chrome, address)
+        chrome.wait("joypad.state().seats[0].human && document.querySelectorAll('.pad button').length === 4")
+        for wide, high in ((390, 844), (844, 390)):
+            chrome.look(wide, high, mobile=True)
+            chrome.wait(f"innerWidth === {wide} && document.documentElement.scrollWidth <= {wide}")
+            keys = {key: box(chrome, f"[data-key={key}]") for key in ("left", "right", "up", "down")}
+            for left, top, right, bottom in [*keys.values(), box(chrome, "#main"), box(chrome, "[data-command=take]")]:
+                assert min(left, top) >= 0 and right <= wide and bottom <= high
+            assert all(keys[key][2] < wide / 2 for key in ("left", "right"))
+            assert all(keys[key][0] >= wide / 2 - 1 for key in ("up", "down"))
+            assert keys["left"][0] < keys["right"][0] and min(b[3] - b[1] for b in keys.values()) >= 64
+        # A thumb that slides from one key to the next, and is lifted
+        left, right = (((b[0] + b[2]) / 2, (b[1] + b[3]) / 2) for b in (keys["left"], keys["right"]))
+        chrome.eval(
+            "window.heard = []; new MutationObserver(() =>"
+            " heard.push([...document.querySelectorAll('.pad .down')].map(b => b.dataset.key).join()))"
+            ".observe(document.getElementById('left'), { subtree: true, attributes: true });"
+        )
+        for kind, points in (("touchStart", [left]), ("touchMove", [right]), ("touchEnd", [])):
+            given = [{"x": x, "y": y} for x, y in points]
+            chrome.call("Input.dispatchTouchEvent", type=kind, touchPoints=given)
+        chrome.wait("heard.length >= 3")
+        heard = chrome.eval("heard")
+        assert heard[0] == "left" and "right" in heard and heard[-1] == ""
+        assert not chrome.faults
+        chrome.look(1280, 800)
+
+
+def test_the_page_says_what_it_is_and_when_its_program_is_gone(chrome, tmp_path):
+    """It fits a small laptop, asks for training where nobody has trained, and shows a program that was killed."""
+    with program("watch", "gym:CartPole-v1", "--runs", tmp_path, "--port", "0", killed=True) as (address, process):
+        for dark in (False, True):
+            chrome.look(1280, 800, dark=dark)
+            open_page(chrome, address if not dark else chrome.eval("location.href"))
+            assert chrome.eval("document.documentElement.scrollHeight") <= 800
+        told = chrome.eval("document.getElementById('untrained').innerText")
+        assert "python -m experiments.train gym:CartPole-v1" in told and "random" in told
+        assert state(chrome, "seats[0].actions") == ["left", "right"]
+        chrome.key("t")
+        chrome.wait("joypad.state().seats[0].human && document.getElementById('untrained').hidden")
+        assert sorted(state(chrome, "seats[0].keys")) == ["left", "right"]
+        titles = chrome.eval("[...document.querySelectorAll('#controls button')].map(b => b.title.length)")
+        assert min(titles) > 5
+        assert not chrome.faults
+        process.kill()
+        chrome.wait("document.body.classList.contains('lost') && !document.getElementById('lost').hidden")
+        told = chrome.eval("document.getElementById('lost').innerText")
+        assert "does not answer" in told and "python -m experiments.watch gym:CartPole-v1 --runs" in told
+        chrome.wait("Number(getComputedStyle(document.getElementById('main')).opacity) < 0.5")
+    chrome.look(1200, 900)
 
 
 def test_two_agents_and_a_grid(chrome, runs):

@@ -36,9 +36,11 @@ def show(player, frame):
     seat = player.focus
     if shows == 1:
         told["driver"], told["size"] = pygame.display.get_driver(), window.screen.get_size()
+        told["resizable"] = bool(window.screen.get_flags() & pygame.RESIZABLE)
+        told["bar"] = len(np.unique(pygame.surfarray.array3d(window.screen)[:, 512:]))
         shown = pygame.surfarray.array3d(window.screen).swapaxes(0, 1)
-        told["same"] = bool((shown[:, :288] == frame.picture).all())
-        told["panels"] = len(np.unique(shown[:, 288:].reshape(-1, 3), axis=0))
+        told["same"] = bool((shown[:512, :288] == frame.picture).all())
+        told["panels"] = len(np.unique(shown[:512, 288:].reshape(-1, 3), axis=0))
         key("t")
     if shows == 3:
         told["human"] = seat.human is not None
@@ -48,8 +50,15 @@ def show(player, frame):
         key("space", False); key("t"); key("v")
     if shows == 8:
         told["handed"], told["narrow"] = seat.human is None, window.screen.get_size()
-        key("+"); key("p")
-    if shows > 8 and player.paused:
+        key("+")
+        window.screen = pygame.display.set_mode((900, 700), pygame.RESIZABLE)  # as a person drags its corner
+    if shows == 12:
+        told["large"] = window.screen.get_size()
+        pygame.event.post(pygame.event.Event(pygame.MOUSEBUTTONDOWN, button=1, pos=(window.corner[0] + 100, 50)))
+        told["click"] = [round(x) for name, x in [window.commands(player)[-1]] for x in x]
+        told["scale"] = window.scale
+        key("p")
+    if shows > 12 and player.paused:
         told["paused"], told["speed"] = True, player.speed
         key("c"); key("escape")
 
@@ -90,8 +99,10 @@ def test_a_window_shows_plays_and_obeys(display, tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout.splitlines()[-1])
-    assert told["driver"] == "x11" and told["size"] == [288 + 320, 512] and told["same"] and told["panels"] > 5
-    assert told["human"] and told["held"] == ["space"] and told["handed"] and told["narrow"] == [288, 512]
+    assert told["driver"] == "x11" and told["size"][0] == 288 + 320 and told["same"] and told["panels"] > 5
+    assert told["human"] and told["held"] == ["space"] and told["handed"] and told["narrow"][0] == 288
+    assert told["size"][1] > 512 + 20 and told["resizable"] and told["bar"] > 5  # the keys stand below
+    assert told["large"] == [900, 700] and told["click"] == [round(100 / told["scale"]), round(50 / told["scale"])]
     assert told["paused"] and told["speed"] == 2.0 and told["ended"]
     assert (tmp_path / "clips" / "flappy-1.mp4").stat().st_size > 1000
 

@@ -66,6 +66,7 @@ class Table:
         self.seconds, self.visits = seconds, visits
         self.message, self.thinking, self.ended, self.result = "", False, "", ""
         self.resigned: int | None = None  # the side that gave the game up
+        self.names = ("", "")  # of the players of a game that was loaded: black, white
         self.saved = b""  # the game as SGF, to be read from any thread
         self._queue: queue.Queue[tuple[str, Any]] = queue.Queue(WAITING)
         self._thread: threading.Thread | None = None
@@ -205,6 +206,7 @@ class Table:
             raise
         if points:
             self.game.place_handicap(points)
+        self.names = ("", "")
         self._begin()
 
     def _begin(self) -> None:
@@ -219,7 +221,8 @@ class Table:
         for colour, action in self.line:
             whole.play(action, colour)
         me, other = "you", self.player.name
-        black, white = {"black": (me, other), "white": (other, me), "none": (other, other)}.get(self.human, ("", ""))
+        sides = {"black": (me, other), "white": (other, me), "none": (other, other)}.get(self.human, ("", ""))
+        black, white = (name or side for name, side in zip(self.names, sides, strict=True))
         return sgf.dump(record.write(record.of_game(whole, black=black, white=white, result=self.result)))
 
     def _go(self, ply: int) -> None:
@@ -291,6 +294,7 @@ class Table:
         except sgf.SGFError:  # by other rules than ours
             played = record.replay(loaded, **limits)
         self.engine.game, self.engine.komi, self.human = played, played.komi, "both"
+        self.names = (loaded.black or "", loaded.white or "")
         self._begin()
         names = " - ".join(filter(None, (loaded.black[:60], loaded.white[:60])))
         self.message = " ".join(filter(None, ("loaded", names, loaded.result[:60])))
@@ -334,7 +338,8 @@ class Table:
             "size": game.size, "komi": game.komi, "board": game.board().ravel().tolist(), "turn": game.turn,
             "last": last, "passed": last == game.size**2, "ko": int(state[state[KO] + ACTION]) if state[KO] else -1,
             "captured": list(game.captured()), "ply": len(game.moves), "plies": len(self.line),
-            "handicap": game.handicap, "human": self.human, "mine": self._persons_turn(), "thinking": self.thinking,
+            "names": list(self.names), "handicap": game.handicap, "human": self.human,
+            "mine": self._persons_turn(), "thinking": self.thinking,
             "analysing": self.analysing, "seconds": self.seconds, "player": self.player.name, "message": self.message,
             "looking_back": self.looking_back,
             "loss": None if self.ended else lost(self.line, self.chances, len(game.moves)),

@@ -80,7 +80,12 @@ def with_wheels(picture: np.ndarray, seat: Any) -> np.ndarray:
     wanted = float(seat.act.action[0, 0]) if seat.source.run is not None else None
     mine = float(seat.human.hands.steer) if seat.human.hands is not None else None
     size = min(WHEEL, picture.shape[0] // 3)
+    drawn = overlay.wheel(size, mine, wanted)
+    lines = (drawn != overlay.GROUND).any(2)  # the wheels alone: the road is seen through them, the kart beside them
     out = picture.copy()
-    left = (picture.shape[1] - size) // 2
-    out[-size - 4 : -4, left : left + size] = overlay.wheel(size, mine, wanted)
+    corner = out[-size - 4 : -4, 4 : 4 + size]
+    row, column = (axis - (size - 1) / 2 for axis in np.ogrid[:size, :size])
+    disc = row**2 + column**2 <= (size / 2) ** 2
+    corner[disc] = corner[disc] * 0.6  # a little darker, so that they stand out on bright ground, too
+    corner[lines] = drawn[lines]
     return out

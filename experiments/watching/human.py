@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from experiments.driving.hands import Hands, Pad
+from experiments.watching import keys as gymnasium_keys
 
 Keys = Mapping[frozenset[str], int]  # keys that are held together -> action
 Axis = tuple[str, str, float]  # key for -1, key for +1, value without either
@@ -43,6 +44,8 @@ def keys_of(game: str, env: Any) -> Keys:
         raise ValueError(f"{game} acts in {space}: there are no keys for it")
     if keys := own(game, env, "keys"):
         return keys()
+    if (declared := gymnasium_keys.keys_of(env)) is not None:
+        return declared
     found = convention(env, "get_keys_to_action")  # for gymnasium.utils.play
     if isinstance(found, dict) and all(isinstance(keys, str | tuple) for keys in found):
         named = {"w": "up", "s": "down", "a": "left", "d": "right", " ": "space"}
@@ -54,6 +57,8 @@ def axes_of(env: Any, game: str = "") -> tuple[Axis, ...]:
     """One axis for each dimension of a Box, in [-1, 1] whatever the Box's bounds are."""
     if axes := own(game, env, "axes"):
         return tuple(axes())
+    if (declared := gymnasium_keys.axes_of(env)) is not None:
+        return declared
     free, pedals, found = list(FREE), list(PEDALS), []
     for low in np.ravel(env.action_space.low):
         if low < 0:
@@ -164,5 +169,7 @@ def action_names(game: str, env: Any) -> list[str]:
     meanings = convention(env, "get_action_meanings")
     if isinstance(meanings, list | tuple) and len(meanings) == int(space.n):
         return [str(name).lower() for name in meanings]
+    if (told := gymnasium_keys.names_of(env)) is not None:
+        return list(told)
     names = {action: " ".join(sorted(keys)) or "nothing" for keys, action in keys_of(game, env).items()}
     return [names.get(a, str(a)) for a in range(int(space.n))]

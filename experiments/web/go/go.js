@@ -37,7 +37,7 @@ function show(state) {
       : `${side} to move${state.mine ? ": you" : ""}`;
   $("told").textContent = state.message || state.ended || (state.passed ? `${state.turn ? "Black" : "White"} has passed.` : "");
   for (const [i, id] of ["black", "white"].entries()) {
-    const who = state.human === "both" || state.human === id ? "you" : state.player;
+    const who = state.names[i] || (state.human === "both" || state.human === id ? "you" : state.player);
     const more = i ? `, komi ${state.komi}` : state.handicap ? `, ${state.handicap} handicap` : "";
     $(id).textContent = `${who}, ${state.captured[i]} captured${more}`;
   }

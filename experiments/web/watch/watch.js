@@ -21,7 +21,7 @@ const link = connect({
     if (message.type === "error") $("told").textContent = message.message;
   },
   onLink: (open) => {
-    if (!open) $("state").textContent = "the program does not answer; trying again";
+    if (!open) $("state").textContent = "no connection";
   },
 });
 const command = (name, value = null) => link.send({ type: "command", name, value });
@@ -46,7 +46,15 @@ for (const button of document.querySelectorAll("[data-command]"))
 for (const speed of SPEEDS) $("speed").append(new Option(speed ? `${speed}×` : "unlimited", speed));
 $("speed").addEventListener("change", (event) => command("speed", Number(event.target.value)));
 $("overlay").addEventListener("change", (event) => command("overlay", event.target.value));
-$("seed").addEventListener("change", (event) => command("seed", event.target.value));
+$("seed").addEventListener("change", ({ target }) => {
+  const seed = target.value.trim() === "" ? NaN : Number(target.value);
+  if (Number.isInteger(seed) && seed >= 0 && seed < 2 ** 31) return command("seed", seed);
+  $("told").textContent = "A seed is a whole number from 0 to 2147483647.";
+  if (now) target.value = now.seed;
+});
+for (const button of document.querySelectorAll("[data-policy]"))
+  button.addEventListener("click", () => command("policy", button.dataset.policy));
+$("more").open = matchMedia("(min-width: 801px)").matches; // a phone has the keys of the game first
 $("main").addEventListener("click", (event) => {
   if (!now?.seats[0].box) return;
   const box = $("main").getBoundingClientRect();
@@ -59,7 +67,8 @@ $("main").addEventListener("click", (event) => {
 
 // Keys: the game's while a person plays, otherwise the player's.
 const held = new Set();
-const tellHeld = () => command("held", [...held]);
+const fingers = new Map(); // pointer -> the key that it is on
+const tellHeld = () => command("held", [...new Set([...held, ...fingers.values()])].slice(0, 16));
 const nameOf = (event) => KEYS[event.key] ?? event.key.toLowerCase();
 const playing = () => now?.seats.find((seat) => seat.human);
 
@@ -86,8 +95,10 @@ addEventListener("keyup", (event) => {
   if (held.delete(nameOf(event))) tellHeld();
 });
 addEventListener("blur", () => {
-  if (!held.size) return;
+  if (!held.size && !fingers.size) return;
   held.clear();
+  fingers.clear();
+  light();
   tellHeld();
 });
 
@@ -102,28 +113,50 @@ setInterval(() => {
   if (told !== sticks) command("sticks", JSON.parse((sticks = told)));
 }, 20);
 
-// Buttons for fingers, one for each key that the game knows.
+// Buttons for thumbs, one for each key that the game knows: steering at the left, everything else at the right.
+const LEFT = ["left", "right", "a", "d"];
+const RIGHT = ["up", "down", "space", "return"];
 let padKeys = "";
 function drawPad(keys) {
   if (padKeys === keys.join()) return;
   padKeys = keys.join();
-  $("pad").hidden = !keys.length;
-  $("pad").replaceChildren(
-    ...keys.map((key) => {
-      const button = document.createElement("button");
-      button.textContent = ARROWS[key] ?? key;
-      button.setAttribute("aria-label", key);
-      const set = (down) => (event) => {
-        event.preventDefault();
-        if (down) held.add(key);
-        else held.delete(key);
-        tellHeld();
-      };
-      button.addEventListener("pointerdown", set(true));
-      for (const up of ["pointerup", "pointercancel", "pointerleave"]) button.addEventListener(up, set(false));
-      return button;
-    })
-  );
+  fingers.clear();
+  const right = keys.filter((key) => !LEFT.includes(key)).sort((a, b) => rank(a) - rank(b));
+  $("left").replaceChildren(...LEFT.filter((key) => keys.includes(key)).map(padButton));
+  $("right").replaceChildren(...right.map(padButton));
+}
+const rank = (key) => (RIGHT.includes(key) ? RIGHT.indexOf(key) : RIGHT.length);
+
+function padButton(key) {
+  const button = document.createElement("button");
+  button.textContent = ARROWS[key] ?? key;
+  button.dataset.key = key;
+  button.setAttribute("aria-label", key);
+  button.addEventListener("pointerdown", (event) => {
+    event.preventDefault();
+    finger(event.pointerId, key);
+  });
+  // A thumb slides from one key to the next without being lifted.
+  button.addEventListener("pointermove", (event) => {
+    if (!fingers.has(event.pointerId)) return;
+    const under = document.elementFromPoint(event.clientX, event.clientY)?.closest(".pad button");
+    if (under && under.dataset.key !== fingers.get(event.pointerId)) finger(event.pointerId, under.dataset.key);
+  });
+  for (const up of ["pointerup", "pointercancel", "lostpointercapture"])
+    button.addEventListener(up, (event) => finger(event.pointerId, null));
+  button.addEventListener("contextmenu", (event) => event.preventDefault());
+  return button;
+}
+
+function finger(pointer, key) {
+  if (key === null && !fingers.delete(pointer)) return;
+  if (key !== null) fingers.set(pointer, key);
+  light();
+  tellHeld();
+}
+function light() {
+  const on = new Set(fingers.values());
+  for (const button of document.querySelectorAll(".pad button")) button.classList.toggle("down", on.has(button.dataset.key));
 }
 
 function setOptions(select, values, value) {
@@ -144,6 +177,12 @@ function show(state) {
   press("pause", state.paused);
   press("take", first.human);
   press("panels", state.panels);
+  for (const button of document.querySelectorAll("[data-policy]"))
+    button.setAttribute("aria-pressed", first.policy === button.dataset.policy);
+  document.body.classList.toggle("playing", Boolean(playing()));
+  $("untrained").hidden = !first.random || first.human;
+  document.body.classList.toggle("untrained", !$("untrained").hidden);
+  $("untrained").querySelector("code").textContent = `python -m experiments.train ${state.game}`;
   document.querySelector("[data-command=take]").textContent = first.human ? "Hand back" : "Take over";
   if (document.activeElement !== $("speed")) $("speed").value = String(state.speed);
   if (document.activeElement !== $("seed")) $("seed").value = state.seed;
@@ -163,8 +202,6 @@ function show(state) {
     $("panels").append(panel);
   }
   state.seats.forEach((seat, i) => drawSeat(seats[i], seat, i));
-  const { age, drawn } = link.figures;
-  $("figures").textContent = `${drawn} pictures drawn, the newest was ${age.toFixed(0)} ms old`;
 }
 
 function drawSeat(panel, seat, i) {
@@ -176,7 +213,7 @@ function drawSeat(panel, seat, i) {
   const chance = seat.winrate === null ? "" : `winrate ${(100 * seat.winrate).toFixed(0)} % · `;
   put(".last", chance + (seat.games ? `last game ${number(seat.last_score)} · ${seat.games} played` : ""));
   const names = { values: "action values", probabilities: "probabilities", mean: "actions" };
-  put(".kind", names[seat.bars] ?? "this agent does not tell why");
+  put(".kind", names[seat.bars] ?? (seat.random ? "" : "this agent does not tell why"));
   drawBars(panel.querySelector(".bars"), seat);
   panel.querySelector(".seen").hidden = i > 0 || seen.width === 300;
   panel.querySelector(".numbers").hidden = !seat.numbers.length;
