@@ -294,7 +294,7 @@ class Table:
         except sgf.SGFError:  # by other rules than ours
             played = record.replay(loaded, **limits)
         self.engine.game, self.engine.komi, self.human = played, played.komi, "both"
-        self.names = (loaded.black or "", loaded.white or "")
+        self.names = (loaded.black[:60], loaded.white[:60])
         self._begin()
         names = " - ".join(filter(None, (loaded.black[:60], loaded.white[:60])))
         self.message = " ".join(filter(None, ("loaded", names, loaded.result[:60])))
