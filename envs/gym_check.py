@@ -51,7 +51,8 @@ class Checked(gymnasium.Wrapper):
             self._seen = self._number_seen
         self._resets = accepted(env, name)
         self.busy: tuple[str, float] | None = None  # the call that is under way, and when it began
-        WATCHED.add(self)
+        with _adding:
+            WATCHED.add(self)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         given = {"seed": seed, "options": options}
@@ -228,8 +229,16 @@ def told(fault: BaseException, env: Any = None) -> str:
     except (TypeError, OSError, AttributeError):  # written in C, or not there yet
         own = None
     frames = [f for f in frames if f.filename == own] or frames
-    place = f" ({os.path.relpath(frames[-1].filename)}:{frames[-1].lineno})" if frames else ""
+    place = f" ({_near(frames[-1].filename)}:{frames[-1].lineno})" if frames else ""
     return f"{type(fault).__name__}{f': {text}' if text else ''}{place}"
+
+
+def _near(path: str) -> str:
+    """From the working directory, where that can be said."""
+    try:
+        return os.path.relpath(path)
+    except ValueError:  # on another drive of Windows
+        return path
 
 
 def trace_of(fault: BaseException) -> str:
@@ -237,6 +246,7 @@ def trace_of(fault: BaseException) -> str:
 
 
 WATCHED: weakref.WeakSet[Checked] = weakref.WeakSet()
+_adding = threading.Lock()  # the thread must not look at the set while it grows
 _watchdog: threading.Thread | None = None
 
 
@@ -252,7 +262,9 @@ def _look() -> None:
     said: set[tuple[str, float]] = set()
     while True:
         time.sleep(min(5.0, PATIENCE / 4))
-        for env in list(WATCHED):
+        with _adding:
+            watched = list(WATCHED)
+        for env in watched:
             busy = env.busy
             if busy is None or busy in said or time.monotonic() - busy[1] < PATIENCE:
                 continue
