@@ -12,6 +12,7 @@ import dataclasses
 import difflib
 import importlib
 import importlib.util
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -96,6 +97,12 @@ def find(name: str) -> tuple[str, dict[str, Any]]:
     rom = name.replace("-", "_").lower()
     if rom in atari_games():
         return "envs.atari", {"game": rom}
+    if rom in TWO_PLAYERS:
+        raise UnknownGame(
+            f"there is no game {name!r} for one: it needs two players; python -m experiments.list tells more"
+        )
+    if re.fullmatch(r"[\w/]+-v\d+", name):  # as Gymnasium's ids end
+        raise UnknownGame(f"there is no game {name!r}; a Gymnasium environment is called gym:{name} here")
     near = difflib.get_close_matches(name, games(), n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else "try breakout, pong, or gym:CartPole-v1"
     raise UnknownGame(f"there is no game {name!r}; {hint}")

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import sys
 from pathlib import Path
 
 from experiments import arguments, cli
@@ -67,6 +68,8 @@ def main() -> None:
         summaries = [report.summary(made, g) for g in made.groups]
         tables = list(report.tables(made, summaries))
         report.show(made, tables)
+        if (command.out / "comparison.md").exists():
+            print(f"{command.out} held a comparison, which is replaced; --out names another folder", file=sys.stderr)
         print("written: " + ", ".join(map(str, report.write(made, summaries, tables, command.out))))
 
 

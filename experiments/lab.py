@@ -135,8 +135,15 @@ def assemble(config: dict[str, Any], device: torch.device) -> Lab:
     return Lab(agent, stream, replay, clock, loop, validation)
 
 
+MEMORY = {  # bytes of a game, measured; what is not here is small beside its frames in the ring
+    "envs.atari": 3 * 2**19, "envs.kart.env": 2**19, "envs.flappy.env": 2**16, "envs.car_racing": 2**26,
+}  # fmt: skip
+
+
 def _games(config: dict[str, Any], env: dict[str, Any]) -> Any:
-    return envs.make_vec(config["game"], config["num_envs"], **env)
+    count, family = config["num_envs"], envs.find(config["game"])[0]
+    devices.require_memory("a batch", count, MEMORY.get(family, 0), torch.device("cpu"), "--num-envs", "games")
+    return envs.make_vec(config["game"], count, **env)
 
 
 def _taught(config: dict[str, Any], env: dict[str, Any], device: torch.device) -> Any:
@@ -225,12 +232,15 @@ def _find(root: Path, what: str) -> Run:
     try:
         return Run.find(root, what)
     except RunError as fault:
-        try:
-            folder = safe(envs.canonical(what))
-        except envs.UnknownGame:
-            raise fault from None
-        if folder == what or not (root / folder).is_dir():
+        if "/" in what or "\\" in what:  # a path, no game
             raise
+        try:
+            game = envs.canonical(what)
+        except envs.UnknownGame as unknown:
+            raise RunError(f"{fault}; {unknown}") from None
+        folder = safe(game)
+        if folder == what or not (root / folder).is_dir():
+            raise RunError(f"{fault}; train one first: {cli.line('train', game)}") from None
         return Run.find(root, folder)
 
 

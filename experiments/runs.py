@@ -5,6 +5,7 @@ python -m experiments.runs find ppo lr=0.0003       by words and by fields of th
 python -m experiments.runs tag RUN good             --remove takes a tag away
 python -m experiments.runs archive|delete RUN...    out of the way, or to the trash folder; restore brings it back
 python -m experiments.runs export RUN               one file for another machine
+python -m experiments.runs import FILE              takes such a file in, safely
 python -m experiments.runs empty                    the trash, for good
 """
 
@@ -13,18 +14,17 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import shlex
 import shutil
 import sys
-import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from agents.core.files import write_json
 from agents.core.run import RunError, flat
 from experiments import arguments, child, cli
-from experiments.arguments import Positional
+from experiments.arguments import Positional, Shown
+from experiments.comparing import transfer
 from experiments.comparing.records import ARCHIVE, TAGS, TRASH, Folder, below, locate, look, plain, size, tags
 
 Words = Positional[tuple[str, ...]]
@@ -104,6 +104,19 @@ class Export:
     out: Path | None = None  # the file; without it GAME-AGENT-NAME.tar.gz here
     ring: bool = False  # with the replay ring, which a resume needs and which is large
     runs: Path = Root  # where run folders are
+
+
+@dataclasses.dataclass(frozen=True)
+class Import:
+    """Takes in a run that `export` wrote; it needs no trust: plain files only, nothing outside, nothing overwritten."""
+
+    file: Annotated[Positional[Path], Shown("FILE")]  # the .tar.gz
+    limit: float = 50.0  # GiB that it may unpack to
+    runs: Path = Root  # where run folders are
+
+    def __post_init__(self) -> None:
+        if not 0 < self.limit < 1e6:
+            raise ValueError(f"--limit {self.limit}: must be above 0")
 
 
 def home(root: Path, where: str) -> Path:
@@ -290,25 +303,22 @@ def export(command: Export) -> Path:
     if out.exists():
         raise cli.UserError(f"--out {out}: is there already")
 
-    def keep(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
-        parts = Path(member.name).relative_to(inside).parts
-        hidden = any(part.startswith(".") for part in parts)  # a checkpoint being written
-        ours = member.isfile() or member.isdir() or member.islnk()  # neither links out of the folder nor devices
-        return None if hidden or not ours or (parts[:2] == ("checkpoints", "ring") and not command.ring) else member
-
-    out.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = out.with_name(f".{out.name}.part")
-    with tarfile.open(unfinished, "w:gz") as file:
-        file.add(path, str(inside), filter=keep)
-    os.replace(unfinished, out)
-    cli.say(f"{out}: {size(out.stat().st_size)}; unpack it with: tar xzf {shlex.quote(str(out))} -C runs")
+    transfer.pack(path, inside, out, command.ring)
+    cli.say(f"{out}: {size(out.stat().st_size)}; on the other machine: {cli.line('runs', 'import', out)}")
     if shown.ring and not command.ring:
         print(f"without the replay ring ({size(shown.ring)}) it can be watched and scored, not resumed: --ring")
     return out
 
 
+def bring(command: Import) -> None:
+    """Takes a run in from an archive file."""
+    path = transfer.unpack(command.file, command.runs, int(command.limit * 2**30))
+    cli.say(f"run: {path}")
+    print(f"  watch:    {cli.line('watch', path)}")
+
+
 PROGRAMS = {List: None, Find: None, Tag: tag, Archive: put_away, Delete: put_away, Restore: restore, Empty: empty,
-            Export: export}  # fmt: skip
+            Export: export, Import: bring}  # fmt: skip
 
 
 def main() -> None:

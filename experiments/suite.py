@@ -210,7 +210,7 @@ class Suite:
             elif program == "train" and time.monotonic() - shown > 30 and task.path.exists():
                 shown = time.monotonic()
                 print(f"  {self.progress(task)}", file=sys.stderr)
-        if process.returncode:
+        if process.returncode and not stopping():  # what a person stopped has not failed
             self.failed[task] = f"{program} failed: {child.reason(process.returncode, log)}"
 
     def progress(self, task: Task) -> str:

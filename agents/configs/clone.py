@@ -50,6 +50,7 @@ class Config:
         ranges.optimizer(self)
 
 
+TAUGHT = True  # by recordings or a teacher, which must be there
 PRESETS: dict[str, dict[str, Any]] = {
     "clone": {},
     "dagger": dict(rounds=True, lr_end=0.3, teacher=0.5),

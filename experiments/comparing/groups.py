@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import itertools
 import json
 import math
@@ -138,6 +139,9 @@ def _no_score(record: Record, metric: str) -> str:
         return "; ".join([f"it has no {metric}", *record.remarks])
     budget = f" of {record.budget:,}" if record.budget else ""
     reason = f"it has no {metric} (at step {record.steps:,}{budget})"
+    known = {tag for line in record.lines for tag in line if "/" in tag} | {"eval/return", "eval/mean", "eval/median"}
+    if metric not in known and (near := difflib.get_close_matches(metric, sorted(known), n=1)):
+        return f"{reason}; did you mean --metric {near[0]}?"
     if metric.startswith("eval/"):
         reason += f"; {cli.line('evaluate', record.path)} scores it, --metric train/return does without"
     return reason

@@ -53,7 +53,8 @@ def curves(made: Comparison, path: Path) -> Path:
         minutes.set_title("over wall clock", loc="left", fontsize=10.5, color=FAINT)
         draw_scores(scores, made, groups)
     handles, labels = entries(made)
-    figure.suptitle(f"{made.metric} of {sum(len(g.entries) for g in made.groups)} runs", x=0.012, y=1 - 0.12 / height,
+    count = sum(len(g.entries) for g in made.groups)
+    figure.suptitle(f"{made.metric} of {count} run{'s' * (count != 1)}", x=0.012, y=1 - 0.12 / height,
                     ha="left", va="top", fontsize=14, fontweight="bold", color=INK)  # fmt: skip
     figure.legend(handles, labels, loc="upper left", bbox_to_anchor=(0.006, 1 - 0.42 / height), ncols=ABREAST,
                   frameon=False, fontsize=11, labelcolor=INK, handlelength=1.8, columnspacing=1.8)  # fmt: skip
@@ -104,6 +105,8 @@ def draw_curves(axis: Axes, made: Comparison, groups: Sequence[Group], over: str
         axis.plot(band.x[some], band.line[some], linewidth=1.6, color=look["color"], linestyle=":")
     if not axis.lines:
         axis.text(0.5, 0.5, f"no {made.curve} over {over}", transform=axis.transAxes, ha="center", color=FAINT)
+        axis.set_axis_off()
+        return
     axis.set_xlim(left=0)
     axis.set_xlabel("agent steps" if over == "steps" else "minutes of training")
     axis.xaxis.set_major_formatter(FuncFormatter(short))

@@ -213,7 +213,14 @@ def better(title: str, found: Sequence[Pair], remark: str) -> Table:
     many = any(len(pair.games) > 1 for pair in found)
     header = ["first", "second", *(["games"] if many else []), "P(first beats second)", "p", "verdict"]
     rows = [
-        [a, b, *([str(len(games))] if many else []), chance.text(percent), "-" if math.isnan(p) else f"{p:.3f}", said]
+        [
+            a,
+            b,
+            *([str(len(games))] if many else []),
+            "-" if math.isnan(p) else chance.text(percent),
+            "-" if math.isnan(p) else f"{p:.3f}",
+            said,
+        ]
         for a, b, games, chance, p, said in found
     ]
     return Table(title, header, rows, remark)

@@ -125,6 +125,12 @@ def parse(argv: Sequence[str], description: str = "") -> Resume | tuple[Command,
         raise cli.UserError(
             "--protocol nature is for scores: train under baselines, then evaluate RUN --protocol nature"
         )
+    taught = getattr(settings(agent), "TAUGHT", False) and not (command.data or command.expert)
+    if taught and not getattr(env, "expert_info", False):
+        raise cli.UserError(
+            f"{agent} learns from a teacher and {game} has none with these options; --data names a recorded drive,"
+            " --expert a run, and kart and car-racing have one with --expert-info True"
+        )
     if command.steps is None and command.minutes is None:
         with cli.refusing():
             command = dataclasses.replace(command, steps=choice.steps)
