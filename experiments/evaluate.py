@@ -56,6 +56,10 @@ class Command:
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**31:
             raise ValueError(f"--seed {self.seed}: must lie in 0..2147483647")
+        kind, _, share = (self.policy or "greedy").partition(" ")
+        alone = ("greedy", "sampled", *(("straight", "expert") if self.tracks is not None else ()))
+        if not (kind in alone and not share) and not (kind == "epsilon" and _is_share(share)):
+            raise ValueError(f"--policy {self.policy}: choose {', '.join(alone)} or 'epsilon E' with E in 0..1")
         if self.episodes < 1:
             raise ValueError(f"--episodes {self.episodes}: must be at least 1")
         if self.max_steps < 0:
@@ -63,6 +67,13 @@ class Command:
         cli.checkpoint(self.checkpoint)
         if not 5 <= self.seconds <= 3600:
             raise ValueError(f"--seconds {self.seconds}: must lie in 5..3600")
+
+
+def _is_share(text: str) -> bool:
+    try:
+        return 0 <= float(text) <= 1
+    except ValueError:
+        return False
 
 
 def evaluate(

@@ -73,6 +73,8 @@ class Command:
         if not 1 <= self.copies <= 64:
             raise ValueError(f"--copies {self.copies}: must lie in 1..64")
         address.check(self.host, self.port)
+        if self.video is not None and self.video.suffix.lower() not in (".mp4", ".gif"):
+            raise ValueError(f"--video {self.video}: must end in .mp4 or .gif")
         if self.web and self.video is not None:
             raise ValueError("--web and --video: name one")
         if self.stages and (self.live or len(self.what) > 1 or self.copies > 1 or self.checkpoint is not None):

@@ -55,6 +55,18 @@ def test_a_wrong_game_is_told_with_the_nearest(tmp_path: Path, capsys, monkeypat
         assert code == 2 and told in err
 
 
+def test_what_a_video_or_a_policy_cannot_be_is_told_at_once(tmp_path: Path, capsys, monkeypatch) -> None:
+    from experiments import watch
+
+    code, _, err = program(watch.main, ["breakout", "--video", "x.avi"], capsys, monkeypatch)
+    assert code == 2 and "--video x.avi: must end in .mp4 or .gif" in err
+    for wrong in ("greed", "epsilon", "epsilon 2", "epsilon nan", "straight", "greedy 1"):
+        code, _, err = program(evaluate.main, ["breakout", "--policy", wrong], capsys, monkeypatch)
+        assert code == 2 and f"--policy {wrong}: choose greedy, sampled or 'epsilon E'" in err
+    evaluate.Command("kart", policy="straight", tracks="test:2")
+    evaluate.Command("breakout", policy="epsilon 0.05")
+
+
 def test_one_seed_is_no_probability_and_no_threshold_has_no_column(tmp_path: Path) -> None:
     for agent, score in (("ppo", 10.0), ("dqn", 20.0)):
         path = make(tmp_path, 0, score, agent=agent)

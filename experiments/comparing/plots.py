@@ -129,7 +129,8 @@ def draw_threshold(axis: Axes, threshold: float, named: bool) -> None:
     axis.axhline(threshold, color=FAINT, linewidth=0.9, linestyle=(0, (2, 3)), zorder=1)
     if named:
         axis.annotate(f"threshold {threshold:.3g}", (0, threshold), xycoords=("axes fraction", "data"), xytext=(4, 3),
-                      textcoords="offset points", fontsize=8, color=FAINT)  # fmt: skip
+                      textcoords="offset points", fontsize=8, color=FAINT, zorder=5,
+                      bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1})  # fmt: skip
 
 
 def draw_scores(axis: Axes, made: Comparison, groups: Sequence[Group]) -> None:
