@@ -9,7 +9,7 @@ from programs import program
 from runfolders import make
 
 import envs
-from experiments import compare, evaluate, lab, train
+from experiments import compare, evaluate, lab, runs, train
 from experiments.comparing import groups, report
 
 
@@ -53,6 +53,11 @@ def test_a_wrong_game_is_told_with_the_nearest(tmp_path: Path, capsys, monkeypat
     ):
         code, _, err = program(evaluate.main, [what, "--runs", str(tmp_path)], capsys, monkeypatch)
         assert code == 2 and told in err
+
+
+def test_a_run_without_checkpoints_is_remarked(tmp_path: Path) -> None:
+    make(tmp_path, 0, 10.0)
+    assert "breakout/ppo/default-s0: it has no checkpoint: it can be compared" in runs.listing(runs.List(runs=tmp_path))
 
 
 def test_what_a_video_or_a_policy_cannot_be_is_told_at_once(tmp_path: Path, capsys, monkeypatch) -> None:

@@ -293,6 +293,8 @@ def _faults(path: Path, record: Record | None) -> list[str]:
     told = []
     if record and (lacking := [name for name in PLAYED if name not in record.config]):
         told.append(f"config.json lacks {', '.join(lacking)}")
+    if record and record.finished and not checkpoints(path):
+        told.append("it has no checkpoint: it can be compared, not watched, scored or trained further")
     if (gone := manifest.missing(path / "checkpoints")) is not None:
         told.append(f"checkpoint {gone}, the last that was written, is gone")
     for step in manifest.steps(path / "checkpoints"):
