@@ -16,6 +16,7 @@ import json
 import site
 import sys
 import sysconfig
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -202,6 +203,7 @@ def _one(id: str, options: Options, render_mode: str | None = None, number: int 
 
 def _made(id: str, render_mode: str | None, kwargs: dict[str, Any]) -> gymnasium.Env:
     make = functools.partial(gymnasium.make, id, disable_env_checker=True, **kwargs)  # `Checked` looks instead
+    warnings.filterwarnings("ignore", message=".*is out of date", category=DeprecationWarning)  # the refusal says it
     try:
         return make() if render_mode is None else make(render_mode=render_mode)
     except gymnasium.error.NamespaceNotFound:  # of a package that waits to be asked, such as MinAtar

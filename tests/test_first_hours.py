@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import pytest
@@ -92,3 +93,9 @@ def test_compare_tells_a_metrics_typo_and_what_it_replaces(tmp_path: Path, capsy
         "held a comparison, which is replaced; --out names another"
         in program(compare.main, words, capsys, monkeypatch)[2]
     )
+
+
+def test_an_older_version_of_an_environment_warns_of_nothing() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        envs.make("gym:CartPole-v0").close()
