@@ -63,6 +63,11 @@ def trust(words: Iterable[str]) -> None:
         _named.update((word, word.partition("=")[2], *word.split(","), *word.partition("=")[2].split(",")))
 
 
+def named() -> frozenset[str]:
+    """The words that the person wrote."""
+    return frozenset(_named)
+
+
 def is_trusted(name: str) -> bool:
     """May the module of a game or of a wrapper be imported? A name as the person wrote it, or with /AGENT behind it."""
     return any(word == name or word.startswith(f"{name}/") for word in _named)

@@ -13,6 +13,7 @@ import functools
 import importlib
 import importlib.metadata
 import json
+import re
 import site
 import sys
 import sysconfig
@@ -167,6 +168,16 @@ def require_known(id: str) -> None:
         )
 
 
+def _require_plain(name: str, kwargs: str) -> None:
+    """Raises ValueError for an argument that names a module, which some import, unless a person wrote it."""
+    for word in re.findall(r"[\w.]+:[\w./-]+", kwargs):
+        if not envs.is_trusted(word) and not any(word in named for named in envs.named()):
+            raise ValueError(
+                f"{name} was trained with --env-kwargs {kwargs}; {word} may name a module, which is imported where a"
+                f" person names it, never because a file does: add --trust {word}"
+            )
+
+
 @functools.cache
 def _installed() -> frozenset[str]:
     """Packages that are installed, not only lying about, and say that they bring environments for Gymnasium."""
@@ -181,6 +192,7 @@ def _installed() -> frozenset[str]:
 def _one(id: str, options: Options, render_mode: str | None = None, number: int | None = None) -> Presented:
     name = f"gym:{id}"
     require_known(id)
+    _require_plain(name, options.env_kwargs)
     try:
         env = _made(id, render_mode, read_kwargs(options.env_kwargs))
     except (gymnasium.error.Error, ImportError) as fault:

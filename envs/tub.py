@@ -32,7 +32,8 @@ from typing import Any
 
 import numpy as np
 
-from envs.tub_files import TubError, content, parsed, shown, stays_inside
+from envs.text import shown
+from envs.tub_files import TubError, content, parsed, stays_inside
 from envs.tub_format import LONGEST_LINE, Manifest, catalog_lines
 from envs.tub_pictures import LARGEST_FILE, decode, first_shape, shape_of, size
 from envs.tub_values import IMAGE, LISTED, LONGEST, PRIVATE, STANDARD, Values, guessed, understood

@@ -11,6 +11,8 @@ import stat
 from pathlib import Path
 from typing import Any
 
+from envs.text import shown
+
 NEWLINE = b"\n"
 BOM = b"\xef\xbb\xbf"
 MIB = 2**20
@@ -18,13 +20,6 @@ MIB = 2**20
 
 class TubError(ValueError):
     """What is wrong with a dataset, and where."""
-
-
-def shown(value: object, longest: int = 80) -> str:
-    """A value from a file as one short line of printable characters: no terminal obeys what it holds."""
-    text = value if isinstance(value, str) else repr(value)
-    text = text if len(text) <= longest else f"{text[: longest - 3]}..."
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def content(folder: Path, name: str, limit: int) -> bytes:

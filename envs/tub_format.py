@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from envs.tub_files import MIB, NEWLINE, TubError, content, is_regular, lines, parsed, replace, shown
+from envs.text import shown
+from envs.tub_files import MIB, NEWLINE, TubError, content, is_regular, lines, parsed, replace
 from envs.tub_values import IMAGE, LISTED, OURS, STANDARD, TYPES
 
 __all__ = ["IMAGE", "LISTED", "OURS", "STANDARD", "TYPES", "Manifest", "TubError", "catalog_lines"]

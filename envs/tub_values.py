@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from envs.tub_files import shown
+from envs.text import shown
 
 IMAGE = "cam/image_array"
 STANDARD = {IMAGE: "image_array", "user/angle": "float", "user/throttle": "float", "user/mode": "str"}

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from envs.text import shown
 from envs.tub_edits import note
-from envs.tub_files import APPEND, NEWLINE, TubError, lock, mend, opened, replace, shown
+from envs.tub_files import APPEND, NEWLINE, TubError, lock, mend, opened, replace
 from envs.tub_format import LARGEST_CATALOG, LISTED, LONGEST_LINE, STANDARD, TYPES, Manifest
 from envs.tub_pictures import encode, first_shape, size
 from envs.tub_values import IMAGE, finite, out_of_range

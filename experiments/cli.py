@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from envs import UnknownGame, trust
+from envs.text import printable
 
 # Faults of the place that is written to, not of the program.
 DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR}
@@ -178,14 +179,9 @@ def is_short_of_memory(fault: BaseException) -> bool:
 NO_MEMORY = ("DefaultCPUAllocator", "can't allocate memory", "not enough memory", "could not create a memory object")
 
 
-def shown(text: str) -> str:
-    """Text of a file or a name as a terminal may have it: control characters are written out, never obeyed."""
-    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
-
-
 def say(text: str = "") -> None:
     """Prints what may hold words of a stranger's files."""
-    print(shown(text))
+    print(printable(text, keep="\n\t"))
 
 
 def beginning(fault: BaseException) -> str:
@@ -196,7 +192,7 @@ def beginning(fault: BaseException) -> str:
 
 def tell(message: str) -> None:
     """One sentence on standard error; the program goes on."""
-    print(f"joypad: {shown(' '.join(message.split()))}", file=sys.stderr)
+    print(f"joypad: {printable(' '.join(message.split()))}", file=sys.stderr)
 
 
 def fail(message: str) -> None:

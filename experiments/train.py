@@ -278,7 +278,7 @@ def _told_if_short(config: dict[str, Any]) -> Iterator[None]:
 
 def _less_memory(config: dict[str, Any]) -> str:
     """Advice: the options by which the memory of a run grows."""
-    ours = [f"a smaller --{name.replace('_', '-')}" for name in MEMORY if name in config["agent_config"]]
+    ours = [f"a smaller --{name.replace('_', '-')}" for name in MEMORY if config["agent_config"].get(name)]
     return f"a run with {' or '.join(['fewer --num-envs', *ours])} needs less"
 
 

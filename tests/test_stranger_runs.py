@@ -110,6 +110,15 @@ def test_a_module_that_somebody_else_named_is_not_trusted(here: Path) -> None:
     assert not (here / "PWNED").exists()
 
 
+def test_an_argument_that_names_a_module_is_asked_for(here: Path) -> None:
+    """Environments of the old API make another one by its name, module and all."""
+    with pytest.raises(ValueError, match="add --trust runs.payload:X-v0"):
+        envs.make_vec("gym:CartPole-v1", 1, env_kwargs='env_id=runs.payload:X-v0')
+    with pytest.raises(ValueError, match="--wrapper|add --trust runs.payload:Wrap"):
+        envs.make_vec("gym:CartPole-v1", 1, wrapper="runs.payload:Wrap")
+    envs.make_vec("gym:CartPole-v1", 1, env_kwargs="sutton_barto_reward=true").close()
+
+
 def test_an_entry_point_that_only_lies_about_is_not_loaded(here: Path) -> None:
     """A folder with entry points in the working directory looks like an installed package to importlib."""
     gift(here)

@@ -41,8 +41,9 @@ SHORTAGE = (  # what torch says
 )
 
 
-@pytest.mark.parametrize(("agent", "named"), [("ppo", ("hidden", "recurrent", "minibatch", "rollout")),
-                                               ("dqn", ("hidden", "batch", "replay"))])  # fmt: skip
+@pytest.mark.parametrize(
+    ("agent", "named"), [("ppo", ("hidden", "minibatch", "rollout")), ("dqn", ("hidden", "batch", "replay"))]
+)
 def test_too_little_memory_is_one_sentence_that_names_what_needs_less(agent, named, tmp_path, capsys, monkeypatch):
     """In the midst of training; what was saved before is whole, and the run goes on from it."""
     kind = lab.module(agent).build
@@ -77,8 +78,8 @@ def test_too_little_memory_before_training_is_one_sentence(trained, tmp_path, ca
             patched.setattr(f"experiments.lab.{where}", starved)
             code, _, err = program(train.main, [*argv, "--runs", str(tmp_path)], capsys)
         wanted = "joypad: not enough memory: CUDA out of memory. Tried to allocate 2.50 GiB; "
-        wanted += "a run with fewer --num-envs or a smaller --hidden or a smaller --recurrent or a smaller --minibatch"
-        wanted += " or a smaller --rollout needs less\n"
+        wanted += "a run with fewer --num-envs or a smaller --hidden or a smaller --minibatch or a smaller --rollout"
+        wanted += " needs less\n"
         assert code == 2 and err == wanted
 
 

@@ -12,8 +12,9 @@ from mutations import limited, surroundings, unchanged
 from tubs import BEGAN, KINDS, ODD, bomb, damage, declare, picture, said, values, written
 
 from envs import tub_edits
+from envs.text import shown
 from envs.tub import Tub, TubError, Writer
-from envs.tub_files import content, shown
+from envs.tub_files import content
 from experiments.driving import dataset
 
 PICTURE = "images/2_cam_image_array_.jpg"

@@ -10,6 +10,7 @@ import re
 import unicodedata
 
 from envs.go.sgf import Node
+from envs.text import shown
 
 LIMIT = 1000.0  # of komi and margins
 OWN = "joypad"  # AP of the files that we write: their numbers are what they say
@@ -26,11 +27,6 @@ _WINS = re.compile(r"win|won|胜|勝|승|\+")
 _POINTS = re.compile(
     r"\d{1,4}(?:\.\d{1,4})?(?=\s*(?:半|반|目|子|집|호|points?|pts|moku|$))|(?<=by )\s*\d{1,4}(?:\.\d{1,4})?"
 )
-
-
-def shown(text: str) -> str:
-    """A value of a stranger's as it may stand in a message: short, and without what a terminal would obey."""
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text[:20])
 
 
 def _plain(text: str) -> str:
@@ -69,11 +65,11 @@ def komi(root: Node, remarks: list[str]) -> float | None:
     except ValueError:
         value = points(given)
     if value is None or not abs(value) <= LIMIT:
-        remarks.append(f"{name}[{shown(given)}] is no komi; the one that is set stays")
+        remarks.append(f"{name}[{shown(given, 20)}] is no komi; the one that is set stays")
         return None
     meant = _odd_komi(root, value)
     if meant != value:
-        remarks.append(f"{name}[{shown(given)}] is taken as a komi of {meant:g}")
+        remarks.append(f"{name}[{shown(given, 20)}] is taken as a komi of {meant:g}")
     return meant
 
 
@@ -103,7 +99,7 @@ def handicap(root: Node, size: int, remarks: list[str]) -> int:
     numbers = re.findall(r"\d+(?:\.0*)?", text)
     known = len(numbers) == 1 and len(numbers[0]) < 6 and float(numbers[0]) < size * size and "-" not in given
     if given and not known:
-        remarks.append(f"HA[{shown(given)}] is no number of handicap stones; taken as 0")
+        remarks.append(f"HA[{shown(given, 20)}] is no number of handicap stones; taken as 0")
     return int(float(numbers[0])) if known else 0
 
 

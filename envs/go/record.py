@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from envs.go import gameinfo
 from envs.go.board import MAX_SIZE
 from envs.go.game import Game, fixed_handicap
-from envs.go.gameinfo import shown
 from envs.go.sgf import Damage, Node, SGFError, iterate
+from envs.text import shown
 
 LETTERS = "abcdefghijklmnopqrs"
 KOMI = 7.5  # points, where neither the record nor the caller says
@@ -67,7 +67,7 @@ def parse_point(text: str, size: int) -> int:
         return size * size
     column, row = LETTERS.find(text[:1]), LETTERS.find(text[1:])
     if len(text) != 2 or not (0 <= column < size and 0 <= row < size):
-        raise SGFError(f"'{shown(text)}' is no point of a {size}x{size} board")
+        raise SGFError(f"'{shown(text, 20)}' is no point of a {size}x{size} board")
     return row * size + column
 
 
@@ -79,7 +79,7 @@ def parse_points(values: Iterable[str], size: int) -> list[int]:
         corner = parse_point(first, size)
         other = parse_point(last, size) if colon else corner
         if size * size in (corner, other):
-            raise SGFError(f"'{shown(value)}' is no point of a {size}x{size} board")
+            raise SGFError(f"'{shown(value, 20)}' is no point of a {size}x{size} board")
         rows, columns = (corner // size, other // size), (corner % size, other % size)
         for row in range(min(rows), max(rows) + 1):
             actions += [row * size + column for column in range(min(columns), max(columns) + 1)]
@@ -126,9 +126,9 @@ def read(line: Node | list[Node], remarks: Iterable[str] = ()) -> Record:
     root, told = _head(nodes), list(remarks)
     kind = root.get("GM") or "1"
     if kind.isascii() and kind.isdigit() and int(kind[:9]) != 1:
-        raise SGFError(f"GM[{shown(kind)}]: the record is not of Go")
+        raise SGFError(f"GM[{shown(kind, 20)}]: the record is not of Go")
     if not kind.isdigit():
-        told.append(f"GM[{shown(kind)}] is taken as Go")
+        told.append(f"GM[{shown(kind, 20)}] is taken as Go")
     size = _size(root.get("SZ") or "19")
     result = root.get("RE", "")
     record = Record(
@@ -162,7 +162,7 @@ def _size(text: str) -> int:
     sides = re.fullmatch(r"(\d{1,4})(?:\.0*)?(?:\s*[:xX*×]\s*(\d{1,4}))?", text.strip())
     columns = int(sides[1]) if sides else 0
     if not 2 <= columns <= MAX_SIZE or int(sides[2] or columns) != columns:
-        raise SGFError(f"SZ[{shown(text)}]: the board must be a square of 2 to {MAX_SIZE} lines")
+        raise SGFError(f"SZ[{shown(text, 20)}]: the board must be a square of 2 to {MAX_SIZE} lines")
     return columns
 
 
@@ -173,7 +173,7 @@ def _step(node: Node, size: int, remarks: list[str]) -> Step:
     if "PL" in given:
         step.turn = gameinfo.colour(node.get("PL"))
         if step.turn is None:
-            remarks.append(f"PL[{shown(node.get('PL'))}] is neither Black nor White, and passed over")
+            remarks.append(f"PL[{shown(node.get('PL'), 20)}] is neither Black nor White, and passed over")
     if "B" in given and "W" in given:
         raise SGFError("one node holds a move of both sides")
     for colour, name in enumerate("BW"):

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from envs.text import shown
 from envs.tub import Tub, Writer
-from envs.tub_files import shown
 from envs.tub_format import IMAGE, STANDARD, TubError
 from envs.tub_writer import RecordError
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from envs import tub_edits
+from envs.text import shown
 from envs.tub import Tub, TubError
-from envs.tub_files import shown
 from experiments.driving import dataset
 from experiments.web.server import Server
 from experiments.web.values import record, whole

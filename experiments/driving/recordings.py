@@ -17,8 +17,8 @@ from agents.core import dataset
 from agents.core.dataset import Rows
 from agents.core.rows import Spec
 from agents.perception import preprocess
+from envs.text import shown
 from envs.tub import Tub, TubError
-from envs.tub_files import shown
 from experiments import cli
 
 

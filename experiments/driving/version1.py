@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from envs.text import shown
 from envs.tub import Writer
-from envs.tub_files import MIB, TubError, content, parsed, shown
+from envs.tub_files import MIB, TubError, content, parsed
 from envs.tub_pictures import LARGEST_FILE, shape_of, size
 from envs.tub_values import IMAGE, STANDARD, Values, understood
 from envs.tub_writer import RecordError
