@@ -202,14 +202,16 @@ class Suite:
     def _run(self, program: str, words: Sequence[object], task: Task, stopping: Any, mine: int) -> None:
         """One program to its end, its words in a log, its progress told every half minute."""
         log = self.out / "logs" / f"{safe(task.game)}-s{task.seed}.txt"
-        process, shown = child.start(program, words, log, keep=[mine]), time.monotonic()
+        process, shown, said = child.start(program, words, log, keep=[mine]), time.monotonic(), ""
         while process.poll() is None:
             time.sleep(PERIOD)
             if stopping():
                 child.stop(process)
             elif program == "train" and time.monotonic() - shown > 30 and task.path.exists():
                 shown = time.monotonic()
-                print(f"  {self.progress(task)}", file=sys.stderr)
+                if (told := self.progress(task)) != said:
+                    print(f"  {told}", file=sys.stderr)
+                said = told
         if process.returncode and not stopping():  # what a person stopped has not failed
             self.failed[task] = f"{program} failed: {child.reason(process.returncode, log)}"
 

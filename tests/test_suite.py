@@ -271,3 +271,12 @@ def test_a_game_for_each_number_of_actions_learns_and_is_scored(game: str, monke
     scored.close()
     assert 1 <= episode.length <= 210 and np.isfinite(episode.score)
     assert np.isfinite(human_normalised(game, episode.score))
+
+
+@pytest.mark.parametrize(("stopped", "failed"), [(True, 0), (False, 1)])
+def test_what_a_person_stopped_has_not_failed(tmp_path: Path, monkeypatch, stopped: bool, failed: int) -> None:
+    one = made(tmp_path, seeds=1, games="pong")
+    ended = SimpleNamespace(returncode=2, poll=lambda: 2)
+    monkeypatch.setattr(suite, "child", SimpleNamespace(**{**vars(child), "start": lambda *_, **__: ended}))
+    one._run("train", [], one.tasks[0], lambda: stopped, 0)
+    assert len(one.failed) == failed
