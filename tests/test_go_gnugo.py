@@ -129,3 +129,15 @@ def test_scores_equal_gnugo(gnugo):
 @pytest.mark.slow
 def test_scores_equal_gnugo_in_full(gnugo):
     compare_scores(gnugo, 1000, 2)
+
+
+@pytest.mark.slow
+def test_finished_games_are_counted_as_gnugo_counts_them(gnugo, monkeypatch):
+    """A short form of python -m experiments.go.counting --games 600."""
+    from pathlib import Path
+
+    from experiments.go import counting
+
+    monkeypatch.setenv("PATH", str(Path(gnugo).parent), prepend=":")
+    counted = list(counting.games(40, 31))
+    assert len(counted) == 40 and sum(game.ours == game.theirs for game in counted) >= 38

@@ -26,8 +26,8 @@ from experiments.go.programs import Failed, Program, Refused
 
 KOMI = 7.0
 LONGEST = 4  # moves per point of the board; a game that is not over by then is left out
-VISITS = (10, 40, 160)  # of rave; the fewer, the wilder the positions
-LEVELS = (0, 1, 3)  # of GNU Go as a player
+VISITS = (80, 240)  # of rave: about as strong as GNU Go at these levels, so that the games are games
+LEVELS = (0, 1)  # of GNU Go as a player
 PATIENCE = 300.0  # s for GNU Go's count
 EARLY = 0.4  # moves per point of the board before which nobody thinks of passing
 

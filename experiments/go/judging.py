@@ -25,6 +25,7 @@ VISITS, MOST_VISITS = 600, 3000  # of a search that reads one group with one sid
 PLAIN = 0.7  # value from which a reading is clear
 READS = 40  # groups that are read at most; the others are judged by the endings
 HELD, CLEAR = 0.3, 0.8  # mean owner from which a point is likely to stay its owner's, and from which nobody doubts it
+WELL = 0.5  # mean owner from which a chain that has to move first to live is taken to be alive
 KEPT = 64  # positions whose judgement is remembered
 
 
@@ -110,7 +111,7 @@ class Judge:
         pass_alive(state, certain)
         owner = np.where(certain != 0, certain, owner)
         status: dict[str, list[list[int]]] = {"alive": [], "seki": [], "dead": []}
-        unsettled, reads = [], 0
+        unsettled, reads, open_ones = [], 0, []
         for group in chains(state):
             colour = int(state[point_of(state, group[0])]) - 1
             held = (1 - 2 * colour) * float(owner[group].mean())
@@ -121,7 +122,13 @@ class Judge:
                 alive, open_ = self._read(state, group, colour, held)
                 if open_:
                     unsettled.append(group)
+                    open_ones.append((colour, held))
+                    continue
             status["dead" if not alive else "seki" if seki else "alive"].append(group)
+        for group, (colour, held) in zip(unsettled, open_ones, strict=True):
+            # Who lives only by moving first does not live: the other side begins a dispute. But one side wins a race.
+            race = any(other != colour and likely < 0 for other, likely in open_ones)
+            status["alive" if held > (0 if race else WELL) else "dead"].append(group)
         left = without_dead(state, [chain[0] for chain in status["dead"]])[0]
         points = np.empty(size * size, np.int8)
         area(left, points)
