@@ -54,16 +54,18 @@ def main(argv: list[str]) -> None:
         cli.starting(kernels=True)
         from envs.go import sgf
         from experiments.go import players
-        from experiments.go.engine import RULES
+        from experiments.go.rulesets import RULES, UnknownRules, named
         from experiments.go.table import Table
 
-        if command.rules not in RULES:
-            raise cli.UserError(f"--rules {command.rules}: must be one of {', '.join(RULES)}")
+        try:
+            rules = named(command.rules)[0]
+        except UnknownRules:
+            raise cli.UserError(f"--rules {command.rules}: must be one of {', '.join(RULES)}") from None
         player = players.load(command.player, seed=int.from_bytes(os.urandom(6), "big"))
         with cli.refusing():
             table = Table(
                 player, size=command.size, komi=command.komi, human=command.you, seconds=command.seconds,
-                visits=command.visits, handicap=command.handicap, rules=command.rules,
+                visits=command.visits, handicap=command.handicap, rules=rules,
             )  # fmt: skip
         if command.sgf is not None:
             try:
