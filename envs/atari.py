@@ -15,6 +15,7 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 
 FIRE = 1  # ALE's number of the action
+TEACHES = False  # there is no expert that an agent could learn from
 FRAME_SKIP = 4  # emulated frames per agent decision
 
 

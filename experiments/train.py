@@ -37,6 +37,7 @@ MEMORY = ("hidden", "recurrent", "minibatch", "batch", "rollout", "replay", "bat
 
 def start(command: options.Command, agent_config: dict[str, Any], env: dict[str, Any], argv: Sequence[str]) -> int:
     """A new run."""
+    options.require_teacher(command, env)
     from experiments import lab, provenance
 
     with cli.refusing():

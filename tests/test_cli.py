@@ -127,8 +127,8 @@ def test_evaluate_prints_one_object_with_the_promised_keys(trained, capsys, monk
     [
         (["nothing-here"], "neither a run nor a game"),
         (["RUN", "--episodes", "0"], "--episodes 0"),
-        (["RUN", "--policy", "epsilon 2"], "epsilon must lie"),
-        (["RUN", "--policy", "best"], "must be greedy, sampled"),
+        (["RUN", "--policy", "epsilon 2"], "epsilon E' with E in 0..1"),
+        (["RUN", "--policy", "best"], "choose greedy, sampled"),
         (["RUN", "--protocol", "machado"], "never mixed"),
         (["RUN", "--checkpoint", "7"], "has no checkpoint 7"),
     ],

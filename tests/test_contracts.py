@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import importlib.metadata
 
 import numpy as np
 import pytest
@@ -300,11 +301,14 @@ def test_packages_that_wait_to_be_asked_register_their_games(monkeypatch):
     from envs import gym
 
     class Point:
+        module, dist = "waiting.registration", importlib.metadata.distribution("numpy")  # installed, as numpy is
+
         def load(self):
             return lambda: gymnasium.register("Waiting/Pole-v0", "gymnasium.envs.classic_control.cartpole:CartPoleEnv")
 
     monkeypatch.setattr(gym.importlib.metadata, "entry_points", lambda group: [Point()] * (group == "gymnasium.envs"))
     gym._ask_packages.cache_clear()
+    gym._installed.cache_clear()
     try:
         vector = envs.make_vec("gym:Waiting/Pole-v0", 2)
         assert vector.reset(seed=1)[0].shape == (2, 4)
@@ -312,5 +316,7 @@ def test_packages_that_wait_to_be_asked_register_their_games(monkeypatch):
     finally:
         gymnasium.registry.pop("Waiting/Pole-v0", None)
         gym._ask_packages.cache_clear()
+        monkeypatch.undo()
+        gym._installed.cache_clear()
     with pytest.raises(ValueError, match="gym:NoSuch/Pole-v0"):
         envs.make_vec("gym:NoSuch/Pole-v0", 2)

@@ -2,11 +2,11 @@
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from agents.core.loop import Clock, Moment
+from agents.core.run import Run
 from experiments.training.hooks import Minutes
 
 
@@ -14,7 +14,7 @@ def spent(tmp_path: Path, speed, minutes: float = 10.0, begun: tuple[float, int]
     """A training of 64 games that makes `speed(seconds)` steps/s: its clock at the end, and the budgets it had."""
     clock, budgets = Clock(), []
     clock.seconds, clock.steps = begun
-    run = SimpleNamespace(path=tmp_path, config={"steps": None})
+    run = Run(tmp_path, {"steps": None})
     hook = Minutes(run, minutes)
     while clock.budget is None or clock.steps < clock.budget:
         clock.seconds += 64 / speed(clock.seconds)

@@ -17,6 +17,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from envs.text import printable
+
 try:
     import fcntl
 except ImportError:  # Windows has other locks; there two evaluations at one moment are not kept apart
@@ -92,7 +94,9 @@ def _object(text: str) -> dict[str, Any] | None:
         content = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    return content if isinstance(content, dict) else None
+    if not isinstance(content, dict):
+        return None
+    return {printable(k): printable(v) if isinstance(v, str) else v for k, v in content.items()}
 
 
 def own(evaluations: Sequence[Mapping[str, Any]], newest: int | None, protocol: str) -> Iterator[Mapping[str, Any]]:

@@ -18,6 +18,7 @@ import numpy as np
 import envs
 from agents.core import files, manifest
 from agents.core.run import PLAYED, Run, RunError, safe
+from envs.text import printable
 from experiments import child
 from experiments.comparing import evaluations
 
@@ -148,7 +149,7 @@ def _lines(path: Path, remarks: list[str]) -> list[dict[str, float]]:
         while kept and kept[-1]["steps"] > content["steps"]:  # resumed from a checkpoint before
             kept.pop()
             rewound += 1
-        kept.append({k: float(v) for k, v in content.items() if evaluations.is_number(v)})
+        kept.append({printable(k): float(v) for k, v in content.items() if evaluations.is_number(v)})
     if damaged:
         remarks.append(f"{damaged} damaged {'line' if damaged == 1 else 'lines'} of metrics.jsonl left out")
     if rewound:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from experiments import cli
 from experiments.comparing import statistics
 from experiments.comparing.groups import Comparison, Group, configuration
 from experiments.comparing.records import plain
@@ -286,7 +287,7 @@ def document(made: Comparison, found: Sequence[Table], pictures: Sequence[Path])
 def show(made: Comparison, found: Sequence[Table]) -> None:
     """On the terminal with rules and colour, elsewhere as Markdown."""
     if not sys.stdout.isatty():
-        print(document(made, found, ()))
+        cli.say(document(made, found, ()))
         return
     from rich import box, console, table
 
