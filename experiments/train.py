@@ -65,7 +65,7 @@ def start(command: options.Command, agent_config: dict[str, Any], env: dict[str,
     config |= provenance.surroundings(device)
     _check_disk(command.runs, parts, command.checkpoint_every, command.checkpoint_ring == "yes")
     run = Run.create(command.runs, config)
-    print(f"run: {run.path}")
+    print(f"run: {run.path}", flush=True)  # at once, into a file or a pipe, too
     with _alone(run):
         return _train(run, parts, command.eval_episodes, command.video == "yes", fresh=True)
 
@@ -139,7 +139,7 @@ def resume(command: options.Resume) -> int:
             run.config["minutes"] = parts.clock.seconds / 60 + command.minutes
             run.config["steps"] = parts.clock.budget = None
         run.write_config()
-        print(f"run: {run.path}, from step {parts.clock.steps:,}")
+        print(f"run: {run.path}, from step {parts.clock.steps:,}", flush=True)
         return _train(run, parts, command.eval_episodes, command.video == "yes", fresh=parts.clock.steps == 0)
 
 

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def test_compiling_is_told_once_and_then_as_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A kernel that says it is of a game, really compiled by numba."""
+    """A kernel that says it is of a game (of no game here, whose kernels others may have compiled), really compiled."""
     from numba import njit
 
     heard: list[str] = []
@@ -31,10 +31,10 @@ def test_compiling_is_told_once_and_then_as_it_goes_on(monkeypatch: pytest.Monke
         return x + 2.0
 
     for function in (one, two):
-        function.__module__ = "envs.kart.race"
+        function.__module__ = "envs.ludo.race"
         njit(function)(1.0)
-    assert heard[0] == "compiling kart once, about half a minute ..."
-    assert heard.count(heard[0]) == 1 and heard[-1].startswith("compiling kart: 2 functions, ")
+    assert heard[0] == "compiling ludo once, about half a minute ..."
+    assert heard.count(heard[0]) == 1 and heard[-1].startswith("compiling ludo: 2 functions, ")
     compiled = njit(one)
     compiled(1.0)
     count = len(heard)
