@@ -110,7 +110,7 @@ def compare(runs: Lab, argv: Sequence[object], kills: int, seed: int) -> None:
         assert logged(run) == logged(expected), plan
 
 
-@pytest.mark.parametrize("agent", ["dqn", "clone"])  # all of them twenty times, in the slow run
+@pytest.mark.parametrize("agent", ["dqn", pytest.param("clone", marks=pytest.mark.slow)])  # all of them in the next
 def test_killed_in_a_world_that_is_saved(runs: Lab, agent: str) -> None:
     compare(runs, [*WORLD, *options(agent)], 2, 1)
 

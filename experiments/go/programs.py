@@ -79,7 +79,8 @@ class Program:
         self._answers: queue.Queue[str | None] = queue.Queue()
         self._complaints: deque[str] = deque(maxlen=5)  # last lines of standard error
         threading.Thread(target=self._read, daemon=True).start()
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
         self.ask("protocol_version", start_seconds)
         self.commands = set(self.ask("list_commands", start_seconds).split())
 
@@ -125,6 +126,7 @@ class Program:
 
     def _fail(self, what: str) -> None:
         self.close(kill=True)
+        self._listener.join(2.0)  # what it said last may still be on its way
         said = f" ({self._complaints[-1][:200]})" if self._complaints else ""
         raise Failed(f"{self.player} {what}{said}")
 
