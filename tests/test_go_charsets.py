@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from envs.go import charsets, record
+from envs.go import charsets, record, sgf
 from envs.go.sgf import REMARKS
 
 GAMES = {  # character set -> a game whose names and comments are typical of it
@@ -151,3 +151,10 @@ def test_bytes_that_no_set_explains_cost_no_moves():
     text = "(;CA[UTF-8]C[" + "很长的评论" * 20 + "];B[aa];W[bb])"
     data = text.encode()[:40] + text.encode()[41:]  # one byte of a long comment is lost
     assert record.load(data).steps[0].comment.count("很长的评论") >= 18 and len(record.load(data).moves) == 2
+
+
+def test_what_another_program_has_lost_stays_lost():
+    """U+FFFD in UTF-8 is three bytes that read well as Korean or Chinese, and a file that we wrote reads back equal."""
+    text = "(;GM[1]CA[UTF-8]PB[x\ufffdy];B[aa]C[\ufffd\ufffd])"
+    for data in (text.encode(), text.replace("CA[UTF-8]", "").encode()):
+        assert sgf.parse(data).get("PB") == "x\ufffdy"

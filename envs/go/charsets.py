@@ -129,7 +129,8 @@ def _piece(data: bytes, remarks: list[str]) -> str:
         return _plain(data, shifted, remarks)
     text = _utf8(data)
     sample = data[max(0, first.start() - 4096) :][:_SAMPLE]
-    codec = _best(sample, named, text is not None)
+    lost = text is not None and "\ufffd" in text  # another program wrote U+FFFD for what it could not read
+    codec = "utf-8" if lost else _best(sample, named, text is not None)
     result = text if codec == "utf-8" and text is not None else _plain(data, codec, remarks)
     if named is not None and codec != named:
         remarks.append(f"the text does not fit CA[{name}] and is read as {codec}")
