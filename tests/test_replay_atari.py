@@ -44,7 +44,7 @@ def played(game, steps, **options):
     "game, protocol, steps",
     [
         ("breakout", "short", 350),
-        ("pong", "short", 200),
+        pytest.param("pong", "short", 200, marks=pytest.mark.slow),
         pytest.param("breakout", "machado", 3000, marks=pytest.mark.slow),
         pytest.param("space-invaders", "baselines", 3000, marks=pytest.mark.slow),
         pytest.param("pong", "nature", 3000, marks=pytest.mark.slow),

@@ -119,6 +119,7 @@ def test_killed_where_barriers_reset_the_games(runs: Lab) -> None:
     compare(runs, [*GYM, *options("ppo")], 3, 2)
 
 
+@pytest.mark.slow
 def test_killed_in_a_real_atari_game(runs: Lab) -> None:
     compare(runs, [*ATARI, *options("dqn"), "--encoder", "nips"], 2, 3)
 
@@ -144,7 +145,7 @@ def test_killed_twenty_times_in_a_real_atari_game(runs: Lab, agent: str) -> None
     compare(runs, [*ATARI, *options(agent), "--encoder", "nips"], 20, 5)
 
 
-@pytest.mark.parametrize("torn", [False, True])
+@pytest.mark.parametrize("torn", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_killed_before_the_first_checkpoint_and_after_the_last(runs: Lab, torn: bool) -> None:
     """Both ends: nothing is saved yet, so it begins anew; everything is saved, so nothing is done twice."""
     argv = [*GYM, *options("ppo")]
