@@ -94,12 +94,12 @@ def evaluate(
     under: other options of the game than the run's. step: of the checkpoint, or "best". max_steps: of a game.
     """
     from envs.gym_check import GameFault
-    from experiments import lab
+    from experiments import building, players
     from experiments.training import faults
 
-    where = lab.device_for(run.config["agent"], device)
+    where = building.device_for(run.config["agent"], device)
     stream = games(run, episodes, protocol, where, under, max_steps)
-    agent, at = lab.load_player(run, stream.spec, where, step)
+    agent, at = players.load_player(run, stream.spec, where, step)
     name = policy or usual_policy(agent, protocol)
     try:
         with cli.Live(quiet=quiet) as live:
@@ -205,7 +205,7 @@ def drive(
     from agents.core import device as devices
     from agents.core.evaluate import Policy
     from agents.core.stream import Stream
-    from experiments import lab
+    from experiments import players
     from experiments.driving import closed_loop
 
     where = devices.choose(device)
@@ -222,7 +222,7 @@ def drive(
     stream = Stream(envs.make_vec("kart", 1, **env), where)
     spec = stream.spec
     stream.close()
-    agent, at = lab.load_player(run, spec, where, step)
+    agent, at = players.load_player(run, spec, where, step)
     name = policy or agent.evaluation
     known = {"straight": closed_loop.straight, "expert": closed_loop.expert}
     act = known.get(name) or closed_loop.Seat(Policy(agent, name, seed), spec, where)
@@ -253,11 +253,11 @@ class Along:
         episodes: int, listener: Callable[[dict[str, Any]], None] = lambda result: None,
     ):  # fmt: skip
         from agents.core.loop import Clock
-        from experiments import lab
+        from experiments import building
 
         self.run, self.clock, self.write, self.every, self.episodes = run, clock, write, every, episodes
         self.stream = games(run, episodes, None, device)
-        self.player = lab.build_agent(run.config, self.stream.spec, Clock(1), device)
+        self.player = building.build_agent(run.config, self.stream.spec, Clock(1), device)
         self.scored = clock.steps // every
         self.listener = listener  # hears every result
         self.mean: float | None = None  # of the newest evaluation
@@ -315,9 +315,9 @@ def main() -> None:
     with cli.edge():
         command = arguments.read(Command, None, __doc__, "evaluate")
         cli.starting(torch=True)
-        from experiments import lab
+        from experiments import players
 
-        run = lab.find_run(command.runs, command.run)
+        run = players.find_run(command.runs, command.run)
         if command.tracks is not None:
             from experiments.driving import closed_loop
 

@@ -318,11 +318,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         cut = argv.index("--") if "--" in argv else len(argv)
         command = arguments.read(Command, argv[:cut], __doc__, "suite")
         cli.starting(torch=True)
-        from experiments import lab
+        from experiments import building
         from experiments.training import hooks
 
         with cli.refusing():
-            lab.device_for(command.agent, command.device)
+            building.device_for(command.agent, command.device)
             suite = Suite(command, argv[cut + 1 :])
             suite.check()
         stop = hooks.Stop("the run is being saved")

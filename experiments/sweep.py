@@ -161,9 +161,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         with cli.refusing():
             envs.canonical(command.game)
             made, folder = plan(command, argv[cut + 1 :])
-            from experiments import lab
+            from experiments import building
 
-            device = lab.device_for(made.agent, command.device)
+            device = building.device_for(made.agent, command.device)
         try:
             import optuna  # noqa: F401
         except ImportError:

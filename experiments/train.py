@@ -11,6 +11,7 @@ Every field of the agent's and the game's configuration is an option; ``train GA
 from __future__ import annotations
 
 import contextlib
+import importlib
 import shlex
 import shutil
 import sys
@@ -21,14 +22,14 @@ from typing import TYPE_CHECKING, Any
 
 import envs
 from agents.core.run import TRAINED, Run, RunError
-from experiments import child, cli
+from experiments import child, cli, teachers
 from experiments.training import options
 
 if TYPE_CHECKING:  # what needs torch is imported where it is used: `--help` and refusals answer at once
     import torch
 
     from agents.core.log import Log
-    from experiments import lab
+    from experiments import building
 
 CHECKPOINT_COPIES = 3  # two are kept while the third is written
 # Fields that cost memory.
@@ -37,11 +38,11 @@ MEMORY = ("hidden", "recurrent", "minibatch", "batch", "rollout", "replay", "bat
 
 def start(command: options.Command, agent_config: dict[str, Any], env: dict[str, Any], argv: Sequence[str]) -> int:
     """A new run."""
-    options.require_teacher(command, env)
-    from experiments import lab, provenance
+    teachers.require(command.agent, command.game, env, given=bool(command.data or command.expert))
+    from experiments import building, lab, provenance
 
     with cli.refusing():
-        device = lab.device_for(command.agent, command.device)
+        device = building.device_for(command.agent, command.device)
     config: dict[str, Any] = {
         "game": command.game, "agent": command.agent, "name": command.name, "recipe": command.recipe,
         "seed": command.seed, "steps": command.steps, "minutes": command.minutes, "num_envs": command.num_envs,
@@ -77,10 +78,10 @@ def _normalized(command: options.Command) -> str:
 
 def _run_of(option: str, runs: Path, what: str) -> Run:
     """The run that an option names. Raises UserError."""
-    from experiments import lab
+    from experiments import players
 
     try:
-        return lab.find_run(runs, what)
+        return players.find_run(runs, what)
     except RunError as fault:
         raise cli.UserError(f"{option} {what}: {fault}") from None
 
@@ -94,17 +95,17 @@ def _alone(run: Run) -> Iterator[None]:
         yield
 
 
-def _take_weights(parts: lab.Lab, runs: Path, init: str | None) -> None:
+def _take_weights(parts: building.Lab, runs: Path, init: str | None) -> None:
     """The weights of the run `init`, where one is named."""
     if init is None:
         return
     from agents.core import checkpoint
-    from experiments import lab
+    from experiments import players
 
     weights, _ = checkpoint.load(_run_of("--init", runs, init).checkpoints, None, {"agent"})
     try:
         parts.agent.load_weights(weights["agent"])
-    except lab.MISFIT as fault:
+    except players.MISFIT as fault:
         told = [line.strip() for line in str(fault).splitlines() if line.strip()]
         first = told[1] if len(told) > 1 else told[0]  # torch lists every tensor below a headline
         raise ValueError(f"--init {init}: its network does not fit this one; {first.rstrip('.')}") from None
@@ -114,14 +115,14 @@ def resume(command: options.Resume) -> int:
     """Goes on from the newest checkpoint that is whole; from the beginning where none was written yet."""
     from agents.core import checkpoint
     from agents.core import device as devices
-    from experiments import lab
+    from experiments import building, lab, players
 
-    run = lab.find_run(command.runs, command.resume)
+    run = players.find_run(command.runs, command.resume)
     if command.game is not None and envs.canonical(command.game) != run.config["game"]:
         raise cli.UserError(f"{run.path} is a run of {run.config['game']}, not of {command.game}")
     if command.steps is not None:
         run.config["steps"], run.config["minutes"] = command.steps, None
-    if lab.is_foreign(run.config["agent"]):
+    if building.has_own_loop(run.config["agent"]):
         raise cli.UserError(f"{run.path} cannot be resumed: stable-baselines3 does not save its loop")
     run.require(TRAINED)
     run.require_own_files()
@@ -143,19 +144,19 @@ def resume(command: options.Resume) -> int:
         return _train(run, parts, command.eval_episodes, command.video == "yes", fresh=parts.clock.steps == 0)
 
 
-def _restore(run: Run, parts: lab.Lab, steps: int | None) -> None:
+def _restore(run: Run, parts: building.Lab, steps: int | None) -> None:
     """Everything as it was at the newest checkpoint. steps: a new budget."""
     from agents.core import checkpoint
-    from experiments import lab, provenance
+    from experiments import players, provenance
 
     required = ("agent", "stream", "clock", "loop")
-    saved, meta = lab.read_checkpoint(run, run.checkpoints, required=required, spare=("replay",))
-    lab.check_kin(run, meta, parts.stream.spec)
+    saved, meta = players.read_checkpoint(run, run.checkpoints, required=required, spare=("replay",))
+    players.check_same_run(run, meta, parts.stream.spec)
     if steps is not None and steps < meta["step"]:
         raise ValueError(f"--steps {steps}: the run has {meta['step']:,} steps already")
     try:
         parts.restore(saved)
-    except lab.MISFIT as fault:
+    except players.MISFIT as fault:
         if cli.is_short_of_memory(fault):
             raise
         raise ValueError(f"{run.path} was made by another version of the lab: {fault}") from None
@@ -170,13 +171,13 @@ def _restore(run: Run, parts: lab.Lab, steps: int | None) -> None:
         parts.loop.refill()
 
 
-def _train(run: Run, parts: lab.Lab, episodes: int, video: bool, fresh: bool) -> int:
+def _train(run: Run, parts: building.Lab, episodes: int, video: bool, fresh: bool) -> int:
     from agents.core import checkpoint
     from agents.core.log import Log, Progress
     from agents.core.loop import Diverged
     from agents.core.stream import RowFault
     from envs.gym_check import GameFault
-    from experiments import lab
+    from experiments import building, players
     from experiments.training import faults
     from experiments.training import hooks as during
 
@@ -205,11 +206,11 @@ def _train(run: Run, parts: lab.Lab, episodes: int, video: bool, fresh: bool) ->
     def keep() -> None:
         log.report()
         log.flush()
-        lab.save(run, parts, config["checkpoint_ring"] == "yes")
+        players.save(run, parts, config["checkpoint_ring"] == "yes")
 
     stop = during.Stop(saving=True)
     try:
-        if lab.is_foreign(config["agent"]):  # an algorithm of another library, in its own loop
+        if building.has_own_loop(config["agent"]):  # an algorithm of another library, in its own loop
             parts.stream.reset(config["seed"], 0)
             began = time.perf_counter()
             finished = parts.agent.train_alone(parts.stream, hooks, stop, lambda: time.perf_counter() - began)
@@ -241,14 +242,17 @@ def _train(run: Run, parts: lab.Lab, episodes: int, video: bool, fresh: bool) ->
     again = f"  resume:   {cli.line('train', '--resume', run.path)}{trust}"
     if not finished:
         log.close()
-        print(f"saved at step {clock.steps:,}" + ("" if lab.is_foreign(config["agent"]) else f"; go on with\n{again}"))
+        print(
+            f"saved at step {clock.steps:,}"
+            + ("" if building.has_own_loop(config["agent"]) else f"; go on with\n{again}")
+        )
         return 0
     if not clock.updates and config["agent"] != "random":
         sooner = [f"--{name}" for name in ("warmup", "rollout") if name in config["agent_config"]]
         told = f"the budget ended before the first update ({', '.join([*sooner, '--num-envs'])})"
         cli.tell(f"nothing was learned: {told}")
     if config.get("stages") == "yes":
-        lab.save_stage(run, parts, 100)
+        players.save_milestone(run, parts, 100)
     faults.attempt(run, "proper end of its games", parts.stream.close)
     try:
         _conclude(run, log, episodes, video, str(parts.stream.device), None if along is None else best.add)
@@ -256,14 +260,19 @@ def _train(run: Run, parts: lab.Lab, episodes: int, video: bool, fresh: bool) ->
         log.finish()
         log.close()
     print(f"  watch:    {cli.line('watch', run.path)}{trust}")
-    if said := lab.next_command(config["game"]):
+    if said := _score_command(config["game"]):
         print(f"  score:    python -m experiments.{said.format(run=shlex.quote(str(run.path)))}")
     family = run.path.absolute().parents[1] if len(run.path.parts) < 3 else run.path.parents[1]
     print(f"  compare:  {cli.line('compare', family)}")
     print(f"  curves:   {cli.line('compare', family, '--tensorboard')}")
-    if not lab.is_foreign(config["agent"]):
+    if not building.has_own_loop(config["agent"]):
         print(f"{again} --steps {2 * clock.steps}")
     return 0
+
+
+def _score_command(game: str) -> str | None:
+    """The command that a game names for the score of a trained agent; {run} in it stands for the run's folder."""
+    return getattr(importlib.import_module(envs.find(game)[0]), "NEXT", None)
 
 
 @contextlib.contextmanager
@@ -316,7 +325,7 @@ def _conclude(run: Run, log: Log, episodes: int, video: bool, device: str, best:
         faults.attempt(run, "clip", clip)
 
 
-def _check_disk(root: Path, parts: lab.Lab, barrier: int, with_ring: bool) -> None:
+def _check_disk(root: Path, parts: building.Lab, barrier: int, with_ring: bool) -> None:
     """Refuses to begin where the checkpoints cannot fit: optimizers keep two moments for each weight, and a ring is
     stored once, and as often more as checkpoints are kept or written, what has changed between them."""
     try:

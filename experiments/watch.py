@@ -128,9 +128,9 @@ def choose_overlay(player: Player, name: str) -> None:
 
 def stages_of(source: Source) -> list[Source]:
     """The run at each stage that it has kept. Raises ValueError where there is none."""
-    from experiments import lab
+    from experiments import players
 
-    kept = [] if source.run is None else lab.stages(source.run)
+    kept = [] if source.run is None else players.milestones(source.run)
     if not kept:
         whose = source.run.path if source.run else source.game
         raise ValueError(f"--stages: {whose} has kept no stages of its training (train --stages yes keeps them)")

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from agents.core import device as devices
-from experiments import bench, configuration, lab
+from experiments import bench, building, configuration
 from experiments.benchmarks import agents, atari, flappy, replay
 
 
@@ -91,7 +91,7 @@ class Here:
                 replay=400, warmup=64, batch=8, rollout=8, minibatch=16, epochs=1, hidden=8, encoder="small", atoms=5,
                 wider=1, pool=False, spectral=False,
             )  # fmt: skip
-            known = configuration.fields(lab.module(args[0]).Config)
+            known = configuration.fields(building.module(args[0]).Config)
             args = (*args[:2], ({**config, **{k: v for k, v in small.items() if k in known}}, 4))
         self.meter = build(*args)
 
@@ -168,7 +168,7 @@ def test_the_ring_is_measured(tmp_path, monkeypatch, capsys) -> None:
 def test_stable_baselines3_has_our_settings(kind) -> None:
     """The zoo's, as ours in the same table: network, batch, epochs, rollout and replay ratio."""
     model = atari.sb3(kind, torch.device("cpu"), processes=False)
-    code = lab.module(kind)
+    code = building.module(kind)
     config, num_envs = atari.settings(kind)
     ours = code.Config(**config)
     if kind in ("ppo", "a2c"):

@@ -13,7 +13,7 @@ from runfolders import rewrite
 
 import envs
 from agents.core import checkpoint
-from experiments import child, cli, configuration, evaluate, lab, train, watch
+from experiments import child, cli, configuration, evaluate, players, train, watch
 from experiments.comparing import evaluations, records
 from experiments.training import options
 
@@ -277,9 +277,9 @@ def test_a_run_that_is_being_trained_is_not_resumed_beside(trained, tmp_path, ca
 def test_scores_under_sticky_actions_are_no_share_of_a_persons(tmp_path, capsys):
     argv = ["pong", "--agent", "random", "--protocol", "machado", "--steps", "32", "--num-envs", "2", "--video", "no"]
     assert program(train.main, [*argv, "--eval-episodes", "0", "--runs", str(tmp_path)], capsys)[0] == 0
-    run = lab.find_run(tmp_path, "pong")
+    run = players.find_run(tmp_path, "pong")
     stream = evaluate.games(run, 1, None, torch.device("cpu"))
-    agent, at = lab.load_player(run, stream.spec, torch.device("cpu"))
+    agent, at = players.load_player(run, stream.spec, torch.device("cpu"))
 
     result = evaluate.score(run, stream, agent, at, episodes=1, seed=1, policy="sampled")
     assert result["protocol"] == "machado" and result["human_normalised"] is None
@@ -290,7 +290,7 @@ def test_scores_under_sticky_actions_are_no_share_of_a_persons(tmp_path, capsys)
 def test_a_score_under_nature_takes_no_other_scores_place(tmp_path, capsys, monkeypatch):
     argv = ["pong", "--agent", "random", "--steps", "32", "--num-envs", "2", "--video", "no", "--eval-episodes", "1"]
     assert program(train.main, [*argv, "--runs", str(tmp_path)], capsys)[0] == 0
-    run = lab.find_run(tmp_path, "pong")
+    run = players.find_run(tmp_path, "pong")
     before = evaluations.every(run.path)
     words = [str(run.path), "--episodes", "1", "--protocol", "nature", "--json"]
     code, out, _ = program(evaluate.main, words, capsys, monkeypatch)

@@ -22,7 +22,7 @@ from agents.core.rows import Spec
 from agents.core.samplers import Uniform
 from agents.heads import Road
 from agents.perception import encoders, preprocess
-from experiments import lab
+from experiments import building, lab
 
 CPU = torch.device("cpu")
 LINEAR = np.array([[0.5, -0.3, 0.2], [-0.2, 0.4, 0.3]], np.float32)  # the teacher of the linear world: action = W obs
@@ -41,7 +41,7 @@ def linear(path: Path, rows: int = 600, laps: int = 6) -> Path:
 
 
 def config(agent: str, data: Path | None, steps: int, **changed: Any) -> dict[str, Any]:
-    settings = dict(lab.module(agent).PRESETS[agent], precision="fp32", lr=3e-3, batch=32, **changed)
+    settings = dict(building.module(agent).PRESETS[agent], precision="fp32", lr=3e-3, batch=32, **changed)
     return {
         "game": "worlds", "agent": agent, "seed": 1, "steps": steps, "num_envs": 1, "agent_config": settings,
         "env": {"world": "noise", "axes": 2}, **({"data": str(data)} if data else {}),

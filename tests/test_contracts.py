@@ -15,7 +15,7 @@ from agents.core.device import seed_array
 from agents.core.loop import Clock
 from agents.core.rows import Act, Spec
 from agents.core.stream import Stream
-from experiments import configuration, lab
+from experiments import building, configuration
 from experiments.training import options
 
 ATARI = ["breakout", "pong", "space-invaders", "montezuma-revenge"]
@@ -170,7 +170,7 @@ def test_every_ale_game_starts_and_steps(game):
 
 def tiny(agent: str) -> dict:
     """A configuration that is quick."""
-    code = lab.module(agent)
+    code = building.module(agent)
     known = {"rollout": 4, "minibatch": 8, "hidden": 8, "replay": 60, "warmup": 8, "batch": 4, "atoms": 5}
     if code.PRESETS[agent].get("encoder") is None:
         known["encoder"] = "auto"
@@ -232,7 +232,7 @@ def cases():
 
 @pytest.mark.parametrize(("name", "spec"), list(cases()))
 def test_an_agent_acts_learns_and_goes_on_or_refuses_in_one_sentence(name, spec):
-    code, n = lab.module(name), 2
+    code, n = building.module(name), 2
     config = code.Config(**tiny(name))
 
     def build():
@@ -259,7 +259,7 @@ def test_an_agent_acts_learns_and_goes_on_or_refuses_in_one_sentence(name, spec)
 def test_every_preset_is_a_valid_configuration_with_a_comment_for_each_field(name):
     import inspect
 
-    code = lab.module(name)
+    code = building.module(name)
     code.Config(**code.PRESETS[name])
     source = inspect.getsource(code.Config)
     for field in configuration.fields(code.Config):
@@ -270,7 +270,7 @@ def test_every_preset_is_a_valid_configuration_with_a_comment_for_each_field(nam
 @pytest.mark.parametrize("name", [*AGENTS, *BASELINES])
 def test_no_option_of_an_agent_has_the_name_of_one_of_a_game_or_of_the_command(name):
     """They stand side by side on one command line."""
-    mine = set(configuration.fields(lab.module(name).Config))
+    mine = set(configuration.fields(building.module(name).Config))
     for game in (*envs.GAMES, "breakout", "gym:CartPole-v1"):
         theirs = set(envs.defaults(game))
         assert not mine & theirs, game
@@ -280,7 +280,7 @@ def test_no_option_of_an_agent_has_the_name_of_one_of_a_game_or_of_the_command(n
 @pytest.mark.parametrize("name", [*AGENTS, *BASELINES])
 def test_every_number_of_a_configuration_has_a_range(name):
     """-1 is sensible for no option but the bounds of values, NaN and infinity for none at all."""
-    code = lab.module(name)
+    code = building.module(name)
     preset = dataclasses.asdict(code.Config(**code.PRESETS[name]))
     numbers = {k: v for k, v in preset.items() if type(v) in (int, float)}
     assert numbers

@@ -11,7 +11,7 @@ from batches import assert_same_way, drawn, learned
 import envs
 from agents.core.evaluate import Policy, play
 from agents.core.stream import Stream
-from experiments import lab
+from experiments import building, lab
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 
@@ -32,7 +32,7 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def assembled(agent: str, device: str, steps: int = 6_000, **changed: object) -> lab.Lab:
-    config = {**lab.module(agent).PRESETS[agent], **AGENTS[agent], **changed}
+    config = {**building.module(agent).PRESETS[agent], **AGENTS[agent], **changed}
     whole = {"game": "worlds", "agent": agent, "seed": 3, "steps": steps, "num_envs": 8, "agent_config": config}
     return lab.assemble({**whole, "env": {"world": "picture"}}, torch.device(device))
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from agents.core import device
-from experiments import lab
+from experiments import building, lab
 
 PROGRAM = """
 import resource, torch
@@ -34,7 +34,7 @@ def test_freed_memory_is_not_taken_anew_page_by_page() -> None:
 def test_learning_and_stepping_get_every_processor(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(device, "cores", lambda: 2)
-    config = {"game": "flappy", "agent": "ppo", "agent_config": lab.module("ppo").PRESETS["ppo"], "env": {}}
+    config = {"game": "flappy", "agent": "ppo", "agent_config": building.module("ppo").PRESETS["ppo"], "env": {}}
     try:
         lab.assemble({**config, "num_envs": 2, "seed": 0, "steps": 10}, torch.device("cpu")).stream.close()
         assert torch.get_num_threads() == 2

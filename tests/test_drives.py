@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from envs.kart.splits import SPLITS, parse_tracks
-from experiments import configuration, evaluate, lab, train
+from experiments import configuration, evaluate, players, train
 from experiments.comparing import evaluations
 from experiments.driving import closed_loop
 
@@ -95,7 +95,7 @@ def driver(tmp_path_factory: pytest.TempPathFactory):
     with pytest.raises(SystemExit) as end:
         train.main([*argv, "--eval-episodes", "0", "--video", "no", "--runs", str(root)])
     assert not end.value.code
-    return lab.find_run(root, "kart")
+    return players.find_run(root, "kart")
 
 
 def test_drives_on_kart_tracks_are_told_for_each_driver_and_condition(driver) -> None:
@@ -132,7 +132,7 @@ def test_drivers_with_other_controls_drive_too(control, agent, tmp_path) -> None
     with pytest.raises(SystemExit) as end:
         train.main([*argv, *(["--rollout", "8"] if agent == "ppo" else ["--warmup", "40", "--replay", "200"])])
     assert not end.value.code
-    run = lab.find_run(tmp_path, "kart")
+    run = players.find_run(tmp_path, "kart")
     told = {
         name: evaluate.drive(run, tracks="test:2", seconds=30.0, policy=name, quiet=True) for name in (None, "expert")
     }

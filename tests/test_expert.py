@@ -13,7 +13,7 @@ from agents.core import checkpoint
 from agents.core.rows import Spec, TimeStep
 from agents.core.run import Run
 from envs.kart import race
-from experiments import lab, train
+from experiments import building, lab, players, train
 
 CPU = torch.device("cpu")
 SHORT = ("--eval-episodes", "0", "--video", "no", "--num-envs", "4", "--stages", "no")
@@ -39,7 +39,7 @@ def test_the_labels_are_what_the_other_run_does_with_the_numbers(knowing: Path) 
     run = Run.open(next((runs / "kart" / "dagger").iterdir()))
     parts = lab.assemble(run.config, CPU)
     step = parts.stream.reset(3, 0)
-    expert, _ = lab.load_player(Run.open(knowing), Spec((race.NUMBERS,), "float32", 1, action_dim=2), CPU)
+    expert, _ = players.load_player(Run.open(knowing), Spec((race.NUMBERS,), "float32", 1, action_dim=2), CPU)
     for _ in range(5):
         numbers = torch.as_tensor(parts.stream.envs.batch.numbers()).unsqueeze(1)
         no, ones = torch.zeros(4, dtype=torch.bool), torch.ones(4)
@@ -56,7 +56,7 @@ def test_the_labels_are_what_the_other_run_does_with_the_numbers(knowing: Path) 
 def test_who_cannot_teach_is_told(knowing: Path, tmp_path: Path) -> None:
     config = {
         "game": "kart", "agent": "dagger", "seed": 1, "steps": 9, "num_envs": 2, "env": envs.defaults("kart"),
-        "agent_config": dict(lab.module("dagger").PRESETS["dagger"], replay=400), "expert": str(knowing),
+        "agent_config": dict(building.module("dagger").PRESETS["dagger"], replay=400), "expert": str(knowing),
     }  # fmt: skip
     with pytest.raises(ValueError, match="ppo learns by playing; it takes no teacher"):
         lab.assemble(config | {"agent": "ppo", "agent_config": {}}, CPU)
@@ -66,7 +66,7 @@ def test_who_cannot_teach_is_told(knowing: Path, tmp_path: Path) -> None:
         lab.assemble(config | {"game": "breakout", "env": {}}, CPU)
     np.savez(tmp_path / "d.npz", obs=np.zeros((4, 60, 80, 3), np.uint8), action=np.zeros((4, 2)), lap=np.arange(4))
     clone = config | {"agent": "clone", "data": str(tmp_path / "d.npz")}
-    clone["agent_config"] = lab.module("clone").PRESETS["clone"]
+    clone["agent_config"] = building.module("clone").PRESETS["clone"]
     with pytest.raises(ValueError, match="--data and --expert: clone has one teacher; name one"):
         lab.assemble(clone, CPU)
     seeing = tmp_path / "runs"

@@ -10,7 +10,7 @@ from programs import program
 from runfolders import make
 
 import envs
-from experiments import compare, evaluate, lab, runs, train
+from experiments import building, compare, evaluate, runs, train
 from experiments.comparing import groups, report
 
 
@@ -41,7 +41,7 @@ def test_more_games_than_fit_are_refused_before_any_is_built(
     tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(envs, "make_vec", None)
-    monkeypatch.setattr(lab.devices, "memory", lambda device: 8 * 2**30)
+    monkeypatch.setattr(building.devices, "memory", lambda device: 8 * 2**30)
     argv = ["breakout", "--num-envs", "20000", "--steps", "100", "--runs", str(tmp_path)]
     code, _, err = program(train.main, argv, capsys)
     assert code == 2 and "a batch of 20,000 games needs 29.3 GiB and cpu has 8.0 GiB" in err and "--num-envs" in err

@@ -15,7 +15,7 @@ from batches import assert_same_way, drawn, learned
 import envs
 from agents.core import graphs
 from agents.core.graphs import Graphed, Recording
-from experiments import lab
+from experiments import building, lab
 
 CPU = torch.device("cpu")
 COMMON = dict(hidden=16, precision="fp32", reward_clip=0.0, gamma=0.9)
@@ -79,7 +79,7 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> list[Recording]:
 
 
 def assembled(agent: str, **changed: Any) -> lab.Lab:
-    config = {**lab.module(agent).PRESETS[agent], **AGENTS[agent], **changed}
+    config = {**building.module(agent).PRESETS[agent], **AGENTS[agent], **changed}
     whole = {"game": "worlds", "agent": agent, "seed": 3, "steps": 480, "num_envs": 8, "agent_config": config}
     return lab.assemble({**whole, "env": {"world": "picture"}}, CPU)
 

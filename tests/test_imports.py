@@ -125,6 +125,53 @@ def test_an_algorithm_knows_no_other_and_no_loop_or_ring() -> None:
     assert not wrong, "\n".join(map(str, wrong))
 
 
+def room(module: str) -> str:
+    """A folder of a package, or a module that lies in the package itself: agents.core, experiments.train."""
+    return ".".join(module.split(".")[:2])
+
+
+def arrows(found: list[Import]) -> dict[str, dict[str, Import]]:
+    """Room -> the rooms that it imports, wherever the import stands, each with one import that does so."""
+    names = {dotted(p) for p in files()}
+    graph: dict[str, dict[str, Import]] = {}
+    for i in found:
+        parts = i.name.split(".")
+        known = [n for k in range(len(parts), 0, -1) if (n := ".".join(parts[:k])) in names]
+        if known and room(known[0]) != room(i.module):
+            graph.setdefault(room(i.module), {})[room(known[0])] = i
+    return graph
+
+
+def circles(graph: dict[str, dict[str, Import]]) -> list[Import]:
+    """The imports that are part of a circle: from where they lead, a way goes back."""
+
+    def reached(start: str) -> set[str]:
+        seen, waiting = {start}, [start]
+        while waiting:
+            new = graph.get(waiting.pop(), {}).keys() - seen
+            seen |= new
+            waiting += new
+        return seen
+
+    return [i for at, some in graph.items() for there, i in some.items() if at in reached(there)]
+
+
+def test_rooms_import_each_other_in_no_circle() -> None:
+    graph = arrows(ALL)
+    assert graph["experiments.train"].keys() >= {"experiments.lab", "experiments.training"}
+    assert not (found := circles(graph)), "\n".join(map(str, found))
+    back = Import("experiments.training.hooks", "experiments.train.main", False, 1)
+    assert {room(i.module) for i in circles(arrows([*ALL, back]))} >= {"experiments.train", "experiments.training"}
+
+
+def test_no_room_imports_a_program() -> None:
+    """A folder of `experiments` is used by programs, never the other way round."""
+    programs = {dotted(p) for p in (ROOT / "experiments").glob("*.py") if "def main(" in p.read_text()}
+    assert {"experiments.train", "experiments.watch"} <= programs
+    wrong = [i for i in ALL if i.module.count(".") > 1 and i.within(*programs)]
+    assert not wrong, "\n".join(map(str, wrong))
+
+
 def test_search_is_torch_free_and_knows_no_game() -> None:
     wrong = [i for i in ALL if i.module.startswith("agents.search") and i.within("torch", "envs", "agents.core")]
     assert not wrong, "\n".join(map(str, wrong))
@@ -200,3 +247,18 @@ def test_packages_load_nothing_heavy() -> None:
     packages = sorted({dotted(p) for p in files() if p.name == "__init__.py"})
     assert {"agents", "agents.core", "envs", "experiments.recipes"} <= set(packages)
     assert loaded(packages, HEAVY) == []
+
+
+def test_a_run_that_learns_by_playing_loads_no_reader_of_recordings() -> None:
+    """`train breakout`, until its first step: nothing of teachers, tubs and driving."""
+    code = (
+        "import sys, envs, torch\n"
+        "from agents import settings\n"
+        "from experiments import lab, train\n"
+        "config = dict(game='breakout', agent='ppo', seed=1, steps=64, num_envs=1, env=envs.defaults('breakout'),\n"
+        "    agent_config=dict(rollout=8, minibatch=8, epochs=1, hidden=8))\n"
+        "lab.assemble(config, torch.device('cpu')).loop.train()\n"
+        "strange = ('experiments.imitation', 'experiments.driving', 'envs.tub', 'envs.kart', 'PIL', 'pygame')\n"
+        "print([name for name in strange if name in sys.modules])"
+    )
+    assert run(code).splitlines()[-1] == "[]"

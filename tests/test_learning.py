@@ -15,7 +15,7 @@ from agents import AGENTS, BASELINES
 from agents.core.evaluate import Policy, play
 from agents.core.rows import TimeStep
 from agents.core.stream import Stream
-from experiments import configuration, lab
+from experiments import building, configuration, lab
 
 CPU = torch.device("cpu")
 COMMON = dict(hidden=64, precision="fp32", reward_clip=0.0, gamma=0.9)
@@ -89,7 +89,7 @@ HEAVY = ("rainbow", "btr", "iqn")  # are slow in every world: theirs are the net
 
 def config_of(agent: str, world: str, steps: int, num_envs: int = 8, seed: int = 3, **changed: Any) -> dict[str, Any]:
     """What `lab.assemble` needs. `changed`: fields of the agent's configuration."""
-    known = lab.module(agent).PRESETS[agent]
+    known = building.module(agent).PRESETS[agent]
     settings = LEARNERS[agent].config if agent in LEARNERS else {}
     return {
         "game": "worlds", "agent": agent, "seed": seed, "steps": steps, "num_envs": num_envs,
@@ -98,7 +98,7 @@ def config_of(agent: str, world: str, steps: int, num_envs: int = 8, seed: int =
 
 
 def trained(agent: str, world: str, steps: int, **changed: Any) -> lab.Lab:
-    changed = {k: v for k, v in changed.items() if k in configuration.fields(lab.module(agent).Config)}
+    changed = {k: v for k, v in changed.items() if k in configuration.fields(building.module(agent).Config)}
     parts = lab.assemble(config_of(agent, world, steps, **changed), CPU)
     assert parts.loop.train()
     assert parts.clock.steps >= steps and parts.clock.updates > 10
@@ -170,7 +170,7 @@ def test_a_delayed_reward(agent: str) -> None:
 def test_stable_baselines3_learns_from_our_rows(agent: str, world: str, steps: int) -> None:
     """Contexts, and a delayed reward, as a run of it is trained."""
     config = config_of(agent, world, steps, **OF_SB3[agent], gamma=0.9, reward_clip=0.0)
-    parts = lab.assemble(config, lab.device_for(agent, "auto"))
+    parts = lab.assemble(config, building.device_for(agent, "auto"))
     parts.stream.reset(3, 0)
     assert parts.agent.train_alone(parts.stream, [], lambda: False, lambda: 0.0)
     assert steps <= parts.clock.steps < 1.1 * steps and parts.clock.updates > 100

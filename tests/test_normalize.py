@@ -13,7 +13,7 @@ from programs import program
 from agents.core import checkpoint, normalize
 from agents.core.rows import Act, Batch, Spec, TimeStep
 from agents.core.run import Run
-from experiments import evaluate, lab, train
+from experiments import evaluate, lab, players, train
 
 SPEC = Spec((3,), "float32", 1, num_actions=2)
 TINY = ["--agent", "ppo", "--recipe", "none", "--rollout", "8", "--minibatch", "16", "--epochs", "1", "--hidden", "8"]
@@ -119,7 +119,7 @@ def test_a_run_goes_on_exactly_and_is_scored_with_its_own_figures(what, tmp_path
         one, other = (s["counted"][part] for s in states)
         assert one["count"] == other["count"] and torch.equal(one["squares"], other["squares"])
     run = Run.open(cut)
-    player, _ = lab.load_player(run, lab.assemble(run.config, torch.device("cpu")).stream.spec, torch.device("cpu"))
+    player, _ = players.load_player(run, lab.assemble(run.config, torch.device("cpu")).stream.spec, torch.device("cpu"))
     before = json.dumps(player.obs.state_dict(), default=lambda x: x.tolist())
     result = evaluate.evaluate(run, episodes=2, quiet=True)
     assert 0 <= result["mean"] <= 12_000 and result["mean"] % 500 == 0  # of two games whose rewards are thousands

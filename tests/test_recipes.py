@@ -7,7 +7,7 @@ from programs import program
 
 import envs
 from agents.core import checkpoint
-from experiments import lab, train
+from experiments import building, players, train
 from experiments.comparing import evaluations
 from experiments.recipes import recipes
 from experiments.training import options
@@ -25,9 +25,11 @@ def test_a_recipe_of_another_agent_is_refused_or_gives_its_game(tmp_path, capsys
 def test_the_recipe_that_is_taken_is_named_and_can_be_left_out(capsys):
     def parsed(*argv):
         command, config, env = options.parse([*argv, "--steps", "10"])
-        return command, lab.module(command.agent).Config(**config), env, capsys.readouterr().out
+        return command, building.module(command.agent).Config(**config), env, capsys.readouterr().out
 
-    plain = {name: lab.module(name).Config(**lab.module(name).PRESETS[name]) for name in ("ppo", "dqn", "rainbow")}
+    plain = {
+        name: building.module(name).Config(**building.module(name).PRESETS[name]) for name in ("ppo", "dqn", "rainbow")
+    }
     command, config, _, told = parsed("breakout", "--agent", "dqn")
     assert (command.recipe, command.name) == ("dqn", "dqn") and config.double and config.n_step == 3
     assert "recipe 'dqn': Double DQN with 3-step returns" in told and "(--recipe none: dqn as it is)" in told
@@ -49,7 +51,7 @@ EVERY = [(game, name) for game, code in (("breakout", "envs.atari"), ("pong", "e
 def test_every_recipe_is_a_valid_configuration(game, name, capsys):
     command, agent, env = options.parse([game, "--recipe", name])
     assert command.recipe == name and agent and f"recipe {name!r}" in capsys.readouterr().out
-    lab.module(command.agent).Config(**agent)
+    building.module(command.agent).Config(**agent)
     envs.options(game, **env)
 
 
@@ -76,7 +78,7 @@ def test_a_papers_recipe_trains_as_it_is_past_a_shorter_warm_up(name, tmp_path, 
     argv += ["--evaluation", "epsilon 0.05", "--eval-episodes", "2", "--video", "no"]
     code, out, err = program(train.main, [str(x) for x in argv], capsys)
     assert code == 0 and f"recipe {name!r}" in out, err
-    run = lab.find_run(tmp_path, "breakout")
+    run = players.find_run(tmp_path, "breakout")
     config = run.config
     assert config["recipe"] == name and config["num_envs"] == 1 and config["protocol"] == "baselines"
     assert {k: config["agent_config"][k] for k in {**BOTH, **named}} == {**BOTH, **named}

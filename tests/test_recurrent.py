@@ -14,7 +14,7 @@ from agents.core import checkpoint
 from agents.core.evaluate import Policy, play
 from agents.core.stream import Stream
 from agents.recurrent import Memory
-from experiments import lab
+from experiments import building, lab
 
 CPU = torch.device("cpu")
 COMMON = dict(hidden=32, precision="fp32", reward_clip=0.0, gamma=0.99, lr=3e-3, lr_end=0.1, rollout=16, minibatch=64)
@@ -30,7 +30,7 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def assembled(agent: str, steps: int, recurrent: int, **env: Any) -> lab.Lab:
-    config = {**lab.module(agent).PRESETS[agent], **AGENTS[agent], "recurrent": recurrent}
+    config = {**building.module(agent).PRESETS[agent], **AGENTS[agent], "recurrent": recurrent}
     whole = {"game": "worlds", "agent": agent, "seed": 3, "steps": steps, "num_envs": 8, "agent_config": config}
     return lab.assemble({**whole, "env": {"world": "recall", **env}}, CPU)
 

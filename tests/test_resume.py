@@ -18,7 +18,7 @@ from harness import Kill, Lab, Result
 
 from agents import AGENTS
 from agents.core import checkpoint, manifest
-from experiments import lab
+from experiments import building
 
 SEED = int(os.environ.get("JOYPAD_KILL_SEED", secrets.randbelow(2**31)))  # of the moments; shown where a test fails
 QUIET = ("--eval-episodes", 0, "--video", "no")
@@ -33,7 +33,7 @@ ATARI = ("breakout", "--steps", 96, "--num-envs", 2, "--checkpoint-every", 30, "
 
 def options(agent: str) -> list[Any]:
     """Those of SMALL that the agent has, where they are of the same type there."""
-    code = lab.module(agent)
+    code = building.module(agent)
     usual = dataclasses.asdict(code.Config(**code.PRESETS[agent]))
     known = {k: v for k, v in SMALL.items() if type(usual.get(k)) is type(v)}
     if "encoder" in usual:

@@ -17,7 +17,7 @@ from agents.core.loop import Clock
 from agents.core.run import Run
 from agents.core.stream import Stream
 from envs import gym, gym_check
-from experiments import configuration, evaluate, lab, train
+from experiments import building, configuration, evaluate, lab, train
 
 TINY = ["--recipe", "none", "--rollout", "8", "--minibatch", "16", "--epochs", "1", "--hidden", "8", "--num-envs", "2"]
 TINY += ["--stages", "no", "--steps", "64"]
@@ -203,7 +203,7 @@ def test_a_mask_is_obeyed_where_it_is_asked_for(agent, tmp_path, capsys):
     argv = ["gym:strangers:Masked-v0", "--agent", agent, "--steps", "200", "--num-envs", "2", "--recipe", "none"]
     argv += ["--runs", str(tmp_path), "--video", "no", "--eval-episodes", "2", "--action-mask", "action_mask"]
     small = {"hidden": 8, "rollout": 8, "warmup": 20, "replay": 300}
-    known = configuration.fields(lab.module(agent).Config)
+    known = configuration.fields(building.module(agent).Config)
     argv += [x for k, v in small.items() if k in known for x in (f"--{k}", str(v))]
     code, out, err = program(train.main, argv, capsys)
     assert code == 0 and "score: mean" in out, err  # it raises where an illegal action is played

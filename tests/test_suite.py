@@ -20,7 +20,7 @@ from agents.core.evaluate import Policy, play
 from agents.core.stream import Stream
 from envs import atari
 from envs.atari_scores import ATARI5, NATURE, human_normalised
-from experiments import child, cli, evaluate, lab, suite
+from experiments import building, child, cli, evaluate, lab, suite
 
 
 def test_sets_of_games() -> None:
@@ -228,7 +228,7 @@ def test_mistakes_get_one_sentence(argv: list[str], said: str, capsys: pytest.Ca
     ],
 )
 def test_chance_is_put_into_policies_that_have_none(agent: str, protocol: str | None, policy: str) -> None:
-    settings = lab.module(agent).Config(**lab.module(agent).PRESETS[agent])
+    settings = building.module(agent).Config(**building.module(agent).PRESETS[agent])
     assert evaluate.usual_policy(SimpleNamespace(evaluation=settings.evaluation), protocol) == policy
 
 

@@ -11,7 +11,7 @@ from programs import program
 from agents import AGENTS
 from agents.core import checkpoint
 from agents.core import device as devices
-from experiments import configuration, lab, train
+from experiments import building, configuration, train
 
 NOT_THERE = ("random", "clone", "dagger")  # learn nothing, or from a teacher that CartPole has not
 DIVERGING = [("gym:CartPole-v1", a) for a in AGENTS if a not in NOT_THERE]
@@ -23,7 +23,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(game
     argv = [game, "--agent", agent, "--steps", "3000", "--num-envs", "4", "--checkpoint-every", "100"]
     argv += ["--lr", "1e30", "--lr-end", "1", "--max-grad-norm", "1e30", "--runs", str(tmp_path), "--video", "no"]
     small = {"hidden": 8, "rollout": 8, "warmup": 150, "replay": 600}
-    known = configuration.fields(lab.module(agent).Config)
+    known = configuration.fields(building.module(agent).Config)
     argv += [x for k, v in small.items() if k in known for x in (f"--{k}", str(v))]
     code, _, err = program(train.main, argv, capsys)
     assert code == 2 and "is not finite at update" in err and "loss" in err and "Traceback" not in err
@@ -46,7 +46,7 @@ SHORTAGE = (  # what torch says
 )
 def test_too_little_memory_is_one_sentence_that_names_what_needs_less(agent, named, tmp_path, capsys, monkeypatch):
     """In the midst of training; what was saved before is whole, and the run goes on from it."""
-    kind = lab.module(agent).build
+    kind = building.module(agent).build
     learn = kind.learn
 
     def starved(self, batch):
@@ -113,7 +113,7 @@ def test_a_ring_is_counted_once_for_each_checkpoint_that_is_kept_or_written(tmp_
 
 def test_a_ring_larger_than_the_memory_is_refused(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(devices.os, "sysconf", lambda name: {"SC_PHYS_PAGES": 100, "SC_PAGE_SIZE": 4096}[name])
-    monkeypatch.setattr(lab, "ReplayBuffer", None)  # nothing is taken before it is refused
+    monkeypatch.setattr(building, "ReplayBuffer", None)  # nothing is taken before it is refused
     argv = ["gym:CartPole-v1", "--agent", "dqn", "--runs", str(tmp_path), "--steps", "10", "--replay", "200000"]
     code, _, err = program(train.main, argv, capsys)
     assert code == 2 and "needs 0.0 GiB and cpu has 0.0 GiB of memory; the largest that fits has 9," in err

@@ -17,7 +17,7 @@ import envs
 from agents.core import checkpoint
 from agents.core.run import Run
 from envs.kart.physics import MAX_STEER, WHEEL, speed_of
-from experiments import lab, watch
+from experiments import players, watch
 from experiments.driving.hands import TOP_SPEED
 from experiments.watching import panels
 from experiments.watching.commands import COMMANDS, KEYS, SPEEDS
@@ -53,10 +53,10 @@ def test_what_is_found_as_what(runs, tmp_path):
 
 def test_stages_are_the_weights_of_their_steps_alone(runs):
     run = Run.open(runs / "gym-CartPole-v1" / "dqn" / "dqn-s0")
-    assert lab.stages(run) == [0, 1, 10, 100]
+    assert players.milestones(run) == [0, 1, 10, 100]
     found = {}
-    for percent in lab.stages(run):
-        parts, meta = checkpoint.load(lab.stage_folder(run, percent))
+    for percent in players.milestones(run):
+        parts, meta = checkpoint.load(players.milestone_folder(run, percent))
         assert set(parts) == {"agent"} and set(parts["agent"]) == {"network"}
         assert meta["step"] >= percent / 100 * 400 and meta["step"] <= percent / 100 * 400 + 4
         found[percent] = parts["agent"]["network"]

@@ -9,7 +9,7 @@ import envs
 from agents import AGENTS, BASELINES
 from agents.core.loop import Clock
 from agents.perception import preprocess
-from experiments import configuration, lab
+from experiments import building, configuration
 from experiments.watching.overlay import blend
 from experiments.watching.player import Player
 from experiments.watching.source import Source, find
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("dummy_display")
 
 def small(agent):
     """A small configuration of any agent."""
-    code = lab.module(agent)
+    code = building.module(agent)
     wanted = dict(hidden=16, encoder="small", rollout=4, replay=200, warmup=50, precision="fp32", atoms=11)
     known = configuration.fields(code.Config)
     return {**code.PRESETS.get(agent, {}), **{k: v for k, v in wanted.items() if k in known}}
@@ -35,7 +35,7 @@ def test_the_explanation_is_what_the_agent_acts_by(agent):
 
     spec, n = Spec((84, 84), "uint8", 4, num_actions=5), 6
     config = {"agent": agent, "agent_config": small(agent), "seed": 1, "num_envs": n}
-    player = lab.build_agent(config, spec, Clock(1000), torch.device("cpu"))
+    player = building.build_agent(config, spec, Clock(1000), torch.device("cpu"))
     generator = torch.Generator().manual_seed(2)
     obs = torch.randint(0, 256, (n, 4, 84, 84), dtype=torch.uint8, generator=generator)
     legal = torch.rand((n, 5), generator=generator) < 0.6
@@ -66,7 +66,7 @@ def test_a_continuous_policy_tells_its_means(tmp_path):
     from agents.core.rows import Spec, TimeStep
 
     config = {"agent": "ppo", "agent_config": small("ppo") | {"encoder": "auto"}, "seed": 1, "num_envs": 2}
-    agent = lab.build_agent(config, Spec((3,), "float32", 1, action_dim=2), Clock(1), torch.device("cpu"))
+    agent = building.build_agent(config, Spec((3,), "float32", 1, action_dim=2), Clock(1), torch.device("cpu"))
     step = TimeStep(torch.randn(2, 1, 3), *torch.zeros(2, 2), *torch.zeros(2, 2, dtype=torch.bool))
     with torch.no_grad():
         told = agent.explain(step)

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 from agents.core import device as devices
-from experiments import configuration, lab
+from experiments import building, configuration, lab
 from experiments.recipes import recipes
 
 GAME = "breakout"
@@ -158,7 +158,7 @@ def settings(agent: str) -> tuple[dict[str, Any], int]:
     known = {"ppo": (PPO, PPO_ENVS), "dqn": (DQN, DQN_ENVS), "random": ({"replay": RING}, 64)}
     if agent in known:
         return known[agent]
-    code = lab.module(agent)
+    code = building.module(agent)
     small = {k: v for k, v in dict(replay=RING, warmup=2_000).items() if k in configuration.fields(code.Config)}
     return {**code.PRESETS[agent], **small}, {"pqn": 128}.get(agent, 16)
 

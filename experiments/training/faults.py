@@ -13,7 +13,7 @@ from agents.core.loop import Diverged
 from agents.core.run import Run
 from agents.core.stream import RowFault
 from envs.gym_check import GameFault
-from experiments import cli, lab
+from experiments import building, cli
 
 FILE = "fault.txt"
 HUGE = 1e6  # rewards beyond it spoil a loss by themselves
@@ -37,9 +37,9 @@ def traced(run: Run, fault: BaseException) -> str:
     return f"{told}; its traceback: {path}"
 
 
-def of_game(run: Run, parts: lab.Lab, fault: GameFault | RowFault, save: Callable[[], None]) -> cli.UserError:
+def of_game(run: Run, parts: building.Lab, fault: GameFault | RowFault, save: Callable[[], None]) -> cli.UserError:
     """A game failed in the midst of training: what was learned until then is saved, where it can be."""
-    at, foreign = parts.clock.steps, lab.is_foreign(run.config["agent"])
+    at, foreign = parts.clock.steps, building.has_own_loop(run.config["agent"])
     try:
         there = foreign or parts.loop.abandon()
         if there and parts.clock.steps > max(checkpoint.steps(run.checkpoints), default=0):
@@ -54,7 +54,7 @@ def of_game(run: Run, parts: lab.Lab, fault: GameFault | RowFault, save: Callabl
     return cli.UserError(f"training stopped at step {at:,}: {traced(run, fault)}; {good}{more}")
 
 
-def advice(parts: lab.Lab) -> str:
+def advice(parts: building.Lab) -> str:
     """What may help where a loss is not finite."""
     held = parts.replay.data["reward"]
     largest = float(held.abs().max()) if len(parts.replay) else 0.0

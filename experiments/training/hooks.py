@@ -15,7 +15,7 @@ from agents.core.log import Log
 from agents.core.loop import Clock, Moment
 from agents.core.replay import ReplayBuffer
 from agents.core.run import Run
-from experiments import lab
+from experiments import building, players
 
 STOPS = ("SIGINT", "SIGTERM", "SIGHUP")  # Ctrl-C, the end of a batch job, a closed terminal
 SAVES = "SIGUSR1"  # a batch system's warning: save and go on
@@ -63,10 +63,10 @@ class Stop:
 class Stages:
     """A hook: keeps the weights at some shares of the budget; the last of them is kept at the very end."""
 
-    def __init__(self, run: Run, parts: lab.Lab):
+    def __init__(self, run: Run, parts: building.Lab):
         self.run, self.parts = run, parts
-        kept = lab.stages(run)
-        self.left = [percent for percent in lab.STAGES if percent not in kept and percent < 100]
+        kept = players.milestones(run)
+        self.left = [percent for percent in players.MILESTONES if percent not in kept and percent < 100]
         self.seconds = 60 * (run.config["minutes"] or float("inf"))  # counts until minutes have become steps
         self(Moment(parts.clock, [], [], parts.agent))
 
@@ -74,15 +74,15 @@ class Stages:
         clock = moment.clock
         share = clock.progress if clock.budget else clock.seconds / self.seconds
         while self.left and share * 100 >= self.left[0]:
-            lab.save_stage(self.run, self.parts, self.left.pop(0))
+            players.save_milestone(self.run, self.parts, self.left.pop(0))
 
 
 class Best:
     """Keeps the weights with the best evaluation along the way, beside the newest ones; a tie keeps the later."""
 
-    def __init__(self, run: Run, parts: lab.Lab):
+    def __init__(self, run: Run, parts: building.Lab):
         self.run, self.parts = run, parts
-        self.folder, self.mean = lab.best_folder(run), float("-inf")
+        self.folder, self.mean = players.best_folder(run), float("-inf")
         if checkpoint.steps(self.folder):
             self.mean = float(checkpoint.load(self.folder, None, set())[1].get("mean", self.mean))
 
@@ -90,7 +90,7 @@ class Best:
         """An evaluation of the agent as it is now."""
         if result["mean"] >= self.mean:
             self.mean = result["mean"]
-            lab.save_weights(self.run, self.parts, self.folder, mean=self.mean, episodes=result["episodes"])
+            players.save_weights(self.run, self.parts, self.folder, mean=self.mean, episodes=result["episodes"])
 
 
 class StopAt:

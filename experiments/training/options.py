@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import importlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, NoReturn
@@ -132,18 +131,6 @@ def parse(argv: Sequence[str], description: str = "") -> Resume | tuple[Command,
         print(f"budget: {choice.steps:,} steps, the recipe's (--steps or --minutes names another)")
     print(f"recipe {command.recipe!r}: {choice.note}")
     return command, dataclasses.asdict(agent_config), dataclasses.asdict(env)
-
-
-def require_teacher(command: Command, env: dict[str, Any]) -> None:
-    """Raises UserError for an agent that learns from a teacher where it is known beforehand that there is none."""
-    if not getattr(settings(command.agent), "TAUGHT", False) or command.data or command.expert:
-        return
-    code, _ = envs.find(command.game)
-    if env.get("expert_info") is False or not getattr(importlib.import_module(code), "TEACHES", True):
-        raise cli.UserError(
-            f"{command.agent} learns from a teacher and {command.game} has none with these options; --data names a"
-            " recorded drive, --expert a run, and kart and car-racing have one with --expert-info True"
-        )
 
 
 def _normalized(file: str | None) -> dict[str, Any]:

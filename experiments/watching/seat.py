@@ -16,7 +16,7 @@ from agents.core.evaluate import Policy
 from agents.core.loop import Clock
 from agents.core.stream import Stream
 from agents.perception import saliency
-from experiments import display, lab
+from experiments import building, display, players
 from experiments.watching.driving import HOLD, drives, with_wheels
 from experiments.watching.human import Human, action_names, own
 from experiments.watching.overlay import blend, coloured, inset, on_board, stack_picture
@@ -45,7 +45,7 @@ class Seat:
         )
         vector.metadata = {**vector.metadata, "frame_stack": stack, **told}
         self.envs, self.copies, self.seed, self.named_policy = vector.envs, copies, seed, policy
-        self.device = lab.device_for(source.run.config["agent"] if source.run else "random", "auto")
+        self.device = building.device_for(source.run.config["agent"] if source.run else "random", "auto")
         self.stream = Stream(vector, self.device)
         self.spec = self.stream.spec
         self.fps = float(self.envs[0].metadata.get("render_fps") or 30)
@@ -65,11 +65,13 @@ class Seat:
         self.source = source
         if source.run is None:
             config = {"agent": "random", "agent_config": {}, "seed": self.seed, "num_envs": 1}
-            self.agent, self.at = lab.build_agent(config, self.spec, Clock(1), self.device), 0
+            self.agent, self.at = building.build_agent(config, self.spec, Clock(1), self.device), 0
         elif source.live and not any(source.checkpoints.glob("[0-9]*/manifest.json")):
-            self.agent, self.at = lab.build_agent(source.run.config, self.spec, Clock(1), self.device), -1
+            self.agent, self.at = building.build_agent(source.run.config, self.spec, Clock(1), self.device), -1
         else:
-            self.agent, self.at = lab.load_player(source.run, self.spec, self.device, source.step, source.checkpoints)
+            self.agent, self.at = players.load_player(
+                source.run, self.spec, self.device, source.step, source.checkpoints
+            )
         self.follower = Follower(source.run, self.at) if source.live else None
         self.choose_policy(self.named_policy or self.agent.evaluation)
 

@@ -12,7 +12,7 @@ import envs
 from agents.core import checkpoint
 from agents.core.checkpoint import CheckpointError
 from agents.core.run import PLAYED, Run, RunError, safe
-from experiments import lab
+from experiments import players
 
 REFERENCE = Path(__file__).resolve().parents[2] / "runs" / "reference"  # the committed reference runs
 PERIOD = 1.0  # s between two looks for a newer checkpoint
@@ -31,7 +31,7 @@ class Source(NamedTuple):
 
     @property
     def checkpoints(self) -> Path:
-        return self.run.checkpoints if self.stage is None else lab.stage_folder(self.run, self.stage)
+        return self.run.checkpoints if self.stage is None else players.milestone_folder(self.run, self.stage)
 
     @property
     def label(self) -> str:
@@ -51,7 +51,7 @@ def find(what: str, runs: Path, *, step: int | str | None = None, live: bool = F
     if live:
         return _of(_training(what, runs), live=True)
     try:
-        return _of(lab.find_run(runs, what), step=step)
+        return _of(players.find_run(runs, what), step=step)
     except RunError as fault:
         if (path / "config.json").exists() or (path.exists() and not _is_game(what)):
             raise

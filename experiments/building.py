@@ -1,0 +1,149 @@
+"""The parts of a run, each built from its configuration (the content of config.json): games, agent, replay ring."""
+
+from __future__ import annotations
+
+import importlib
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+import envs
+from agents import AGENTS, BASELINES
+from agents.core import device as devices
+from agents.core import normalize
+from agents.core.loop import Clock, Loop
+from agents.core.replay import ReplayBuffer
+from agents.core.rows import Agent, Needs, Spec
+from agents.core.stream import Stream
+from experiments.configuration import check_fields
+
+
+class Lab(NamedTuple):
+    """Everything that trains."""
+
+    agent: Agent
+    stream: Stream
+    replay: ReplayBuffer
+    clock: Clock
+    loop: Loop
+    validation: ReplayBuffer | None = None  # rows of a dataset that are not learned from
+
+    def parts(self, with_ring: bool = True) -> dict[str, dict[str, Any]]:
+        """The state of a run, part by part, for a checkpoint."""
+        parts = {k: getattr(self, k).state_dict() for k in ("agent", "stream", "clock", "loop")}
+        return parts | ({"replay": self.replay.state_dict()} if with_ring else {})
+
+    def restore(self, parts: dict[str, dict[str, Any]]) -> None:
+        """Takes over the state of a checkpoint. Raises KeyError for a part that no run has."""
+        own = {name: getattr(self, name) for name in ("agent", "stream", "clock", "loop", "replay")}
+        for name, state in parts.items():
+            own[name].load_state_dict(state)
+
+
+def module(agent: str) -> Any:
+    """The module of a registered agent."""
+    return importlib.import_module((AGENTS | BASELINES)[agent])
+
+
+def has_own_loop(agent: str) -> bool:
+    """Whether it is an algorithm of another library, which trains in a loop of its own and cannot be resumed."""
+    return agent in BASELINES
+
+
+def device_for(agent: str, name: str) -> torch.device:
+    """The device that a person names; algorithms of another library run on the processor. Raises ValueError."""
+    if not has_own_loop(agent):
+        return devices.choose(name)
+    if name not in ("auto", "cpu"):
+        raise ValueError(f"--device {name}: {agent} runs on the processor alone here; name --device cpu, or none")
+    return torch.device("cpu")
+
+
+def prepare(config: dict[str, Any], device: torch.device) -> dict[str, Any]:
+    """Shares the processor's threads between torch and the games. Returns the game's options, checked."""
+    torch_threads, env_threads = devices.plan_threads(device)
+    torch.set_num_threads(torch_threads)
+    devices.keep_memory()
+    env = dict(config["env"])
+    check_fields(type(envs.options(config["game"])), env)
+    if env.get("env_threads") == 0:
+        env["env_threads"] = env_threads
+    return env
+
+
+MEMORY = {  # bytes of a game, measured; what is not here is small beside its frames in the ring
+    "envs.atari": 3 * 2**19, "envs.kart.env": 2**19, "envs.flappy.env": 2**16, "envs.car_racing": 2**26,
+}  # fmt: skip
+
+
+def games(config: dict[str, Any], env: dict[str, Any]) -> Any:
+    """The run's games as a vector environment. env: options of the game."""
+    count, family = config["num_envs"], envs.find(config["game"])[0]
+    devices.require_memory("a batch", count, MEMORY.get(family, 0), torch.device("cpu"), "--num-envs", "games")
+    return envs.make_vec(config["game"], count, **env)
+
+
+def actors(config: dict[str, Any], opened: Any, device: torch.device) -> tuple[Stream, Clock, Agent]:
+    """What acts: a stream of the opened games, the clock, and the untrained agent. Raises ValueError."""
+    stream = Stream(opened, device)
+    clock = Clock(config["steps"], int(stream.envs.metadata.get("frame_skip", 1)))
+    agent = build_agent(config, stream.spec, clock, device)
+    if isinstance(agent, normalize.Normalized):
+        agent.counting = True
+    stream.labels = tuple(agent.needs.labels)
+    return stream, clock, agent
+
+
+def told(stream: Stream) -> dict[str, tuple[int, ...]]:
+    """What the game tells beside its observations, of what an agent asked for: name -> shape of one row's."""
+    step = stream.reset(0, 0)
+    stream.step = None  # training begins with a reset of its own
+    return {name: tuple(label.shape[1:]) for name, label in step.labels.items()}
+
+
+ROW_BYTES = 24  # of a row in the ring beside its frame
+
+
+def ring(
+    length: int, num_envs: int, spec: Spec, needs: Needs, device: torch.device, seed: int, option: str
+) -> ReplayBuffer:
+    """The replay ring of `length` rows over all columns. option: what a person changes where memory is short."""
+    slots = max(math.ceil(length / num_envs), needs.window + spec.stack)
+    row = math.prod(spec.obs_shape) * np.dtype(spec.obs_dtype).itemsize + ROW_BYTES
+    devices.require_memory("the replay ring", slots * num_envs, row, device, option)
+    return ReplayBuffer(slots, num_envs, spec, needs.sampler, window=needs.window, device=device, seed=seed)
+
+
+def ring_option(config: dict[str, Any]) -> str:
+    """The options by which a person changes the length of the ring."""
+    return "--replay" if "replay" in config["agent_config"] else "--rollout, --num-envs"
+
+
+def build_agent(config: dict[str, Any], spec: Spec, clock: Clock, device: torch.device) -> Agent:
+    """The agent of a configuration, untrained."""
+    if config["agent"] not in AGENTS | BASELINES:
+        raise ValueError(f"there is no agent {config['agent']!r}; choose {', '.join(AGENTS | BASELINES)}")
+    code = module(config["agent"])
+    check_fields(code.Config, config["agent_config"])
+    chosen = code.Config(**config["agent_config"])
+    with devices.within_memory(f"the network of {config['agent']}", device):
+        agent = code.build(chosen, spec, clock, device, config["seed"], config["num_envs"])
+    if (network := getattr(agent, "network", None)) is not None:
+        weights = sum(p.numel() for p in network.parameters())
+        row = 4 * devices.LEARNING  # bytes
+        devices.require_memory("a network with its optimizer", weights, row, device, "smaller layers", "weights")
+    return _normalized(agent, config, spec)
+
+
+def _normalized(agent: Agent, config: dict[str, Any], spec: Spec) -> Agent:
+    """The agent behind running figures, where the run asks for them."""
+    what = normalize.parts(config.get("normalize") or "")
+    if not what:
+        return agent
+    if has_own_loop(config["agent"]) or "expert" in agent.needs.labels:
+        raise ValueError(
+            f"--normalize-{what[0]} yes: {config['agent']} does not take it; agents of the lab that learn by playing do"
+        )
+    return normalize.Normalized(agent, spec, what, float(config["agent_config"].get("gamma", 0.99)))

@@ -1,0 +1,130 @@
+"""Learning from somebody else: the teacher beside the games, the recording in the ring.
+
+A teacher says in every state what it would do: the scripted expert of a game, or the driver of another run that knows
+more than its pupil because it sees the numbers of the game (Chen et al. 2019, Learning by Cheating).
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium.vector import VectorEnv
+
+from agents.core import dataset
+from agents.core.loop import Loop, Rounds, Study
+from agents.core.replay import ReplayBuffer
+from agents.core.rows import Agent, Needs, Spec, TimeStep
+from agents.core.run import Run, RunError
+from agents.core.samplers import Uniform
+from agents.core.stream import spec_of
+from experiments import building, players, teachers
+from experiments.building import Lab
+from experiments.driving import recordings
+
+
+class Taught:
+    """N games whose `info["expert"]` [N, D] is what `teacher` does with `info["numbers"]` [N, K]; else as they were.
+
+    The teacher acts greedily and without a memory: the same numbers are always answered alike.
+    """
+
+    def __init__(self, games: VectorEnv, teacher: Agent, device: torch.device):
+        self._games, self._teacher, self._device = games, teacher, device
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._games, name)
+
+    def reset(self, **kwargs: Any) -> tuple[np.ndarray, dict[str, Any]]:
+        obs, info = self._games.reset(**kwargs)
+        return obs, self._told(info)
+
+    def step(self, actions: np.ndarray) -> tuple[Any, ...]:
+        *rest, info = self._games.step(actions)
+        return *rest, self._told(info)
+
+    @torch.no_grad()
+    def _told(self, info: dict[str, Any]) -> dict[str, Any]:
+        numbers = torch.as_tensor(info["numbers"], device=self._device).unsqueeze(1)
+        zeros = torch.zeros(len(numbers), device=self._device)
+        seen = TimeStep(numbers, zeros, zeros + 1, zeros.bool(), zeros.bool())
+        answer = self._teacher.act(seen, explore=False).action
+        if answer.is_floating_point():
+            answer = answer.float().clamp(-1, 1)
+        return {**info, "expert": answer.cpu().numpy()}
+
+
+def assemble(config: dict[str, Any], env: dict[str, Any], device: torch.device) -> Lab:
+    """`lab.assemble` for a run that learns from somebody else. env: options of the game. Raises ValueError."""
+    games = _taught(config, env, device) if config.get("expert") else building.games(config, env)
+    stream, clock, agent = building.actors(config, games, device)
+    needs = agent.needs
+    for name, given in (("data", "dataset"), ("expert", "teacher")):
+        if config.get(name) and "expert" not in needs.labels:
+            raise ValueError(f"--{name}: {config['agent']} learns by playing; it takes no {given}")
+    recorded = _recorded(config, stream.spec, needs) if config.get("data") else None
+    teacher = "expert" in building.told(stream)
+    if recorded is None and not teacher:
+        raise ValueError(teachers.none(config["agent"], config["game"]))
+    alone = recorded is not None and not (teacher and isinstance(needs.pace, Rounds))  # nothing but the dataset
+    if alone and config.get("expert"):
+        raise ValueError(f"--data and --expert: {config['agent']} has one teacher; name one, or take --agent dagger")
+    length = (0 if alone else needs.length) + (len(recorded[0].lap) if recorded else 0)
+    option = building.ring_option(config)
+    replay = building.ring(length, stream.num_envs, stream.spec, needs, device, config["seed"], option)
+    if alone and isinstance(needs.pace, Rounds):
+        print("joypad: no teacher here (--expert-info True): no rounds, the recording is learned from", file=sys.stderr)
+    loop = Loop(agent, stream, replay, clock, seed=config["seed"])
+    if recorded is None:
+        return Lab(agent, stream, replay, clock, loop)
+    training, kept = recorded
+    dataset.fill(replay, training, needs.labels)
+    if alone:
+        loop.pace = agent.pace = Study()
+    else:
+        loop.pace.begin()
+    return Lab(agent, stream, replay, clock, loop, _validation(config, kept, stream.spec, needs, device))
+
+
+def _taught(config: dict[str, Any], env: dict[str, Any], device: torch.device) -> Any:
+    """The games with the driver of the run `expert` beside them. Raises ValueError where it cannot teach here."""
+    told = f"--expert {config['expert']}:"
+    if "numbers_info" not in env:
+        raise ValueError(f"{told} {config['game']} does not tell an expert the numbers of its state")
+    games = building.games(config, {**env, "numbers_info": True})
+    numbers = games.reset()[1]["numbers"]
+    spec = spec_of(games)._replace(obs_shape=numbers.shape[1:], obs_dtype=str(numbers.dtype), stack=1)
+    try:
+        run = Run.open(Path(config["expert"]))
+        if run.config["game"] != config["game"]:
+            raise RunError(f"is a run of {run.config['game']}")
+        teacher, _ = players.load_player(run, spec, device)
+    except RunError as fault:
+        raise ValueError(f"{told} {fault}; an expert is a run of {config['game']} with --obs state") from None
+    return Taught(games, teacher, device)
+
+
+def _recorded(config: dict[str, Any], spec: Spec, needs: Needs) -> tuple[dataset.Rows, dataset.Rows]:
+    """The dataset of a run as (training, validation) rows. Raises ValueError where it is not the one of its start."""
+    rows = recordings.read(Path(config["data"]), spec, config["env"].get("camera"))
+    dataset.check_labels(rows, needs.labels, f"--data {config['data']}")
+    known = config.setdefault("data_digest", rows.digest)
+    if known != rows.digest:
+        raise ValueError(f"--data {config['data']}: has changed since the run began, so that it cannot go on from it")
+    return dataset.split(rows, config["agent_config"].get("validation", 0.0), config["seed"])
+
+
+def _validation(
+    config: dict[str, Any], kept: dataset.Rows, spec: Spec, needs: Needs, device: torch.device
+) -> ReplayBuffer | None:
+    """A ring of the rows that are kept back; None where there are none."""
+    if not len(kept.lap):
+        if config["agent_config"].get("validation"):
+            print("joypad: the recording is one lap: none is kept back for validation", file=sys.stderr)
+        return None
+    ring = building.ring(len(kept.lap), 1, spec, needs._replace(sampler=Uniform()), device, 0, "--data")
+    dataset.fill(ring, kept, needs.labels)
+    return ring
