@@ -1,9 +1,9 @@
-"""The registry of games: name -> module. Everything of our own is also a Gymnasium id: ``import envs`` after
+"""The registry of games: name -> where its code is. Games of our own are Gymnasium ids, too: ``import envs`` after
 gymnasium (or ``envs.register()``), or ``gymnasium.make("envs:joypad/Flappy-v0")`` without either.
 
 A module offers ``Options`` (a frozen dataclass), ``make_vec(num_envs, **options)`` and
-``make(render_mode, **options)``; a family of games (Atari, Gymnasium) takes one more argument that says which.
-Nothing heavy is imported here.
+``make(render_mode, **options)``, and says with ``describe(options)`` what the game is (`envs.description`); a family of
+games (Atari, Gymnasium) takes one more argument that says which. Nothing heavy is imported here.
 """
 
 from __future__ import annotations
@@ -16,31 +16,42 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from envs import kernels
+from envs.description import Description
 
 kernels.drop_stale(Path(__file__).resolve().parent.parent)
 
-GAMES: dict[str, str] = {  # our own games: name -> module
-    "flappy": "envs.flappy.env",
-    "kart": "envs.kart.env",
-    "go": "envs.go.env",
-    "car-racing": "envs.car_racing",
-}
-ABOUT: dict[str, str] = {  # name -> the game in a line
-    "flappy": "Flappy Bird, exact to the pixel, with options for speed, gap, light",
-    "kart": "kart racing with a camera, tracks, weather, rivals: for driving by reinforcement and by cloning",
-    "go": "Go on 2x2 to 19x19: to play against, to analyse (play go, gtp, tournament)",
-    "car-racing": "Gymnasium's CarRacing-v3, the same pictures many times faster (extra box2d)",
+
+class Game(NamedTuple):
+    """A game's entry."""
+
+    module: str  # dotted name of its code
+    about: str = ""  # the game in a line
+    ids: Mapping[str, Mapping[str, Any]] = MappingProxyType({})  # its Gymnasium ids -> options of each
+
+
+GAMES: dict[str, Game | str] = {  # our own games; the name of the module alone is an entry, too
+    "flappy": Game(
+        "envs.flappy.env", "Flappy Bird, exact to the pixel, with options for speed, gap, light", {"Flappy-v0": {}}
+    ),
+    "kart": Game(
+        "envs.kart.env",
+        "kart racing with a camera, tracks, weather, rivals: for driving by reinforcement and by cloning",
+        {"Kart-v0": {}},
+    ),
+    "go": Game(
+        "envs.go.env",
+        "Go on 2x2 to 19x19: to play against, to analyse (play go, gtp, tournament)",
+        {f"Go{size}-v0": {"size": size} for size in (5, 7, 9, 13, 19)},
+    ),
+    "car-racing": Game(
+        "envs.car_racing", "Gymnasium's CarRacing-v3, the same pictures many times faster (extra box2d)"
+    ),
 }
 SAME = {"gym:CarRacing-v3": "car-racing"}  # Gymnasium's games that are here too, equal to the pixel and faster
-IDS: dict[str, tuple[str, dict[str, Any]]] = {  # Gymnasium id -> (module, options)
-    "Flappy-v0": ("envs.flappy.env", {}),
-    "Kart-v0": ("envs.kart.env", {}),
-    **{f"Go{size}-v0": ("envs.go.env", {"size": size}) for size in (5, 7, 9, 13, 19)},
-}
-
 
 # ROMs in ale-py's wheel that need two players; the emulator ends the whole process on them.
 TWO_PLAYERS = frozenset({"combat", "joust", "maze_craze", "warlords"})
@@ -92,11 +103,23 @@ def games() -> list[str]:
     return [*GAMES, *(name.replace("_", "-") for name in atari_roms())]
 
 
+def entry(name: str) -> Game:
+    """The entry of one of our own games. Raises KeyError."""
+    found = GAMES[name]
+    return Game(found) if isinstance(found, str) else found
+
+
+def ids() -> dict[str, tuple[str, Mapping[str, Any]]]:
+    """Gymnasium ids of our own games, without their namespace -> (module, options)."""
+    games = map(entry, GAMES)
+    return {short: (game.module, values) for game in games for short, values in game.ids.items()}
+
+
 def find(name: str) -> tuple[str, dict[str, Any]]:
     """Name of a game -> (module, what the module needs to know which game is meant). Raises UnknownGame."""
     name = SAME.get(name, name)
     if name in GAMES:
-        return GAMES[name], {}
+        return entry(name).module, {}
     if name.startswith("gym:"):
         return "envs.gym", {"id": name.removeprefix("gym:")}
     rom = name.replace("-", "_").lower()
@@ -122,7 +145,7 @@ def canonical(name: str) -> str:
 
 def _load(module: str) -> Any:
     """A game's module; where it has kernels, those who want to know hear of their compilation (`kernels.tell`)."""
-    if module.rpartition(".")[0].replace(".", "/") in kernels.PACKAGES:
+    if kernels.compiles(module):
         kernels.listen()
     return importlib.import_module(module)
 
@@ -131,6 +154,18 @@ def options(name: str, **values: Any) -> Any:
     """The game's Options with `values`. Raises ValueError for a value that is not allowed, TypeError for a name."""
     module, _ = find(name)
     return _load(module).Options(**values)
+
+
+def describe(name: str, **values: Any) -> Description:
+    """What the game with these options is, without opening it. Raises what `find` and `options` raise."""
+    module, which = find(name)
+    code = _load(module)
+    chosen = code.Options(**values)
+    own = getattr(code, "describe", None)
+    found = own(chosen, **which) if own else Description()
+    name = canonical(name)
+    about = entry(name).about if name in GAMES else found.about
+    return dataclasses.replace(found, name=name, about=about, options=chosen)
 
 
 def make_vec(name: str, num_envs: int, **values: Any) -> Any:
@@ -166,10 +201,10 @@ def register() -> None:
     """Registers our own games with Gymnasium; done on import where gymnasium is loaded already."""
     import gymnasium
 
-    for short, (module, values) in IDS.items():
+    for short, (module, values) in ids().items():
         if f"joypad/{short}" not in gymnasium.registry:
             entries = dict(entry_point=f"{module}:make", vector_entry_point=f"{module}:make_vec")
-            gymnasium.register(f"joypad/{short}", kwargs=values, **entries)
+            gymnasium.register(f"joypad/{short}", kwargs=dict(values), **entries)
 
 
 if "gymnasium" in sys.modules:

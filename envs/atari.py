@@ -14,6 +14,11 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 
+from envs import description
+from envs.atari_actions import ACTIONS
+from envs.atari_scores import NATURE
+from envs.description import Description
+
 FIRE = 1  # ALE's number of the action
 TEACHES = False  # there is no expert that an agent could learn from
 FRAME_SKIP = 4  # emulated frames per agent decision
@@ -235,6 +240,35 @@ class AtariEnv(gymnasium.Env):
 def _of(info: dict[str, Any]) -> dict[str, Any]:
     """The info of the only environment of a vector of one."""
     return {k: v[0] for k, v in info.items()}
+
+
+# Scores in the literature are of games without sticky actions, at most 5 minutes long, with 5 % of chance.
+SCORING = {
+    "baselines": description.Protocol(scores=("nature",)),
+    "machado": description.Protocol(),
+    "nature": description.Protocol(trains=False, epsilon=0.05),
+}
+
+
+def describe(options: Options, game: str) -> Description:
+    """The game under this protocol. No emulator is started: the sizes of the minimal action sets are a table."""
+    protocol = PROTOCOLS[options.protocol]
+    count = 18 if protocol.full_actions else ACTIONS.get(game)
+    return Description(
+        observation=spaces.Box(0, 255, (84, 84), np.uint8),
+        actions=None if count is None else spaces.Discrete(count),
+        frame_stack=4,
+        frame_skip=FRAME_SKIP,
+        protocol=options.protocol,
+        chance=True,
+        saves=False,
+        two_players=False,
+        every_frame=True,
+        published=None if protocol.sticky else NATURE.get(game),
+        protocols=SCORING,
+        memory=3 * 2**19,
+        about=f"the Atari game {game.replace('_', ' ')}",
+    )
 
 
 def make_vec(num_envs: int, game: str, **options: Any) -> AtariVec:

@@ -1,20 +1,13 @@
 """Published scores of the 49 games of Mnih et al. (2015), Extended Data Table 2.
 
-Protocol `nature`: 30 no-ops, epsilon 0.05 (docs/protocols.md), games of at most 5 minutes. Later papers use another
-table of 57 games; the two are never mixed.
+The human is a professional tester, who played each game about 20 times for at most 5 minutes. Protocol `nature`: 30
+no-ops, epsilon 0.05 (docs/protocols.md), games of at most 5 minutes. Later papers use another table of 57 games; the
+two are never mixed.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
-
-class Published(NamedTuple):
-    """Scores of one game."""
-
-    random: float
-    human: float  # a professional tester, about 20 games of at most 5 minutes
-    dqn: float
-    dqn_sd: float
-
+from envs.description import Published
 
 NATURE: dict[str, Published] = {
     "alien": Published(227.8, 6875, 3069, 1093),

@@ -9,6 +9,10 @@ from typing import Any, TypeVar
 
 import gymnasium
 import numpy as np
+from gymnasium.vector import AutoresetMode
+from gymnasium.vector.utils import batch_space
+
+from envs.description import Description
 
 Options = TypeVar("Options")
 
@@ -28,6 +32,17 @@ def check_batch(num_envs: int, render_mode: str | None) -> None:
         raise ValueError(f"num_envs must be a whole number from 1, not {num_envs!r}")
     if render_mode not in (None, "rgb_array"):
         raise ValueError(f"render_mode of a vector must be None or rgb_array, not {render_mode!r}")
+
+
+def present(games: gymnasium.vector.VectorEnv, about: Description, num_envs: int) -> None:
+    """Gives a batch the spaces of its description, and of its metadata what is said there."""
+    games.num_envs = num_envs
+    games.single_observation_space, games.single_action_space = about.observation, about.actions
+    games.observation_space = batch_space(about.observation, num_envs)
+    games.action_space = batch_space(about.actions, num_envs)
+    games.metadata = {
+        **games.metadata, "autoreset_mode": AutoresetMode.NEXT_STEP, **about.metadata, "lab_info": not about.foreign
+    }  # fmt: skip
 
 
 def environment_seeds(seed: int | None, num_envs: int) -> list[int]:

@@ -23,6 +23,7 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 
 from agents.perception import preprocess
 from envs.car_racing_driver import Driver
+from envs.description import Description
 
 LIMIT = 1000  # frames of a game
 TRAINING = {"training": True}  # metadata of options that scored games are without (`envs.scored`)
@@ -175,9 +176,8 @@ class CarRacing(gymnasium.Env):
         self.metadata = {**self.metadata, "render_fps": 50 / options.frame_skip}
         self.game = _game()(render_mode=render_mode)
         self.game.bare = options.obs == "grey"
-        self.action_space = self.game.action_space if options.control == "raw" else spaces.Box(-1, 1, (2,), np.float32)
-        shape = (84, 84) if options.obs == "grey" else (96, 96, 3)
-        self.observation_space = spaces.Box(0, 255, shape, np.uint8)
+        about = describe(options)
+        self.observation_space, self.action_space = about.observation, about.actions
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
         super().reset(seed=seed)
@@ -239,18 +239,32 @@ class CarRacingVec(AsyncVectorEnv):
         makers = [functools.partial(CarRacing, options)] * num_envs
         super().__init__(makers, context="forkserver", autoreset_mode=AutoresetMode.NEXT_STEP)
         self.metadata = {
-            **self.metadata,
-            "frame_stack": 4 if options.obs == "grey" else 1,
-            "frame_skip": options.frame_skip,
-            "protocol": f"CarRacing-v3 frame_skip={options.frame_skip}",
-            "lab_info": True,
-        }
+            **self.metadata, **describe(options).metadata, "lab_info": True
+        }  # fmt: skip
 
     def send(self, actions: np.ndarray) -> None:
         self.step_async(actions)
 
     def recv(self) -> Any:
         return self.step_wait()
+
+
+def describe(options: Options) -> Description:
+    """The game with these options."""
+    grey = options.obs == "grey"
+    low = [-1, -1] if options.control == "pedal" else [-1, 0, 0]
+    return Description(
+        observation=spaces.Box(0, 255, (84, 84) if grey else (96, 96, 3), np.uint8),
+        actions=spaces.Box(np.array(low, np.float32), np.ones(len(low), np.float32)),
+        frame_stack=4 if grey else 1,
+        frame_skip=options.frame_skip,
+        protocol=f"CarRacing-v3 frame_skip={options.frame_skip}",
+        chance=True,
+        saves=False,
+        two_players=False,
+        info={"expert": "expert_info"},
+        memory=2**26,
+    )
 
 
 def make_vec(num_envs: int, **options: Any) -> CarRacingVec:

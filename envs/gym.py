@@ -28,6 +28,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 import envs
 from envs import gym_check
+from envs.description import Description
 from envs.gym_check import Checked, GameFault
 from envs.gym_observation import reading
 
@@ -280,6 +281,19 @@ def scored(values: dict[str, Any], id: str) -> dict[str, Any]:
     limit = None if one.spec is None else one.spec.max_episode_steps
     one.close()
     return values if limit else {**values, "max_steps": ENDLESS}
+
+
+def describe(options: Options, id: str) -> Description:
+    """What Gymnasium has registered says little, and no stranger's module is imported to say more."""
+    return Description(
+        frame_stack=options.frame_stack or None,
+        frame_skip=1,
+        protocol=id,
+        saves=False,
+        two_players=False,
+        foreign=True,
+        about=f"Gymnasium's {id}",
+    )
 
 
 def make_vec(num_envs: int, id: str, **options: Any) -> SyncVectorEnv:

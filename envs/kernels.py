@@ -2,31 +2,35 @@
 
 numba stores a kernel beside its file and compiles anew when *that file* changes, but not when a function or constant
 that it takes from another file does: after an update an old kernel would run silently. So a kernel that is older
-than the newest source of its package goes. (With NUMBA_CACHE_DIR set numba stores them there, in folders that begin
-with the package's name.)
+than the newest source of its folder goes, in every folder of PLACES. (With NUMBA_CACHE_DIR set numba stores them there,
+in folders that begin with the name of the source's.)
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("envs/flappy", "envs/go", "envs/kart", "agents/search")
+PLACES = ("envs", "agents")  # where kernels are written, at any depth
 
 
 def drop_stale(root: Path) -> int:
-    """Looks at the PACKAGES under `root`; returns how many stored kernels were dropped."""
-    dropped = 0
-    for package in PACKAGES:
-        newest = max((p.stat().st_mtime for p in (root / package).glob("*.py")), default=0.0)
-        stored = [*(root / package / "__pycache__").glob("*.nbi")]
-        if elsewhere := os.environ.get("NUMBA_CACHE_DIR"):
-            stored += Path(elsewhere).glob(f"{Path(package).name}_*/*.nbi")
+    """Looks at the PLACES under `root`; returns how many stored kernels were dropped."""
+    dropped, elsewhere = 0, os.environ.get("NUMBA_CACHE_DIR")
+    for folder in _folders(root):
+        stored = [*(folder / "__pycache__").glob("*.nbi")]
+        if elsewhere:
+            stored += Path(elsewhere).glob(f"{folder.name}_*/*.nbi")
+        if not stored:
+            continue
+        newest = max((p.stat().st_mtime for p in folder.glob("*.py")), default=0.0)
         for index in stored:
             with contextlib.suppress(OSError):  # another process was faster, or the place cannot be written
                 if index.stat().st_mtime < newest:
@@ -35,12 +39,32 @@ def drop_stale(root: Path) -> int:
     return dropped
 
 
+def _folders(root: Path) -> list[Path]:
+    """The PLACES with every folder of sources in them."""
+    found = []
+    for place in PLACES:
+        for folder, inside, _ in os.walk(root / place):
+            inside[:] = [name for name in inside if name != "__pycache__"]
+            found.append(Path(folder))
+    return found
+
+
 def stored(package: str, root: Path | None = None) -> bool:
-    """Are there compiled kernels of one of the PACKAGES? Where there are none, its first use compiles for a while."""
+    """Are there compiled kernels of a package, such as envs/kart? Without any its first use compiles for a while."""
     place = (root or Path(__file__).resolve().parent.parent) / package
     elsewhere = os.environ.get("NUMBA_CACHE_DIR")
     kept = Path(elsewhere).glob(f"{Path(package).name}_*/*.nbi") if elsewhere else place.glob("__pycache__/*.nbi")
     return any(kept)
+
+
+def compiles(module: str) -> bool:
+    """Does a game's module that is not loaded yet have kernels, in its file or, if it is in a package, beside it?"""
+    spec = None if module in sys.modules else importlib.util.find_spec(module)
+    if spec is None or not spec.origin:
+        return False
+    file = Path(spec.origin)
+    own = [file] if len(module.split(".")) < 3 else file.parent.glob("*.py")
+    return any("numba" in path.read_text(errors="replace") for path in own)
 
 
 PERIOD = 10.0  # seconds between lines

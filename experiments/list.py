@@ -36,7 +36,7 @@ def games() -> Iterator[str]:
     """The games, by where they come from."""
     yield "games of the lab:"
     for name in envs.GAMES:
-        yield f"  {name:12} {envs.ABOUT[name]}"
+        yield f"  {name:12} {envs.entry(name).about}".rstrip()
     atari = [name.replace("_", "-") for name in envs.atari_games()]
     yield f"\nAtari, {len(atari)} games:"
     yield textwrap.indent(textwrap.fill(", ".join(atari), 110, break_on_hyphens=False), "  ")
@@ -56,7 +56,7 @@ def tuned(game: str | None) -> Iterator[str]:
         name = envs.canonical(game)
         sources = {name: recipes(name, envs.find(name)[0])}
     else:
-        own = {name: recipes(name, envs.GAMES[name]) for name in envs.GAMES}
+        own = {name: recipes(name, envs.entry(name).module) for name in envs.GAMES}
         atari = {n: importlib.import_module(f"experiments.recipes.{n}").RECIPES for n in _atari_files()}
         sources = {**own, **{FAMILIES[f]: recipes("", f"envs.{f}") for f in FAMILIES}, **atari}
     for name, found in sources.items():

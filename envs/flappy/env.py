@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, fields
 
 import gymnasium
 import numpy as np
-from gymnasium.spaces import Box, Discrete, MultiDiscrete
-from gymnasium.vector import AutoresetMode
+from gymnasium.spaces import Box, Discrete
 
-from envs.batches import SingleEnv, batch_seeds, check_batch, environment_seeds, read_options
+from envs.batches import SingleEnv, batch_seeds, check_batch, environment_seeds, present, read_options
+from envs.description import Description
 from envs.flappy import batch, drill, picture
 from envs.flappy.art import BLOCK_X, BLOCK_Y, COLOURS, GREY_SIZE, VARIANTS, VIEW_X, build_look
 from envs.flappy.draw import SEED_SIZE, STATE_SIZE
@@ -129,25 +129,10 @@ class FlappyVectorEnv(gymnasium.vector.VectorEnv):
 
     def __init__(self, num_envs: int, options: Options, render_mode: str | None = None):
         check_batch(num_envs, render_mode)
-        self.num_envs, self.options, self.render_mode = num_envs, options, render_mode
-        self.metadata = {
-            "render_modes": ["rgb_array"],
-            "render_fps": FPS / options.frame_skip,
-            "autoreset_mode": AutoresetMode.NEXT_STEP,
-            "frame_stack": 1 if options.obs == "state" else 4,
-            "frame_skip": options.frame_skip,
-            "protocol": options.protocol,
-            "lab_info": True,
-        }
+        self.options, self.render_mode = options, render_mode
+        self.metadata = {"render_modes": ["rgb_array"], "render_fps": FPS / options.frame_skip}
+        present(self, describe(options), num_envs)
         self._view, self._shape = VIEWS[options.obs]
-        if options.obs == "state":
-            self.single_observation_space = Box(-8.0, 8.0, self._shape, np.float32)
-            self.observation_space = Box(-8.0, 8.0, (num_envs, *self._shape), np.float32)
-        else:
-            self.single_observation_space = Box(0, 255, self._shape, np.uint8)
-            self.observation_space = Box(0, 255, (num_envs, *self._shape), np.uint8)
-        self.single_action_space = Discrete(2)
-        self.action_space = MultiDiscrete([2] * num_envs)
         self._rules = options.rules
         self._look = build_look(VARIANTS if options.random_background else 1)
         self._games = np.zeros(num_envs, game_type(len(COLOURS)))
@@ -260,6 +245,23 @@ class FlappyEnv(SingleEnv):
         if self.options.obs == "pixels":
             return VIEW_X, 0, GREY_SIZE * BLOCK_X, GREY_SIZE * BLOCK_Y
         return 0, 0, WIDTH, HEIGHT
+
+
+def describe(options: Options) -> Description:
+    """The game with these options."""
+    _, shape = VIEWS[options.obs]
+    numbers = options.obs == "state"
+    return Description(
+        observation=Box(-8.0, 8.0, shape, np.float32) if numbers else Box(0, 255, shape, np.uint8),
+        actions=Discrete(2),
+        frame_stack=1 if numbers else 4,
+        frame_skip=options.frame_skip,
+        protocol=options.protocol,
+        chance=True,
+        saves=True,
+        two_players=False,
+        memory=2**16,
+    )
 
 
 def make_vec(num_envs: int, **options) -> FlappyVectorEnv:

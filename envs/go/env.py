@@ -15,11 +15,11 @@ from dataclasses import dataclass, fields
 
 import gymnasium
 import numpy as np
-from gymnasium.spaces import Box, Discrete, MultiDiscrete
-from gymnasium.vector import AutoresetMode
+from gymnasium.spaces import Box, Discrete
 from numba import njit
 
-from envs.batches import SingleEnv, batch_seeds, check_batch, read_options
+from envs.batches import SingleEnv, batch_seeds, check_batch, present, read_options
+from envs.description import Board, Description
 from envs.go import picture
 from envs.go.board import ACTION, KO, LAST, SIZE, TAKEN, TURN, is_legal, point_of
 from envs.go.features import features
@@ -116,22 +116,10 @@ class GoVectorEnv(gymnasium.vector.VectorEnv):
 
     def __init__(self, num_envs: int, options: Options, render_mode: str | None = None):
         check_batch(num_envs, render_mode)
-        self.num_envs, self.options, self.render_mode = num_envs, options, render_mode
+        self.options, self.render_mode = options, render_mode
         self.rules = options.rules
-        self.metadata = {
-            "render_modes": ["rgb_array"],
-            "render_fps": FPS,
-            "autoreset_mode": AutoresetMode.NEXT_STEP,
-            "frame_stack": 1,
-            "frame_skip": 1,
-            "protocol": options.protocol,
-            "releases_gil": True,
-            "lab_info": True,
-        }
-        self.single_observation_space = Box(-MAX_PLANE, MAX_PLANE, self.rules.planes, np.float32)
-        self.observation_space = Box(-MAX_PLANE, MAX_PLANE, (num_envs, *self.rules.planes), np.float32)
-        self.single_action_space = Discrete(self.rules.num_actions)
-        self.action_space = MultiDiscrete([self.rules.num_actions] * num_envs)
+        self.metadata = {"render_modes": ["rgb_array"], "render_fps": FPS, "releases_gil": True}
+        present(self, describe(options), num_envs)
         self._first = self.rules.new_state()
         self._states = np.tile(self._first, (num_envs, 1))
         self._over = np.zeros(num_envs, np.bool_)
@@ -245,6 +233,22 @@ class GoEnv(SingleEnv):
         """Where the points lie in the picture: px of the first line from the left, from the top, px between lines."""
         first, gap = picture.geometry(self.options.size)
         return first, first, gap
+
+
+def describe(options: Options) -> Description:
+    """The game with these options."""
+    rules = options.rules
+    return Description(
+        observation=Box(-MAX_PLANE, MAX_PLANE, rules.planes, np.float32),
+        actions=Discrete(rules.num_actions),
+        frame_stack=1,
+        frame_skip=1,
+        protocol=options.protocol,
+        chance=False,
+        saves=True,
+        two_players=True,
+        board=Board(options.size, options.size),
+    )
 
 
 def make_vec(num_envs: int, **options) -> GoVectorEnv:

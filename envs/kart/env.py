@@ -18,10 +18,10 @@ import math
 
 import gymnasium
 import numpy as np
-from gymnasium.spaces import Box, Discrete, MultiDiscrete
-from gymnasium.vector import AutoresetMode
+from gymnasium.spaces import Box, Discrete
 
-from envs.batches import SingleEnv, batch_seeds, check_batch, environment_seeds, read_options
+from envs.batches import SingleEnv, batch_seeds, check_batch, environment_seeds, present, read_options
+from envs.description import Description
 from envs.kart import columns as c
 from envs.kart import race
 from envs.kart.batch import RENDERED, Batch
@@ -35,6 +35,7 @@ KEYS = {  # keys -> discrete action
     "up left space": 13, "up right space": 14, "left space": 13, "right space": 14,
 }  # fmt: skip
 
+
 NEXT = "evaluate {run} --tracks test:20"  # what to do with a trained driver
 
 
@@ -47,25 +48,9 @@ class KartVectorEnv(gymnasium.vector.VectorEnv):
 
     def __init__(self, num_envs: int, options: Options, render_mode: str | None = None):
         check_batch(num_envs, render_mode)
-        self.num_envs, self.options, self.render_mode = num_envs, options, render_mode
-        self.metadata = {
-            "render_modes": ["rgb_array"],
-            "render_fps": FPS,
-            "autoreset_mode": AutoresetMode.NEXT_STEP,
-            "frame_stack": options.stack or (4 if options.obs == "grey" else 1),
-            "frame_skip": options.hold,
-            "protocol": options.protocol,
-            "releases_gil": True,
-            "lab_info": True,
-        }
-        self.single_observation_space, self.observation_space = _observation_spaces(options, num_envs)
-        dims = CONTROLS[options.control]
-        if dims:
-            self.single_action_space = Box(-1.0, 1.0, (dims,), np.float32)
-            self.action_space = Box(-1.0, 1.0, (num_envs, dims), np.float32)
-        else:
-            self.single_action_space = Discrete(len(DISCRETE))
-            self.action_space = MultiDiscrete([len(DISCRETE)] * num_envs)
+        self.options, self.render_mode = options, render_mode
+        self.metadata = {"render_modes": ["rgb_array"], "render_fps": FPS, "releases_gil": True}
+        present(self, describe(options), num_envs)
         self.batch = Batch(num_envs, options)
         for i, seed in enumerate(environment_seeds(None, num_envs)):
             self.batch.seed(i, seed)
@@ -216,13 +201,27 @@ class KartEnv(SingleEnv):
         )
 
 
-def _observation_spaces(options: Options, num_envs: int) -> tuple[Box, Box]:
+def describe(options: Options) -> Description:
+    """The game with these options."""
     if options.picture is None:
-        shape, low, high, dtype = (race.NUMBERS,), -20.0, 20.0, np.float32
+        observation = Box(-20.0, 20.0, (race.NUMBERS,), np.float32)
     else:
         height, width, channels, _, _ = options.picture
-        shape, low, high, dtype = (height, width, channels) if channels else (height, width), 0, 255, np.uint8
-    return Box(low, high, shape, dtype), Box(low, high, (num_envs, *shape), dtype)
+        observation = Box(0, 255, (height, width, channels) if channels else (height, width), np.uint8)
+    dims = CONTROLS[options.control]
+    return Description(
+        observation=observation,
+        actions=Box(-1.0, 1.0, (dims,), np.float32) if dims else Discrete(len(DISCRETE)),
+        frame_stack=options.stack or (4 if options.obs == "grey" else 1),
+        frame_skip=options.hold,
+        protocol=options.protocol,
+        chance=True,
+        saves=True,
+        two_players=False,
+        info={"expert": "expert_info", "numbers": "numbers_info", "drivable": "drivable_info"},
+        score_command="evaluate {run} --tracks test:20",
+        memory=2**19,
+    )
 
 
 def make_vec(num_envs: int, **options) -> KartVectorEnv:

@@ -1,0 +1,86 @@
+"""What a game is, told without opening it: programs ask for a trait instead of a name.
+
+A game's module says it with one function, ``describe(options, ...) -> Description``; `envs.describe` is how everybody
+else asks. A game without that function is one of which nothing is known beforehand.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from gymnasium import Space
+
+
+class Protocol(NamedTuple):
+    """A named way to score a game, where it has more than its options to choose between."""
+
+    trains: bool = True  # whether an agent may be trained under it; else it is for scores alone
+    scores: tuple[str, ...] = ()  # other protocols that may score what was trained under this one
+    epsilon: float = 0.0  # share of random actions that scores have, of agents that do not sample theirs
+
+
+class Published(NamedTuple):
+    """Scores of a game from the literature."""
+
+    random: float
+    human: float
+    dqn: float
+    dqn_sd: float
+
+    def normalised(self, score: Any) -> Any:
+        """A score, or an array of them, between random play (0) and the human tester (1)."""
+        return (score - self.random) / (self.human - self.random)
+
+
+class Board(NamedTuple):
+    """The points of a board game: action `row * columns + column` plays there."""
+
+    rows: int
+    columns: int
+
+
+def _none() -> Any:
+    return dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Description:
+    """A game with its options. A fact that cannot be known without opening the game is None."""
+
+    # Facts. None: unknown beforehand.
+    observation: Space | None = None  # space of one frame
+    actions: Space | None = None  # space of one game's actions
+    frame_stack: int | None = None  # newest frames that an agent should see
+    frame_skip: int | None = None  # emulated frames per step
+    protocol: str | None = None  # label of the scores: everything that changes them
+    chance: bool | None = None  # whether another seed may make another game of the same actions
+    saves: bool | None = None  # whether its state can be saved and loaded
+    two_players: bool | None = None  # whether two sides move in turn
+    # Traits. None, or empty: the game has none.
+    real_time: bool = False  # whether it goes on while nobody acts
+    foreign: bool = False  # whether it is a stranger's: words of its info and its methods have no meaning here
+    every_frame: bool = False  # whether its pictures can be had frame by frame (render mode rgb_array_list)
+    board: Board | None = None  # points that people can choose by a click
+    published: Published | None = None  # scores in the literature under this protocol
+    protocols: Mapping[str, Protocol] = _none()  # named protocols, by the values of its option `protocol`
+    info: Mapping[str, str] = _none()  # arrays of `info` that teach -> the option that asks for them
+    score_command: str | None = None  # program and options that score its agents best; {run}: the run's folder
+    memory: int = 0  # bytes of one game beside its frames, measured
+    # What `envs.describe` adds.
+    name: str = ""  # canonical name of the game
+    about: str = ""  # the game in a line
+    options: Any = None  # the module's Options
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """The entries of a vector environment's metadata that are facts here."""
+        return {name: getattr(self, name) for name in ("frame_stack", "frame_skip", "protocol")}
+
+    def tells(self, name: str) -> bool | None:
+        """Whether `info` holds the array `name` with these options; None where nothing is known of the game."""
+        if name in self.info:
+            return bool(getattr(self.options, self.info[name]))
+        return None if self.observation is None and not self.foreign else False
