@@ -25,11 +25,11 @@ from pathlib import Path
 
 import numpy as np
 
-from envs import tub_edits
-from envs.tub import Tub, TubError
+from envs.recordings import tub_copies, tub_edits, tub_statistics, tub_version1
+from envs.recordings.tub import Tub, TubError
 from experiments import arguments, cli
 from experiments.arguments import Positional
-from experiments.driving import dataset, overlay, version1
+from experiments.driving import overlay
 from experiments.web import address
 
 ACTIONS = ("sheet", "web", "video", "delete", "trim", "restore", "undo", "split", "merge", "convert")
@@ -102,7 +102,7 @@ def video(tub: Tub, path: Path) -> int:
     plot, progress = overlay.Plot(), Progress(len(tub), "frames written")
     get = tub.records.get
     throttle, pilot, speed = get("user/throttle"), get("pilot/angle"), get("game/speed")
-    with Video(path, dataset.FPS) as out:
+    with Video(path, tub_statistics.FPS) as out:
         for row in range(len(tub)):
             wanted = None if pilot is None else pilot[row]
             plot.add(tub.records["user/angle"][row], None if throttle is None else throttle[row], wanted)
@@ -148,9 +148,9 @@ def edit(command: Command) -> None:
         return
     tub = Tub(path, check=False)
     if command.trim is not None:
-        chosen = set(tub.index.tolist()) - dataset.choose(tub, command.trim)
+        chosen = set(tub.index.tolist()) - tub_copies.choose(tub, command.trim)
     else:
-        chosen = set().union(*(dataset.choose(tub, what) for what in command.delete))
+        chosen = set().union(*(tub_copies.choose(tub, what) for what in command.delete))
     if chosen >= set(tub.index.tolist()):
         raise TubError(f"that would delete every record of {path}; remove the folder if that is what you want")
     count = tub_edits.delete(path, chosen)
@@ -159,7 +159,7 @@ def edit(command: Command) -> None:
 
 def _indexes(path: Path, what: str) -> range:
     low, colon, high = what.partition(":")
-    if not dataset.is_number(low) or (colon and not dataset.is_number(high)):
+    if not tub_copies.is_number(low) or (colon and not tub_copies.is_number(high)):
         raise TubError(f"--restore {what}: say A:B (records A to B-1) or N")
     chosen = range(int(low), int(high) if colon else int(low) + 1)
     if chosen and chosen[-1] >= (count := tub_edits.count(path)):
@@ -172,7 +172,7 @@ def copies(command: Command) -> None:
     path, skipped = command.data[0], []
     if command.convert is not None:
         total = sum(1 for _ in path.glob("record_*.json")) if path.is_dir() else 0
-        done, skipped, notes = version1.convert(path, command.convert, Progress(total, "records converted"))
+        done, skipped, notes = tub_version1.convert(path, command.convert, Progress(total, "records converted"))
         print(f"{done:,} records in {command.convert}")
         _tell(skipped)
         for note in notes:
@@ -188,7 +188,7 @@ def copies(command: Command) -> None:
         for told in (*tub.faults, *tub.notes):
             print(f"{tub.path}: {told}")
     if command.split is not None:
-        counts = dataset.split(tubs[0], command.split, command.validation, command.seed, skipped)
+        counts = tub_copies.split(tubs[0], command.split, command.validation, command.seed, skipped)
         for name, count in counts.items():
             print(f"{count:,} records in {command.split / name}")
         _tell(skipped)
@@ -196,7 +196,7 @@ def copies(command: Command) -> None:
     else:
         total = sum(len(tub) for tub in tubs)
         sources = [(tub, np.arange(len(tub))) for tub in tubs]
-        done = dataset.copy(sources, command.merge, Progress(total, "records copied"), skipped)
+        done = tub_copies.copy(sources, command.merge, Progress(total, "records copied"), skipped)
         print(f"{done:,} records in {command.merge}")
         _tell(skipped)
         print(f"look: {cli.line('data', command.merge)}")
@@ -238,10 +238,11 @@ def show(command: Command) -> None:
     elif command.video is not None:
         print(f"video: {command.video}, {video(tubs[0], command.video):,} frames")
     elif command.json:
-        print(json.dumps([{**dataset.statistics(t), "warnings": dataset.balance(dataset.statistics(t))} for t in tubs]))
+        found = [tub_statistics.statistics(tub) for tub in tubs]
+        print(json.dumps([{**one, "warnings": tub_statistics.balance(one)} for one in found]))
     else:
         for tub in tubs:
-            print(dataset.report(dataset.statistics(tub), tub.damaged))
+            print(tub_statistics.report(tub_statistics.statistics(tub), tub.damaged))
 
 
 def run(argv: Sequence[str]) -> None:

@@ -12,9 +12,10 @@ import pytest
 from PIL import Image
 from tubs import BEGAN, KINDS, damage, picture, refusal, values, written
 
-from envs.tub import IMAGE, Tub, TubError, Writer
+from envs.recordings import tub_copies, tub_statistics
+from envs.recordings.tub import IMAGE, Tub, TubError, Writer
 from experiments import cli, data
-from experiments.driving import dataset, overlay
+from experiments.driving import overlay
 
 ROOT = Path(__file__).resolve().parents[1]
 N = 2000  # the fewest records without a warning
@@ -50,7 +51,7 @@ def refused(*arguments: object) -> str:
 
 def test_statistics_against_numpy(tmp_path: Path) -> None:
     steer = np.sin(np.arange(N) / 9.0)
-    s = dataset.statistics(Tub(drive(tmp_path, steer)))
+    s = tub_statistics.statistics(Tub(drive(tmp_path, steer)))
     assert (s["records"], s["laps"], s["sessions"], s["height"], s["width"]) == (N, 4, 1, 12, 16)
     assert s["steering_std"] == pytest.approx(steer.std()) and s["steering_mean"] == pytest.approx(steer.mean())
     assert s["straight"] == pytest.approx((np.abs(steer) < 0.05).mean())
@@ -60,8 +61,8 @@ def test_statistics_against_numpy(tmp_path: Path) -> None:
     edges = [-1 + 2 * b / 21 for b in range(21)] + [1.1]
     assert s["histogram"] == [sum(edges[b] <= a < edges[b + 1] for a in steer) for b in range(21)]
     assert s["minutes"] == pytest.approx(N / 1200) and s["lap_times"] == [21.0, 22.0, 23.0]
-    assert dataset.balance(s) == []
-    assert "nothing to complain of" in dataset.report(s)
+    assert tub_statistics.balance(s) == []
+    assert "nothing to complain of" in tub_statistics.report(s)
     assert json.loads(json.dumps(s)) == s
 
 
@@ -77,18 +78,19 @@ def test_statistics_against_numpy(tmp_path: Path) -> None:
     ],
 )
 def test_what_a_network_could_not_learn_from_is_told(tmp_path: Path, steer: np.ndarray, told: str) -> None:
-    assert any(told in warning for warning in dataset.balance(dataset.statistics(Tub(drive(tmp_path, steer)))))
+    found = tub_statistics.balance(tub_statistics.statistics(Tub(drive(tmp_path, steer))))
+    assert any(told in warning for warning in found)
 
 
 def test_further_warnings(tmp_path: Path) -> None:
     steer = np.sin(np.arange(300))
     still = Tub(drive(tmp_path / "still", steer, laps=1, **{IMAGE: picture(3), "game/off_road": True}))
-    told = " ".join(dataset.balance(dataset.statistics(still)))
+    told = " ".join(tub_statistics.balance(tub_statistics.statistics(still)))
     assert "there is one lap" in told and "100% of the pictures equal the one before" in told
     assert "100% of the time the kart was off the road" in told
     alone = Tub(drive(tmp_path / "alone", steer, **{"user/mode": "local"}))
-    assert dataset.balance(dataset.statistics(alone))[0].startswith("no record is a label")
-    dataset.report(dataset.statistics(alone))
+    assert tub_statistics.balance(tub_statistics.statistics(alone))[0].startswith("no record is a label")
+    tub_statistics.report(tub_statistics.statistics(alone))
 
 
 def test_the_report_names_damage(tmp_path: Path) -> None:
@@ -107,12 +109,12 @@ def test_the_report_names_damage(tmp_path: Path) -> None:
 
 def test_ranges(tmp_path: Path) -> None:
     tub = Tub(drive(tmp_path, np.sin(np.arange(40))))
-    assert dataset.choose(tub, "3:6") == {3, 4, 5} and dataset.choose(tub, "38:") == {38, 39}
-    assert dataset.choose(tub, ":2") == {0, 1} and dataset.choose(tub, "7") == {7}
-    assert dataset.choose(tub, "lap:1") == set(range(10, 20))
+    assert tub_copies.choose(tub, "3:6") == {3, 4, 5} and tub_copies.choose(tub, "38:") == {38, 39}
+    assert tub_copies.choose(tub, ":2") == {0, 1} and tub_copies.choose(tub, "7") == {7}
+    assert tub_copies.choose(tub, "lap:1") == set(range(10, 20))
     for what in ("40:50", "x", "6:3", "lap:9", "-1", "1:2:3", "off-road", ""):
         with pytest.raises(TubError, match="chooses no records"):
-            dataset.choose(tub, what)
+            tub_copies.choose(tub, what)
 
 
 def test_delete_trim_and_undo_by_command(tmp_path: Path) -> None:
@@ -135,17 +137,17 @@ def test_delete_trim_and_undo_by_command(tmp_path: Path) -> None:
 def test_a_split_holds_whole_laps(tmp_path: Path) -> None:
     """The seed's random split put neighbouring frames on both sides."""
     tub = Tub(drive(tmp_path / "d", np.sin(np.arange(100)), laps=5))
-    counts = dataset.split(tub, tmp_path / "out", 0.4, seed=1)
+    counts = tub_copies.split(tub, tmp_path / "out", 0.4, seed=1)
     train, held = Tub(tmp_path / "out" / "train"), Tub(tmp_path / "out" / "validation")
     assert counts == {"train": 60, "validation": 40} == {"train": len(train), "validation": len(held)}
     laps = [set(t.records["game/lap"].tolist()) for t in (train, held)]
     assert len(laps[0]) == 3 and len(laps[1]) == 2 and not laps[0] & laps[1]
-    again = dataset.split(tub, tmp_path / "again", 0.4, seed=1)
+    again = tub_copies.split(tub, tmp_path / "again", 0.4, seed=1)
     assert again == counts and set(Tub(tmp_path / "again" / "train").records["game/lap"].tolist()) == laps[0]
     with pytest.raises(TubError, match="exists already"):
-        dataset.split(tub, tmp_path / "out", 0.4)
+        tub_copies.split(tub, tmp_path / "out", 0.4)
     with pytest.raises(TubError, match="one lap"):
-        dataset.split(Tub(drive(tmp_path / "one", np.zeros(9), laps=1)), tmp_path / "x", 0.5)
+        tub_copies.split(Tub(drive(tmp_path / "one", np.zeros(9), laps=1)), tmp_path / "x", 0.5)
 
 
 def test_a_merge_keeps_every_good_record_and_mends(tmp_path: Path) -> None:
@@ -180,7 +182,7 @@ def test_records_that_were_left_out_leave_a_gap_and_no_new_laps(tmp_path: Path) 
     tub = Tub(tmp_path / "m")
     assert tub.laps.tolist() == tub.records["game/lap"].tolist() and set(tub.laps) == {0, 1}
     assert tub.starts.sum() == 1 + 9 and len(tub.sessions) == 1
-    dataset.split(tub, tmp_path / "out", 0.5)
+    tub_copies.split(tub, tmp_path / "out", 0.5)
     parts = [Tub(tmp_path / "out" / name).records["_timestamp_ms"] for name in ("train", "validation")]
     assert np.abs(parts[0][:, None] - parts[1]).min() >= 50 and len(set(parts[0] // 2500)) == 1  # whole laps
     for inside in (tmp_path / "a", tmp_path / "a" / "parts"):
@@ -199,7 +201,7 @@ def test_not_everything_is_deleted_and_a_dataset_without_steering_is_named(tmp_p
     for look in (
         lambda: data.sheet(tub, 2),
         lambda: data.video(tub, tmp_path / "b.mp4"),
-        lambda: dataset.statistics(tub),
+        lambda: tub_statistics.statistics(tub),
     ):
         with pytest.raises(TubError, match="no column 'user/angle'"):
             look()

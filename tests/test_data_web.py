@@ -14,8 +14,8 @@ from chrome import Chrome
 from PIL import Image
 from tubs import KINDS, damage, picture, values
 
-from envs import tub_edits
-from envs.tub import Tub, Writer
+from envs.recordings import tub_edits
+from envs.recordings.tub import Tub, Writer
 from experiments.driving.page import DataPage, about
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from envs.tub import Tub
+from envs.recordings.tub import Tub
 
 ROOT = Path(__file__).resolve().parents[1]
 MINUTES = 15.0  # that the three commands may take together on two cores

@@ -16,9 +16,9 @@ from PIL import Image
 from tubs import BEGAN, damage, said
 
 from agents.core.rows import Spec
-from envs import tub_edits
-from envs.tub import IMAGE, Tub, TubError, Writer
-from experiments.driving import recordings, version1
+from envs.recordings import tub_edits, tub_version1
+from envs.recordings.tub import IMAGE, Tub, TubError, Writer
+from experiments.driving import recordings
 from experiments.driving.page import about
 
 N = 6  # records
@@ -246,7 +246,7 @@ def test_a_damaged_file_of_version_1(tmp_path: Path, name: str) -> None:
             tub = Tub(place.out)
             assert not tub.damaged and not tub.faults and f"{len(tub)} records in" in answer
             shutil.rmtree(place.out)
-            done, skipped, notes = version1.convert(place.path, place.copy())
+            done, skipped, notes = tub_version1.convert(place.path, place.copy())
             assert done == len(tub) and done + len(skipped) == N
             tub = Tub(place.out)
             numbers = [k for k in range(N) if not any(text.startswith(f"record_{k}.json") for text in skipped)]

@@ -55,7 +55,7 @@ def test_recorded_rows_are_those_of_the_game(tmp_path):
 
 
 def test_races_of_the_kart_become_a_dataset_of_driving(tmp_path):
-    from envs.tub import Tub
+    from envs.recordings.tub import Tub
     from experiments.watching.driving import Laps
 
     player = Player([Source("kart", env={"obs": "trunk", "control": "speed"})], seed=1, seconds=1.5)

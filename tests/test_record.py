@@ -13,7 +13,7 @@ from tubs import refusal
 
 from envs.kart.columns import STEPS
 from envs.kart.env import KartVectorEnv
-from envs.tub import Tub
+from envs.recordings.tub import Tub
 from experiments import record
 from experiments.driving import overlay, races
 from experiments.driving.dashboard import Metronome

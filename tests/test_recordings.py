@@ -71,7 +71,7 @@ def test_what_is_wrong_with_a_dataset_is_said_in_one_sentence(tmp_path: Path) ->
 def tub(
     path: Path, count: int = 30, size: tuple[int, int] = (60, 80), camera: str | None = None, **record: Any
 ) -> Path:
-    from envs.tub import Writer
+    from envs.recordings.tub import Writer
 
     kinds = {"user/target_speed": "float", "game/lap": "int", "game/lateral": "float", "game/drivable": "str"}
     rng = np.random.default_rng(0)
@@ -108,8 +108,8 @@ def test_a_tub_becomes_rows(tmp_path: Path, capsys: pytest.CaptureFixture) -> No
 
 def test_no_stack_of_pictures_reaches_across_what_was_left_out(tmp_path: Path) -> None:
     """Records that a network drove between two of a person, and a deleted one: one lap, several stacks."""
-    from envs import tub_edits
-    from envs.tub import Tub, Writer
+    from envs.recordings import tub_edits
+    from envs.recordings.tub import Tub, Writer
 
     with Writer(tmp_path / "d", {"user/target_speed": "float", "game/lap": "int"}) as writer:
         for i in range(20):
@@ -197,7 +197,7 @@ def test_a_tub_that_cannot_teach_is_refused(tmp_path: Path) -> None:
         recordings.read(tub(tmp_path / "wide", 3, (60, 200)), spec)
     with pytest.raises(ValueError, match="a network drove all of its 3 records"):
         recordings.read(tub(tmp_path / "mine", 3, **{"user/mode": "local"}), spec)
-    from envs.tub import Writer
+    from envs.recordings.tub import Writer
 
     with Writer(tmp_path / "throttle") as writer:
         picture = np.zeros((60, 80, 3), np.uint8)

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from tubs import KINDS, picture, values, written
 
-from envs import tub_edits
-from envs.tub import BLOCK, Tub, TubError, Writer
-from envs.tub_format import IMAGE
+from envs.recordings import tub_edits
+from envs.recordings.tub import BLOCK, Tub, TubError, Writer
+from envs.recordings.tub_format import IMAGE
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -14,8 +14,8 @@ from PIL import Image
 from test_data import old
 from tubs import BEGAN, ODD, damage, picture, said, written
 
-from envs.tub import Tub, TubError
-from experiments.driving import dataset, version1
+from envs.recordings import tub_copies, tub_statistics, tub_version1
+from envs.recordings.tub import Tub, TubError
 
 
 def test_a_copy_invents_no_time(tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_a_picture_that_only_its_checksum_vouches_for_is_skipped_in_a_copy(tmp_p
 
 
 def test_a_copy_that_ends_in_the_middle_says_what_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from envs import tub_writer
+    from envs.recordings import tub_writer
 
     tub, real = Tub(written(tmp_path / "d", 5)), tub_writer.replace
 
@@ -60,10 +60,10 @@ def test_a_copy_that_ends_in_the_middle_says_what_is_there(tmp_path: Path, monke
 
     monkeypatch.setattr(tub_writer, "replace", full)
     with pytest.raises(TubError, match=r"No space left on device; .*m holds only the first 3 records"):
-        dataset.copy([(tub, np.arange(5))], tmp_path / "m")
+        tub_copies.copy([(tub, np.arange(5))], tmp_path / "m")
     old(tmp_path / "old", 6)
     with pytest.raises(TubError, match=r"No space left on device; .*new holds only the first 3 records"):
-        version1.convert(tmp_path / "old", tmp_path / "new")
+        tub_version1.convert(tmp_path / "old", tmp_path / "new")
     assert len(Tub(tmp_path / "m")) == len(Tub(tmp_path / "new")) == 3
 
 
@@ -107,7 +107,7 @@ def test_version_1_of_other_programs(tmp_path: Path, capsys: pytest.CaptureFixtu
     Image.fromarray(picture(0, 30, 40)).save(path / "8_cam-image_array_.jpg")
     (path / "record_x.json").write_text("[]")
     with limited(60):
-        done, skipped, notes = version1.convert(path, tmp_path / "new")
+        done, skipped, notes = tub_version1.convert(path, tmp_path / "new")
     tub = Tub(tmp_path / "new")
     kept = [0, 2, 9, 10]
     assert done == len(tub) == 4 and not tub.damaged and tub.index.tolist() == list(range(4))
@@ -130,22 +130,22 @@ def test_version_1_has_the_time_that_it_has_and_no_other(tmp_path: Path) -> None
     for k in range(6):
         rewrite(path, k, milliseconds=KeyError, timestamp=f"2019-10-02 12:00:{k:02d}.250000")
     rewrite(path, 2, milliseconds=1234.5, timestamp="yesterday")  # another clock: not mixed in
-    version1.convert(path, tmp_path / "a")
+    tub_version1.convert(path, tmp_path / "a")
     stamps = Tub(tmp_path / "a").records["_timestamp_ms"]
     assert (np.diff(stamps[3:]) == 1000).all() and stamps[0] == 1570017600250 and np.isnan(stamps[2])
     path = old(tmp_path / "none", 6)
     for k in range(6):
         rewrite(path, k, milliseconds=KeyError)
     (path / "record_3.json").unlink()
-    version1.convert(path, tmp_path / "b")
+    tub_version1.convert(path, tmp_path / "b")
     tub = Tub(tmp_path / "b")
     assert len(tub) == 5 and "_timestamp_ms" not in tub.records
     assert tub.starts.tolist() == [True, False, False, True, False]  # no time tells of the gap
-    assert dataset.statistics(tub)["minutes"] == pytest.approx(5 / 1200)
+    assert tub_statistics.statistics(tub)["minutes"] == pytest.approx(5 / 1200)
     path = old(tmp_path / "odd", 4)
     for k, value in enumerate((True, -1, "75", 1e400)):
         rewrite(path, k, milliseconds=value)
-    version1.convert(path, tmp_path / "c")
+    tub_version1.convert(path, tmp_path / "c")
     assert np.array_equal(Tub(tmp_path / "c").records["_timestamp_ms"], [np.nan, np.nan, 75, np.nan], equal_nan=True)
 
 

@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 from tubs import KINDS, damage, picture, values, written
 
-from envs import tub_edits
-from envs.tub import Tub, TubError, Writer
+from envs.recordings import tub_edits
+from envs.recordings.tub import Tub, TubError, Writer
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 WRITER = """
 import sys
 from pathlib import Path
-from envs.tub import Writer
+from envs.recordings.tub import Writer
 sys.path.insert(0, "tests")
 from tubs import values
 with Writer(sys.argv[1], {"override": "boolean"}) as writer:

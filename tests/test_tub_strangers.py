@@ -11,11 +11,10 @@ import pytest
 from mutations import limited, surroundings, unchanged
 from tubs import BEGAN, KINDS, ODD, bomb, damage, declare, picture, said, values, written
 
-from envs import tub_edits
+from envs.recordings import tub_edits, tub_statistics
+from envs.recordings.tub import Tub, TubError, Writer
+from envs.recordings.tub_files import content
 from envs.text import shown
-from envs.tub import Tub, TubError, Writer
-from envs.tub_files import content
-from experiments.driving import dataset
 
 PICTURE = "images/2_cam_image_array_.jpg"
 FILES = ("manifest.json", "catalog_1.catalog", "catalog_0.catalog_manifest", "edits.jsonl", "lock", "images")
@@ -82,7 +81,7 @@ def test_columns_of_other_kinds_are_passed_over_by_name(
     (note,) = tub.notes
     assert note.startswith(f"column {column} ") and told in note and not tub.damaged
     assert len(tub) == 4 and column not in tub.records and "\x1b" not in note
-    assert note in dataset.report(dataset.statistics(tub)) and note in about(tub)["damaged"]
+    assert note in tub_statistics.report(tub_statistics.statistics(tub)) and note in about(tub)["damaged"]
     assert "4 records" in said(tmp_path / "d", "--merge", tmp_path / "m")
     assert len(Tub(tmp_path / "m")) == 4 and not Tub(tmp_path / "m").damaged
 

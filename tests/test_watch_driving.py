@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from envs.tub import Tub
+from envs.recordings.tub import Tub
 from experiments import play, train, watch
 from experiments.driving import overlay
 from experiments.watching.driving import HOLD, Laps

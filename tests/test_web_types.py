@@ -11,7 +11,7 @@ from raw import KINDS, MISSING, Talker
 from tubs import KINDS as COLUMNS
 from tubs import values
 
-from envs.tub import Writer
+from envs.recordings.tub import Writer
 from experiments.driving.page import COMMANDS, DataPage
 from experiments.go import players
 from experiments.go.browser import PAGE as GO_PAGE

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from envs.tub import IMAGE, Writer
+from envs.recordings.tub import IMAGE, Writer
 from experiments import cli
 
 KINDS = {"override": "boolean", "pilot/angle": "float", "game/lap": "int", "game/race": "int", "game/note": "str"}

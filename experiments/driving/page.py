@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from envs import tub_edits
+from envs.recordings import tub_copies, tub_edits, tub_statistics
+from envs.recordings.tub import Tub, TubError
 from envs.text import shown
-from envs.tub import Tub, TubError
-from experiments.driving import dataset
 from experiments.web.server import Server
 from experiments.web.values import record, whole
 
@@ -58,7 +57,7 @@ class DataPage:
         if path != "frame":
             return None
         row = query.get("row", "")
-        if not dataset.is_number(row):
+        if not tub_copies.is_number(row):
             raise ValueError("row must be the number of a record, such as row=0")
         if int(row) >= len(tub):
             return None
@@ -106,7 +105,7 @@ class DataPage:
 
 def about(tub: Tub) -> dict[str, Any]:
     """Everything that the page shows but the pictures."""
-    s = dataset.statistics(tub)
+    s = tub_statistics.statistics(tub)
     pilot = tub.records.get("pilot/angle")
     facts = {}
     for name, (label, form) in FACTS.items():
@@ -128,7 +127,7 @@ def about(tub: Tub) -> dict[str, Any]:
         "pilot": [] if pilot is None else [None if np.isnan(v) else round(v, 3) for v in pilot.tolist()],
         "facts": facts,
         "stats": s,
-        "warnings": dataset.balance(s),
+        "warnings": tub_statistics.balance(s),
         "damaged": [*tub.faults, *tub.notes, *tub.damaged][:SHOWN],
     }
 

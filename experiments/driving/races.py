@@ -1,4 +1,4 @@
-"""Races as datasets (`envs.tub`): columns, labels, pushes that the expert has to recover from, and the recorder."""
+"""Races as datasets (`envs.recordings.tub`): columns, labels, pushes to recover from, and the recorder."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from envs import tub
 from envs.kart import columns as c
 from envs.kart.batch import RENDERED
 from envs.kart.camera import CAMERAS, rays
@@ -18,7 +17,8 @@ from envs.kart.hud import with_figures
 from envs.kart.line import TOP_SPEED
 from envs.kart.options import DRIVABLE
 from envs.kart.physics import speed_control, speed_of
-from envs.tub_values import OURS
+from envs.recordings import tub
+from envs.recordings.tub_values import OURS
 
 
 def figures(batch, i: int, race: int, drivable: np.ndarray | None = None) -> dict:

@@ -1,7 +1,7 @@
 """Recorded drives as rows for an agent that learns from them: ``--data``.
 
-What is understood: a tub (a folder with manifest.json, `envs/tub.py`), a folder with several of them, and a file of
-arrays .npz: obs [T, ...] and action [T, ...] as the game has them, lap int64 [T], and any labels float32 [T] or
+What is understood: a tub (a folder with manifest.json, `envs/recordings/tub.py`), a folder with several of them, and a
+file of arrays .npz: obs [T, ...] and action [T, ...] as the game has them, lap int64 [T], and any labels float32 [T] or
 uint8 [T, ...].
 """
 
@@ -17,8 +17,8 @@ from agents.core import dataset
 from agents.core.dataset import Rows
 from agents.core.rows import Spec
 from agents.perception import preprocess
+from envs.recordings.tub import Tub, TubError
 from envs.text import shown
-from envs.tub import Tub, TubError
 from experiments import cli
 
 

@@ -20,7 +20,7 @@ def drives(seat: Any) -> bool:
 
 
 class Laps:
-    """Records a seat's first race as a dataset of driving (envs/tub.py); hears each decision before it is carried out.
+    """Records a seat's first race as a tub (envs/recordings/tub.py); hears each decision before it is carried out.
 
     user/* is what was done; where a network plays, pilot/* is what it wanted, and a person's driving is an override
     (shadow: a person drives all the time, and takes nothing over).
@@ -42,7 +42,7 @@ class Laps:
 
     def add(self, step: TimeStep, action: Any, person: bool) -> None:
         """One record; the end of a race is none, since nobody steers there."""
-        from envs.tub import IMAGE
+        from envs.recordings.tub import IMAGE
         from experiments.driving.races import controls, figures
 
         if bool(step.last[0]):

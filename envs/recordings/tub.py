@@ -32,12 +32,12 @@ from typing import Any
 
 import numpy as np
 
+from envs.recordings.tub_files import TubError, content, parsed, stays_inside
+from envs.recordings.tub_format import LONGEST_LINE, Manifest, catalog_lines
+from envs.recordings.tub_pictures import LARGEST_FILE, decode, first_shape, shape_of, size
+from envs.recordings.tub_values import IMAGE, LISTED, LONGEST, PRIVATE, STANDARD, Values, guessed, understood
+from envs.recordings.tub_writer import Writer
 from envs.text import shown
-from envs.tub_files import TubError, content, parsed, stays_inside
-from envs.tub_format import LONGEST_LINE, Manifest, catalog_lines
-from envs.tub_pictures import LARGEST_FILE, decode, first_shape, shape_of, size
-from envs.tub_values import IMAGE, LISTED, LONGEST, PRIVATE, STANDARD, Values, guessed, understood
-from envs.tub_writer import Writer
 
 __all__ = ["BLOCK", "IMAGE", "Tub", "TubError", "Writer"]
 

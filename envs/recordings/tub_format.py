@@ -1,4 +1,4 @@
-"""The manifest of a tub, version 2 (see `envs.tub`)."""
+"""The manifest of a tub, version 2 (see `envs.recordings.tub`)."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from envs.recordings.tub_files import MIB, NEWLINE, TubError, content, is_regular, lines, parsed, replace
+from envs.recordings.tub_values import IMAGE, LISTED, OURS, STANDARD, TYPES
 from envs.text import shown
-from envs.tub_files import MIB, NEWLINE, TubError, content, is_regular, lines, parsed, replace
-from envs.tub_values import IMAGE, LISTED, OURS, STANDARD, TYPES
 
 __all__ = ["IMAGE", "LISTED", "OURS", "STANDARD", "TYPES", "Manifest", "TubError", "catalog_lines"]
 

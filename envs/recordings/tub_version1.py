@@ -10,13 +10,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from envs.recordings.tub import Writer
+from envs.recordings.tub_copies import check_new, partly
+from envs.recordings.tub_files import MIB, TubError, content, parsed
+from envs.recordings.tub_pictures import LARGEST_FILE, shape_of, size
+from envs.recordings.tub_values import IMAGE, STANDARD, Values, understood
+from envs.recordings.tub_writer import RecordError
 from envs.text import shown
-from envs.tub import Writer
-from envs.tub_files import MIB, TubError, content, parsed
-from envs.tub_pictures import LARGEST_FILE, shape_of, size
-from envs.tub_values import IMAGE, STANDARD, Values, understood
-from envs.tub_writer import RecordError
-from experiments.driving.dataset import check_new, partly
 
 CLOCKS = ("milliseconds", "timestamp")
 

@@ -7,8 +7,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from envs.tub_files import APPEND, MIB, TubError, content, lines, lock, opened, replace
-from envs.tub_format import Manifest, catalog_lines
+from envs.recordings.tub_files import APPEND, MIB, TubError, content, lines, lock, opened, replace
+from envs.recordings.tub_format import Manifest, catalog_lines
 
 JOURNAL = "edits.jsonl"  # one line per edit: which records it deleted or restored
 LARGEST = 64 * MIB  # of the journal

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from envs.tub_files import MIB, TubError, content, stays_inside
+from envs.recordings.tub_files import MIB, TubError, content, stays_inside
 
 FORMATS = ("JPEG", "PNG")
 LARGEST_FILE = 16 * MIB

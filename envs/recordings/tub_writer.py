@@ -1,4 +1,4 @@
-"""Writing a tub, version 2 (see `envs.tub`)."""
+"""Writing a tub, version 2 (see `envs.recordings.tub`)."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from envs.recordings.tub_edits import note
+from envs.recordings.tub_files import APPEND, NEWLINE, TubError, lock, mend, opened, replace
+from envs.recordings.tub_format import LARGEST_CATALOG, LISTED, LONGEST_LINE, STANDARD, TYPES, Manifest
+from envs.recordings.tub_pictures import encode, first_shape, size
+from envs.recordings.tub_values import IMAGE, finite, out_of_range
 from envs.text import shown
-from envs.tub_edits import note
-from envs.tub_files import APPEND, NEWLINE, TubError, lock, mend, opened, replace
-from envs.tub_format import LARGEST_CATALOG, LISTED, LONGEST_LINE, STANDARD, TYPES, Manifest
-from envs.tub_pictures import encode, first_shape, size
-from envs.tub_values import IMAGE, finite, out_of_range
 
 
 class RecordError(TubError):
