@@ -30,7 +30,12 @@ class Lab(NamedTuple):
     loop: Loop
     validation: ReplayBuffer | None = None  # rows of a dataset that are not learned from
 
-    def parts(self, with_ring: bool = True) -> dict[str, dict[str, Any]]:
+    @property
+    def own_loop(self) -> bool:
+        """Whether the agent trains in a loop of its own: an algorithm of another library."""
+        return hasattr(self.agent, "train_alone")
+
+    def state(self, with_ring: bool = True) -> dict[str, dict[str, Any]]:
         """The state of a run, part by part, for a checkpoint."""
         parts = {k: getattr(self, k).state_dict() for k in ("agent", "stream", "clock", "loop")}
         return parts | ({"replay": self.replay.state_dict()} if with_ring else {})

@@ -36,18 +36,26 @@ class Taught:
         self._games, self._teacher, self._device = games, teacher, device
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._games, name)
+        if name.startswith("_"):
+            raise AttributeError(name)
+        found = getattr(self._games, name)
+        return (
+            found if name != "recv" else lambda: self._labelled(found())
+        )  # the second half of a step, where it is cut
 
     def reset(self, **kwargs: Any) -> tuple[np.ndarray, dict[str, Any]]:
         obs, info = self._games.reset(**kwargs)
-        return obs, self._told(info)
+        return obs, self._with_label(info)
 
     def step(self, actions: np.ndarray) -> tuple[Any, ...]:
-        *rest, info = self._games.step(actions)
-        return *rest, self._told(info)
+        return self._labelled(self._games.step(actions))
+
+    def _labelled(self, result: tuple[Any, ...]) -> tuple[Any, ...]:
+        *rest, info = result
+        return *rest, self._with_label(info)
 
     @torch.no_grad()
-    def _told(self, info: dict[str, Any]) -> dict[str, Any]:
+    def _with_label(self, info: dict[str, Any]) -> dict[str, Any]:
         numbers = torch.as_tensor(info["numbers"], device=self._device).unsqueeze(1)
         zeros = torch.zeros(len(numbers), device=self._device)
         seen = TimeStep(numbers, zeros, zeros + 1, zeros.bool(), zeros.bool())

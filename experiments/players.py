@@ -93,7 +93,7 @@ def check_same_run(run: Run, meta: dict[str, Any], spec: Spec) -> None:
 
 def save(run: Run, lab: Lab, with_ring: bool) -> Path:
     """Writes a checkpoint of the whole run."""
-    return checkpoint.save(run.checkpoints, lab.clock.steps, lab.parts(with_ring), _meta(run, lab, with_ring))
+    return checkpoint.save(run.checkpoints, lab.clock.steps, lab.state(with_ring), _meta(run, lab, with_ring))
 
 
 def _meta(run: Run, lab: Lab, with_ring: bool) -> dict[str, Any]:

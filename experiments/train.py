@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import importlib
 import shlex
-import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -26,20 +25,15 @@ from experiments import child, cli, teachers
 from experiments.training import options
 
 if TYPE_CHECKING:  # what needs torch is imported where it is used: `--help` and refusals answer at once
-    import torch
-
-    from agents.core.log import Log
+    from agents.core.log import Log, Progress
     from experiments import building
-
-CHECKPOINT_COPIES = 3  # two are kept while the third is written
-# Fields that cost memory.
-MEMORY = ("hidden", "recurrent", "minibatch", "batch", "rollout", "replay", "batch_size", "n_steps", "buffer_size")
 
 
 def start(command: options.Command, agent_config: dict[str, Any], env: dict[str, Any], argv: Sequence[str]) -> int:
     """A new run."""
     teachers.require(command.agent, command.game, env, given=bool(command.data or command.expert))
     from experiments import building, lab, provenance
+    from experiments.training import resources
 
     with cli.refusing():
         device = building.device_for(command.agent, command.device)
@@ -58,13 +52,13 @@ def start(command: options.Command, agent_config: dict[str, Any], env: dict[str,
             config["init"] = str(_run_of("--init", command.runs, command.init).path)
         if command.expert is not None:
             config["expert"] = str(_run_of("--expert", command.runs, command.expert).path)
-        with _told_if_short(config):
+        with resources.advising(config):
             parts = lab.assemble(config, device)
         _take_weights(parts, command.runs, config["init"])
     config["protocol"] = parts.stream.envs.metadata.get("protocol", command.game)
     config["command"] = shlex.join(["python", "-m", "experiments.train", *argv])
     config |= provenance.surroundings(device)
-    _check_disk(command.runs, parts, command.checkpoint_every, command.checkpoint_ring == "yes")
+    resources.require_disk(command.runs, parts, command.checkpoint_every, command.checkpoint_ring == "yes")
     run = Run.create(command.runs, config)
     print(f"run: {run.path}", flush=True)  # at once, into a file or a pipe, too
     with _alone(run):
@@ -116,6 +110,7 @@ def resume(command: options.Resume) -> int:
     from agents.core import checkpoint
     from agents.core import device as devices
     from experiments import building, lab, players
+    from experiments.training import resources
 
     run = players.find_run(command.runs, command.resume)
     if command.game is not None and envs.canonical(command.game) != run.config["game"]:
@@ -129,7 +124,7 @@ def resume(command: options.Resume) -> int:
     with _alone(run):
         with cli.refusing():
             device = devices.choose(command.device)
-            with _told_if_short(run.config):
+            with resources.advising(run.config):
                 parts = lab.assemble(run.config, device)
                 if found := checkpoint.steps(run.checkpoints):
                     _restore(run, parts, command.steps)
@@ -172,82 +167,99 @@ def _restore(run: Run, parts: building.Lab, steps: int | None) -> None:
 
 
 def _train(run: Run, parts: building.Lab, episodes: int, video: bool, fresh: bool) -> int:
-    from agents.core import checkpoint
-    from agents.core.log import Log, Progress
-    from agents.core.loop import Diverged
-    from agents.core.stream import RowFault
-    from envs.gym_check import GameFault
-    from experiments import building, players
-    from experiments.training import faults
-    from experiments.training import hooks as during
+    """Learns until the budget is spent or a person stops it, then scores and films what was learned.
 
-    config, clock = run.config, parts.clock
-    log = Log(run, clock, stream=parts.stream)
+    episodes: full games of every score, 0 for none. fresh: whether nothing was learned yet. Returns the exit code.
+    """
+    from agents.core.log import Log, Progress
+
+    config = run.config
+    log = Log(run, parts.clock, stream=parts.stream)
     if fresh:
         log.start()
-    progress = Progress(log, minutes=config["minutes"])
-    hooks: list[Any] = [log, progress]
+    with contextlib.ExitStack() as open_parts:
+        progress = Progress(log, minutes=config["minutes"])
+        open_parts.callback(progress.close)
+        periodic, best = _periodic_evaluation(run, parts, log, episodes)
+        if periodic is not None:
+            open_parts.callback(periodic.close)
+        finished = _learn(run, parts, log, _hooks(run, parts, log, progress, periodic), fresh)
+    if not finished:
+        log.close()
+        more = "" if parts.own_loop else f"; go on with\n{_resume_line(run)}"
+        print(f"saved at step {parts.clock.steps:,}{more}")
+        return 0
+    _finish(run, parts, log, episodes, video, None if best is None else best.add)
+    return 0
+
+
+def _periodic_evaluation(run: Run, parts: building.Lab, log: Log, episodes: int) -> tuple[Any, Any]:
+    """The hook that evaluates while training goes on, and what keeps its best weights; (None, None) without."""
+    if not (run.config.get("eval_every") and episodes):
+        return None, None
+    from experiments import evaluate
+    from experiments.training import hooks
+
+    best = hooks.Best(run, parts)
+    every, device = run.config["eval_every"], parts.stream.device
+    return evaluate.Along(run, parts.clock, device, log.write, every, episodes, best.add), best
+
+
+def _hooks(run: Run, parts: building.Lab, log: Log, progress: Progress, periodic: Any) -> list[Any]:
+    """What the loop calls after every step, in this order."""
+    from experiments.training import hooks
+
+    config = run.config
+    found: list[Any] = [] if parts.validation is None else [hooks.Validation(log, parts.validation)]
+    found += [log, progress]
     if config["minutes"] is not None:
-        hooks.append(during.Minutes(run, config["minutes"]))
-    along = None
-    if config.get("eval_every") and episodes:
-        from experiments import evaluate
-
-        best = during.Best(run, parts)
-        along = evaluate.Along(run, clock, parts.stream.device, log.write, config["eval_every"], episodes, best.add)
-        hooks.append(along)
+        found.append(hooks.Minutes(run, config["minutes"]))
+    if periodic is not None:
+        found.append(periodic)
     if config.get("stop_at") is not None:
-        hooks.append(during.StopAt(run, config["stop_at"], log.scores, along))
+        found.append(hooks.StopAt(run, config["stop_at"], log.scores, periodic))
     if config.get("stages") == "yes":
-        hooks.append(during.Stages(run, parts))
-    if parts.validation is not None:
-        hooks.insert(0, during.Validation(log, parts.validation))
+        found.append(hooks.Stages(run, parts))
+    return found
 
-    def keep() -> None:
+
+def _learn(run: Run, parts: building.Lab, log: Log, hooks: list[Any], fresh: bool) -> bool:
+    """Trains until the budget is spent (True) or a signal says so (False); a fault ends in one sentence."""
+    from experiments import players
+    from experiments.training import faults
+    from experiments.training.hooks import Stop
+
+    config, clock = run.config, parts.clock
+
+    def save() -> None:
         log.report()
         log.flush()
         players.save(run, parts, config["checkpoint_ring"] == "yes")
 
-    stop = during.Stop(saving=True)
+    stop = Stop(saving=True)
     try:
-        if building.has_own_loop(config["agent"]):  # an algorithm of another library, in its own loop
-            parts.stream.reset(config["seed"], 0)
-            began = time.perf_counter()
-            finished = parts.agent.train_alone(parts.stream, hooks, stop, lambda: time.perf_counter() - began)
-            keep()
-        elif not fresh and clock.budget is not None and clock.steps >= clock.budget:
-            finished = True  # a second barrier at the same step would change what the first one saved
-        else:
-            finished = parts.loop.train(
-                hooks=hooks, barrier=config["checkpoint_every"], save=keep, stop=stop, wanted=stop.wants_save
-            )
-    except (GameFault, RowFault) as fault:
-        told = faults.of_game(run, parts, fault, keep)
-        log.close()
-        raise told from None
-    except (Diverged, MemoryError, RuntimeError) as fault:
-        if not isinstance(fault, Diverged) and not cli.is_short_of_memory(fault):
-            raise
-        log.close()
-        kept = checkpoint.steps(run.checkpoints)
-        good = f"the checkpoint of step {kept[-1]:,} is kept" if kept else "there was no checkpoint yet"
-        advice = faults.advice(parts) if isinstance(fault, Diverged) else _less_memory(config)
-        raise cli.UserError(f"training stopped: {cli.beginning(fault)}; {good}; {advice}") from None
+        with faults.ending(run, parts, log, save):
+            if parts.own_loop:
+                parts.stream.reset(config["seed"], 0)
+                began = time.perf_counter()
+                finished = parts.agent.train_alone(parts.stream, hooks, stop, lambda: time.perf_counter() - began)
+                save()
+                return finished
+            if not fresh and clock.budget is not None and clock.steps >= clock.budget:
+                return True  # a second barrier at the same step would change what the first one saved
+            every = config["checkpoint_every"]
+            return parts.loop.train(hooks=hooks, barrier=every, save=save, stop=stop, wanted=stop.wants_save)
     finally:
-        progress.close()
         stop.release()
-        if along is not None:
-            along.close()
-    trust = cli.trusting(config)
-    again = f"  resume:   {cli.line('train', '--resume', run.path)}{trust}"
-    if not finished:
-        log.close()
-        print(
-            f"saved at step {clock.steps:,}"
-            + ("" if building.has_own_loop(config["agent"]) else f"; go on with\n{again}")
-        )
-        return 0
-    if not clock.updates and config["agent"] != "random":
+
+
+def _finish(run: Run, parts: building.Lab, log: Log, episodes: int, video: bool, best: Any) -> None:
+    """What follows a complete training: its last milestone, the score, the video, and what a person may do next."""
+    from experiments import players
+    from experiments.training import faults
+
+    config = run.config
+    if not parts.clock.updates and config["agent"] != "random":
         sooner = [f"--{name}" for name in ("warmup", "rollout") if name in config["agent_config"]]
         told = f"the budget ended before the first update ({', '.join([*sooner, '--num-envs'])})"
         cli.tell(f"nothing was learned: {told}")
@@ -255,41 +267,28 @@ def _train(run: Run, parts: building.Lab, episodes: int, video: bool, fresh: boo
         players.save_milestone(run, parts, 100)
     faults.attempt(run, "proper end of its games", parts.stream.close)
     try:
-        _conclude(run, log, episodes, video, str(parts.stream.device), None if along is None else best.add)
+        _conclude(run, log, episodes, video, str(parts.stream.device), best)
     finally:  # the training is complete, whatever came after it
         log.finish()
         log.close()
-    print(f"  watch:    {cli.line('watch', run.path)}{trust}")
+    print(f"  watch:    {cli.line('watch', run.path)}{cli.trusting(config)}")
     if said := _score_command(config["game"]):
         print(f"  score:    python -m experiments.{said.format(run=shlex.quote(str(run.path)))}")
     family = run.path.absolute().parents[1] if len(run.path.parts) < 3 else run.path.parents[1]
     print(f"  compare:  {cli.line('compare', family)}")
     print(f"  curves:   {cli.line('compare', family, '--tensorboard')}")
-    if not building.has_own_loop(config["agent"]):
-        print(f"{again} --steps {2 * clock.steps}")
-    return 0
+    if not parts.own_loop:
+        print(f"{_resume_line(run)} --steps {2 * parts.clock.steps}")
+
+
+def _resume_line(run: Run) -> str:
+    """The line that tells how the run goes on."""
+    return f"  resume:   {cli.line('train', '--resume', run.path)}{cli.trusting(run.config)}"
 
 
 def _score_command(game: str) -> str | None:
     """The command that a game names for the score of a trained agent; {run} in it stands for the run's folder."""
     return getattr(importlib.import_module(envs.find(game)[0]), "NEXT", None)
-
-
-@contextlib.contextmanager
-def _told_if_short(config: dict[str, Any]) -> Iterator[None]:
-    """Within: memory that is missing is told with the options that need less. Raises UserError."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as fault:
-        if not cli.is_short_of_memory(fault):
-            raise
-        raise cli.UserError(f"not enough memory: {cli.beginning(fault)}; {_less_memory(config)}") from None
-
-
-def _less_memory(config: dict[str, Any]) -> str:
-    """Advice: the options by which the memory of a run grows."""
-    ours = [f"a smaller --{name.replace('_', '-')}" for name in MEMORY if config["agent_config"].get(name)]
-    return f"a run with {' or '.join(['fewer --num-envs', *ours])} needs less"
 
 
 def _conclude(run: Run, log: Log, episodes: int, video: bool, device: str, best: Any = None) -> None:
@@ -323,36 +322,6 @@ def _conclude(run: Run, log: Log, episodes: int, video: bool, device: str, best:
         faults.attempt(run, "score", score)
     if video and faults.attempt(run, "video", film):
         faults.attempt(run, "clip", clip)
-
-
-def _check_disk(root: Path, parts: building.Lab, barrier: int, with_ring: bool) -> None:
-    """Refuses to begin where the checkpoints cannot fit: optimizers keep two moments for each weight, and a ring is
-    stored once, and as often more as checkpoints are kept or written, what has changed between them."""
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-    except OSError as fault:
-        raise cli.UserError(f"--runs {root}: {fault.strerror}") from None
-    from experiments.comparing.records import size as size_text
-
-    size = sum(p.numel() * p.element_size() for p in _tensors(parts.agent.state_dict()))
-    needed = CHECKPOINT_COPIES * 3 * size
-    if with_ring:
-        rows = parts.replay.length * parts.replay.num_envs
-        needed += int(parts.replay.nbytes * (1 + (CHECKPOINT_COPIES - 1) * min(1.0, barrier / rows)))
-    free = shutil.disk_usage(root).free
-    if needed > free:
-        raise cli.UserError(
-            f"the checkpoints need up to {size_text(needed)} and {root} has {size_text(free)} free;"
-            " --checkpoint-ring no or a smaller --replay needs less"
-        )
-
-
-def _tensors(tree: Any) -> list[torch.Tensor]:
-    import torch
-
-    if isinstance(tree, dict):
-        return [t for v in tree.values() for t in _tensors(v)]
-    return [tree] if isinstance(tree, torch.Tensor) else []
 
 
 def main(argv: Sequence[str] | None = None) -> None:

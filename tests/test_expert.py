@@ -10,10 +10,10 @@ import torch
 
 import envs
 from agents.core import checkpoint
-from agents.core.rows import Spec, TimeStep
+from agents.core.rows import Act, Spec, TimeStep
 from agents.core.run import Run
 from envs.kart import race
-from experiments import building, lab, players, train
+from experiments import building, imitation, lab, players, train
 
 CPU = torch.device("cpu")
 SHORT = ("--eval-episodes", "0", "--video", "no", "--num-envs", "4", "--stages", "no")
@@ -51,6 +51,43 @@ def test_the_labels_are_what_the_other_run_does_with_the_numbers(knowing: Path) 
         step = parts.stream.receive()
     assert "numbers" not in step.labels and run.config["env"]["numbers_info"] is False
     parts.stream.close()
+
+
+class Halves:
+    """Two games whose step is cut in two, as the emulators' are: `send`, then `recv`."""
+
+    num_envs = 2
+
+    def reset(self, **kwargs):
+        return np.zeros((2, 1)), {"numbers": np.full((2, 3), 1.0, np.float32)}
+
+    def step(self, actions):
+        self.send(actions)
+        return self.recv()
+
+    def send(self, actions):
+        self.sent = actions
+
+    def recv(self):
+        return self.sent, np.zeros(2), np.zeros(2, bool), np.zeros(2, bool), {"numbers": np.full((2, 3), 2, np.float32)}
+
+
+class Quarter:
+    """A teacher whose action is a quarter of the first number."""
+
+    def act(self, step, memory=None, *, explore=True):
+        return Act(step.obs[:, 0, :1] / 4)
+
+
+def test_a_teacher_is_asked_where_a_step_is_cut_in_two() -> None:
+    taught = imitation.Taught(Halves(), Quarter(), CPU)
+    assert taught.reset()[1]["expert"].tolist() == [[0.25], [0.25]]
+    taught.send(np.ones(2))
+    obs, *_, info = taught.recv()
+    assert obs.tolist() == [1, 1] and info["expert"].tolist() == [[0.5], [0.5]]
+    assert taught.step(np.ones(2))[-1]["expert"].tolist() == [[0.5], [0.5]] and taught.num_envs == 2
+    assert not hasattr(imitation.Taught(object(), Quarter(), CPU), "recv")
+    assert not hasattr(taught, "state_dict")  # games that cannot be saved are not saved
 
 
 def test_who_cannot_teach_is_told(knowing: Path, tmp_path: Path) -> None:

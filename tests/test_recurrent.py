@@ -92,7 +92,7 @@ def test_resumed_in_the_middle_of_a_rollout_it_goes_on_to_the_bit(agent: str, tm
     one, other = assembled(agent, 4_000, 16), assembled(agent, 4_000, 16)
     one.stream.reset(3, 0)
     run(one, 600)
-    checkpoint.save(tmp_path, one.clock.steps, one.parts(), {})
+    checkpoint.save(tmp_path, one.clock.steps, one.state(), {})
     other.restore(checkpoint.load(tmp_path)[0])
     for each in (one, other):
         run(each, 1_200)

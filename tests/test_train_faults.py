@@ -96,7 +96,7 @@ def test_a_full_disk_is_one_sentence(trained, tmp_path, capsys, monkeypatch):
 
 
 def test_too_little_disk_is_refused_at_the_start_with_both_sizes(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(train.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 10**9, 1000))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 10**9, 1000))
     code, _, err = program(train.main, ["gym:CartPole-v1", "--runs", str(tmp_path), "--steps", "10"], capsys)
     assert code == 2 and "KiB and" in err and "has 1000 B free" in err and not list(tmp_path.rglob("config.json"))
 
@@ -106,7 +106,7 @@ def test_a_ring_is_counted_once_for_each_checkpoint_that_is_kept_or_written(tmp_
     argv = ["gym:CartPole-v1", "--agent", "dqn", "--runs", str(tmp_path), "--steps", "10", "--replay", "200000"]
     argv += ["--hidden", "1", "--checkpoint-every", "200000", "--num-envs", "4"]
     for free, fits in ((15e6, False), (10**9, True)):
-        monkeypatch.setattr(train.shutil, "disk_usage", lambda path, free=free: shutil._ntuple_diskusage(0, 0, free))
+        monkeypatch.setattr(shutil, "disk_usage", lambda path, free=free: shutil._ntuple_diskusage(0, 0, free))
         monkeypatch.setattr(train, "_train", lambda *_, **__: 0)
         assert program(train.main, argv, capsys)[0] == (0 if fits else 2)
 

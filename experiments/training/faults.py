@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from agents.core import checkpoint
+from agents.core.log import Log
 from agents.core.loop import Diverged
 from agents.core.run import Run
 from agents.core.stream import RowFault
 from envs.gym_check import GameFault
 from experiments import building, cli
+from experiments.training.resources import less_memory
 
 FILE = "fault.txt"
 HUGE = 1e6  # rewards beyond it spoil a loss by themselves
@@ -39,7 +42,7 @@ def traced(run: Run, fault: BaseException) -> str:
 
 def of_game(run: Run, parts: building.Lab, fault: GameFault | RowFault, save: Callable[[], None]) -> cli.UserError:
     """A game failed in the midst of training: what was learned until then is saved, where it can be."""
-    at, foreign = parts.clock.steps, building.has_own_loop(run.config["agent"])
+    at, foreign = parts.clock.steps, parts.own_loop
     try:
         there = foreign or parts.loop.abandon()
         if there and parts.clock.steps > max(checkpoint.steps(run.checkpoints), default=0):
@@ -52,6 +55,26 @@ def of_game(run: Run, parts: building.Lab, fault: GameFault | RowFault, save: Ca
     if kept and not foreign:
         more = f"; go on with {cli.line('train', '--resume', run.path)}{cli.trusting(run.config)}"
     return cli.UserError(f"training stopped at step {at:,}: {traced(run, fault)}; {good}{more}")
+
+
+@contextlib.contextmanager
+def ending(run: Run, parts: building.Lab, log: Log, save: Callable[[], None]) -> Iterator[None]:
+    """Within: a game that fails, a loss that is not finite and memory that is missing end the training in one
+    sentence, after what can be saved is saved. Raises UserError."""
+    try:
+        yield
+    except (GameFault, RowFault) as fault:
+        told = of_game(run, parts, fault, save)
+        log.close()
+        raise told from None
+    except (Diverged, MemoryError, RuntimeError) as fault:
+        if not isinstance(fault, Diverged) and not cli.is_short_of_memory(fault):
+            raise
+        log.close()
+        kept = checkpoint.steps(run.checkpoints)
+        good = f"the checkpoint of step {kept[-1]:,} is kept" if kept else "there was no checkpoint yet"
+        more = advice(parts) if isinstance(fault, Diverged) else less_memory(run.config)
+        raise cli.UserError(f"training stopped: {cli.beginning(fault)}; {good}; {more}") from None
 
 
 def advice(parts: building.Lab) -> str:
