@@ -64,7 +64,8 @@ class Clone:
     def __init__(self, config: Config, spec: Spec, clock: Any, device: torch.device, seed: int, num_envs: int):
         self.config, self.spec, self.clock, self.device = config, spec, clock, device
         self.dtype = devices.compute_dtype(device, config.precision)
-        with devices.seeded(seed):
+        with torch.random.fork_rng(devices=[]):  # weights come from the seed, whatever else draws numbers
+            torch.manual_seed(seed)
             self.learner = Network(config, spec).to(device)
         self.driver = copy.deepcopy(self.learner).requires_grad_(False)  # the moving average; it acts
         self.act_generator = devices.generator(device, seed, 1)

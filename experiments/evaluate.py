@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import envs
 from agents.core.run import Run, duration
 from envs.atari_scores import human_normalised
-from experiments import arguments, cli, configuration
+from experiments import arguments, cli, configuration, matches
 from experiments.arguments import Positional
 from experiments.comparing import evaluations
 
@@ -48,6 +48,8 @@ class Command:
     tracks: str | None = None  # kart: drive each of these once, such as test:20, and tell autonomy and lap times
     seconds: float = 120.0  # kart with --tracks: on each track
     under: str | None = None  # other conditions than the run's: options of the game, such as theme=all,latency=2
+    against: str | None = None  # a game of two sides: a run to play against, or random; half of the games on each side
+    random_moves: int = 2  # with --against: moves drawn at random at the beginning of each pair of games
     trust: str | None = None  # gym:MODULE:ID or MODULE:CLASS of the run, whose code you allow to be imported
     device: str = "auto"  # auto, cpu, cuda, cuda:N or mps
     json: bool = False  # print one JSON object and nothing else
@@ -65,6 +67,10 @@ class Command:
         if self.max_steps < 0:
             raise ValueError(f"--max-steps {self.max_steps}: must be at least 0")
         cli.checkpoint(self.checkpoint)
+        if self.against is not None and self.episodes % 2:
+            raise ValueError(f"--episodes {self.episodes}: must be even with --against, half of them on each side")
+        if not 0 <= self.random_moves <= 1000:
+            raise ValueError(f"--random-moves {self.random_moves}: must lie in 0..1000")
         if not 5 <= self.seconds <= 3600:
             raise ValueError(f"--seconds {self.seconds}: must lie in 5..3600")
 
@@ -311,6 +317,20 @@ def sentence(result: dict[str, Any]) -> str:
     )
 
 
+def _match(run: Run, command: Command) -> dict[str, Any]:
+    """The figures of games against another run. Raises UserError."""
+    refused = [f"--{name.replace('_', '-')}" for name in ("tracks", "under", "protocol", "policy", "checkpoint")
+               if getattr(command, name) is not None]  # fmt: skip
+    if refused:
+        raise cli.UserError(f"{refused[0]}: not with --against: both sides play as their own runs do")
+    other = matches.opponent(command.against, run, command.runs)
+    with cli.refusing():
+        return matches.against(
+            run, other, games=command.episodes, seed=command.seed, random_moves=command.random_moves,
+            device=command.device, quiet=command.json,
+        )  # fmt: skip
+
+
 def main() -> None:
     with cli.edge():
         command = arguments.read(Command, None, __doc__, "evaluate")
@@ -318,6 +338,11 @@ def main() -> None:
         from experiments import players
 
         run = players.find_run(command.runs, command.run)
+        if command.against is not None:
+            result = _match(run, command)
+            print(json.dumps(result) if command.json else matches.sentence(result), flush=True)
+            keep(run, result)
+            return
         if command.tracks is not None:
             from experiments.driving import closed_loop
 

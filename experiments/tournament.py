@@ -1,6 +1,10 @@
-"""Matches between Go programs, with openings in pairs, a referee of our own and Elo.
+"""Matches between players of a game of two sides, with openings in pairs and Elo.
 
     python -m experiments.tournament rave:seconds=1 gnugo:level=10 --games 200 --openings test
+    python -m experiments.tournament runs/GAME/ppo/default-s0 runs/GAME/dqn/default-s0 random
+
+Runs and `random` alone play in the lab's own environment, whatever the game. With a Go program among them it is Go,
+with a referee of our own; --size, --komi, --openings, --parallel and --move-seconds are options of that.
 
 Players: `rave` and runs of ours with options after a colon (`rave:seconds=1`, `RUN:visits=400`), `gnugo:level=10`, and
 any GTP program as `gtp:COMMAND`. Everyone meets everyone. The same command again goes on where it was stopped.
@@ -17,8 +21,9 @@ from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agents.core import files
 from envs import kernels
-from experiments import arguments, cli
+from experiments import arguments, cli, matches
 from experiments.arguments import Positional
 from experiments.go.openings import SETS
 from experiments.go.programs import Failed, Program, Refused, command_line
@@ -33,6 +38,8 @@ class Command:
 
     players: Positional[tuple[str, ...]]  # two or more
     games: int = 100  # per pair of players, half of them with each colour
+    random_moves: int = 2  # runs alone: moves drawn at random at the beginning of each pair of games
+    runs: Path = Path("runs")  # where run folders are
     size: int = 9  # lines of the board
     komi: float = 7.5  # points
     openings: str = "tuning"  # tuning for trying things out; test for a result that is to be published
@@ -78,7 +85,7 @@ def span(low: float, high: float, scale: float = 1.0, digits: int = 1) -> str:
 
 def summary(settings: tournament.Settings, rows: dict[int, dict]) -> dict:
     """All figures of the finished games."""
-    from experiments.go import ratings
+    from experiments.comparing import ratings
 
     counted = [row for row in rows.values() if not row["void"]]
     pairs = []
@@ -113,7 +120,7 @@ def summary(settings: tournament.Settings, rows: dict[int, dict]) -> dict:
 
 def table(found: dict) -> str:
     """The figures for people."""
-    lines, anchor = [], found["players"][0]["player"]
+    lines = []
     for pair in found["pairs"]:
         first, second = pair["players"]
         lines.append(f"{first} against {second}: {pair['won']} won, {pair['lost']} lost, {pair['drawn']} drawn"
@@ -125,13 +132,19 @@ def table(found: dict) -> str:
             )
         lines += [f"  illegal move: {note}" for note in pair["illegal_moves"][:5]]
         lines += [f"  void: {reason}" for reason in pair["void_reasons"][:5]]
-    lines.append(f"Elo (Bradley-Terry, {anchor} = 0; 95 % bootstrap over opening pairs):")
-    for player in found["players"]:
-        second = "" if player["seconds_per_move"] is None else f"   {player['seconds_per_move']:.3f} s/move"
-        if player["cpu_seconds_per_move"] is not None:
+    return "\n".join(lines + rating_lines(found["players"]))
+
+
+def rating_lines(players: list[dict]) -> list[str]:
+    """The ratings for people, one player a line."""
+    lines = [f"Elo (Bradley-Terry, {players[0]['player']} = 0; 95 % bootstrap over opening pairs):"]
+    for player in players:
+        took = player.get("seconds_per_move")
+        second = "" if took is None else f"   {took:.3f} s/move"
+        if player.get("cpu_seconds_per_move") is not None:
             second += f" ({player['cpu_seconds_per_move']:.3f} s of a processor)"
         lines.append(f"  {player['elo']:7.0f}  {span(*player['elo_interval'], 1, 0):>16}  {player['player']}{second}")
-    return "\n".join(lines)
+    return lines
 
 
 def check(settings: tournament.Settings) -> None:
@@ -147,9 +160,23 @@ def check(settings: tournament.Settings) -> None:
             raise cli.UserError(f"{fault}") from fault
 
 
+def _among_runs(command: Command, everyone: list[matches.Player]) -> None:
+    """Plays a tournament of runs and stores its figures."""
+    with cli.refusing():
+        found = matches.round_robin(everyone, games=command.games, seed=command.seed, random_moves=command.random_moves)
+    print("\n".join(rating_lines(found["players"])))
+    folder = command.folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    files.write_json(folder / "summary.json", found)
+    print(f"figures: {folder / 'summary.json'}")
+
+
 def main() -> None:
     with cli.edge():
         command = arguments.read(Command, None, __doc__, "tournament")
+        if everyone := matches.named(command.players, command.runs):
+            _among_runs(command, everyone)
+            return
         cli.starting(kernels=True)
         with cli.refusing():
             settings = command.settings()

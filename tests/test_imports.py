@@ -17,7 +17,7 @@ OURS = ("agents", "envs", "experiments")
 DEVICES = {"ale_py", "pygame", "cv2", "mss", "pynput", "serial", "gpiozero", "smbus2", "picamera2", "onnxruntime"}
 HEAVY = DEVICES | {"torch", "numpy", "numba", "gymnasium", "tensorboard", "stable_baselines3", "PIL", "imageio_ffmpeg"}
 # Modules of `agents` that algorithms may share.
-SHARED = {"exploration", "heads", "losses", "optimizers", "ranges", "recurrent", "rewards", "rollouts"}
+SHARED = {"heads", "losses", "optimizers", "ranges", "recurrent", "rollouts"}
 CORE = {"graphs", "rows", "returns", "device", "samplers"}  # what an algorithm may take of the core, beside ...
 PACES = {"Ratio", "Every", "Rounds"}  # ... these names of its loop
 TORCH_FREE = {"drive", "gtp", "go", "tournament", "data", "record", "web"}  # programs

@@ -20,7 +20,8 @@ from envs.go import record, sgf
 from envs.go.game import Game
 from experiments import tournament as program
 from experiments.cli import UserError
-from experiments.go import openings, ratings
+from experiments.comparing import ratings
+from experiments.go import openings
 from experiments.go.match import play
 from experiments.go.programs import Failed, Program, command_line
 from experiments.go.tournament import Folder, Settings, plan

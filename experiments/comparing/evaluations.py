@@ -103,12 +103,13 @@ def own(evaluations: Sequence[Mapping[str, Any]], newest: int | None, protocol: 
     """The evaluations that stand for the run, one per protocol; the run's own protocol comes first.
 
     Of each protocol it is the one of the run's own policy, of its newest checkpoint, over most games, in this order;
-    among equals the newest. Games under other options (--under, --tracks) stand for nothing but themselves.
+    among equals the newest. Games under other options (--under, --tracks) and against somebody (--against) stand for
+    nothing but themselves.
     newest: step of the newest checkpoint. protocol: of evaluations that do not tell theirs.
     """
     best: dict[str, tuple[tuple[Any, ...], Mapping[str, Any]]] = {}
     for place, told in enumerate(evaluations):
-        if told.get("under") or told.get("tracks"):
+        if any(told.get(name) for name in ("under", "tracks", "against")):
             continue
         step, games = (int(told[k]) if is_number(told.get(k)) else -1 for k in ("step", "episodes"))
         rank = (told.get("own_policy", True) is not False, step == newest, step, games, place)
