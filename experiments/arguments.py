@@ -27,7 +27,7 @@ import sys
 import tokenize
 import types
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, NoReturn, TypeVar
 
@@ -271,6 +271,14 @@ def whole(told: str, text: str) -> int:
         if math.isfinite(number := float(text)) and number == int(number) and abs(number) < 2**53:
             return int(number)
     raise cli.UserError(f"{told}: must be a whole number, such as 1000000 or 1e6")
+
+
+def checked(flag: str, check: Callable[[Any], Any], value: Any) -> None:
+    """Raises ValueError that names the option where `check` refuses its value."""
+    try:
+        check(value)
+    except ValueError as fault:
+        raise ValueError(f"{flag} {value}: {fault}") from None
 
 
 class _Parser(argparse.ArgumentParser):

@@ -17,6 +17,7 @@ import envs
 from experiments import arguments, cli, configuration
 from experiments.arguments import Positional, Repeated
 from experiments.comparing import evaluations
+from experiments.watching import commands
 from experiments.web import address
 
 if TYPE_CHECKING:  # what needs torch is imported where it is used: `--help` answers at once
@@ -39,8 +40,7 @@ class Command:
     runs: Path = Path("runs")  # where the agents' runs are, for the table
 
     def __post_init__(self) -> None:
-        if not 0 < self.speed < float("inf"):
-            raise ValueError(f"--speed {self.speed}: must be above 0")
+        arguments.checked("--speed", commands.speed, self.speed)
         if self.episodes is not None and self.episodes < 1:
             raise ValueError(f"--episodes {self.episodes}: must be at least 1")
         if self.seed is not None and not 0 <= self.seed < 2**31:
