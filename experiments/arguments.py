@@ -38,6 +38,7 @@ Positional = Annotated[T, "positional"]
 Repeated = Annotated[tuple[str, ...], "repeated"]
 BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 SWITCH = ("yes", "no")
+MINUTES = (0.001, 1e6)  # what a training may last: at least some steps, at most two years
 HIDDEN = argparse.SUPPRESS  # the help of an option that is understood, to be refused with a reason, and not offered
 METAVARS = {"game": "GAME", "run": "RUN", "init": "RUN", "expert": "RUN", "resume": "RUN", "agent": "AGENT",
             "data": "FOLDER", "runs": "FOLDER", "out": "FOLDER", "record": "FOLDER", "split": "FOLDER",
@@ -279,6 +280,14 @@ def checked(flag: str, check: Callable[[Any], Any], value: Any) -> None:
         check(value)
     except ValueError as fault:
         raise ValueError(f"{flag} {value}: {fault}") from None
+
+
+def within(config: Any, low: float, high: float, *names: str) -> None:
+    """Raises ValueError for the first field outside low..high; None is none. NaN is outside."""
+    for name in names:
+        value = getattr(config, name)
+        if value is not None and not low <= value <= high:
+            raise ValueError(f"--{name.replace('_', '-')} {value:g}: must lie in {low:g}..{high:g}")
 
 
 class _Parser(argparse.ArgumentParser):

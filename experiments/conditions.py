@@ -29,6 +29,7 @@ def of_games(run: Run, protocol: str | None, under: str | None, max_steps: int) 
                 " scores of different protocols are never mixed"
             )
         env["protocol"] = protocol
+    envs.options(run.config["game"], **env)  # refuses what is out of range
     return env
 
 

@@ -17,7 +17,6 @@ import envs
 from experiments import arguments, cli, configuration
 from experiments.arguments import Positional, Repeated
 from experiments.comparing import evaluations
-from experiments.watching import commands
 from experiments.web import address
 
 if TYPE_CHECKING:  # what needs torch is imported where it is used: `--help` answers at once
@@ -40,7 +39,7 @@ class Command:
     runs: Path = Path("runs")  # where the agents' runs are, for the table
 
     def __post_init__(self) -> None:
-        arguments.checked("--speed", commands.speed, self.speed)
+        arguments.within(self, 0.01, 1000, "speed")
         if self.episodes is not None and self.episodes < 1:
             raise ValueError(f"--episodes {self.episodes}: must be at least 1")
         if self.seed is not None and not 0 <= self.seed < 2**31:

@@ -65,8 +65,7 @@ class Command:
             raise ValueError(f"--seed {self.seed}: must lie in 0..2147483647")
         if self.episodes is not None and self.episodes < 1:
             raise ValueError(f"--episodes {self.episodes}: must be at least 1")
-        if self.seconds is not None and not 0 < self.seconds < float("inf"):
-            raise ValueError(f"--seconds {self.seconds}: must be above 0")
+        arguments.within(self, 0.05, 1e6, "seconds")
         arguments.checked("--speed", commands.speed, self.speed)
         if self.policy is not None:
             arguments.checked("--policy", commands.policy, self.policy)
@@ -178,10 +177,10 @@ def found(command: Command) -> list[Source]:
             refuse_overlay(source, command.overlay)
         if command.stages:
             stages_of(sources[0])
-        if command.shadow and sources[0].run is None:
-            raise ValueError(f"--shadow: {sources[0].game} has no run yet, so there is no network to drive beside")
         if (command.shadow or command.record) and sources[0].game != "kart":
             raise ValueError("--shadow and --record: only for kart with control=speed and pictures in colour")
+        if command.shadow and sources[0].run is None:
+            raise ValueError(f"--shadow: {sources[0].game} has no run yet, so there is no network to drive beside")
     return sources
 
 

@@ -20,13 +20,13 @@ def refuse(command: Command, agent_config: Mapping[str, Any], env: Mapping[str, 
     for name, kind in (("data", "dataset"), ("expert", "teacher")):
         if getattr(command, name) is not None and not taught:
             raise cli.UserError(f"--{name}: {command.agent} learns by playing; it takes no {kind}")
-    if taught:
-        _require_teacher(command, env)
     for name in ("obs", "reward"):
         if getattr(command, f"normalize_{name}") == "yes" and (taught or command.agent in BASELINES):
             raise cli.UserError(
                 f"--normalize-{name} yes: {command.agent} does not take it; agents of the lab that learn by playing do"
             )
+    if taught:
+        _require_teacher(command, env)
     if command.agent in BASELINES and command.device not in ("auto", "cpu"):
         raise cli.UserError(
             f"--device {command.device}: {command.agent} runs on the processor alone here; name --device cpu, or none"

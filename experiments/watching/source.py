@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import envs
 from agents import BASELINES
+from agents.core import manifest
 from agents.core.run import PLAYED, Run, RunError, safe
 from experiments import cli
 from experiments.finding import find_run, milestone_folder, require_checkpoint
@@ -97,7 +98,9 @@ def refuse_overlay(source: Source, name: str) -> None:
     about = envs.describe(source.game, **envs.scored(source.game, source.run.config["env"]))
     if name in BOARD and about.observation is not None and about.board is None:
         raise ValueError(f"--overlay {name}: is of board games; {source.game} has off, {', '.join(PICTURES)}")
-    if name in PICTURES and about.observation is not None and about.observation.dtype != "uint8":
+    found = manifest.newest(source.checkpoints)  # of a stranger's game nothing is known without opening it
+    told = (found[1]["meta"].get("spec") or {}).get("obs_dtype") if found else None
+    if name in PICTURES and str(about.observation.dtype if about.observation else told or "uint8") != "uint8":
         raise ValueError(f"--overlay {name}: {source.run.path} sees numbers, and no picture that could be laid over")
 
 
