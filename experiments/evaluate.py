@@ -286,18 +286,18 @@ def sentence(result: dict[str, Any]) -> str:
     )
 
 
-def _match(run: Run, command: Command, other: Run) -> dict[str, Any]:
-    """The figures of games against another run."""
+def _match(run: Run, command: Command, other: matches.Player) -> dict[str, Any]:
+    """The figures of games against another player."""
     return matches.against(
         run, other, games=command.episodes, seed=command.seed, random_moves=command.random_moves,
         device=command.device, quiet=command.json,
     )  # fmt: skip
 
 
-def refuse(command: Command, run: Run) -> Run | None:
+def refuse(command: Command, run: Run) -> matches.Player | None:
     """Raises UserError or RunError for what this run has not, or may not be asked for, before anything is loaded.
 
-    Returns the run that it plays against, where one is named.
+    Returns whom it plays against, where one is named.
     """
     if command.against is not None:
         for name in ("tracks", "under", "protocol", "policy", "checkpoint"):
@@ -325,7 +325,7 @@ def main() -> None:
         keep(run, result)
 
 
-def played(command: Command, run: Run, other: Run | None) -> tuple[dict[str, Any], str]:
+def played(command: Command, run: Run, other: matches.Player | None) -> tuple[dict[str, Any], str]:
     """The figures, and the sentence that tells them."""
     step = cli.checkpoint(command.checkpoint)
     same = {k: getattr(command, k) for k in ("seed", "policy", "under", "device")}

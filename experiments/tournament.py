@@ -62,6 +62,7 @@ class Command:
         if self.parallel < 1:
             raise ValueError(f"--parallel {self.parallel}: must be at least 1")
         arguments.within(self, 0.1, 1e6, "move_seconds")
+        arguments.within(self, 0, 1000, "random_moves")
         if not 0 <= self.seed < 2000:
             raise ValueError(f"--seed {self.seed}: must be 0 to 1999")
 
