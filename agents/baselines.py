@@ -24,7 +24,8 @@ from torch import Tensor
 from agents.configs.baselines import PRESETS as PRESETS
 from agents.configs.baselines import Config
 from agents.core import device as devices
-from agents.core.loop import Moment, Ratio
+from agents.core.loop import Moment
+from agents.core.pace import Ratio
 from agents.core.rows import Act, Learned, Needs, Spec, TimeStep
 from agents.core.samplers import Uniform
 from agents.core.stream import Stream

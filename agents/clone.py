@@ -24,10 +24,11 @@ from agents import losses, optimizers
 from agents.configs.clone import PRESETS as PRESETS
 from agents.configs.clone import Config
 from agents.core import device as devices
-from agents.core.loop import Ratio, Rounds
+from agents.core.pace import Pace, Ratio
 from agents.core.rows import Act, Batch, Learned, Needs, Spec, TimeStep
 from agents.core.samplers import Uniform
 from agents.heads import Categorical, Gaussian, Road
+from agents.imitation import DaggerRounds, Offline
 from agents.perception import augment, encoders
 
 UNKNOWN = {  # labels of `agents.heads.Road` where nobody knows them
@@ -82,11 +83,8 @@ class Clone:
                 " steering wheel have them"
             )
         self.augment = augment.Augment(settings, device) if changes else None
-        if config.rounds:
-            pace: Any = Rounds(config.first, config.rows, config.draws)
-        else:
-            pace = Ratio(config.ratio, config.batch, config.warmup)
-        self.pace = pace
+        self.rounds = DaggerRounds(config.first, config.rows, config.draws) if config.rounds else None
+        pace: Pace = self.rounds or Ratio(config.ratio, config.batch, config.warmup)
         self.needs = Needs(
             window=1,
             sampler=Uniform(),
@@ -96,6 +94,18 @@ class Clone:
             extras=("expert",),
             labels={"expert": np.zeros(spec.action_shape, spec.action_dtype), **(UNKNOWN if config.road else {})},
         )
+
+    def take_dataset(self, rows: int, taught: bool) -> None:
+        """Plans for a dataset of `rows` rows in the ring. taught: the game has a teacher, too, so rounds can follow.
+
+        Must be called before the ring is built: `needs` changes.
+        """
+        if self.rounds is not None and taught:
+            self.rounds.begin(rows)
+            self.needs = self.needs._replace(length=self.needs.length + rows)
+            return
+        self.rounds = None
+        self.needs = self.needs._replace(pace=Offline(), length=rows)
 
     @property
     def network(self) -> nn.Module:
@@ -115,8 +125,8 @@ class Clone:
         if expert is None:
             return Act(action, {"expert": action, **known})
         asked = torch.ones(len(action), dtype=torch.bool, device=self.device)
-        if self.config.rounds:
-            share = self.config.teacher ** (self.pace.round + 1)
+        if self.rounds is not None:
+            share = self.config.teacher ** (self.rounds.round + 1)
             asked = torch.rand(len(action), generator=self.act_generator, device=self.device) < share
         done = torch.where(asked[:, None] if self.spec.action_dim else asked, expert.to(action.dtype), action)
         return Act(done, {"expert": expert, **known})
@@ -131,9 +141,9 @@ class Clone:
     def _progress(self) -> float:
         """0..1, share of the updates: the steps in which a round is collected learn nothing, and do not count."""
         clock = self.clock
-        if not clock.budget or not isinstance(self.pace, Rounds):
+        if not clock.budget or self.rounds is None:
             return clock.progress
-        return clock.updates / (clock.updates + 1 + self.pace.left(clock.budget - clock.steps))
+        return clock.updates / (clock.updates + 1 + self.rounds.left(clock.budget - clock.steps))
 
     def learn(self, batch: Batch) -> Iterator[Learned]:
         """One optimizer step on B rows."""

@@ -20,7 +20,7 @@ from agents.configs.dqn import IMPALA, Config
 from agents.configs.dqn import PRESETS as PRESETS
 from agents.core import device as devices
 from agents.core.graphs import Graphed
-from agents.core.loop import Ratio
+from agents.core.pace import Ratio
 from agents.core.returns import n_step
 from agents.core.rows import Act, Batch, Learned, Needs, Priority, Spec, TimeStep
 from agents.core.samplers import Prioritized, Uniform

@@ -9,7 +9,7 @@ from torch import nn
 
 from agents import optimizers
 from agents.core.graphs import Graphed
-from agents.core.loop import Every
+from agents.core.pace import Every
 from agents.core.rows import Needs, Spec
 from agents.core.samplers import Recent
 from agents.recurrent import columns
@@ -31,7 +31,7 @@ def planned(config: Any, spec: Spec, num_envs: int, extras: tuple[str, ...], **m
         sampler=Recent(),
         length=(2 * config.rollout + 1 + spec.stack) * num_envs,
         batch=num_envs,
-        pace=Every(config.rollout, config.epochs * -(-rows // minibatch)),
+        pace=Every(config.rollout, config.epochs * -(-rows // minibatch), num_envs, rewrites_boundary=True),
         extras=(*extras, "memory") if config.recurrent else extras,
         **more,
     )

@@ -10,7 +10,7 @@ import torch
 from agents.configs.scripted import PRESETS as PRESETS
 from agents.configs.scripted import Config
 from agents.core import device as devices
-from agents.core.loop import Ratio
+from agents.core.pace import Ratio
 from agents.core.rows import Act, Batch, Learned, Needs, Spec, TimeStep
 from agents.core.samplers import Uniform
 from agents.heads import masked

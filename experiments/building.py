@@ -13,7 +13,8 @@ import envs
 from agents import AGENTS, BASELINES
 from agents.core import device as devices
 from agents.core import normalize
-from agents.core.loop import Clock, Loop
+from agents.core.clock import Clock
+from agents.core.loop import Loop
 from agents.core.replay import ReplayBuffer
 from agents.core.rows import Agent, Needs, Spec
 from agents.core.stream import Stream

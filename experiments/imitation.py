@@ -15,7 +15,7 @@ import torch
 from gymnasium.vector import VectorEnv
 
 from agents.core import dataset
-from agents.core.loop import Loop, Rounds, Study
+from agents.core.loop import Loop
 from agents.core.replay import ReplayBuffer
 from agents.core.rows import Agent, Needs, Spec, TimeStep
 from agents.core.run import Run, RunError
@@ -77,23 +77,23 @@ def assemble(config: dict[str, Any], env: dict[str, Any], device: torch.device) 
     teacher = "expert" in building.told(stream)
     if recorded is None and not teacher:
         raise ValueError(teachers.none(config["agent"], config["game"]))
-    alone = recorded is not None and not (teacher and isinstance(needs.pace, Rounds))  # nothing but the dataset
-    if alone and config.get("expert"):
-        raise ValueError(f"--data and --expert: {config['agent']} has one teacher; name one, or take --agent dagger")
-    length = (0 if alone else needs.length) + (len(recorded[0].lap) if recorded else 0)
+    if recorded is not None:
+        agent.take_dataset(len(recorded[0].lap), teacher)
+        needs = agent.needs
+        rounds = config["agent_config"].get("rounds")
+        if config.get("expert") and not rounds:
+            one = f"{config['agent']} has one teacher; name one, or take --agent dagger"
+            raise ValueError(f"--data and --expert: {one}")
+        if rounds and not teacher:
+            told = "no teacher here (--expert-info True): no rounds, the recording is learned from"
+            print(f"joypad: {told}", file=sys.stderr)
     option = building.ring_option(config)
-    replay = building.ring(length, stream.num_envs, stream.spec, needs, device, config["seed"], option)
-    if alone and isinstance(needs.pace, Rounds):
-        print("joypad: no teacher here (--expert-info True): no rounds, the recording is learned from", file=sys.stderr)
+    replay = building.ring(needs.length, stream.num_envs, stream.spec, needs, device, config["seed"], option)
     loop = Loop(agent, stream, replay, clock, seed=config["seed"])
     if recorded is None:
         return Lab(agent, stream, replay, clock, loop)
     training, kept = recorded
     dataset.fill(replay, training, needs.labels)
-    if alone:
-        loop.pace = agent.pace = Study()
-    else:
-        loop.pace.begin()
     return Lab(agent, stream, replay, clock, loop, _validation(config, kept, stream.spec, needs, device))
 
 

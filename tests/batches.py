@@ -15,7 +15,7 @@ def drawn(parts: lab.Lab, updates: int) -> list[Batch]:
     stream, ring, needs = parts.stream, parts.replay, parts.agent.needs
     stream.reset(3, 0)
     batches: list[Batch] = []
-    while len(batches) * getattr(needs.pace, "chunks", 1) < updates:
+    while len(batches) * getattr(needs.pace, "updates", 1) < updates:
         for _ in range(needs.window):
             act = parts.agent.act(stream.step)
             ring.add(stream.step, act)

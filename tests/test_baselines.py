@@ -6,7 +6,7 @@ import torch
 from scripted_env import Scripted
 
 from agents import baselines
-from agents.core.loop import Clock
+from agents.core.clock import Clock
 from agents.core.stream import Stream
 from experiments import lab
 

@@ -16,11 +16,11 @@ import envs
 from agents.clone import UNKNOWN
 from agents.core import dataset
 from agents.core.dataset import Rows
-from agents.core.loop import Rounds
 from agents.core.replay import ReplayBuffer
 from agents.core.rows import Spec
 from agents.core.samplers import Uniform
 from agents.heads import Road
+from agents.imitation import DaggerRounds
 from agents.perception import encoders, preprocess
 from experiments import building, lab
 
@@ -90,19 +90,19 @@ def test_dagger_drives_itself_and_keeps_everything(tmp_path: Path) -> None:
 
 
 def test_rounds_alternate_and_their_state_is_kept() -> None:
-    pace, log, steps = Rounds(2, 6, 3), "", 0
-    pace.begin()
+    pace, log, steps, rows = DaggerRounds(2, 6, 3), "", 0, 7
+    pace.begin(recorded=7)
     forecast = []  # (steps so far, how many of those up to the 48th are draws)
     for t in range(30):
         forecast.append((steps, pace.left(48 - steps)))
-        if pace.study():
+        if pace.learns_offline():
             steps += 1
             log += "d"
         else:
             log += "r"
-            steps += 3
-            assert pace.due(0, 3) == 0
-        other = Rounds(2, 6, 3)
+            steps, rows = steps + 3, rows + 3
+            assert pace.draws_due(rows) == 0 == pace.draws_due(rows)
+        other = DaggerRounds(2, 6, 3)
         other.load_state_dict(pace.state_dict())
         assert other.state_dict() == pace.state_dict(), t
     assert log.startswith("ddrrdddrrdddrrddd")
@@ -113,17 +113,19 @@ def test_rounds_alternate_and_their_state_is_kept() -> None:
 
 def test_without_its_ring_a_run_goes_on_learning_from_the_dataset_and_leaves_a_round_that_is_gone() -> None:
     for steps, left in ((2, 3), (5, 0), (9, 0)):  # draws of the dataset: 5; then a round of 4 rows and 3 draws
-        pace = Rounds(5, 4, 3)
-        pace.begin()
+        pace = DaggerRounds(5, 4, 3)
+        pace.begin(recorded=7)
+        rows = 7
         for _ in range(steps):
-            if not pace.study():
-                pace.due(0, 1)
-        pace.refill()
+            if not pace.learns_offline():
+                rows += 1
+                pace.draws_due(rows)
+        pace.restart()
         assert pace.owed == left
-    pace = Rounds(0, 4, 3)
-    pace.begin()
-    assert [pace.study() or pace.due(0, 1) for _ in range(5)] == [0, 0, 0, 0, True] and pace.round == 1
-    pace.refill()
+    pace = DaggerRounds(0, 4, 3)
+    pace.begin(recorded=7)
+    assert [pace.learns_offline() or pace.draws_due(8 + t) for t in range(5)] == [0, 0, 0, 0, True] and pace.round == 1
+    pace.restart()
     assert pace.owed == 0
 
 
@@ -213,7 +215,7 @@ def test_the_networks_of_the_car_are_small() -> None:
 def test_reinforcement_starts_where_the_clone_is() -> None:
     """Same encoder, same head: before it has learned anything PPO drives exactly as the clone does."""
     from agents import clone, policy_gradient
-    from agents.core.loop import Clock
+    from agents.core.clock import Clock
     from agents.core.rows import TimeStep
 
     spec = Spec((60, 80, 3), "uint8", 1, action_dim=2)

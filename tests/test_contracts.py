@@ -11,8 +11,8 @@ from gymnasium.vector import AutoresetMode
 
 import envs
 from agents import AGENTS, BASELINES
+from agents.core.clock import Clock
 from agents.core.device import seed_array
-from agents.core.loop import Clock
 from agents.core.rows import Act, Spec
 from agents.core.stream import Stream
 from experiments import building, configuration

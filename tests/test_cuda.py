@@ -52,7 +52,7 @@ def test_the_same_ring_gives_the_same_windows_and_the_same_losses(agent: str) ->
     plain = dict(noisy=False) if agent == "rainbow" else {}  # noise is drawn on each device by its own generator
     here, there = assembled(agent, "cpu", **plain), assembled(agent, "cuda", **plain)
     here.stream.reset(3, 0)
-    while here.replay.added < 40:
+    while here.replay.count.min() < 40:
         step = here.stream.step
         act = here.agent.act(step)
         here.replay.add(step, act)

@@ -8,7 +8,7 @@ import torch
 
 from agents import dqn, losses, optimizers
 from agents.core import device as devices
-from agents.core.loop import Clock
+from agents.core.clock import Clock
 from agents.core.rows import Batch, Spec, TimeStep
 from agents.heads import ActionValues, Cosine
 from agents.perception.encoders import NoisyLinear, build

@@ -17,9 +17,8 @@ OURS = ("agents", "envs", "experiments")
 DEVICES = {"ale_py", "pygame", "cv2", "mss", "pynput", "serial", "gpiozero", "smbus2", "picamera2", "onnxruntime"}
 HEAVY = DEVICES | {"torch", "numpy", "numba", "gymnasium", "tensorboard", "stable_baselines3", "PIL", "imageio_ffmpeg"}
 # Modules of `agents` that algorithms may share.
-SHARED = {"heads", "losses", "optimizers", "ranges", "recurrent", "rollouts"}
-CORE = {"graphs", "rows", "returns", "device", "samplers"}  # what an algorithm may take of the core, beside ...
-PACES = {"Ratio", "Every", "Rounds"}  # ... these names of its loop
+SHARED = {"heads", "imitation", "losses", "optimizers", "ranges", "recurrent", "rollouts"}
+CORE = {"graphs", "pace", "rows", "returns", "device", "samplers"}  # what an algorithm may take of the core
 TORCH_FREE = {"drive", "gtp", "go", "tournament", "data", "record", "web"}  # programs
 
 
@@ -117,7 +116,7 @@ def test_an_algorithm_knows_no_other_and_no_loop_or_ring() -> None:
         parts = i.name.split(".")
         if parts[1] in SHARED | {"perception", "search", "configs"}:
             continue
-        if parts[1] == "core" and (parts[2] in CORE or (parts[2] == "loop" and set(parts[3:]) <= PACES and parts[3:])):
+        if parts[1] == "core" and parts[2] in CORE:
             continue
         if i.name.startswith(i.module):
             continue

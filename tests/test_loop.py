@@ -6,7 +6,9 @@ import torch
 from scripted_env import Scripted
 
 from agents.core import checkpoint
-from agents.core.loop import Clock, Diverged, Every, Loop, Ratio
+from agents.core.clock import Clock
+from agents.core.loop import Diverged, Loop
+from agents.core.pace import Every, Ratio
 from agents.core.replay import ReplayBuffer
 from agents.core.rows import Act, Learned, Needs, Priority
 from agents.core.samplers import Prioritized, Recent, Uniform
@@ -57,6 +59,11 @@ class Probe:
         self.generator.set_state(state["generator"])
 
 
+def every(updates):
+    """Rollouts of 8 rows of four columns; the row that ends one is acted on again, as the policy gradients do."""
+    return Every(8, updates, 4, rewrites_boundary=True)
+
+
 class Lab:
     """A probe on scripted environments."""
 
@@ -92,7 +99,7 @@ def test_ratio_trains_so_many_samples_per_row(samples, batch, start):
     def hook(moment):
         nonlocal before
         assert moment.clock.updates - before <= most
-        assert moment.clock.updates == 0 or lab.replay.added * 4 > start
+        assert moment.clock.updates == 0 or lab.replay.added > start
         before = moment.clock.updates
 
     assert lab.loop.train(hooks=[hook])
@@ -105,7 +112,7 @@ def test_ratio_does_not_drift():
     """Ten million rows at a ratio that binary numbers cannot hold."""
     pace, draws = Ratio(0.1, 3, 1000), 0
     for slots in range(1, 1_250_001):
-        draws += pace.due(slots, 8)
+        draws += pace.draws_due(8 * slots)
     assert abs(draws - 0.1 * (10_000_000 - 1000) / 3) <= 1
 
 
@@ -155,7 +162,7 @@ def test_every_rollout_is_one_policy_behind(overlap, chunks):
 
     Without overlap it is collected by those that have learned from k - 1 too.
     """
-    probe = Probe(Every(8, chunks), window=9, sampler=Recent(), overlap=overlap, updates=chunks)
+    probe = Probe(every(chunks), window=9, sampler=Recent(), overlap=overlap, updates=chunks)
     lab = Lab(probe, 4 * 100, length=20)
     lab.loop.train()
     assert len(probe.batches) == (100 - 1) // 8 and lab.clock.updates == len(probe.batches) * chunks
@@ -168,7 +175,7 @@ def test_every_rollout_is_one_policy_behind(overlap, chunks):
 
 def test_learning_is_spread_beside_the_next_rollout():
     for chunks in (1, 3, 4, 8, 12):
-        probe = Probe(Every(8, chunks), window=9, sampler=Recent(), updates=chunks)
+        probe = Probe(every(chunks), window=9, sampler=Recent(), updates=chunks)
         lab = Lab(probe, 4 * 33, length=20)
         lab.loop.train()
         steps = np.array(probe.moments[:chunks]) // 4 - 8  # vector steps since the rollout was whole
@@ -177,14 +184,14 @@ def test_learning_is_spread_beside_the_next_rollout():
 
 def test_learning_that_takes_longer_is_brought_to_its_end_before_the_next():
     """The pace promised three updates, the agent makes five."""
-    probe = Probe(Every(8, 3), window=9, sampler=Recent(), updates=5)
+    probe = Probe(every(3), window=9, sampler=Recent(), updates=5)
     Lab(probe, 4 * 100, length=20).loop.train()
     assert [weights for weights, _ in probe.batches] == [5 * k for k in range(12)]
 
 
 @pytest.mark.parametrize("saved", [True, False])
 def test_one_policy_behind_across_barriers(saved):
-    probe = Probe(Every(8, 4), window=9, sampler=Recent(), updates=4)
+    probe = Probe(every(4), window=9, sampler=Recent(), updates=4)
     lab = Lab(probe, 4 * 100, length=20, saved=saved)
     lab.loop.train(barrier=4 * 11)
     rows = 100 if saved else 100 + 10  # a barrier that resets records the row that it cuts at
@@ -216,7 +223,7 @@ def test_barriers_fall_on_multiples_of_steps(num_envs, every, expected):
 
 
 def test_a_barrier_seals_resets_and_drains():
-    probe = Probe(Every(8, 12), window=9, sampler=Recent(), updates=12)
+    probe = Probe(every(12), window=9, sampler=Recent(), updates=12)
     lab = Lab(probe, 4 * 40, length=50, saved=False)
     states = []
 
@@ -251,7 +258,7 @@ def test_environments_that_can_be_saved_are_not_cut():
 def test_a_resumed_run_equals_one_that_went_on(kind, saved, tmp_path):
     def build():
         if kind == "rollouts":
-            return Lab(Probe(Every(8, 3), window=9, sampler=Recent(), updates=3), 600, saved=saved)
+            return Lab(Probe(every(3), window=9, sampler=Recent(), updates=3), 600, saved=saved)
         return Lab(Probe(Ratio(3, 4, 50), sampler=Prioritized() if kind == "prioritized" else None), 600, saved=saved)
 
     straight = build()
@@ -299,7 +306,7 @@ def test_a_loss_that_is_not_finite_is_named(bad, pace):
     if pace == "ratio":
         probe = Probe(Ratio(1, 4, 20), metrics=metrics)
     else:
-        probe = Probe(Every(8, 4), window=9, sampler=Recent(), updates=4, metrics=metrics)
+        probe = Probe(every(4), window=9, sampler=Recent(), updates=4, metrics=metrics)
     lab, saved = Lab(probe, 400, length=20), []
     barrier = 4 * 17 if pace == "at a barrier" else 0
     with pytest.raises(Diverged, match=r"^value_loss is not finite at update 7 \(step \d+\)$"):

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from agents.core.loop import Clock, Moment
+from agents.core.clock import Clock
+from agents.core.loop import Moment
 from agents.core.run import Run
 from experiments.training.hooks import Minutes
 

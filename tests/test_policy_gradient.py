@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from agents import clone, policy_gradient
-from agents.core.loop import Clock
+from agents.core.clock import Clock
 from agents.core.rows import Batch, Spec, TimeStep
 from experiments import lab
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from agents import pqn
-from agents.core.loop import Clock
+from agents.core.clock import Clock
 from agents.core.rows import Batch, Spec
 
 SPEC = Spec((3,), "float32", 1, num_actions=2)

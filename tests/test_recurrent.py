@@ -70,7 +70,7 @@ def test_what_is_learned_from_is_what_was_seen_when_acting(agent: str) -> None:
     """With the weights unchanged, the windows of the ring give the values that were stored with their rows."""
     parts = assembled(agent, 10_000, 16)
     parts.stream.reset(3, 0)
-    while parts.replay.added < 30:  # before the second rollout, all by the first weights; episodes of five decisions
+    while parts.replay.added < 8 * 30:  # before the second rollout, all by the first weights; episodes of five rows
         parts.loop.advance()
     ring, net = parts.replay, parts.agent.actor
     batch = ring.windows(torch.arange(8) + 9 * 8)  # window of 17 rows from time 9

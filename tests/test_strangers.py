@@ -12,8 +12,8 @@ from programs import program
 
 import envs
 from agents.core import checkpoint
+from agents.core.clock import Clock
 from agents.core.log import Log
-from agents.core.loop import Clock
 from agents.core.run import Run
 from agents.core.stream import Stream
 from envs import gym, gym_check

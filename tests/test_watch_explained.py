@@ -7,7 +7,7 @@ from watched import take
 
 import envs
 from agents import AGENTS, BASELINES
-from agents.core.loop import Clock
+from agents.core.clock import Clock
 from agents.perception import preprocess
 from experiments import building, configuration
 from experiments.watching.overlay import blend

@@ -15,7 +15,8 @@ import numpy as np
 import torch
 
 from agents.core import events, files
-from agents.core.loop import Clock, Moment
+from agents.core.clock import Clock
+from agents.core.loop import Moment
 from agents.core.run import Run, duration
 
 FIRST_LOOK = 16  # vector steps until the first picture of what the network sees: the stacks are full by then

@@ -11,181 +11,13 @@ from typing import Any, NamedTuple
 
 import torch
 
+from agents.core.clock import Clock
+from agents.core.pace import Pace
 from agents.core.replay import ReplayBuffer
 from agents.core.rows import Act, Agent, Learned
 from agents.core.stream import Episode, Stream
 
-PARTS = ("act", "env", "sample", "learn")  # of a vector step, whose time is told apart
 TOGETHER = 8  # draws that are read from the ring at once: fewer, larger reads; more would leave the processor's cache
-
-
-class Clock:
-    """The three counters, under the names that they have everywhere, and how far the budget is spent."""
-
-    def __init__(self, budget: int | None = None, frame_skip: int = 1):
-        self.steps = 0  # agent decisions, over all environments
-        self.updates = 0  # optimizer steps
-        self.frame_skip = frame_skip
-        self.budget = budget  # steps; None until `--minutes` has been turned into steps
-        self.seconds = 0.0  # of training, over all resumes
-        self.away = 0.0  # seconds in this process that hooks spent on something else, such as an evaluation
-        self.parts = dict.fromkeys(PARTS, 0.0)  # seconds in this process
-        self._mark = 0.0
-
-    @property
-    def frames(self) -> int:
-        """Emulator frames."""
-        return self.steps * self.frame_skip
-
-    @property
-    def progress(self) -> float:
-        """0..1, for schedules."""
-        return min(1.0, self.steps / self.budget) if self.budget else 0.0
-
-    def lap(self, part: str | None = None) -> None:
-        """The time since the lap before went into `part`; into none of them without one. Costs 0.2 microseconds."""
-        now = time.perf_counter()
-        if part is not None:
-            self.parts[part] += now - self._mark
-        self._mark = now
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"steps": self.steps, "updates": self.updates, "budget": self.budget, "seconds": self.seconds}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.steps, self.updates, self.seconds = state["steps"], state["updates"], state["seconds"]
-        self.budget = state["budget"] if self.budget is None else self.budget
-
-
-class Ratio:
-    """Off-policy pace: `samples` trained rows per new row, in batches, once `start` rows have been seen.
-
-    What is owed is counted in whole samples and is part of the state: a resume never bursts.
-    """
-
-    def __init__(self, samples: float, batch: int, start: int):
-        self.samples, self.batch, self.start = samples, batch, start
-        self.seen, self.credit = 0, 0.0
-
-    def refill(self) -> None:
-        """The ring was lost: counts anew, and learns when `start` rows have come again."""
-        self.seen, self.credit = 0, 0.0
-
-    def study(self) -> bool:
-        """It learns beside the environments, never without them."""
-        return False
-
-    def due(self, slots: int, num_envs: int) -> int:
-        """How many draws are due, with `slots` time slots of `num_envs` rows added so far."""
-        rows = slots * num_envs
-        self.credit += self.samples * max(0, rows - max(self.seen, self.start))
-        self.seen = rows
-        draws = int(self.credit // self.batch)
-        self.credit -= draws * self.batch
-        return draws
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"seen": self.seen, "credit": self.credit}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.seen, self.credit = state["seen"], state["credit"]
-
-
-class Every:
-    """On-policy pace: one draw per `slots` rows of each column, spread in `chunks` optimizer steps over the next."""
-
-    def __init__(self, slots: int, chunks: int):
-        self.slots, self.chunks = slots, chunks
-        self.mark = 1  # a window of T transitions has T + 1 rows
-
-    def refill(self) -> None:
-        """The ring was lost: the next rollout begins with the next row."""
-        self.mark = 1
-
-    def study(self) -> bool:
-        """It learns beside the environments, never without them."""
-        return False
-
-    def due(self, slots: int, num_envs: int) -> int:
-        if slots - self.mark < self.slots:
-            return 0
-        self.mark += self.slots
-        return 1
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"mark": self.mark}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.mark = state["mark"]
-
-
-class Study:
-    """No environments: one draw per step, from a ring that a dataset was read into."""
-
-    def refill(self) -> None:
-        """The dataset has been read again."""
-
-    def study(self) -> bool:
-        """The next step is a draw without the environments."""
-        return True
-
-    def due(self, slots: int, num_envs: int) -> int:
-        return 0
-
-    def state_dict(self) -> dict[str, Any]:
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        pass
-
-
-class Rounds:
-    """DAgger's pace: `first` draws from a dataset, then in turn `rows` new rows and `draws` draws.
-
-    A draw is a step of its own, without the environments: the policy that collects a round does not move in it.
-    """
-
-    def __init__(self, first: int, rows: int, draws: int):
-        self.first, self.rows, self.draws = first, rows, draws
-        self.round = 0  # 0 before the first round's rows are complete
-        self.seen = 0  # rows of all rounds
-        self.owed = 0  # draws before the environments go on
-
-    def begin(self) -> None:
-        """A dataset has been read into the ring."""
-        self.owed = self.first
-
-    def refill(self) -> None:
-        """The ring was lost; a dataset has been read again, the rows of the rounds are gone, and no draws are left."""
-        self.owed = self.owed if self.round == 0 else 0  # before the first round there was nothing but the dataset
-
-    def study(self) -> bool:
-        """Is the next step a draw without the environments? Counts it."""
-        if not self.owed:
-            return False
-        self.owed -= 1
-        return True
-
-    def due(self, slots: int, num_envs: int) -> int:
-        self.seen += num_envs
-        if self.seen >= (self.round + 1) * self.rows:
-            self.round, self.owed = self.round + 1, self.draws
-        return 0
-
-    def left(self, steps: int) -> int:
-        """How many of the next `steps` steps are draws."""
-        draws = min(self.owed, steps)
-        steps -= draws + (self.round + 1) * self.rows - self.seen
-        if steps <= 0:
-            return draws
-        whole, rest = divmod(steps, self.draws + self.rows)
-        return draws + whole * self.draws + min(rest, self.draws)
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"round": self.round, "seen": self.seen, "owed": self.owed}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.round, self.seen, self.owed = state["round"], state["seen"], state["owed"]
 
 
 class Moment(NamedTuple):
@@ -206,13 +38,13 @@ class Loop:
 
     def __init__(self, agent: Agent, stream: Stream, replay: ReplayBuffer, clock: Clock, *, seed: int):
         self.agent, self.stream, self.replay, self.clock, self.seed = agent, stream, replay, clock, seed
-        self.pace: Any = agent.needs.pace
+        self.pace: Pace = agent.needs.pace
         self.memory: Any = None  # recurrent state of the actor
         self._learning: Iterator[Learned] | None = None  # a `learn` that is spread over vector steps
         self._quota = 0.0  # optimizer steps that it owes by now
         self._learned: list[Learned] = []  # since the last vector step
         self._unchecked: list[tuple[int, Learned]] = []
-        self._newest = "open"  # row: not stored yet, "stored" and acted upon, or "sealed"
+        self._newest = "fresh"  # row: of a reset; then "open", "stored" once it was acted on, or "sealed"
 
     def train(
         self,
@@ -261,7 +93,7 @@ class Loop:
     def advance(self) -> None:
         """One vector step: act, send, remember and learn beside it, receive. Or one draw without the environments."""
         self.clock.lap()
-        if self.pace.study():
+        if self.pace.learns_offline():
             self.clock.steps += 1
             self._begin()
             self._drain()
@@ -275,7 +107,7 @@ class Loop:
         self._remember(act, draws)
         self._newest = "stored"
         if self._learning is not None:
-            self._quota += self.pace.chunks / self.pace.slots
+            self._quota += self.pace.spread
             while self._quota >= 1 and self._learning is not None:
                 self._quota -= 1
                 self._absorb(next(self._learning, None))
@@ -292,10 +124,10 @@ class Loop:
         """
         self.clock.lap()
         self._drain()
-        if not self.stream.exact and not isinstance(self.pace, Study):
+        if not self.stream.exact:
             self._seal()
             self.stream.reset(self.seed, self.clock.steps)
-            self._newest = "open"
+            self._newest = "fresh"
         self._check(patience=0)
 
     def abandon(self) -> bool:
@@ -303,7 +135,7 @@ class Loop:
 
         Environments that are saved themselves are not what they were at any row: then there is not.
         """
-        if self.stream.exact or self.stream.step is None or isinstance(self.pace, Study):
+        if self.stream.exact or self.stream.step is None:
             return False
         if self._newest == "stored":  # the step that it was to lead to has not come
             self.clock.steps -= self.stream.num_envs
@@ -312,7 +144,9 @@ class Loop:
         return True
 
     def _seal(self) -> None:
-        """Stores the newest row, as the last one of a time limit."""
+        """Stores the newest row, as the last one of a time limit; one that a reset has brought leads nowhere yet."""
+        if self._newest == "fresh":
+            return
         if self._newest == "open":
             self._remember(*self._act())
         self._drain()
@@ -328,8 +162,8 @@ class Loop:
         """
         step = self.stream.step
         act = self.agent.act(step, self.memory)
-        draws: int | None = self.pace.due(self.replay.added + 1, self.stream.num_envs)
-        if draws and isinstance(self.pace, Every):
+        draws: int | None = self.pace.draws_due(self.replay.added + self.stream.num_envs)
+        if draws and self.pace.rewrites_boundary:
             self.clock.lap("act")
             self.replay.add(step, act)
             self._drain()
@@ -390,9 +224,9 @@ class Loop:
     def refill(self) -> None:
         """After a resume without the ring. Games do not go on in their midst: the frames of their stacks are lost."""
         self.replay.filling = self.clock.steps
-        self.pace.refill()
+        self.pace.restart()
         self.stream.reset(self.seed, self.clock.steps)
-        self.memory = None
+        self.memory, self._newest = None, "fresh"
 
     def state_dict(self) -> dict[str, Any]:
         """At a barrier only: no `learn` is under way."""

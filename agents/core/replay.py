@@ -54,7 +54,7 @@ class ReplayBuffer:
         self.cursor = np.zeros(num_envs, np.int64)  # next time slot to write, per column
         self.count = np.zeros(num_envs, np.int64)  # rows held, per column
         self.running = np.zeros(num_envs, np.int64)  # rows of the running episode that the ring holds
-        self.added = 0  # time slots ever added, over all blocks
+        self.added = 0  # rows ever added, over all columns
         self.filling = 0  # which filling of the ring a checkpoint holds; another one where the rows were lost
         self._starts: Starts | None = None  # what `starts` found since the last row
         self.data: dict[str, Tensor] = {}  # name -> [length, N, ...], views of ...
@@ -118,7 +118,7 @@ class ReplayBuffer:
         self.versions[np.unique(time // self.segment)] += 1
         self.cursor[columns] = (time + 1) % self.length
         self.count[columns] = np.minimum(self.count[columns] + 1, self.length)
-        self.added += 1
+        self.added += len(columns)
         self._starts = None
         if self.sampler.follows:
             self._reopen(columns, time)
@@ -259,7 +259,7 @@ class ReplayBuffer:
             "cursor": self.cursor.copy(),
             "count": self.count.copy(),
             "running": self.running.copy(),
-            "added": self.added,
+            "rows_added": self.added,
             "generator": self.generator.get_state(),
             "sampler": self.sampler.state_dict(),
             "rows": Segments(self.data, self.segment, self.versions.copy(), filling=self.filling),
@@ -275,7 +275,12 @@ class ReplayBuffer:
         rows.copy_to(self.data)
         self.segment, self.versions, self.filling = rows.length, rows.versions.copy(), rows.filling
         self.cursor, self.count = state["cursor"].copy(), state["count"].copy()
-        self.running, self.added = state["running"].copy(), state["added"]
+        self.running = state["running"].copy()
+        self.added = state["rows_added"] if "rows_added" in state else self._rows_of(state["added"])
         self._starts = None
         self.generator.set_state(state["generator"])
         self.sampler.load_state_dict(state["sampler"])
+
+    def _rows_of(self, calls: int) -> int:
+        """The rows of an older checkpoint, which counted calls of `add`: mostly one row of every column."""
+        return calls * self.num_envs if (self.count == self.length).any() else int(self.count.sum())

@@ -11,8 +11,9 @@ from typing import Any
 import torch
 
 from agents.core import checkpoint
+from agents.core.clock import Clock
 from agents.core.log import Log
-from agents.core.loop import Clock, Moment
+from agents.core.loop import Moment
 from agents.core.replay import ReplayBuffer
 from agents.core.run import Run
 from experiments import building, players
