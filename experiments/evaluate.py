@@ -112,7 +112,7 @@ def evaluate(
     name = policy or usual_policy(agent, protocol)
     try:
         with cli.Live(quiet=quiet) as live:
-            follow = _follow(episodes, live)
+            follow = _follow(episodes, live, stream.envs.metadata.get("max_steps"))
             result = score(run, stream, agent, at, episodes=episodes, seed=seed, policy=name, follow=follow)
     except GameFault as fault:
         raise cli.UserError(faults.traced(run, fault)) from fault
@@ -265,12 +265,15 @@ def scalars(result: dict[str, Any]) -> dict[str, float]:
     return {"eval/return": result["mean"], "eval/mean": result["mean"], "eval/median": result["median"]}
 
 
-def _follow(episodes: int, live: cli.Live) -> Callable[[int, int], None]:
+def _follow(episodes: int, live: cli.Live, limit: int | None) -> Callable[[int, int], None]:
     started = time.perf_counter()
 
     def follow(done: int, steps: int) -> None:
-        left = duration((time.perf_counter() - started) / done * (episodes - done)) if done else "?"
-        live(f"evaluating: {done} of {episodes} games, {steps:,} steps, {left} left")
+        # Before the first game has ended nobody knows how long they are; a limit of steps ends the longest.
+        left = f"a game ends after {limit:,} steps at most" if limit else "no game has ended yet"
+        if done:
+            left = f"{duration((time.perf_counter() - started) / done * (episodes - done))} left"
+        live(f"evaluating: {done} of {episodes} games, {steps:,} steps, {left}")
 
     return follow
 

@@ -30,13 +30,16 @@ def file_of(game: str) -> str:
     return re.sub(r"\W", "_", game)
 
 
-def recipes(game: str, module: str) -> dict[str, Recipe]:
-    """The recipes of a game, by name; those of its family (atari, gym) where it has no file of its own."""
+def recipes(game: str, module: str, own: bool = False) -> dict[str, Recipe]:
+    """The recipes of a game, by name; those of its family (atari, gym) where it has no file of its own.
+
+    own: without those of the family.
+    """
     family = module.removeprefix("envs.").split(".")[0]
     for name in (file_of(game), family):
         if name.isidentifier() and importlib.util.find_spec(f"experiments.recipes.{name}"):
             found = importlib.import_module(f"experiments.recipes.{name}").RECIPES
-            if name != family:
+            if name != family and not own:
                 return {**recipes(family, module), **found}
             return dict(found)
     return {}
