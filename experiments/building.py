@@ -12,7 +12,7 @@ import torch
 import envs
 from agents import AGENTS, BASELINES
 from agents.core import device as devices
-from agents.core import normalize
+from agents.core import normalize, pool
 from agents.core.clock import Clock
 from agents.core.loop import Loop
 from agents.core.replay import ReplayBuffer
@@ -95,11 +95,31 @@ def actors(config: dict[str, Any], opened: Any, device: torch.device) -> tuple[S
     """What acts: a stream of the opened games, the clock, and the untrained agent. Raises ValueError."""
     stream = Stream(opened, device)
     clock = Clock(config["steps"], int(stream.envs.metadata.get("frame_skip", 1)))
-    agent = build_agent(config, stream.spec, clock, device)
-    if isinstance(agent, normalize.Normalized):
-        agent.counting = True
+    agent = _opposed(build_agent(config, stream.spec, clock, device), config, stream.spec, device)
+    layer = agent
+    while isinstance(
+        layer, normalize.Normalized | pool.Pool
+    ):  # layers around the agent
+        layer.training = True
+        layer = layer.agent
     stream.labels = tuple(agent.needs.labels)
     return stream, clock, agent
+
+
+def _opposed(agent: Agent, config: dict[str, Any], spec: Spec, device: torch.device) -> Agent:
+    """The agent with earlier selves to play against, where the run asks for them."""
+    share = float(config.get("opponents") or 0.0)
+    if not share:
+        return agent
+    if has_own_loop(config["agent"]) or "expert" in agent.needs.labels or config["agent_config"].get("recurrent"):
+        raise ValueError(
+            f"--opponents {share:g}: agents of the lab that learn by playing, without --recurrent, can play their"
+            " earlier selves"
+        )
+    return pool.Pool(
+        agent, lambda: build_agent(config, spec, Clock(1), device), spec, share=share, size=config["opponent_pool"],
+        every=config["opponent_every"], seed=config["seed"],
+    )  # fmt: skip
 
 
 def told(stream: Stream) -> dict[str, tuple[int, ...]]:

@@ -65,7 +65,7 @@ def test_moments_are_those_of_all_rows_at_once():
 
 def test_a_rollout_is_acted_on_and_learned_from_with_the_same_figures():
     agent = normalize.Normalized(Mirror(), SPEC, ("obs", "reward"), 0.9)
-    agent.counting = True
+    agent.training = True
     steps = [rows(4, k, first=k == 0) for k in range(20)]
     assert all(torch.equal(agent.act(s).action, s.obs.clamp(-10, 10)) for s in steps[:10])  # nothing is known yet
     (given,) = agent.learn(batch_of(steps[3]))
@@ -90,14 +90,14 @@ def test_a_row_counts_once_and_only_in_training():
     agent = normalize.Normalized(Mirror(), SPEC, ("obs",), 0.9)
     agent.act(rows(4))
     assert agent.obs.count == 0
-    agent.counting = True
+    agent.training = True
     step = rows(4)
     agent.act(step)
     agent.act(step)
     assert agent.obs.count == 4
     copy = normalize.Normalized(Mirror(), SPEC, ("obs",), 0.9)
     copy.load_weights(agent.state_dict())
-    assert copy.obs.count == 4 and not copy.counting
+    assert copy.obs.count == 4 and not copy.training
 
 
 @pytest.mark.parametrize("what", ["obs", "reward", "obs,reward"])

@@ -2,7 +2,7 @@
 
 The ring keeps what the game gave. Numbers are normalised where the agent acts and where it learns, with the figures of
 the moment when the last `learn` began: a whole rollout is acted on with the same figures, and learned from with them.
-The figures are part of the agent's state. Only the agent that trains counts what it sees (`counting`); one that is
+The figures are part of the agent's state. Only the agent that trains counts what it sees (`training`); one that is
 scored or watched keeps them as they are.
 """
 
@@ -74,7 +74,7 @@ class Normalized:
             raise ValueError("--normalize-obs yes: only for observations that are vectors of numbers")
         self.agent, self.what, self.gamma = agent, what, gamma
         self.needs, self.evaluation = agent.needs, agent.evaluation
-        self.counting = False
+        self.training = False
         self.obs, self.returns = Moments(spec.obs_shape[0] if "obs" in what else 0), Moments(1)
         self.running = torch.zeros(0, dtype=torch.float64)  # discounted return so far, [N]
         self._counted: TimeStep | None = None  # the loop may act twice on a row
@@ -99,7 +99,7 @@ class Normalized:
         return ((obs - mean) / deviation).clamp(-LIMIT, LIMIT)
 
     def _count(self, step: TimeStep) -> None:
-        if not self.counting or step is self._counted:
+        if not self.training or step is self._counted:
             return
         self._counted = step
         if "obs" in self.what:

@@ -48,6 +48,7 @@ FIELDS = {
     "init": Field((str, NONE)), "data": TEXT, "data_digest": TEXT, "expert": TEXT, "command": TEXT, "machine": TEXT,
     "device": TEXT, "commit": Field((str, NONE)), "agent_config": Field((dict,)), "env": Field((dict,)),
     "versions": Field((dict,)), "normalize": TEXT, "stop_at": Field((int, float, NONE)), SEAL: TEXT,
+    "opponents": Field((int, float), 0, 1), "opponent_pool": Field((int,), 1, 1000), "opponent_every": Field((int,), 1),
 }  # fmt: skip
 CHOICES = {
     "checkpoint_ring": SWITCH, "stages": (*SWITCH, None), "normalize": ("", "obs", "reward", "obs,reward"),

@@ -248,7 +248,6 @@ def describe(options: Options) -> Description:
         saves=True,
         two_players=True,
         board=Board(options.size, options.size),
-        scripted="rave",
     )
 
 

@@ -218,7 +218,6 @@ def describe(options: Options) -> Description:
         chance=True,
         saves=True,
         two_players=False,
-        scripted="expert",
         info={"expert": "expert_info", "numbers": "numbers_info", "drivable": "drivable_info"},
         score_command="evaluate {run} --tracks test:20",
         memory=2**19,

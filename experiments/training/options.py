@@ -46,6 +46,9 @@ class Command:
     stop_at: float | None = None  # end when the last 100 training games (with --eval-every: an evaluation) reach it
     normalize_obs: Literal["yes", "no"] = "no"  # vectors of numbers by their running mean and deviation
     normalize_reward: Literal["yes", "no"] = "no"  # rewards by the running deviation of their discounted sum
+    opponents: float = 0.0  # games of two sides: share of the games that the agent plays against earlier selves
+    opponent_pool: int = 8  # with --opponents: how many earlier selves are kept
+    opponent_every: int = 50_000  # with --opponents: steps between them
     video: Literal["yes", "no"] = "yes"  # write a video at the end
     runs: Path = Path("runs")  # where run folders go
 
@@ -54,11 +57,18 @@ class Command:
             raise ValueError(f"--stop-at {self.stop_at}: must be a finite score")
         if self.steps is not None and self.minutes is not None:
             raise ValueError("--steps and --minutes: name one budget")
-        arguments.within(self, *arguments.MINUTES, "minutes")
-        for name in ("steps", "num_envs", "checkpoint_every"):
+        for name in ("steps", "minutes", "num_envs", "checkpoint_every"):
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
                 raise ValueError(f"--{name.replace('_', '-')} {value}: must be above 0")
+        if not 0 <= self.opponents <= 1:
+            raise ValueError(f"--opponents {self.opponents}: must lie in 0..1")
+        if not 1 <= self.opponent_pool <= 1000:
+            raise ValueError(f"--opponent-pool {self.opponent_pool}: must lie in 1..1000")
+        if self.opponent_every < 1:
+            raise ValueError(f"--opponent-every {self.opponent_every}: must be above 0")
+        if self.opponents and envs.describe(self.game).two_players is False:
+            raise ValueError(f"--opponents {self.opponents}: {self.game} has one player")
         for name in ("eval_episodes", "eval_every"):
             if getattr(self, name) < 0:
                 raise ValueError(f"--{name.replace('_', '-')} {getattr(self, name)}: must be at least 0")
@@ -85,9 +95,10 @@ class Resume:
     def __post_init__(self) -> None:
         if self.steps is not None and self.minutes is not None:
             raise ValueError("--steps and --minutes: name one budget")
-        arguments.within(self, *arguments.MINUTES, "minutes")
-        if self.steps is not None and self.steps < 1:
-            raise ValueError(f"--steps {self.steps}: must be above 0")
+        for name in ("steps", "minutes"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < float("inf"):
+                raise ValueError(f"--{name} {value}: must be above 0")
         if self.eval_episodes < 0:
             raise ValueError(f"--eval-episodes {self.eval_episodes}: must be at least 0")
 
