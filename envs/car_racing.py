@@ -69,12 +69,7 @@ def _game() -> type:
     from pygame import Surface, gfxdraw, transform
 
     width, height = original.WINDOW_W, original.WINDOW_H
-    field = original.PLAYFIELD
-    edge = original.GRASS_DIM
-    at = [(x, y) for x in range(-20, 20, 2) for y in range(-20, 20, 2)]  # in the order in which they are drawn
-    grass = np.array(
-        [[(edge * (x + i), edge * (y + j)) for i, j in ((1, 0), (0, 0), (0, 1), (1, 1))] for x, y in at]
-    )  # [400, 4, 2]
+    field, grass = original.PLAYFIELD, _meadow(original.GRASS_DIM)
 
     class Game(original.CarRacing):
         """`hidden`: frames are not drawn, the picture stays the last one. `bare`: pictures without the indicators."""
@@ -125,6 +120,12 @@ def _game() -> type:
             gfx.filled_polygon(self.surf, corners, colour)
 
     return Game
+
+
+def _meadow(edge: float) -> np.ndarray:
+    """Corners of the patches of grass, in the order in which they are drawn: [400, 4, 2]."""
+    at = [(x, y) for x in range(-20, 20, 2) for y in range(-20, 20, 2)]
+    return np.array([[(edge * (x + i), edge * (y + j)) for i, j in ((1, 0), (0, 0), (0, 1), (1, 1))] for x, y in at])
 
 
 def _rotation(angle: float) -> tuple[float, float]:

@@ -73,7 +73,7 @@ def main() -> None:
         with cli.refusing():
             settings = command.settings()
         from experiments.go import players
-        from experiments.go.engine import Engine
+        from experiments.go.engine import Engine, Habits
         from experiments.go.protocol import Input, Output, serve
         from experiments.go.rulesets import RULES, UnknownRules, named
 
@@ -91,10 +91,10 @@ def main() -> None:
             katago.Analyst(player, lines, output, command.visits or 1000).serve()
             return
         lines = Input(sys.stdin.buffer.raw)
+        habits = Habits(command.visits, command.seconds, command.resign, command.ponder, command.play_on)
         engine = Engine(
-            player, output, size=command.size, komi=command.komi, rules=rules, visits=command.visits,
-            seconds=command.seconds, resign=command.resign, ponder=command.ponder, clock=CLOCKS[command.clock],
-            play_on=command.play_on,
+            player, output, size=command.size, komi=command.komi, rules=rules, habits=habits,
+            clock=CLOCKS[command.clock],
         )  # fmt: skip
         engine.waiting, engine.wait = lines.waiting, lines.wait
         serve(lines, output, engine)

@@ -10,6 +10,7 @@ import pytest
 from envs.go import record, sgf
 from envs.go.game import from_vertex
 from experiments.go import players
+from experiments.go.engine import Habits
 from experiments.go.table import Table
 
 
@@ -35,7 +36,7 @@ def seat():
     made = []
 
     def make(start: bool = True, **options) -> Table:
-        table = Table(players.rave(seed=2), **{"size": 5, "human": "both", "visits": 30, "seconds": None} | options)
+        table = Table(players.rave(seed=2), **{"size": 5, "human": "both", "habits": Habits(visits=30)} | options)
         table.analysing = False
         made.append(watched(table))
         if start:

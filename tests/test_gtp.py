@@ -11,13 +11,14 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import fields
 
 import pytest
 from programs import tool
 
 from experiments.go import conformance, players
 from experiments.go.clock import LEAST, Clock
-from experiments.go.engine import COMMANDS, RULES, Engine, integer, number
+from experiments.go.engine import COMMANDS, RULES, Engine, Habits, integer, number
 from experiments.go.protocol import LONGEST, GTPError, Input, Output, answer, parse, serve
 
 STANDARD = """protocol_version name version known_command list_commands quit boardsize clear_board komi fixed_handicap
@@ -31,7 +32,10 @@ class Talk:
     def __init__(self, **options):
         self.stream = io.BytesIO()
         player = players.rave(seed=1)
-        self.engine = Engine(player, Output(self.stream), **{"size": 9, "visits": 20} | options)
+        habits = {name: options.pop(name) for name in [f.name for f in fields(Habits)] if name in options}
+        self.engine = Engine(
+            player, Output(self.stream), **{"size": 9} | options, habits=Habits(**{"visits": 20} | habits)
+        )
 
     def raw(self, data: bytes) -> str:
         lines = Input(io.BytesIO(data))

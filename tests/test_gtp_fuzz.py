@@ -15,7 +15,7 @@ import time
 import pytest
 
 from experiments.go import players
-from experiments.go.engine import COMMANDS, Engine
+from experiments.go.engine import COMMANDS, Engine, Habits
 from experiments.go.protocol import INTERNAL, LONGEST, Input, Output, serve
 
 LINES = b"""1 boardsize 9
@@ -111,7 +111,7 @@ def fuzz(count: int, seed: int) -> tuple[int, int]:
     """Feeds mutated inputs to one engine; returns how many commands were answered by = and by ?."""
     rng = random.Random(seed)
     stream = io.BytesIO()
-    engine = Engine(players.rave(seed=1), Output(stream), size=5, visits=4, seconds=0.05)
+    engine = Engine(players.rave(seed=1), Output(stream), size=5, habits=Habits(visits=4, seconds=0.05))
     granted = refused = 0
     for _ in range(count):
         data = mutate(rng)

@@ -16,6 +16,7 @@ from experiments.driving.page import COMMANDS, DataPage
 from experiments.go import players
 from experiments.go.browser import PAGE as GO_PAGE
 from experiments.go.browser import Browser as GoBrowser
+from experiments.go.engine import Habits
 from experiments.go.table import TYPES as GO_TYPES
 from experiments.go.table import Table
 from experiments.watching.browser import PAGE, Browser
@@ -145,7 +146,7 @@ def test_the_player_itself():
 
 
 def test_the_go_table():
-    table = Table(players.rave(seed=2), size=5, human="both", visits=10, seconds=None)
+    table = Table(players.rave(seed=2), size=5, human="both", habits=Habits(visits=10))
     table.analysing = False
     for value in [*KINDS, b"\xff", object()]:  # the table's own check, without a page and without its thread
         for name, kind in GO_TYPES.items():

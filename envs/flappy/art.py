@@ -97,70 +97,106 @@ def _disc(alpha: np.ndarray, x: float, y: float, radius: float, flat: float = 1.
     np.maximum(part, _coverage(radius - distance), out=part)
 
 
+class _Canvas:
+    """The weights of a picture's seven colours while it is painted, and the place of each pixel."""
+
+    def __init__(self, rng: np.random.Generator, night: bool):
+        self.rng, self.night = rng, night
+        self.rows, self.columns = np.mgrid[:GROUND_ROW, :WIDTH] + 0.5
+        self.weights = np.zeros((GROUND_ROW, WIDTH, 7))
+
+    def blank(self) -> np.ndarray:
+        """A layer with nothing on it."""
+        return np.zeros((GROUND_ROW, WIDTH))
+
+    def paint(self, colour: int, layer: np.ndarray) -> None:
+        """Puts a layer of opacities 0..1 over what is there."""
+        _over(self.weights, colour, layer)
+
+    def quantised(self) -> np.ndarray:
+        """The weights as uint8, each pixel's sum 255."""
+        whole = np.floor(self.weights * 255).astype(np.uint8)
+        largest = whole.argmax(2)[..., None]  # takes what rounding has left over
+        rest = 255 - whole.sum(2, dtype=np.int64)[..., None]
+        np.put_along_axis(whole, largest, (np.take_along_axis(whole, largest, 2) + rest).astype(np.uint8), 2)
+        return whole
+
+
 def _backdrop(variant: int, night: bool) -> np.ndarray:
     """Sky, sun or moon, stars, clouds, hills, trees, bushes: uint8 [403, 288, 7], each pixel's sum 255."""
-    rng = np.random.default_rng([variant, 2])  # fixed: a background is a picture, not a part of a run
-    rows, columns = np.mgrid[:GROUND_ROW, :WIDTH] + 0.5
-    blank = np.zeros((GROUND_ROW, WIDTH))
-    weights = np.zeros((GROUND_ROW, WIDTH, 7))
-    weights[..., 1] = np.clip(rows / 340, 0, 1) ** 0.9
-    weights[..., 0] = 1 - weights[..., 1]
+    # The seed is fixed: a background is a picture, not a part of a run.
+    canvas = _Canvas(np.random.default_rng([variant, 2]), night)
+    _sky(canvas)
+    _clouds(canvas)
+    _hills(canvas)
+    _bushes(canvas)
+    return canvas.quantised()
 
+
+def _sky(canvas: _Canvas) -> None:
+    """The sky's gradient, the stars of a night, the sun or the moon with its glow."""
+    rng, rows, columns = canvas.rng, canvas.rows, canvas.columns
+    canvas.weights[..., 1] = np.clip(rows / 340, 0, 1) ** 0.9
+    canvas.weights[..., 0] = 1 - canvas.weights[..., 1]
     x, y = rng.uniform(200, 258), rng.uniform(52, 90)
-    if night:
+    if canvas.night:
         for _ in range(60):
-            star = blank.copy()
+            star = canvas.blank()
             _disc(star, rng.uniform(0, WIDTH), rng.uniform(0, 270), rng.uniform(0.35, 1.1))
-            _over(weights, 3, star * rng.uniform(0.4, 0.9))
+            canvas.paint(3, star * rng.uniform(0.4, 0.9))
     distance = np.hypot(columns - x, rows - y)
-    _over(weights, 3, 0.38 * np.exp(-((distance / 52) ** 2)))
-    sun = blank.copy()
+    canvas.paint(3, 0.38 * np.exp(-((distance / 52) ** 2)))
+    sun = canvas.blank()
     _disc(sun, x, y, 20)
-    if night:  # a crescent
-        shade = blank.copy()
+    if canvas.night:  # a crescent
+        shade = canvas.blank()
         _disc(shade, x + 9, y - 6, 17)
         sun *= 1 - shade
-    _over(weights, 3, sun)
+    canvas.paint(3, sun)
 
+
+def _clouds(canvas: _Canvas) -> None:
+    """Four clouds with flat undersides."""
+    rng, rows = canvas.rng, canvas.rows
     for k in range(4):
-        cloud = blank.copy()
+        cloud = canvas.blank()
         x, y, size = rng.uniform(-10, 40) + 78 * k, rng.uniform(80, 245), rng.uniform(0.7, 1.25)
         for dx, radius in ((-27, 9), (-13, 15), (5, 20), (23, 13), (36, 7)):
             _disc(cloud, x + dx * size, y - (radius - 7) * 0.5 * size, radius * size, 0.8)
         cloud *= _coverage(y + 7 * size - rows)  # a flat underside
-        _over(weights, 2, cloud * (0.5 if night else 0.82 - 0.4 * _coverage((rows - y) / 24)))
+        canvas.paint(2, cloud * (0.5 if canvas.night else 0.82 - 0.4 * _coverage((rows - y) / 24)))
 
+
+def _hills(canvas: _Canvas) -> None:
+    """Far hills in the haze, near ones, and the trees on these."""
+    rng, rows, columns = canvas.rng, canvas.rows, canvas.columns
     waves = rng.uniform(0, 2 * np.pi, 6)
     turn = 2 * np.pi * columns / WIDTH
     far = 306 + 20 * np.sin(turn + waves[0]) + 9 * np.sin(3 * turn + waves[1])
     far = far + 2.5 * np.sin(7 * turn + waves[2])
     haze = np.clip((rows - far) / 130, 0, 0.6)  # mist gathers in the valley
-    _over(weights, 4, _coverage(rows - far) * (0.95 - haze))
+    canvas.paint(4, _coverage(rows - far) * (0.95 - haze))
     near = 350 + 14 * np.sin(turn + waves[3]) + 8 * np.sin(2 * turn + waves[4])
-    hill = _coverage(rows - near)
-    _over(weights, 5, hill)
-    trees = blank.copy()
+    canvas.paint(5, _coverage(rows - near))
+    trees = canvas.blank()
     for x in rng.uniform(0, WIDTH, 9):
         foot = near[0, int(x)]
         for up, radius in ((-7.0, 5.5), (-13.0, 4.2), (-18.0, 2.8)):
             _disc(trees, x, foot + up, radius)
         trees = np.maximum(trees, _coverage(1.2 - np.abs(columns - x)) * _coverage(4 - np.abs(rows - foot)))
-    _over(weights, 6, trees * 0.55)
-    _over(weights, 5, trees * 0.35)
-    bushes = blank.copy()
+    canvas.paint(6, trees * 0.55)
+    canvas.paint(5, trees * 0.35)
+
+
+def _bushes(canvas: _Canvas) -> None:
+    """The row of bushes above the ground, and their lit crowns."""
+    rng, bushes, crowns = canvas.rng, canvas.blank(), canvas.blank()
     for x in np.arange(-10, WIDTH + 20, 15):
         _disc(bushes, x + rng.uniform(-5, 5), GROUND_ROW - 1, rng.uniform(10, 22), 0.9)
-    _over(weights, 6, bushes)
-    crowns = blank.copy()
+    canvas.paint(6, bushes)
     for x in np.arange(-4, WIDTH + 20, 13):
         _disc(crowns, x + rng.uniform(-5, 5), GROUND_ROW + 5, rng.uniform(8, 17), 0.9)
-    _over(weights, 5, crowns * 0.35)
-
-    whole = np.floor(weights * 255).astype(np.uint8)
-    largest = whole.argmax(2)[..., None]  # takes what rounding has left over
-    rest = 255 - whole.sum(2, dtype=np.int64)[..., None]
-    np.put_along_axis(whole, largest, (np.take_along_axis(whole, largest, 2) + rest).astype(np.uint8), 2)
-    return whole
+    canvas.paint(5, crowns * 0.35)
 
 
 def _pipe() -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
 import time
@@ -43,6 +44,17 @@ class Thought(NamedTuple):
     found: Result | None  # of the search; None where the judgement of the position was enough
 
 
+@dataclasses.dataclass(frozen=True)
+class Habits:
+    """How an engine plays."""
+
+    visits: int | None = None  # positions that a move is thought about; None: as the time allows
+    seconds: float | None = None  # for a move, where no clock is set
+    resign: float = 0.0  # winning chance below which it gives up, 0: never
+    ponder: bool = False  # think while the opponent does
+    play_on: bool = False  # capture what is dead before passing, for a referee who counts the stones as they stand
+
+
 class Engine:
     """The game, the player and its limits; called with one command after the other.
 
@@ -53,15 +65,14 @@ class Engine:
 
     def __init__(
         self, player: Player, output: Output, *, size: int = 19, komi: float = 7.5, rules: str = "chinese",
-        visits: int | None = None, seconds: float | None = None, resign: float = 0.0, ponder: bool = False,
-        clock: Callable[[], float] = time.perf_counter, play_on: bool = False,
+        habits: Habits = Habits(), clock: Callable[[], float] = time.perf_counter,
     ):  # fmt: skip
         from experiments.go import commands  # noqa: F401  (they register themselves, and need this module)
 
-        self.player, self.output, self.visits, self.seconds = player, output, visits, seconds
-        self.resign, self.ponder, self.komi = resign, ponder, komi
+        self.player, self.output, self.visits, self.seconds = player, output, habits.visits, habits.seconds
+        self.resign, self.ponder, self.komi = habits.resign, habits.ponder, komi
         self.rules_name, self.rule_set = rules, RULES[rules]
-        self.seconds_by, self.play_on = clock, play_on
+        self.seconds_by, self.play_on = clock, habits.play_on
         self.clock, self.losing = Clock(), [0, 0]
         self.waiting: Callable[[], bool] = lambda: False  # whether another command has come
         self.wait: Callable[[], None] = lambda: None  # until one has

@@ -54,6 +54,7 @@ def main(argv: list[str]) -> None:
         cli.starting(kernels=True)
         from envs.go import sgf
         from experiments.go import players
+        from experiments.go.engine import Habits
         from experiments.go.rulesets import RULES, UnknownRules, named
         from experiments.go.table import Table
 
@@ -64,8 +65,8 @@ def main(argv: list[str]) -> None:
         player = players.load(command.player, seed=int.from_bytes(os.urandom(6), "big"))
         with cli.refusing():
             table = Table(
-                player, size=command.size, komi=command.komi, human=command.you, seconds=command.seconds,
-                visits=command.visits, handicap=command.handicap, rules=rules,
+                player, size=command.size, komi=command.komi, human=command.you,
+                habits=Habits(command.visits, command.seconds), handicap=command.handicap, rules=rules,
             )  # fmt: skip
         if command.sgf is not None:
             try:

@@ -19,7 +19,7 @@ import numpy as np
 from envs.go import record, sgf
 from envs.go.board import ACTION, KO
 from envs.go.game import Game, fixed_handicap, to_vertex
-from experiments.go.engine import Engine
+from experiments.go.engine import Engine, Habits
 from experiments.go.players import Player
 from experiments.go.protocol import Output
 from experiments.go.telling import counted, lost, why_illegal
@@ -49,6 +49,9 @@ class Command(NamedTuple):
     do: Callable[[Any, Any], None]  # (table, value)
 
 
+USUAL = Habits(seconds=2.0)
+
+
 class Table:
     """The game, whoever plays it. `publish` is called with every new view, in the table's thread.
 
@@ -57,13 +60,13 @@ class Table:
 
     def __init__(
         self, player: Player, publish: Callable[[dict], None] = lambda view: None, *, size: int = 9,
-        komi: float = 7.5, human: str = "black", seconds: float | None = 2.0, visits: int | None = None,
-        handicap: int = 0, rules: str = "chinese",
+        komi: float = 7.5, human: str = "black", habits: Habits = USUAL, handicap: int = 0,
+        rules: str = "chinese",
     ):  # fmt: skip
         self.player, self.publish, self.analysing = player, publish, True
         self.human = self.side = human  # human: who plays now; side: what the person has chosen for new games
         self.engine = Engine(player, Output(io.BytesIO()), size=size, komi=komi, rules=rules)
-        self.seconds, self.visits = seconds, visits
+        self.seconds, self.visits = habits.seconds, habits.visits
         self.message, self.thinking, self.ended, self.result = "", False, "", ""
         self.resigned: int | None = None  # the side that gave the game up
         self.names = ("", "")  # of the players of a game that was loaded: black, white
