@@ -263,6 +263,7 @@ def describe(options: Options) -> Description:
         chance=True,
         saves=False,
         two_players=False,
+        scripted="expert",
         info={"expert": "expert_info"},
         memory=2**26,
     )

@@ -67,6 +67,7 @@ class Description:
     published: Published | None = None  # scores in the literature under this protocol
     protocols: Mapping[str, Protocol] = _none()  # named protocols, by the values of its option `protocol`
     info: Mapping[str, str] = _none()  # arrays of `info` that teach -> the option that asks for them
+    scripted: str = ""  # who plays where nobody was trained: expert (`info["expert"]` tells its actions) or rave
     score_command: str | None = None  # program and options that score its agents best; {run}: the run's folder
     memory: int = 0  # bytes of one game beside its frames, measured
     # What `envs.describe` adds.

@@ -27,7 +27,7 @@ import sys
 import tokenize
 import types
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, NoReturn, TypeVar
 
@@ -38,6 +38,7 @@ Positional = Annotated[T, "positional"]
 Repeated = Annotated[tuple[str, ...], "repeated"]
 BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 SWITCH = ("yes", "no")
+MINUTES = (0.001, 1e6)  # what a training may last: at least some steps, at most two years
 HIDDEN = argparse.SUPPRESS  # the help of an option that is understood, to be refused with a reason, and not offered
 METAVARS = {"game": "GAME", "run": "RUN", "init": "RUN", "expert": "RUN", "resume": "RUN", "agent": "AGENT",
             "data": "FOLDER", "runs": "FOLDER", "out": "FOLDER", "record": "FOLDER", "split": "FOLDER",
@@ -271,6 +272,22 @@ def whole(told: str, text: str) -> int:
         if math.isfinite(number := float(text)) and number == int(number) and abs(number) < 2**53:
             return int(number)
     raise cli.UserError(f"{told}: must be a whole number, such as 1000000 or 1e6")
+
+
+def checked(flag: str, check: Callable[[Any], Any], value: Any) -> None:
+    """Raises ValueError that names the option where `check` refuses its value."""
+    try:
+        check(value)
+    except ValueError as fault:
+        raise ValueError(f"{flag} {value}: {fault}") from None
+
+
+def within(config: Any, low: float, high: float, *names: str) -> None:
+    """Raises ValueError for the first field outside low..high; None is none. NaN is outside."""
+    for name in names:
+        value = getattr(config, name)
+        if value is not None and not low <= value <= high:
+            raise ValueError(f"--{name.replace('_', '-')} {value:g}: must lie in {low:g}..{high:g}")
 
 
 class _Parser(argparse.ArgumentParser):

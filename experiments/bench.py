@@ -35,8 +35,8 @@ class Command:
     json: Path | None = None  # where the figures are written; else runs/bench/WHAT-TIME.json
 
     def __post_init__(self) -> None:
-        if self.seconds <= 0 or self.rounds < 1:
-            raise ValueError("--seconds must be above 0 and --rounds at least 1")
+        arguments.within(self, 0.01, 1e5, "seconds")
+        arguments.within(self, 1, 1e6, "rounds")
 
 
 def table(rows: dict[str, Any]) -> str:

@@ -65,8 +65,7 @@ class Command:
             raise ValueError("which dataset? name its folder")
         if len(self.data) > 1 and chosen and chosen[0] != "merge":
             raise ValueError(f"--{chosen[0]} takes one dataset, not {len(self.data)}")
-        if not 0 < self.validation < 1:
-            raise ValueError(f"--validation {self.validation}: must lie between 0 and 1")
+        arguments.within(self, 0.001, 0.999, "validation")
         if self.seed < 0:
             raise ValueError(f"--seed {self.seed}: must be at least 0")
         if not 1 <= self.frames <= 1000:

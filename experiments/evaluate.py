@@ -10,8 +10,10 @@ Episodes are assigned to environments and seeds beforehand. The protocol is the 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import envs
 from agents.core.run import Run, duration
 from envs.atari_scores import human_normalised
-from experiments import arguments, cli, configuration, matches
+from experiments import arguments, cli, conditions, finding, matches
 from experiments.arguments import Positional
 from experiments.comparing import evaluations
 
@@ -110,7 +112,7 @@ def evaluate(
     name = policy or usual_policy(agent, protocol)
     try:
         with cli.Live(quiet=quiet) as live:
-            follow = _follow(episodes, live)
+            follow = _follow(episodes, live, stream.envs.metadata.get("max_steps"))
             result = score(run, stream, agent, at, episodes=episodes, seed=seed, policy=name, follow=follow)
     except GameFault as fault:
         raise cli.UserError(faults.traced(run, fault)) from fault
@@ -141,32 +143,10 @@ def games(
     from agents.core import device as devices
     from agents.core.stream import Stream
 
-    if max_steps and "max_steps" not in run.config["env"]:
-        raise ValueError(f"--max-steps {max_steps}: only for gym:ID; {run.config['game']} has an end of its own")
-    limit = {"max_steps": max_steps} if max_steps else {}
-    env = envs.scored(run.config["game"], {**run.config["env"], **limit})
-    if under is not None:
-        if envs.find(run.config["game"])[0] == "envs.atari":
-            raise ValueError(f"--under {under}: Atari games are scored under a protocol, see --protocol")
-        env |= conditions(run.config["game"], under)
-    if protocol is not None and protocol != run.config["protocol"]:
-        if (run.config["protocol"], protocol) != ("baselines", "nature"):
-            raise ValueError(
-                f"--protocol {protocol}: {run.path} was trained under {run.config['protocol']};"
-                " scores of different protocols are never mixed"
-            )
-        env["protocol"] = protocol
+    env = conditions.of_games(run, protocol, under, max_steps)
     if env.get("env_threads") == 0:
         env["env_threads"] = devices.cores()
     return Stream(envs.make_vec(run.config["game"], min(episodes, MAX_ENVS), **env), device)
-
-
-def conditions(game: str, under: str) -> dict[str, Any]:
-    """The options that `--under` names. Raises ValueError for one that only trainings have."""
-    asked = configuration.read_options(game, under)
-    if only := sorted(asked.keys() - envs.scored(game, asked).keys()):
-        raise ValueError(f"--under {only[0]}=...: only trainings have it; scores of games with it would say nothing")
-    return asked
 
 
 def score(
@@ -204,8 +184,6 @@ def drive(
 
     policy: as for games; or `straight`, the constant predictor, or `expert`.
     """
-    if run.config["game"] != "kart":
-        raise ValueError(f"--tracks: {run.path} is a run of {run.config['game']}; only kart has tracks")
     import numpy as np
     import torch
 
@@ -216,16 +194,7 @@ def drive(
     from experiments.driving import closed_loop
 
     where = devices.choose(device)
-    asked = conditions("kart", under or "")
-    if fixed := sorted(asked.keys() & closed_loop.FIXED):
-        raise ValueError(
-            f"--under {fixed[0]}=...: --tracks drives alone, for --seconds from the grid of each track; races against"
-            " others are scored without --tracks, such as --under karts=4,rival_speed=1.0,laps=3"
-        )
-    env = {**envs.scored("kart", run.config["env"]), **asked, "tracks": tracks, "karts": 1}
-    env |= {"expert_info": True, "drivable_info": False}
-    if policy == "straight" and env.get("control", "speed") != "speed":
-        raise ValueError(f"--policy straight: holds a speed, and {run.path} has control={env['control']}, not speed")
+    env = conditions.of_tracks(run, tracks, under, policy)
     stream = Stream(envs.make_vec("kart", 1, **env), where)
     spec = stream.spec
     stream.close()
@@ -296,12 +265,15 @@ def scalars(result: dict[str, Any]) -> dict[str, float]:
     return {"eval/return": result["mean"], "eval/mean": result["mean"], "eval/median": result["median"]}
 
 
-def _follow(episodes: int, live: cli.Live) -> Callable[[int, int], None]:
+def _follow(episodes: int, live: cli.Live, limit: int | None) -> Callable[[int, int], None]:
     started = time.perf_counter()
 
     def follow(done: int, steps: int) -> None:
-        left = duration((time.perf_counter() - started) / done * (episodes - done)) if done else "?"
-        live(f"evaluating: {done} of {episodes} games, {steps:,} steps, {left} left")
+        # Before the first game has ended nobody knows how long they are; a limit of steps ends the longest.
+        left = f"a game ends after {limit:,} steps at most" if limit else "no game has ended yet"
+        if done:
+            left = f"{duration((time.perf_counter() - started) / done * (episodes - done))} left"
+        live(f"evaluating: {done} of {episodes} games, {steps:,} steps, {left}")
 
     return follow
 
@@ -318,61 +290,65 @@ def sentence(result: dict[str, Any]) -> str:
     )
 
 
-def _match(run: Run, command: Command) -> dict[str, Any]:
-    """The figures of games against another run. Raises UserError."""
-    refused = [f"--{name.replace('_', '-')}" for name in ("tracks", "under", "protocol", "policy", "checkpoint")
-               if getattr(command, name) is not None]  # fmt: skip
-    if refused:
-        raise cli.UserError(f"{refused[0]}: not with --against: both sides play as their own runs do")
-    other = matches.opponent(command.against, run, command.runs)
+def _match(run: Run, command: Command, other: matches.Player) -> dict[str, Any]:
+    """The figures of games against another player."""
+    return matches.against(
+        run, other, games=command.episodes, seed=command.seed, random_moves=command.random_moves,
+        device=command.device, quiet=command.json,
+    )  # fmt: skip
+
+
+def refuse(command: Command, run: Run) -> matches.Player | None:
+    """Raises UserError or RunError for what this run has not, or may not be asked for, before anything is loaded.
+
+    Returns whom it plays against, where one is named.
+    """
+    if command.against is not None:
+        for name in ("tracks", "under", "protocol", "policy", "checkpoint"):
+            if getattr(command, name) is not None:
+                raise cli.UserError(f"--{name}: not with --against: both sides play as their own runs do")
+        return matches.opponent(command.against, run, command.runs)
+    finding.require_checkpoint(run, cli.checkpoint(command.checkpoint))
     with cli.refusing():
-        return matches.against(
-            run, other, games=command.episodes, seed=command.seed, random_moves=command.random_moves,
-            device=command.device, quiet=command.json,
-        )  # fmt: skip
+        if command.tracks is None:
+            conditions.of_games(run, command.protocol, command.under, command.max_steps)
+        else:
+            conditions.of_tracks(run, command.tracks, command.under, command.policy)
+    return None
 
 
 def main() -> None:
     with cli.edge():
         command = arguments.read(Command, None, __doc__, "evaluate")
+        run = finding.find_run(command.runs, command.run)
+        other = refuse(command, run)
         cli.starting(torch=True)
-        from experiments import players
+        with contextlib.redirect_stdout(sys.stderr if command.json else sys.stdout):  # what an environment prints
+            result, told = played(command, run, other)
+        print(json.dumps(result) if command.json else told, flush=True)
+        keep(run, result)
 
-        run = players.find_run(command.runs, command.run)
-        if command.against is not None:
-            result = _match(run, command)
-            print(json.dumps(result) if command.json else matches.sentence(result), flush=True)
-            keep(run, result)
-            return
+
+def played(command: Command, run: Run, other: matches.Player | None) -> tuple[dict[str, Any], str]:
+    """The figures, and the sentence that tells them."""
+    step = cli.checkpoint(command.checkpoint)
+    same = {k: getattr(command, k) for k in ("seed", "policy", "under", "device")}
+    with cli.refusing():
+        if other is not None:
+            result = _match(run, command, other)
+            return result, matches.sentence(result)
         if command.tracks is not None:
             from experiments.driving import closed_loop
 
-            same = ("tracks", "seconds", "under", "seed", "policy", "device")
-            with cli.refusing():
-                result = drive(
-                    run,
-                    step=cli.checkpoint(command.checkpoint),
-                    quiet=command.json,
-                    **{k: getattr(command, k) for k in same},
-                )
-            print(json.dumps(result) if command.json else closed_loop.sentence(result), flush=True)
-            keep(run, result)
-            return
-        with cli.refusing():
-            result = evaluate(
-                run,
-                episodes=command.episodes,
-                seed=command.seed,
-                policy=command.policy,
-                protocol=command.protocol,
-                under=command.under,
-                step=cli.checkpoint(command.checkpoint),
-                max_steps=command.max_steps,
-                device=command.device,
-                quiet=command.json,
-            )
-        print(json.dumps(result) if command.json else sentence(result), flush=True)
-        keep(run, result)
+            result = drive(
+                run, tracks=command.tracks, seconds=command.seconds, step=step, quiet=command.json, **same
+            )  # fmt: skip
+            return result, closed_loop.sentence(result)
+        result = evaluate(
+            run, episodes=command.episodes, protocol=command.protocol, step=step, max_steps=command.max_steps,
+            quiet=command.json, **same,
+        )  # fmt: skip
+        return result, sentence(result)
 
 
 if __name__ == "__main__":

@@ -43,8 +43,7 @@ class Command:
             raise ValueError(f"--komi {self.komi}: must be -1000 to 1000")
         if self.visits is not None and not 1 <= self.visits < 2**31:
             raise ValueError(f"--visits {self.visits}: must be at least 1")
-        if self.seconds is not None and not 0 < self.seconds < 1e6:
-            raise ValueError(f"--seconds {self.seconds}: must be above 0")
+        arguments.within(self, 0.001, 1e6, "seconds")
         if not 0 <= self.resign < 1:
             raise ValueError(f"--resign {self.resign}: must be at least 0 and below 1")
         if self.seed is not None and not 0 <= self.seed < 2**63:

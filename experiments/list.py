@@ -21,6 +21,7 @@ from experiments import arguments, cli
 from experiments.arguments import Positional, Shown
 from experiments.recipes import recipes
 
+GYM = ("CartPole-v1", "LunarLander-v3")  # Gymnasium's games with recipes of their own
 FAMILIES = {"atari": "every Atari game", "gym": "every gym:ID"}  # games that share their recipes
 
 
@@ -59,6 +60,7 @@ def tuned(game: str | None) -> Iterator[str]:
         own = {name: recipes(name, envs.entry(name).module) for name in envs.GAMES}
         atari = {n: importlib.import_module(f"experiments.recipes.{n}").RECIPES for n in _atari_files()}
         sources = {**own, **{FAMILIES[f]: recipes("", f"envs.{f}") for f in FAMILIES}, **atari}
+        sources |= {f"gym:{id}": recipes(f"gym:{id}", "envs.gym", own=True) for id in GYM}
     for name, found in sources.items():
         yield f"{name}:" if found else f"{name}: none; an agent's own defaults are taken"
         for recipe, content in found.items():

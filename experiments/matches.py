@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import envs
 from agents.core.run import PLAYED, Run, RunError, duration
-from experiments import cli
+from experiments import cli, finding
 
 if TYPE_CHECKING:  # what needs torch is imported where it is used
     from agents.core.match import Played
@@ -86,12 +86,10 @@ def named(words: Sequence[str], runs: Path) -> list[Player] | None:
 
 def opponent(word: str, run: Run, runs: Path) -> Player:
     """The opponent of `run` that a person names. Raises UserError."""
-    from experiments import players
-
     if word == RANDOM:
         return Player(RANDOM, None)
     try:
-        other = players.find_run(runs, word)
+        other = finding.find_run(runs, word)
     except RunError as fault:
         raise cli.UserError(f"--against {word}: {fault}") from None
     return Player(word, other)

@@ -39,8 +39,7 @@ class Command:
     runs: Path = Path("runs")  # where the agents' runs are, for the table
 
     def __post_init__(self) -> None:
-        if not 0 < self.speed < float("inf"):
-            raise ValueError(f"--speed {self.speed}: must be above 0")
+        arguments.within(self, 0.01, 1000, "speed")
         if self.episodes is not None and self.episodes < 1:
             raise ValueError(f"--episodes {self.episodes}: must be at least 1")
         if self.seed is not None and not 0 <= self.seed < 2**31:

@@ -1,4 +1,4 @@
-"""Runs as players: found by name, loaded from a checkpoint, and what a run keeps of its weights."""
+"""Runs as players: loaded from a checkpoint, and what a run keeps of its weights. finding.py finds them."""
 
 from __future__ import annotations
 
@@ -9,36 +9,16 @@ from typing import Any
 
 import torch
 
-import envs
 from agents.core import checkpoint
 from agents.core.loop import Clock
 from agents.core.rows import Agent, Spec
-from agents.core.run import PLAYED, SEAL, Run, RunError, safe
+from agents.core.run import PLAYED, SEAL, Run, RunError
 from experiments import building, cli, provenance
 from experiments.building import Lab
-
-
-def find_run(root: Path, what: str) -> Run:
-    """A run that can be played: `Run.find`, for games by any of their names (``gym:X`` lies in gym-X)."""
-    run = _find(root, what)
-    run.require(PLAYED)
-    return run
-
-
-def _find(root: Path, what: str) -> Run:
-    try:
-        return Run.find(root, what)
-    except RunError as fault:
-        if "/" in what or "\\" in what:  # a path, no game
-            raise
-        try:
-            game = envs.canonical(what)
-        except envs.UnknownGame as unknown:
-            raise RunError(f"{fault}; {unknown}") from None
-        folder = safe(game)
-        if folder == what or not (root / folder).is_dir():
-            raise RunError(f"{fault}; train one first: {cli.line('train', game)}") from None
-        return Run.find(root, folder)
+from experiments.finding import MILESTONES as MILESTONES
+from experiments.finding import best_folder, milestone_folder
+from experiments.finding import find_run as find_run
+from experiments.finding import milestones as milestones
 
 
 def load_player(
@@ -105,27 +85,9 @@ def _meta(run: Run, lab: Lab, with_ring: bool) -> dict[str, Any]:
     }  # fmt: skip
 
 
-MILESTONES = (0, 1, 10, 100)  # per cent of training of which the weights are kept, for `watch --stages`
-
-
-def milestone_folder(run: Run, percent: int) -> Path:
-    """Where the weights of a milestone lie: a folder of checkpoints with one in it."""
-    return run.path / "stages" / f"{percent:03d}"
-
-
-def milestones(run: Run) -> list[int]:
-    """The milestones that a run has kept, in per cent."""
-    return [percent for percent in MILESTONES if checkpoint.steps(milestone_folder(run, percent))]
-
-
 def save_milestone(run: Run, lab: Lab, percent: int) -> None:
     """Keeps the agent's weights alone, of a share of the budget."""
     save_weights(run, lab, milestone_folder(run, percent))
-
-
-def best_folder(run: Run) -> Path:
-    """Where the weights lie that had the best evaluation along the way."""
-    return run.path / "best"
 
 
 def save_weights(run: Run, lab: Lab, folder: Path, **more: Any) -> None:

@@ -47,8 +47,7 @@ class Command:
     video: Path | None = None  # also write what the window shows
 
     def __post_init__(self) -> None:
-        if self.minutes is not None and not 0 < self.minutes <= 24 * 60:
-            raise ValueError(f"--minutes {self.minutes}: must be above 0 and at most 1440")
+        arguments.within(self, 0.001, 24 * 60, "minutes")
         if not 0 <= self.noise <= 1:
             raise ValueError(f"--noise {self.noise}: must lie in 0..1")
         if self.seed is not None and not 0 <= self.seed < 2**31:

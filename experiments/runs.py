@@ -115,8 +115,7 @@ class Import:
     runs: Path = Root  # where run folders are
 
     def __post_init__(self) -> None:
-        if not 0 < self.limit < 1e6:
-            raise ValueError(f"--limit {self.limit}: must be above 0")
+        arguments.within(self, 0.001, 1e6, "limit")
 
 
 def home(root: Path, where: str) -> Path:

@@ -55,8 +55,7 @@ class Command:
     out: Path | None = None  # folder for the table; without it suites/AGENT-NAME
 
     def __post_init__(self) -> None:
-        if not 0 < self.minutes_per_game < float("inf"):
-            raise ValueError(f"--minutes-per-game {self.minutes_per_game}: must be above 0")
+        arguments.within(self, *arguments.MINUTES, "minutes_per_game")
         for name in ("seeds", "eval_episodes"):
             if getattr(self, name) < 1:
                 raise ValueError(f"--{name.replace('_', '-')} {getattr(self, name)}: must be at least 1")

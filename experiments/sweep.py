@@ -51,8 +51,7 @@ class Command:
     def __post_init__(self) -> None:
         if self.trials < 1:
             raise ValueError(f"--trials {self.trials}: must be at least 1")
-        if not 0 < self.minutes < float("inf"):
-            raise ValueError(f"--minutes {self.minutes}: must be above 0")
+        arguments.within(self, *arguments.MINUTES, "minutes")
         if self.jobs is not None and not 1 <= self.jobs <= cores():
             raise ValueError(f"--jobs {self.jobs}: must lie in 1..{cores()}, the processors here")
         if self.eval_episodes < 0:

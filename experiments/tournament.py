@@ -61,8 +61,8 @@ class Command:
             raise ValueError(f"--openings {self.openings}: must be one of {', '.join(SETS)}")
         if self.parallel < 1:
             raise ValueError(f"--parallel {self.parallel}: must be at least 1")
-        if not self.move_seconds > 0:
-            raise ValueError(f"--move-seconds {self.move_seconds}: must be above 0")
+        arguments.within(self, 0.1, 1e6, "move_seconds")
+        arguments.within(self, 0, 1000, "random_moves")
         if not 0 <= self.seed < 2000:
             raise ValueError(f"--seed {self.seed}: must be 0 to 1999")
 

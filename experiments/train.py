@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import envs
-from agents.core.run import TRAINED, Run, RunError
-from experiments import child, cli, teachers
-from experiments.training import options
+from agents.core.run import Run
+from experiments import child, cli
+from experiments.training import options, refusals
 
 if TYPE_CHECKING:  # what needs torch is imported where it is used: `--help` and refusals answer at once
     from agents.core.log import Log, Progress
@@ -31,7 +31,6 @@ if TYPE_CHECKING:  # what needs torch is imported where it is used: `--help` and
 
 def start(command: options.Command, agent_config: dict[str, Any], env: dict[str, Any], argv: Sequence[str]) -> int:
     """A new run."""
-    teachers.require(command.agent, command.game, env, given=bool(command.data or command.expert))
     from experiments import building, lab, provenance
     from experiments.training import resources
 
@@ -51,9 +50,9 @@ def start(command: options.Command, agent_config: dict[str, Any], env: dict[str,
         print(f"reading {command.data}")
     with cli.refusing():
         if command.init is not None:  # the newest run of a game may be another one tomorrow
-            config["init"] = str(_run_of("--init", command.runs, command.init).path)
+            config["init"] = str(refusals.run_of("--init", command.runs, command.init).path)
         if command.expert is not None:
-            config["expert"] = str(_run_of("--expert", command.runs, command.expert).path)
+            config["expert"] = str(refusals.run_of("--expert", command.runs, command.expert).path)
         with resources.advising(config):
             parts = lab.assemble(config, device)
         _take_weights(parts, command.runs, config["init"])
@@ -72,16 +71,6 @@ def _normalized(command: options.Command) -> str:
     return ",".join(k for k in ("obs", "reward") if getattr(command, f"normalize_{k}") == "yes")
 
 
-def _run_of(option: str, runs: Path, what: str) -> Run:
-    """The run that an option names. Raises UserError."""
-    from experiments import players
-
-    try:
-        return players.find_run(runs, what)
-    except RunError as fault:
-        raise cli.UserError(f"{option} {what}: {fault}") from None
-
-
 @contextlib.contextmanager
 def _alone(run: Run) -> Iterator[None]:
     """Within: no other process trains the run. Raises UserError where one does."""
@@ -98,7 +87,7 @@ def _take_weights(parts: building.Lab, runs: Path, init: str | None) -> None:
     from agents.core import checkpoint
     from experiments import players
 
-    weights, _ = checkpoint.load(_run_of("--init", runs, init).checkpoints, None, {"agent"})
+    weights, _ = checkpoint.load(refusals.run_of("--init", runs, init).checkpoints, None, {"agent"})
     try:
         parts.agent.load_weights(weights["agent"])
     except players.MISFIT as fault:
@@ -107,22 +96,15 @@ def _take_weights(parts: building.Lab, runs: Path, init: str | None) -> None:
         raise ValueError(f"--init {init}: its network does not fit this one; {first.rstrip('.')}") from None
 
 
-def resume(command: options.Resume) -> int:
+def resume(command: options.Resume, run: Run) -> int:
     """Goes on from the newest checkpoint that is whole; from the beginning where none was written yet."""
     from agents.core import checkpoint
     from agents.core import device as devices
-    from experiments import building, lab, players
+    from experiments import lab
     from experiments.training import resources
 
-    run = players.find_run(command.runs, command.resume)
-    if command.game is not None and envs.canonical(command.game) != run.config["game"]:
-        raise cli.UserError(f"{run.path} is a run of {run.config['game']}, not of {command.game}")
     if command.steps is not None:
         run.config["steps"], run.config["minutes"] = command.steps, None
-    if building.has_own_loop(run.config["agent"]):
-        raise cli.UserError(f"{run.path} cannot be resumed: stable-baselines3 does not save its loop")
-    run.require(TRAINED)
-    run.require_own_files()
     with _alone(run):
         with cli.refusing():
             device = devices.choose(command.device)
@@ -331,8 +313,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     with cli.edge(argv):
         cli.starting()
         parsed = options.parse(argv, __doc__)
+        if isinstance(parsed, options.Resume):
+            run = refusals.refuse_resume(parsed)
+            cli.starting(torch=True)
+            sys.exit(resume(parsed, run))
+        refusals.refuse(*parsed)
         cli.starting(torch=True)
-        sys.exit(resume(parsed) if isinstance(parsed, options.Resume) else start(*parsed, argv))
+        sys.exit(start(*parsed, argv))
 
 
 if __name__ == "__main__":

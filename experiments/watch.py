@@ -1,6 +1,6 @@
 """Watch agents play, and see why they act: ``python -m experiments.watch breakout``.
 
-    python -m experiments.watch breakout                the newest run, else the reference run, else random play
+    python -m experiments.watch breakout                the newest run; else a player without training
     python -m experiments.watch RUN --web               a page on this machine; its address is printed
     python -m experiments.watch RUN --video out.mp4 --panels yes
     python -m experiments.watch RUN --live              a run that is training: follows its newest checkpoint
@@ -20,9 +20,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from experiments import arguments, cli
+from experiments import arguments, cli, finding
 from experiments.arguments import Positional
 from experiments.display import has_display
+from experiments.watching import commands
 from experiments.web import address
 
 if TYPE_CHECKING:  # what needs torch is imported where it is used: `--help` answers at once
@@ -64,14 +65,15 @@ class Command:
             raise ValueError(f"--seed {self.seed}: must lie in 0..2147483647")
         if self.episodes is not None and self.episodes < 1:
             raise ValueError(f"--episodes {self.episodes}: must be at least 1")
-        if self.seconds is not None and not 0 < self.seconds < float("inf"):
-            raise ValueError(f"--seconds {self.seconds}: must be above 0")
-        if not 0 <= self.speed < float("inf"):
-            raise ValueError(f"--speed {self.speed}: must be at least 0")
+        arguments.within(self, 0.05, 1e6, "seconds")
+        arguments.checked("--speed", commands.speed, self.speed)
+        if self.policy is not None:
+            arguments.checked("--policy", commands.policy, self.policy)
         if not 1 <= len(self.what) <= 4:
             raise ValueError("name one game, run or checkpoint, or up to four to see them side by side")
         if not 1 <= self.copies <= 64:
             raise ValueError(f"--copies {self.copies}: must lie in 1..64")
+        cli.checkpoint(self.checkpoint)
         address.check(self.host, self.port)
         if self.video is not None and self.video.suffix.lower() not in (".mp4", ".gif"):
             raise ValueError(f"--video {self.video}: must end in .mp4 or .gif")
@@ -128,9 +130,7 @@ def choose_overlay(player: Player, name: str) -> None:
 
 def stages_of(source: Source) -> list[Source]:
     """The run at each stage that it has kept. Raises ValueError where there is none."""
-    from experiments import players
-
-    kept = [] if source.run is None else players.milestones(source.run)
+    kept = [] if source.run is None else finding.milestones(source.run)
     if not kept:
         whose = source.run.path if source.run else source.game
         raise ValueError(f"--stages: {whose} has kept no stages of its training (train --stages yes keeps them)")
@@ -164,15 +164,35 @@ def interactive(player: Player, command: Any, title: str) -> None:
         player.close()
 
 
+def found(command: Command) -> list[Source]:
+    """What is to be watched. Raises UserError for what is not there or cannot be shown, before anything is loaded."""
+    from experiments.watching.source import find, refuse_overlay
+
+    step = cli.checkpoint(command.checkpoint)
+    with cli.refusing():
+        sources = [find(what, command.runs, step=step, live=command.live) for what in command.what]
+        if len({source.game for source in sources}) > 1:
+            raise ValueError(f"side by side must be one game, not {' and '.join(s.game for s in sources)}")
+        for source in sources:
+            refuse_overlay(source, command.overlay)
+        if command.stages:
+            stages_of(sources[0])
+        if (command.shadow or command.record) and sources[0].game != "kart":
+            raise ValueError("--shadow and --record: only for kart with control=speed and pictures in colour")
+        if command.shadow and sources[0].run is None:
+            raise ValueError(f"--shadow: {sources[0].game} has no run yet, so there is no network to drive beside")
+    return sources
+
+
 def watch(command: Command) -> Player:
     """Finds what is asked for and shows it."""
-    from experiments.watching.player import Player
-    from experiments.watching.source import find
+    sources = found(command)
+    cli.starting(torch=True)
+    import torch
 
-    with cli.refusing():
-        sources = [
-            find(w, command.runs, step=cli.checkpoint(command.checkpoint), live=command.live) for w in command.what
-        ]
+    from experiments.watching.player import Player
+
+    torch.set_num_threads(1)
     for source in sources:
         if source.note:
             print(source.note)
@@ -217,8 +237,6 @@ def to_drive(player: Player, command: Command) -> Laps | None:
     if (command.shadow or command.record) and not drives(seat):
         raise ValueError("--shadow and --record: only for kart with control=speed and pictures in colour")
     if command.shadow:
-        if seat.source.run is None:
-            raise ValueError("--shadow: kart has no run yet, so there is no network to drive beside")
         player.command("take", True)
     if command.record is None:
         return None
@@ -230,10 +248,6 @@ def to_drive(player: Player, command: Command) -> Laps | None:
 def main() -> None:
     with cli.edge():
         command = arguments.read(Command, None, __doc__, "watch")
-        cli.starting(torch=True)
-        import torch
-
-        torch.set_num_threads(1)
         player = watch(command)
         told = ", ".join(f"{s:g}" for s in player.scores) or f"{player.focus.score:g} so far"
         print(f"scores: {told}")

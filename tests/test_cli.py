@@ -130,7 +130,7 @@ def test_evaluate_prints_one_object_with_the_promised_keys(trained, capsys, monk
         (["RUN", "--policy", "epsilon 2"], "epsilon E' with E in 0..1"),
         (["RUN", "--policy", "best"], "choose greedy, sampled"),
         (["RUN", "--protocol", "machado"], "never mixed"),
-        (["RUN", "--checkpoint", "7"], "has no checkpoint 7"),
+        (["RUN", "--checkpoint", "7"], "has no such checkpoint; it has 1200, 1500"),
     ],
 )
 def test_mistakes_in_evaluate(trained, argv, message, capsys, monkeypatch):

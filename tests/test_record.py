@@ -116,7 +116,7 @@ def test_another_size_does_not_go_into_a_dataset(tmp_path: Path) -> None:
     [
         (["pong", "--out", "d"], "'pong' cannot be recorded"),
         (["kart", "--out", "d", "--driver", "expert"], "name --minutes"),
-        (["kart", "--out", "d", "--minutes", "0"], "--minutes 0.0: must be above 0"),
+        (["kart", "--out", "d", "--minutes", "0"], "--minutes 0: must lie in 0.001..1440"),
         (["kart", "--out", "d", "--noise", "2"], "--noise 2.0"),
         (["kart", "--out", "d", "--tracks", "moon"], "'moon' is unknown"),
         (["kart", "--out", "d", "--obs", "state"], "--obs state has no colour picture"),

@@ -22,6 +22,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from agents import AGENTS, BASELINES
 from agents.core import events
+from agents.core.run import Run
 from experiments import train
 from experiments.comparing import board, evaluations
 
@@ -192,6 +193,44 @@ def test_hyperparameters_of_five_runs_appear(tmp_path: Path) -> None:
     assert found == {i: (agents[i], pytest.approx(scored[i])) for i in range(5)}
 
 
+def test_the_page_of_hyperparameters_shows_the_score_and_what_differs(tmp_path: Path) -> None:
+    """As TensorBoard's own plugin answers the page, which shows the first five columns of each kind."""
+    from tensorboard.backend.event_processing import data_provider, plugin_event_multiplexer
+    from tensorboard.context import RequestContext
+    from tensorboard.plugins import base_plugin
+    from tensorboard.plugins.hparams import api_pb2, backend_context, list_session_groups
+
+    from agents.core.log import Log
+    from agents.core.loop import Clock
+
+    paths = [runfolders.make(tmp_path / "runs", s, 10.0 * s, agent=a, lr=0.1 * s) for s, a in ((1, "ppo"), (2, "dqn"))]
+    for seed, path in enumerate(paths, 1):
+        log = Log(Run.open(path), Clock())
+        log.start()
+        log.write({"clock/frames": 1.0, "eval/return": 10.0 * seed, "eval/median": 3.0})
+        log.finish()
+        log.close()
+    folder = tmp_path / "links"
+    board.gather(paths, folder)
+    board.write(board.experiment(paths), folder)
+    multiplexer = plugin_event_multiplexer.EventMultiplexer(tensor_size_guidance={"hparams": 0, "scalars": 0})
+    multiplexer.AddRunsFromDirectory(str(folder)).Reload()
+    provider = data_provider.MultiplexerDataProvider(multiplexer, str(folder))
+    context = backend_context.Context(base_plugin.TBContext(logdir=str(folder), data_provider=provider))
+    request = RequestContext()
+    metadata = context.hparams_metadata(request, "")
+    found = context.experiment_from_metadata(request, "", True, metadata, [])
+    assert (found.metric_infos[0].name.tag, found.metric_infos[0].display_name) == ("eval/return", "score")
+    assert {"agent", "seed", "agent_config.lr"} <= {info.name for info in found.hparam_infos[:6] if info.differs}
+    ask = api_pb2.ListSessionGroupsRequest(slice_size=100, allowed_statuses=[api_pb2.STATUS_SUCCESS])
+    for name in ("agent", "agent_config.lr"):
+        ask.col_params.add().hparam = name
+    ask.col_params.add().metric.tag = "eval/return"
+    rows = list_session_groups.Handler(request, context, "", ask).run().session_groups
+    shown = {row.hparams["agent"].string_value: [m.value for m in row.metric_values] for row in rows}
+    assert {agent: values[0] for agent, values in shown.items()} == {"ppo": 10.0, "dqn": 20.0}
+
+
 def weights(path: Path) -> dict[str, torch.Tensor]:
     from agents.core import checkpoint
 
@@ -243,8 +282,10 @@ def test_compare_opens_tensorboard_on_the_chosen_runs(tmp_path: Path) -> None:
     try:
         assert "TensorBoard on 2 runs" in process.stdout.readline()
         address = process.stdout.readline().strip()
-        assert address.startswith("http://127.0.0.1:") and "pinnedCards=" in address
-        base, end, found = address.partition("?")[0], time.monotonic() + 120, {}
+        assert address.startswith("http://127.0.0.1:") and address.endswith(board.SHORT) and len(address) < 40
+        with urllib.request.urlopen(address, timeout=60) as answer:
+            assert "pinnedCards=" in answer.url and b"<html" in answer.read()
+        base, end, found = address.removesuffix(board.SHORT.lstrip("/")), time.monotonic() + 120, {}
         while len(found) < 2 and time.monotonic() < end:
             with urllib.request.urlopen(f"{base}data/plugin/scalars/tags", timeout=60) as answer:
                 found = json.load(answer)

@@ -21,9 +21,10 @@ from experiments import players, watch
 from experiments.driving.hands import TOP_SPEED
 from experiments.watching import panels
 from experiments.watching.commands import COMMANDS, KEYS, SPEEDS
+from experiments.watching.follower import Follower
 from experiments.watching.human import Human, axes_of, choose, keys_of
 from experiments.watching.player import Player
-from experiments.watching.source import Follower, Source, find
+from experiments.watching.source import Source, find
 
 ROOT = Path(__file__).resolve().parent.parent
 pytestmark = pytest.mark.usefixtures("dummy_display")
@@ -286,7 +287,7 @@ def test_watching_a_run_only_reads(runs, tmp_path, capsys, monkeypatch):
 
 
 def test_a_follower_takes_each_newer_checkpoint_once(runs, monkeypatch):
-    monkeypatch.setattr("experiments.watching.source.PERIOD", 0.0)
+    monkeypatch.setattr("experiments.watching.follower.PERIOD", 0.0)
     run = Run.open(runs / "flappy" / "ppo" / "default-s0")
     newest = checkpoint.steps(run.checkpoints)[-1]
     follower = Follower(run, 0)

@@ -56,7 +56,8 @@ def layout() -> Summary:
     return summary.custom_scalars(headings)
 
 
-def _hparams(tag: str, content: plugin_data_pb2.HParamsPluginData) -> Summary:
+def hparams(tag: str, content: plugin_data_pb2.HParamsPluginData) -> Summary:
+    """A summary for the page HPARAMS."""
     data = SummaryMetadata.PluginData(plugin_name="hparams", content=content.SerializeToString())
     return Summary(value=[Summary.Value(tag=tag, metadata=SummaryMetadata(plugin_data=data))])
 
@@ -77,7 +78,7 @@ def hyperparameters(config: Mapping[str, Any]) -> Summary:
         else:
             field.string_value = "-" if value is None else str(value)
     content = plugin_data_pb2.HParamsPluginData(session_start_info=start, version=PLUGIN_DATA_VERSION)
-    return _hparams(SESSION_START_INFO_TAG, content)
+    return hparams(SESSION_START_INFO_TAG, content)
 
 
 def finished() -> Summary:
@@ -85,7 +86,7 @@ def finished() -> Summary:
     from tensorboard.plugins.hparams.api_pb2 import Status
 
     end = plugin_data_pb2.SessionEndInfo(status=Status.Value("STATUS_SUCCESS"))
-    return _hparams(
+    return hparams(
         SESSION_END_INFO_TAG, plugin_data_pb2.HParamsPluginData(session_end_info=end, version=PLUGIN_DATA_VERSION)
     )
 

@@ -160,17 +160,17 @@ class Progress:
     def line(self, clock: Clock) -> str:
         """steps, speed, the newest score, time left."""
         log = self.log
-        left = "?"
+        left = ""
         if clock.budget and log.rate:
-            left = duration((clock.budget - clock.steps) / log.rate)
+            left = f" | {duration((clock.budget - clock.steps) / log.rate)} left"
         elif self.minutes is not None:
-            left = duration(self.minutes * 60 - clock.seconds)
+            left = f" | {duration(self.minutes * 60 - clock.seconds)} left"
         total = f" of {clock.budget:,}" if clock.budget else ""
         score = "none yet"
         if log.scores:
             score = f"{log.scores[-1]:g}, mean of {len(log.scores)} {np.mean(log.scores):.1f}"
         updates = f" | {log.updates_rate:,.1f} updates/s" if log.updates_rate else ""  # other libraries tell of none
-        return f"{clock.steps:,}{total} steps | {log.rate:,.0f} steps/s{updates} | score {score} | {left} left"
+        return f"{clock.steps:,}{total} steps | {log.rate:,.0f} steps/s{updates} | score {score}{left}"
 
     def close(self) -> None:
         if self.live:

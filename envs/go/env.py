@@ -248,6 +248,7 @@ def describe(options: Options) -> Description:
         saves=True,
         two_players=True,
         board=Board(options.size, options.size),
+        scripted="rave",
     )
 
 

@@ -218,6 +218,7 @@ def describe(options: Options) -> Description:
         chance=True,
         saves=True,
         two_players=False,
+        scripted="expert",
         info={"expert": "expert_info", "numbers": "numbers_info", "drivable": "drivable_info"},
         score_command="evaluate {run} --tracks test:20",
         memory=2**19,

@@ -24,7 +24,6 @@ from experiments.comparing import statistics
 COST = 6.0  # s that an intervention costs
 OFF_ROAD = 1.0  # s off the road without a break: somebody has to intervene
 FPS = 20  # control steps per second
-FIXED = {"tracks", "laps", "time_limit", "order", "start", "on_stuck", "karts", "expert_info", "drivable_info"}
 STRAIGHT = (0.0, 0.0)  # the constant predictor: straight on at 8 m/s
 
 Act = Callable[[np.ndarray, dict[str, Any]], np.ndarray]  # (observations, info) -> actions of the option `control`

@@ -40,8 +40,9 @@ class Command:
             raise ValueError(f"--size {self.size}: must be 2 to 19")
         if not abs(self.komi) <= 1000:
             raise ValueError(f"--komi {self.komi}: must be -1000 to 1000")
-        if not 0 < self.seconds <= 120:
-            raise ValueError(f"--seconds {self.seconds}: must be above 0 and at most 120")
+        arguments.within(self, 0.01, 120, "seconds")
+        if self.handicap and not 2 <= self.handicap <= 9:
+            raise ValueError(f"--handicap {self.handicap}: must be 0, or 2 to 9")
         address.check(self.host, self.port)
         if self.visits is not None and self.visits < 1:
             raise ValueError(f"--visits {self.visits}: must be at least 1")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import importlib.util
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,13 +25,21 @@ class Recipe:
     env: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # fields of the game's Options
 
 
-def recipes(game: str, module: str) -> dict[str, Recipe]:
-    """The recipes of a game, by name; those of its family (atari, gym) where it has no file of its own."""
+def file_of(game: str) -> str:
+    """The name of a game's own file of recipes: ``gym:CartPole-v1`` -> gym_CartPole_v1."""
+    return re.sub(r"\W", "_", game)
+
+
+def recipes(game: str, module: str, own: bool = False) -> dict[str, Recipe]:
+    """The recipes of a game, by name; those of its family (atari, gym) where it has no file of its own.
+
+    own: without those of the family.
+    """
     family = module.removeprefix("envs.").split(".")[0]
-    for name in (game.replace("-", "_"), family):
+    for name in (file_of(game), family):
         if name.isidentifier() and importlib.util.find_spec(f"experiments.recipes.{name}"):
             found = importlib.import_module(f"experiments.recipes.{name}").RECIPES
-            if name != family:
+            if name != family and not own:
                 return {**recipes(family, module), **found}
             return dict(found)
     return {}

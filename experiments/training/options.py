@@ -57,7 +57,8 @@ class Command:
             raise ValueError(f"--stop-at {self.stop_at}: must be a finite score")
         if self.steps is not None and self.minutes is not None:
             raise ValueError("--steps and --minutes: name one budget")
-        for name in ("steps", "minutes", "num_envs", "checkpoint_every"):
+        arguments.within(self, *arguments.MINUTES, "minutes")
+        for name in ("steps", "num_envs", "checkpoint_every"):
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
                 raise ValueError(f"--{name.replace('_', '-')} {value}: must be above 0")
@@ -95,10 +96,9 @@ class Resume:
     def __post_init__(self) -> None:
         if self.steps is not None and self.minutes is not None:
             raise ValueError("--steps and --minutes: name one budget")
-        for name in ("steps", "minutes"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < float("inf"):
-                raise ValueError(f"--{name} {value}: must be above 0")
+        arguments.within(self, *arguments.MINUTES, "minutes")
+        if self.steps is not None and self.steps < 1:
+            raise ValueError(f"--steps {self.steps}: must be above 0")
         if self.eval_episodes < 0:
             raise ValueError(f"--eval-episodes {self.eval_episodes}: must be at least 0")
 

@@ -18,13 +18,14 @@ from agents.core.stream import Stream
 from agents.perception import saliency
 from experiments import building, display, players
 from experiments.watching.driving import HOLD, drives, with_wheels
+from experiments.watching.follower import Follower
 from experiments.watching.human import Human, action_names, own
 from experiments.watching.overlay import blend, coloured, inset, on_board, stack_picture
 from experiments.watching.pictures import as_picture, fitted
-from experiments.watching.source import Follower, Source
+from experiments.watching.scripted import player_of
+from experiments.watching.source import BOARD, Source
 
 HISTORY = 300  # decisions of which value, reward and score are kept for the curves
-BOARD = ("policy", "visits", "ownership")  # parts of an explanation that belong to the points of a board
 
 
 class Seat:
@@ -63,7 +64,9 @@ class Seat:
     def load(self, source: Source) -> None:
         """Takes the agent of `source`, which must be of the same game."""
         self.source = source
-        if source.run is None:
+        if source.scripted:
+            self.agent, self.at = player_of(source.scripted, self.stream), 0
+        elif source.run is None:
             config = {"agent": "random", "agent_config": {}, "seed": self.seed, "num_envs": 1}
             self.agent, self.at = building.build_agent(config, self.spec, Clock(1), self.device), 0
         elif source.live and not any(source.checkpoints.glob("[0-9]*/manifest.json")):
@@ -279,7 +282,7 @@ class Seat:
         value = self.values[-1] if self.values else None
         return {
             "label": self.source.label, "step": self.at, "stage": self.source.stage, "live": self.source.live,
-            "random": self.source.run is None,
+            "trained": self.source.run is not None,
             "policy": self.policy_name, "actions": self.actions, "chosen": self.chosen,
             "bars": bars, "heights": [] if bars is None else [_finite(x) for x in self.reasons[bars]],
             "value": value, "reward": self.rewards[-1], "score": _finite(self.score), "moves": self.moves,

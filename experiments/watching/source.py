@@ -1,21 +1,20 @@
-"""What is watched: a game, a run, a checkpoint, a stage of a run, or a run that is training now."""
+"""What is watched: a game, a run, a checkpoint, a stage of a run, or a run that is training now. Without torch."""
 
 from __future__ import annotations
 
-import warnings
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from time import monotonic
 from typing import Any, NamedTuple
 
 import envs
-from agents.core import checkpoint
-from agents.core.checkpoint import CheckpointError
+from agents import BASELINES
+from agents.core import manifest
 from agents.core.run import PLAYED, Run, RunError, safe
-from experiments import players
+from experiments import cli
+from experiments.finding import find_run, milestone_folder, require_checkpoint
 
 REFERENCE = Path(__file__).resolve().parents[2] / "runs" / "reference"  # the committed reference runs
-PERIOD = 1.0  # s between two looks for a newer checkpoint
+PLAYERS = {"expert": "the scripted expert", "rave": "the search player rave"}  # they need no training
+PICTURES, BOARD = ("gradient", "occlusion"), ("policy", "visits", "ownership")  # overlays of networks, of boards
 
 
 class Source(NamedTuple):
@@ -28,15 +27,18 @@ class Source(NamedTuple):
     live: bool = False  # follow the newest checkpoint
     note: str = ""  # what a person should be told
     env: dict[str, Any] = {}  # noqa: RUF012  options of the game; a run has its own
+    scripted: str = ""  # without a run: who of PLAYERS plays; "": the random agent
 
     @property
     def checkpoints(self) -> Path:
-        return self.run.checkpoints if self.stage is None else players.milestone_folder(self.run, self.stage)
+        return self.run.checkpoints if self.stage is None else milestone_folder(self.run, self.stage)
 
     @property
     def label(self) -> str:
         """Whose play it is, in a few words."""
-        return "random" if self.run is None else f"{self.run.config['agent']} {self.run.path.name}"
+        if self.run is None:
+            return self.scripted or "random"
+        return f"{self.run.config['agent']} {self.run.path.name}"
 
 
 def find(what: str, runs: Path, *, step: int | str | None = None, live: bool = False) -> Source:
@@ -51,7 +53,7 @@ def find(what: str, runs: Path, *, step: int | str | None = None, live: bool = F
     if live:
         return _of(_training(what, runs), live=True)
     try:
-        return _of(players.find_run(runs, what), step=step)
+        return _at(find_run(runs, what), step)
     except RunError as fault:
         if (path / "config.json").exists() or (path.exists() and not _is_game(what)):
             raise
@@ -62,9 +64,44 @@ def find(what: str, runs: Path, *, step: int | str | None = None, live: bool = F
             run = Run.find(root, safe(game))
         except RunError:
             continue
-        return _of(run, step=step)._replace(note=f"{game} has no run of yours: the reference run {run.path} plays")
-    more = "; the classical player: python -m experiments.play go --you none" if game == "go" else ""
-    return Source(game, note=f"{game} has no run yet ({missing}): the random agent plays{more}")
+        return _at(run, step)._replace(note=f"{game} has no run of yours: the reference run {run.path} plays")
+    if step is not None:
+        raise RunError(f"--checkpoint {step}: {missing}")
+    return untrained(game, runs)
+
+
+def untrained(game: str, runs: Path) -> Source:
+    """Who plays a game that nobody was trained for: the player that its description names, or chance."""
+    about = envs.describe(game)
+    who = PLAYERS.get(about.scripted, "the random agent")
+    note = f"{game} has no run under {runs} yet: {who} plays; an agent is trained by {cli.line('train', game)}"
+    asks = {about.info["expert"]: True} if about.scripted == "expert" else {}
+    return Source(game, note=note, scripted=about.scripted, env=asks)
+
+
+def _at(run: Run, step: int | str | None) -> Source:
+    """A run at a checkpoint, which must be there."""
+    require_checkpoint(run, step)
+    return _of(run, step=step)
+
+
+def refuse_overlay(source: Source, name: str) -> None:
+    """Raises ValueError for an overlay that is known beforehand to show nothing here."""
+    known = ["off", *PICTURES, *BOARD]
+    if name == "off":
+        return
+    if name not in known:
+        raise ValueError(f"--overlay {name}: choose {', '.join(known)}")
+    if source.run is None or source.run.config["agent"] in (*BASELINES, "random"):
+        told = f"shows why a network of the lab acts, and {source.label} plays {source.game}"
+        raise ValueError(f"--overlay {name}: {told}")
+    about = envs.describe(source.game, **envs.scored(source.game, source.run.config["env"]))
+    if name in BOARD and about.observation is not None and about.board is None:
+        raise ValueError(f"--overlay {name}: is of board games; {source.game} has off, {', '.join(PICTURES)}")
+    found = manifest.newest(source.checkpoints)  # of a stranger's game nothing is known without opening it
+    told = (found[1]["meta"].get("spec") or {}).get("obs_dtype") if found else None
+    if name in PICTURES and str(about.observation.dtype if about.observation else told or "uint8") != "uint8":
+        raise ValueError(f"--overlay {name}: {source.run.path} sees numbers, and no picture that could be laid over")
 
 
 def _of(run: Run, **fields: Any) -> Source:
@@ -96,47 +133,3 @@ def _training(what: str, runs: Path) -> Run:
 def _newest_line(config: Path) -> float:
     lines = config.with_name("metrics.jsonl")
     return max(p.stat().st_mtime for p in (config, lines) if p.exists())
-
-
-class Follower:
-    """Reads a run's newest checkpoint as soon as there is one, beside the play; it only ever reads."""
-
-    def __init__(self, run: Run, at: int):
-        self.run, self.at = run, at
-        self._pool, self._reading = ThreadPoolExecutor(1, "follower"), None
-        self._looked = monotonic()
-
-    def newer(self) -> tuple[dict[str, Any], int] | None:
-        """(state of the agent, its step) once for each checkpoint that is newer than the last one; at once."""
-        if self._reading is None:
-            if monotonic() - self._looked < PERIOD:
-                return None
-            self._looked = monotonic()
-            found = checkpoint.steps(self.run.checkpoints)
-            if found and found[-1] > self.at:
-                self._reading = self._pool.submit(_agent_of, self.run.checkpoints)
-            return None
-        if not self._reading.done():
-            return None
-        reading, self._reading = self._reading, None
-        return self._checked(reading)
-
-    def _checked(self, reading: Future) -> tuple[dict[str, Any], int] | None:
-        try:
-            state, step = reading.result()
-        except (CheckpointError, OSError):  # the run has just replaced it; the next look finds its successor
-            return None
-        if step <= self.at:
-            return None
-        self.at = step
-        return state, step
-
-    def close(self) -> None:
-        self._pool.shutdown()
-
-
-def _agent_of(folder: Path) -> tuple[dict[str, Any], int]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of a checkpoint that was pruned while it was read: the one before will do
-        parts, meta = checkpoint.load(folder, None, {"agent"})
-    return parts["agent"], meta["step"]

@@ -180,8 +180,10 @@ function show(state) {
   for (const button of document.querySelectorAll("[data-policy]"))
     button.setAttribute("aria-pressed", first.policy === button.dataset.policy);
   document.body.classList.toggle("playing", Boolean(playing()));
-  $("untrained").hidden = !first.random || first.human;
+  $("untrained").hidden = first.trained || first.human;
   document.body.classList.toggle("untrained", !$("untrained").hidden);
+  $("untrained").querySelector("b").textContent =
+    first.label === "random" ? "No trained agent plays here: the moves are random." : `No trained agent plays here, but the game's own player: ${first.label}.`;
   $("untrained").querySelector("code").textContent = `python -m experiments.train ${state.game}`;
   document.querySelector("[data-command=take]").textContent = first.human ? "Hand back" : "Take over";
   if (document.activeElement !== $("speed")) $("speed").value = String(state.speed);
@@ -213,7 +215,7 @@ function drawSeat(panel, seat, i) {
   const chance = seat.winrate === null ? "" : `winrate ${(100 * seat.winrate).toFixed(0)} % · `;
   put(".last", chance + (seat.games ? `last game ${number(seat.last_score)} · ${seat.games} played` : ""));
   const names = { values: "action values", probabilities: "probabilities", mean: "actions" };
-  put(".kind", names[seat.bars] ?? (seat.random ? "" : "this agent does not tell why"));
+  put(".kind", names[seat.bars] ?? (!seat.trained ? "" : "this agent does not tell why"));
   drawBars(panel.querySelector(".bars"), seat);
   panel.querySelector(".seen").hidden = i > 0 || seen.width === 300;
   panel.querySelector(".numbers").hidden = !seat.numbers.length;

@@ -1,0 +1,74 @@
+"""What `train` refuses before anything is loaded or built: options that the agent, the game or a run has not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import envs
+from agents import BASELINES, settings
+from agents.core import manifest
+from agents.core.run import TRAINED, Run, RunError
+from experiments import cli, finding, teachers
+from experiments.training.options import Command, Resume
+
+
+def refuse(command: Command, agent_config: Mapping[str, Any], env: Mapping[str, Any]) -> None:
+    """Raises UserError for options of a new run that do not go together."""
+    taught = getattr(settings(command.agent), "TAUGHT", False)
+    for name, kind in (("data", "dataset"), ("expert", "teacher")):
+        if getattr(command, name) is not None and not taught:
+            raise cli.UserError(f"--{name}: {command.agent} learns by playing; it takes no {kind}")
+    for name in ("obs", "reward"):
+        if getattr(command, f"normalize_{name}") == "yes" and (taught or command.agent in BASELINES):
+            raise cli.UserError(
+                f"--normalize-{name} yes: {command.agent} does not take it; agents of the lab that learn by playing do"
+            )
+    if taught:
+        _require_teacher(command, env)
+    if command.agent in BASELINES and command.device not in ("auto", "cpu"):
+        raise cli.UserError(
+            f"--device {command.device}: {command.agent} runs on the processor alone here; name --device cpu, or none"
+        )
+    if agent_config.get("critic") == "numbers" and env.get("numbers_info") is not True:
+        told = "kart tells them with --numbers-info True"
+        raise cli.UserError(f"--critic numbers: {command.game} tells none with these options; {told}")
+    if command.init is not None:
+        finding.require_checkpoint(run_of("--init", command.runs, command.init), None)
+
+
+def _require_teacher(command: Command, env: Mapping[str, Any]) -> None:
+    """Raises UserError where it is known beforehand that there is nobody to learn from."""
+    if command.data is not None and not command.data.exists():
+        raise cli.UserError(f"--data {command.data}: there is no such dataset")
+    if command.expert is not None:
+        teacher = run_of("--expert", command.runs, command.expert)
+        if teacher.config["game"] != command.game:
+            told = f"is a run of {teacher.config['game']}; an expert is a run of {command.game} with --obs state"
+            raise cli.UserError(f"--expert {command.expert}: {told}")
+        finding.require_checkpoint(teacher, None)
+    teachers.require(command.agent, command.game, env, given=bool(command.data or command.expert))
+
+
+def refuse_resume(command: Resume) -> Run:
+    """The run that goes on. Raises UserError or RunError where it cannot, or not with these options."""
+    run = finding.find_run(command.runs, command.resume)
+    if command.game is not None and envs.canonical(command.game) != run.config["game"]:
+        raise cli.UserError(f"{run.path} is a run of {run.config['game']}, not of {command.game}")
+    if run.config["agent"] in BASELINES:
+        raise cli.UserError(f"{run.path} cannot be resumed: stable-baselines3 does not save its loop")
+    run.require(TRAINED)
+    run.require_own_files()
+    newest = manifest.newest(run.checkpoints)
+    if command.steps is not None and newest is not None and command.steps < newest[0]:
+        raise cli.UserError(f"--steps {command.steps}: the run has {newest[0]:,} steps already")
+    return run
+
+
+def run_of(option: str, runs: Path, what: str) -> Run:
+    """The run that an option names. Raises UserError."""
+    try:
+        return finding.find_run(runs, what)
+    except RunError as fault:
+        raise cli.UserError(f"{option} {what}: {fault}") from None
