@@ -158,7 +158,7 @@ def score(
 
     played = play(Policy(agent, policy, seed), stream, episodes, seed, follow)
     metadata = stream.envs.metadata
-    result = summary(played, metadata.get("protocol", ""), policy, int(metadata.get("frame_skip", 1)))
+    result = summary(played, metadata.get("protocol", run.config["game"]), policy, int(metadata.get("frame_skip", 1)))
     result |= {"game": run.config["game"], "run": str(run.path), "step": step, "seed": seed}
     if limit := metadata.get("max_steps"):
         result |= {"max_steps": limit, "cut": sum(e.length >= limit for e in played)}
