@@ -26,7 +26,7 @@ from agents.configs.baselines import Config
 from agents.core import device as devices
 from agents.core.loop import Moment
 from agents.core.pace import Ratio
-from agents.core.rows import Act, Learned, Needs, Spec, TimeStep
+from agents.core.rows import Act, Context, Learned, Needs, Spec, TimeStep
 from agents.core.samplers import Uniform
 from agents.core.stream import Stream
 
@@ -93,7 +93,8 @@ class Rows(VecEnv):
 class Sb3:
     """One of SB3's algorithms. It trains in its own loop (`train_alone`); a run of it cannot be resumed."""
 
-    def __init__(self, config: Config, spec: Spec, clock: Any, device: torch.device, seed: int, num_envs: int):
+    def __init__(self, config: Config, spec: Spec, context: Context):
+        num_envs = context.num_envs
         off_policy = config.algorithm in ("dqn", "qrdqn")
         if off_policy and not spec.num_actions:
             raise ValueError(
@@ -102,11 +103,11 @@ class Sb3:
         if off_policy:
             row = 2 * spec.stack * math.prod(spec.obs_shape) * np.dtype(spec.obs_dtype).itemsize  # two observations
             devices.require_memory("the replay buffer", config.buffer_size, row, torch.device("cpu"), "--buffer-size")
-        self.config, self.clock = config, clock
+        self.config, self.clock = config, context.clock
         self.evaluation = "epsilon 0.001" if off_policy else "sampled"
         self.rows = Rows(spec, num_envs, config.reward_clip)
-        self.model = _model(config, self.rows, num_envs, seed)
-        self.needs = Needs(1, Uniform(), 2 * num_envs * (spec.stack + 1), 1, Ratio(0.0, 1, 0))  # our ring stays empty
+        self.model = _model(config, self.rows, num_envs, context.seed)
+        self.needs = Needs(1, Uniform(), Ratio(0.0, 1, 0), 2 * num_envs * (spec.stack + 1), 1)  # our ring stays empty
 
     @property
     def network(self) -> torch.nn.Module:

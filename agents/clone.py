@@ -25,7 +25,7 @@ from agents.configs.clone import PRESETS as PRESETS
 from agents.configs.clone import Config
 from agents.core import device as devices
 from agents.core.pace import Pace, Ratio
-from agents.core.rows import Act, Batch, Learned, Needs, Spec, TimeStep
+from agents.core.rows import Act, Batch, Context, Learned, Needs, Spec, TimeStep
 from agents.core.samplers import Uniform
 from agents.heads import Categorical, Gaussian, Road
 from agents.imitation import DaggerRounds, Offline
@@ -62,7 +62,8 @@ class Clone:
 
     evaluation = "greedy"
 
-    def __init__(self, config: Config, spec: Spec, clock: Any, device: torch.device, seed: int, num_envs: int):
+    def __init__(self, config: Config, spec: Spec, context: Context):
+        clock, device, seed, _ = context
         self.config, self.spec, self.clock, self.device = config, spec, clock, device
         self.dtype = devices.compute_dtype(device, config.precision)
         with torch.random.fork_rng(devices=[]):  # weights come from the seed, whatever else draws numbers
@@ -88,11 +89,10 @@ class Clone:
         self.needs = Needs(
             window=1,
             sampler=Uniform(),
-            length=config.replay,
+            capacity=config.replay,
             batch=config.batch,
             pace=pace,
-            extras=("expert",),
-            labels={"expert": np.zeros(spec.action_shape, spec.action_dtype), **(UNKNOWN if config.road else {})},
+            info={"expert": np.zeros(spec.action_shape, spec.action_dtype), **(UNKNOWN if config.road else {})},
         )
 
     def take_dataset(self, rows: int, taught: bool) -> None:
@@ -102,10 +102,10 @@ class Clone:
         """
         if self.rounds is not None and taught:
             self.rounds.begin(rows)
-            self.needs = self.needs._replace(length=self.needs.length + rows)
+            self.needs = self.needs._replace(capacity=self.needs.capacity + rows)
             return
         self.rounds = None
-        self.needs = self.needs._replace(pace=Offline(), length=rows)
+        self.needs = self.needs._replace(pace=Offline(), capacity=rows)
 
     @property
     def network(self) -> nn.Module:
@@ -120,8 +120,8 @@ class Clone:
         action = action.float() if self.spec.action_dim else action
         if not explore:
             return Act(action)
-        known = {k: v for k, v in step.labels.items() if k != "expert"}
-        expert = step.labels.get("expert")
+        known = {k: v for k, v in step.info.items() if k != "expert"}
+        expert = step.info.get("expert")
         if expert is None:
             return Act(action, {"expert": action, **known})
         asked = torch.ones(len(action), dtype=torch.bool, device=self.device)

@@ -22,10 +22,12 @@ from agents.core import device as devices
 from agents.core.graphs import Graphed
 from agents.core.pace import Ratio
 from agents.core.returns import n_step
-from agents.core.rows import Act, Batch, Learned, Needs, Priority, Spec, TimeStep
+from agents.core.rows import Act, Batch, Context, Learned, Needs, Priority, Spec, TimeStep
 from agents.core.samplers import Prioritized, Uniform
 from agents.heads import ActionValues, Cosine, masked
 from agents.perception import encoders
+
+TOGETHER = 8  # draws per read of the ring: fewer, larger reads; more than 8 no longer fit in the processor's cache
 
 
 class Transitions(NamedTuple):
@@ -82,7 +84,8 @@ class Network(nn.Module):
 class DQN:
     """See the module. Illegal actions are neither explored, nor chosen, nor bootstrapped from."""
 
-    def __init__(self, config: Config, spec: Spec, clock: Any, device: torch.device, seed: int, num_envs: int):
+    def __init__(self, config: Config, spec: Spec, context: Context):
+        clock, device, seed, num_envs = context
         if not spec.num_actions:
             raise ValueError("the DQN family needs discrete actions; for continuous ones take ppo, a2c or reinforce")
         self.config, self.clock, self.device, self.num_actions = config, clock, device, spec.num_actions
@@ -99,8 +102,9 @@ class DQN:
         self.needs = Needs(
             window=config.n_step + 1,
             sampler=Prioritized(config.alpha, config.beta) if config.prioritized else Uniform(),
-            length=config.replay,
+            capacity=config.replay,
             batch=config.batch,
+            together=TOGETHER,
             pace=Ratio(config.ratio, config.batch, max(config.warmup, (config.n_step + 1 + spec.stack) * num_envs)),
         )
         self.steady = any(nn.utils.parametrize.is_parametrized(m) for m in self.online.modules())  # spectral norm

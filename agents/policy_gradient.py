@@ -25,7 +25,7 @@ from agents.configs.policy_gradient import Config
 from agents.core import device as devices
 from agents.core.graphs import Graphed
 from agents.core.returns import lambda_returns
-from agents.core.rows import Act, Batch, Learned, Spec, TimeStep
+from agents.core.rows import Act, Batch, Context, Learned, Spec, TimeStep
 from agents.heads import Categorical, Gaussian, Value
 from agents.perception import encoders
 from agents.recurrent import Memory, shuffled, windows
@@ -83,7 +83,8 @@ class Network(nn.Module):
 class PolicyGradient(TwoCopies):
     """See the module. Columns of the ring: logp and value of the acting policy, and its memory before the row."""
 
-    def __init__(self, config: Config, spec: Spec, clock: Any, device: torch.device, seed: int, num_envs: int):
+    def __init__(self, config: Config, spec: Spec, context: Context):
+        clock, device, seed, num_envs = context
         self.config, self.clock, self.device = config, clock, device
         self.evaluation = config.evaluation
         self.dtype = devices.compute_dtype(device, config.precision)
@@ -101,7 +102,7 @@ class PolicyGradient(TwoCopies):
         self.optimizer = optimizers.build(config.optimizer, groups, config.lr, eps=1e-5)
         numbers = {"numbers": np.zeros(config.numbers, np.float32)} if config.critic == "numbers" else {}
         self.minibatch, self.needs = planned(
-            config, spec, num_envs, ("logp", "value"), labels=numbers, overlap=config.overlap and config.ratio
+            config, spec, num_envs, info=numbers, overlap=config.overlap and config.ratio
         )
         graphs = config.graphs and not config.recurrent
         self._chosen = Graphed(self._choose, device, generators=[self.act_generator], enabled=graphs)
@@ -114,7 +115,7 @@ class PolicyGradient(TwoCopies):
         if not explore:
             params, _, after = self.actor(step.obs, step.legal, memory, step.first)
             return Act(self.actor.policy.mode(params), memory=after)
-        known = {name: step.labels[name] for name in self.needs.labels if name in step.labels}
+        known = {name: step.info[name] for name in self.needs.info if name in step.info}
         action, logp, value, after = self._chosen(step.obs, step.legal, memory, step.first, known.get("numbers"))
         before = {} if memory is None else {"memory": memory}
         valued = {} if value is None else {"value": value}  # without numbers: where it is scored, and nothing is stored
@@ -129,7 +130,7 @@ class PolicyGradient(TwoCopies):
 
     def explain(self, step: TimeStep, memory: Any = None) -> dict[str, Tensor]:
         """Probabilities [N, A], or means and deviations [N, D], and the value [N]; see docs/add-an-agent.md."""
-        params, value, _ = self.actor(step.obs, step.legal, memory, step.first, step.labels.get("numbers"))
+        params, value, _ = self.actor(step.obs, step.legal, memory, step.first, step.info.get("numbers"))
         valued = {} if value is None else {"value": value}
         if isinstance(self.actor.policy, Categorical):
             return {"probabilities": params.exp(), **valued}

@@ -20,7 +20,7 @@ from agents.configs.pqn import Config
 from agents.core import device as devices
 from agents.core.graphs import Graphed
 from agents.core.returns import lambda_returns
-from agents.core.rows import Act, Batch, Learned, Spec, TimeStep
+from agents.core.rows import Act, Batch, Context, Learned, Spec, TimeStep
 from agents.heads import masked
 from agents.perception import encoders
 from agents.recurrent import Memory, shuffled, windows
@@ -56,7 +56,8 @@ class PQN(TwoCopies):
     """See the module. Columns of the ring: value, the largest action value that the acting copy saw, and its memory
     before the row."""
 
-    def __init__(self, config: Config, spec: Spec, clock: Any, device: torch.device, seed: int, num_envs: int):
+    def __init__(self, config: Config, spec: Spec, context: Context):
+        clock, device, seed, num_envs = context
         if not spec.num_actions:
             raise ValueError("pqn needs discrete actions; for continuous ones take ppo, a2c or reinforce")
         self.config, self.clock, self.device, self.num_actions = config, clock, device, spec.num_actions
@@ -69,7 +70,7 @@ class PQN(TwoCopies):
         self.act_generator = devices.generator(device, seed, 1)
         self.learn_generator = devices.generator(device, seed, 2)
         self.optimizer = optimizers.build(config.optimizer, self.network.parameters(), config.lr, eps=1e-5)
-        self.minibatch, self.needs = planned(config, spec, num_envs, extras=("value",))
+        self.minibatch, self.needs = planned(config, spec, num_envs)
         graphs = config.graphs and not config.recurrent
         self._chosen = Graphed(self._choose, device, generators=[self.act_generator], enabled=graphs)
         self._learned = Graphed(self._step, device, enabled=graphs)

@@ -15,7 +15,7 @@ from agents.core.samplers import Recent
 from agents.recurrent import columns
 
 
-def planned(config: Any, spec: Spec, num_envs: int, extras: tuple[str, ...], **more: Any) -> tuple[int, Needs]:
+def planned(config: Any, spec: Spec, num_envs: int, **more: Any) -> tuple[int, Needs]:
     """(transitions per update, what the agent asks of the loop).
 
     `config` names rollout (steps per environment), epochs, minibatch (transitions; 0: the whole rollout) and recurrent;
@@ -29,10 +29,9 @@ def planned(config: Any, spec: Spec, num_envs: int, extras: tuple[str, ...], **m
     return minibatch, Needs(
         window=config.rollout + 1,
         sampler=Recent(),
-        length=(2 * config.rollout + 1 + spec.stack) * num_envs,
+        capacity=(2 * config.rollout + 1 + spec.stack) * num_envs,
         batch=num_envs,
         pace=Every(config.rollout, config.epochs * -(-rows // minibatch), num_envs, rewrites_boundary=True),
-        extras=(*extras, "memory") if config.recurrent else extras,
         **more,
     )
 

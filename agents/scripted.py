@@ -11,7 +11,7 @@ from agents.configs.scripted import PRESETS as PRESETS
 from agents.configs.scripted import Config
 from agents.core import device as devices
 from agents.core.pace import Ratio
-from agents.core.rows import Act, Batch, Learned, Needs, Spec, TimeStep
+from agents.core.rows import Act, Batch, Context, Learned, Needs, Spec, TimeStep
 from agents.core.samplers import Uniform
 from agents.heads import masked
 
@@ -21,10 +21,10 @@ class Random:
 
     evaluation = "sampled"
 
-    def __init__(self, config: Config, spec: Spec, clock: Any, device: torch.device, seed: int, num_envs: int):
-        self.spec, self.device = spec, device
-        self.generator = devices.generator(device, seed, 1)
-        self.needs = Needs(1, Uniform(), config.replay, 1, Ratio(0.0, 1, 0))
+    def __init__(self, config: Config, spec: Spec, context: Context):
+        self.spec, self.device = spec, context.device
+        self.generator = devices.generator(context.device, context.seed, 1)
+        self.needs = Needs(1, Uniform(), Ratio(0.0, 1, 0), config.replay, 1)
 
     def act(self, step: TimeStep, memory: Any = None, *, explore: bool = True) -> Act:
         n = len(step.first)

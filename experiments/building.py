@@ -16,7 +16,7 @@ from agents.core import normalize, pool
 from agents.core.clock import Clock
 from agents.core.loop import Loop
 from agents.core.replay import ReplayBuffer
-from agents.core.rows import Agent, Needs, Spec
+from agents.core.rows import Agent, Context, Needs, Spec
 from agents.core.stream import Stream
 from experiments.configuration import check_fields
 
@@ -97,12 +97,10 @@ def actors(config: dict[str, Any], opened: Any, device: torch.device) -> tuple[S
     clock = Clock(config["steps"], int(stream.envs.metadata.get("frame_skip", 1)))
     agent = _opposed(build_agent(config, stream.spec, clock, device), config, stream.spec, device)
     layer = agent
-    while isinstance(
-        layer, normalize.Normalized | pool.Pool
-    ):  # layers around the agent
+    while isinstance(layer, normalize.Normalized | pool.Pool):  # layers around the agent
         layer.training = True
         layer = layer.agent
-    stream.labels = tuple(agent.needs.labels)
+    stream.info_wanted = tuple(agent.needs.info)
     return stream, clock, agent
 
 
@@ -111,7 +109,7 @@ def _opposed(agent: Agent, config: dict[str, Any], spec: Spec, device: torch.dev
     share = float(config.get("opponents") or 0.0)
     if not share:
         return agent
-    if has_own_loop(config["agent"]) or "expert" in agent.needs.labels or config["agent_config"].get("recurrent"):
+    if has_own_loop(config["agent"]) or "expert" in agent.needs.info or config["agent_config"].get("recurrent"):
         raise ValueError(
             f"--opponents {share:g}: agents of the lab that learn by playing, without --recurrent, can play their"
             " earlier selves"
@@ -126,7 +124,7 @@ def told(stream: Stream) -> dict[str, tuple[int, ...]]:
     """What the game tells beside its observations, of what an agent asked for: name -> shape of one row's."""
     step = stream.reset(0, 0)
     stream.step = None  # training begins with a reset of its own
-    return {name: tuple(label.shape[1:]) for name, label in step.labels.items()}
+    return {name: tuple(array.shape[1:]) for name, array in step.info.items()}
 
 
 ROW_BYTES = 24  # of a row in the ring beside its frame
@@ -139,7 +137,10 @@ def ring(
     slots = max(math.ceil(length / num_envs), needs.window + spec.stack)
     row = math.prod(spec.obs_shape) * np.dtype(spec.obs_dtype).itemsize + ROW_BYTES
     devices.require_memory("the replay ring", slots * num_envs, row, device, option)
-    return ReplayBuffer(slots, num_envs, spec, needs.sampler, window=needs.window, device=device, seed=seed)
+    return ReplayBuffer(
+        slots, num_envs, spec, needs.sampler, window=needs.window, on_episode_end=needs.on_episode_end, device=device,
+        seed=seed,
+    )  # fmt: skip
 
 
 def ring_option(config: dict[str, Any]) -> str:
@@ -155,7 +156,7 @@ def build_agent(config: dict[str, Any], spec: Spec, clock: Clock, device: torch.
     check_fields(code.Config, config["agent_config"])
     chosen = code.Config(**config["agent_config"])
     with devices.within_memory(f"the network of {config['agent']}", device):
-        agent = code.build(chosen, spec, clock, device, config["seed"], config["num_envs"])
+        agent = code.build(chosen, spec, Context(clock, device, config["seed"], config["num_envs"]))
     if (network := getattr(agent, "network", None)) is not None:
         weights = sum(p.numel() for p in network.parameters())
         row = 4 * devices.LEARNING  # bytes
@@ -168,7 +169,7 @@ def _normalized(agent: Agent, config: dict[str, Any], spec: Spec) -> Agent:
     what = normalize.parts(config.get("normalize") or "")
     if not what:
         return agent
-    if has_own_loop(config["agent"]) or "expert" in agent.needs.labels:
+    if has_own_loop(config["agent"]) or "expert" in agent.needs.info:
         raise ValueError(
             f"--normalize-{what[0]} yes: {config['agent']} does not take it; agents of the lab that learn by playing do"
         )

@@ -71,7 +71,7 @@ def assemble(config: dict[str, Any], env: dict[str, Any], device: torch.device) 
     stream, clock, agent = building.actors(config, games, device)
     needs = agent.needs
     for name, given in (("data", "dataset"), ("expert", "teacher")):
-        if config.get(name) and "expert" not in needs.labels:
+        if config.get(name) and "expert" not in needs.info:
             raise ValueError(f"--{name}: {config['agent']} learns by playing; it takes no {given}")
     recorded = _recorded(config, stream.spec, needs) if config.get("data") else None
     teacher = "expert" in building.told(stream)
@@ -88,12 +88,12 @@ def assemble(config: dict[str, Any], env: dict[str, Any], device: torch.device) 
             told = "no teacher here (--expert-info True): no rounds, the recording is learned from"
             print(f"joypad: {told}", file=sys.stderr)
     option = building.ring_option(config)
-    replay = building.ring(needs.length, stream.num_envs, stream.spec, needs, device, config["seed"], option)
+    replay = building.ring(needs.capacity, stream.num_envs, stream.spec, needs, device, config["seed"], option)
     loop = Loop(agent, stream, replay, clock, seed=config["seed"])
     if recorded is None:
         return Lab(agent, stream, replay, clock, loop)
     training, kept = recorded
-    dataset.fill(replay, training, needs.labels)
+    dataset.fill(replay, training, needs.info)
     return Lab(agent, stream, replay, clock, loop, _validation(config, kept, stream.spec, needs, device))
 
 
@@ -118,7 +118,7 @@ def _taught(config: dict[str, Any], env: dict[str, Any], device: torch.device) -
 def _recorded(config: dict[str, Any], spec: Spec, needs: Needs) -> tuple[dataset.Rows, dataset.Rows]:
     """The dataset of a run as (training, validation) rows. Raises ValueError where it is not the one of its start."""
     rows = recordings.read(Path(config["data"]), spec, config["env"].get("camera"))
-    dataset.check_labels(rows, needs.labels, f"--data {config['data']}")
+    dataset.check_labels(rows, needs.info, f"--data {config['data']}")
     known = config.setdefault("data_digest", rows.digest)
     if known != rows.digest:
         raise ValueError(f"--data {config['data']}: has changed since the run began, so that it cannot go on from it")
@@ -134,5 +134,5 @@ def _validation(
             print("joypad: the recording is one lap: none is kept back for validation", file=sys.stderr)
         return None
     ring = building.ring(len(kept.lap), 1, spec, needs._replace(sampler=Uniform()), device, 0, "--data")
-    dataset.fill(ring, kept, needs.labels)
+    dataset.fill(ring, kept, needs.info)
     return ring

@@ -21,14 +21,14 @@ def assemble(config: dict[str, Any], device: torch.device) -> Lab:
         return imitation.assemble(config, env, device)
     stream, clock, agent = building.actors(config, building.games(config, env), device)
     needs = agent.needs
-    told = building.told(stream) if needs.labels else {}
-    if "numbers" in needs.labels and told.get("numbers") != needs.labels["numbers"].shape:
+    told = building.told(stream) if needs.info else {}
+    if "numbers" in needs.info and told.get("numbers") != needs.info["numbers"].shape:
         raise ValueError(
             f"--critic numbers: {config['game']} tells {told.get('numbers', 'none')} with these options, not"
-            f" {needs.labels['numbers'].shape} (--numbers); kart tells them with --numbers-info True"
+            f" {needs.info['numbers'].shape} (--numbers); kart tells them with --numbers-info True"
         )
     option = building.ring_option(config)
-    replay = building.ring(needs.length, stream.num_envs, stream.spec, needs, device, config["seed"], option)
+    replay = building.ring(needs.capacity, stream.num_envs, stream.spec, needs, device, config["seed"], option)
     return Lab(agent, stream, replay, clock, Loop(agent, stream, replay, clock, seed=config["seed"]))
 
 

@@ -136,10 +136,10 @@ def test_an_agent_with_three_pedals_is_told_what_to_press():
     scores = []
     for control in ("pedal", "raw"):
         stream = Stream(envs.make_vec("car-racing", 1, control=control, expert_info=True), torch.device("cpu"))
-        stream.labels = ("expert",)
+        stream.info_wanted = ("expert",)
         step, total = stream.reset(5, 0), 0.0
         for _ in range(60):
-            stream.send(Act(step.labels["expert"].float()))
+            stream.send(Act(step.info["expert"].float()))
             step = stream.receive()
             total += float(step.reward[0])
         stream.close()

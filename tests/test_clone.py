@@ -17,7 +17,7 @@ from agents.clone import UNKNOWN
 from agents.core import dataset
 from agents.core.dataset import Rows
 from agents.core.replay import ReplayBuffer
-from agents.core.rows import Spec
+from agents.core.rows import Context, Spec
 from agents.core.samplers import Uniform
 from agents.heads import Road
 from agents.imitation import DaggerRounds
@@ -220,8 +220,8 @@ def test_reinforcement_starts_where_the_clone_is() -> None:
 
     spec = Spec((60, 80, 3), "uint8", 1, action_dim=2)
     settings = dict(hidden=64, precision="fp32")
-    driver = clone.build(clone.Config(**settings, road=0.3), spec, Clock(9), CPU, 1, 1)
-    race = policy_gradient.build(policy_gradient.Config(**settings, deviation=0.1), spec, Clock(9), CPU, 2, 1)
+    driver = clone.build(clone.Config(**settings, road=0.3), spec, Context(Clock(9), CPU, 1, 1))
+    race = policy_gradient.build(policy_gradient.Config(**settings, deviation=0.1), spec, Context(Clock(9), CPU, 2, 1))
     obs = torch.randint(0, 256, (4, 1, 60, 80, 3), dtype=torch.uint8)
     no, ones = torch.zeros(4, dtype=torch.bool), torch.ones(4)
     step = TimeStep(obs, ones, ones, no, no)

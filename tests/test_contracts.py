@@ -13,7 +13,7 @@ import envs
 from agents import AGENTS, BASELINES
 from agents.core.clock import Clock
 from agents.core.device import seed_array
-from agents.core.rows import Act, Spec
+from agents.core.rows import Act, Context, Spec
 from agents.core.stream import Stream
 from experiments import building, configuration
 from experiments.training import options
@@ -211,7 +211,7 @@ def learn_once(agent, spec: Spec, n: int) -> list[torch.Tensor]:
     from agents.core.replay import ReplayBuffer
 
     needs, world = agent.needs, World(spec, n, 3)
-    length = max(-(-needs.length // n), needs.window + spec.stack)
+    length = max(-(-needs.capacity // n), needs.window + spec.stack)
     ring = ReplayBuffer(length, n, spec, needs.sampler, window=needs.window)
     for t in range(length + 2):
         step = world.step(t % 7 == 0, t % 7 == 6)
@@ -242,7 +242,7 @@ def test_an_agent_acts_learns_and_goes_on_or_refuses_in_one_sentence(name, spec)
     config = code.Config(**tiny(name))
 
     def build():
-        return code.build(config, spec, Clock(1000), torch.device("cpu"), 5, n)
+        return code.build(config, spec, Context(Clock(1000), torch.device("cpu"), 5, n))
 
     try:
         agent = build()

@@ -9,7 +9,7 @@ import torch
 from agents import dqn, losses, optimizers
 from agents.core import device as devices
 from agents.core.clock import Clock
-from agents.core.rows import Batch, Spec, TimeStep
+from agents.core.rows import Batch, Context, Spec, TimeStep
 from agents.heads import ActionValues, Cosine
 from agents.perception.encoders import NoisyLinear, build
 
@@ -19,7 +19,7 @@ SPEC = Spec((3,), "float32", 1, num_actions=3)
 def small(name: str, **changed) -> dqn.DQN:
     tiny = {"hidden": 8, "warmup": 10, "replay": 100, "precision": "fp32"}
     config = dqn.Config(**{**dqn.PRESETS[name], **tiny, **changed})
-    return dqn.build(config, SPEC, Clock(100), torch.device("cpu"), 0, 2)
+    return dqn.build(config, SPEC, Context(Clock(100), torch.device("cpu"), 0, 2))
 
 
 def batch_of(n: int, length: int, generator: torch.Generator) -> Batch:
@@ -344,7 +344,7 @@ def test_only_learning_moves_the_vectors_of_spectral_norm():
     """What an agent does must not depend on how often it was asked before."""
     spec = Spec((84, 84), "uint8", 4, num_actions=4)
     config = dqn.Config(**{**dqn.PRESETS["btr"], "hidden": 16, "warmup": 10, "replay": 100, "precision": "fp32"})
-    agent = dqn.build(config, spec, Clock(100), torch.device("cpu"), 0, 2)
+    agent = dqn.build(config, spec, Context(Clock(100), torch.device("cpu"), 0, 2))
     pictures = torch.randint(0, 256, (2, 4, 84, 84), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
     zeros = torch.zeros(2)
     step = TimeStep(pictures, zeros, zeros + 1, zeros.bool(), zeros.bool())
@@ -366,7 +366,7 @@ def test_each_part_of_the_residual_network_works_alone(field, value):
     torch.manual_seed(0)
     plain = build((84, 84), 4, "impala", 0)
     config = dqn.Config(encoder="impala", replay=100, warmup=10, hidden=16, precision="fp32", **{field: value})
-    agent = dqn.build(config, spec, Clock(100), torch.device("cpu"), 0, 2)
+    agent = dqn.build(config, spec, Context(Clock(100), torch.device("cpu"), 0, 2))
     encoder = agent.online.encoder
     assert plain(obs).shape == (3, 32 * 11 * 11)
     wanted = {"wider": 64 * 11 * 11, "pool": 32 * 6 * 6, "spectral": 32 * 11 * 11}[field]

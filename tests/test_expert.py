@@ -44,12 +44,12 @@ def test_the_labels_are_what_the_other_run_does_with_the_numbers(knowing: Path) 
         numbers = torch.as_tensor(parts.stream.envs.batch.numbers()).unsqueeze(1)
         no, ones = torch.zeros(4, dtype=torch.bool), torch.ones(4)
         wanted = expert.act(TimeStep(numbers, ones, ones, no, no), explore=False).action.clamp(-1, 1)
-        torch.testing.assert_close(step.labels["expert"], wanted)
+        torch.testing.assert_close(step.info["expert"], wanted)
         own = torch.as_tensor(parts.stream.envs.batch.expert())
-        assert not torch.allclose(step.labels["expert"], own, atol=0.05)  # the scripted expert would do otherwise
+        assert not torch.allclose(step.info["expert"], own, atol=0.05)  # the scripted expert would do otherwise
         parts.stream.send(parts.agent.act(step))
         step = parts.stream.receive()
-    assert "numbers" not in step.labels and run.config["env"]["numbers_info"] is False
+    assert "numbers" not in step.info and run.config["env"]["numbers_info"] is False
     parts.stream.close()
 
 

@@ -22,8 +22,8 @@ class Probe:
 
     evaluation = "greedy"
 
-    def __init__(self, pace, window=2, sampler=None, batch=4, overlap=True, updates=1, metrics=None):
-        self.needs = Needs(window, sampler or Uniform(), 0, batch, pace, ("weights",), overlap)
+    def __init__(self, pace, window=2, sampler=None, batch=4, overlap=True, updates=1, metrics=None, together=8):
+        self.needs = Needs(window, sampler or Uniform(), pace, 0, batch, together, overlap=overlap)
         self.updates, self.metrics = updates, metrics or (lambda update: {"loss": torch.tensor(1.0)})
         self.weights, self.acting = 0, 0
         self.generator = torch.Generator().manual_seed(7)

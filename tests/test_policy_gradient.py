@@ -7,7 +7,7 @@ import torch
 
 from agents import clone, policy_gradient
 from agents.core.clock import Clock
-from agents.core.rows import Batch, Spec, TimeStep
+from agents.core.rows import Batch, Context, Spec, TimeStep
 from experiments import lab
 
 
@@ -15,7 +15,7 @@ from experiments import lab
 def test_idle_is_the_first_share_of_action_0(idle, expected):
     config = policy_gradient.Config(idle=idle, hidden=8, rollout=4)
     spec = Spec((3,), "float32", 1, 3)
-    agent = policy_gradient.build(config, spec, Clock(100), torch.device("cpu"), 0, 2)
+    agent = policy_gradient.build(config, spec, Context(Clock(100), torch.device("cpu"), 0, 2))
     obs = torch.randn((4000, 1, 3), generator=torch.Generator().manual_seed(1))
     action = agent.act(TimeStep(obs, None, None, None, None)).action
     shares = torch.bincount(action, minlength=3) / len(action)
@@ -25,7 +25,8 @@ def test_idle_is_the_first_share_of_action_0(idle, expected):
 
 def test_idle_leaves_continuous_policies_alone():
     config = policy_gradient.Config(idle=0.9, hidden=8, rollout=4)
-    agent = policy_gradient.build(config, Spec((3,), "float32", 1, 0, 2), Clock(100), torch.device("cpu"), 0, 2)
+    spec = Spec((3,), "float32", 1, 0, 2)
+    agent = policy_gradient.build(config, spec, Context(Clock(100), torch.device("cpu"), 0, 2))
     assert agent.network.policy.mean.bias.abs().max() == 0
 
 
@@ -33,9 +34,9 @@ def rollout(agent, num_envs=2):
     """A whole batch of `agent`'s own actions in a world that rewards nothing but chance."""
     length, rows = agent.config.rollout + 1, torch.Generator().manual_seed(3)
     obs = torch.randn((num_envs, length, 1, 3), generator=rows)
-    told = {k: torch.randn((num_envs, length, *v.shape), generator=rows) for k, v in agent.needs.labels.items()}
+    told = {k: torch.randn((num_envs, length, *v.shape), generator=rows) for k, v in agent.needs.info.items()}
     acts = [
-        agent.act(TimeStep(obs[:, t], None, None, None, None, labels={k: v[:, t] for k, v in told.items()}))
+        agent.act(TimeStep(obs[:, t], None, None, None, None, info={k: v[:, t] for k, v in told.items()}))
         for t in range(length)
     ]
     ones = torch.ones(num_envs, length)
@@ -52,7 +53,7 @@ DISCRETE = Spec((3,), "float32", 1, 3)
 
 def learner(spec=DISCRETE, **changed):
     config = policy_gradient.Config(hidden=8, rollout=8, epochs=1, minibatch=0, precision="fp32", **changed)
-    return policy_gradient.build(config, spec, Clock(1000), torch.device("cpu"), 0, 2)
+    return policy_gradient.build(config, spec, Context(Clock(1000), torch.device("cpu"), 0, 2))
 
 
 def moved(agent, before):
@@ -92,7 +93,7 @@ def test_the_policys_share_of_the_learning_rate():
 
 def test_a_critic_of_ones_own_begins_with_the_eyes_of_a_clone():
     spec = Spec((3,), "float32", 1, 0, 2)
-    teacher = clone.build(clone.Config(hidden=8), spec, Clock(10), torch.device("cpu"), 4, 1)
+    teacher = clone.build(clone.Config(hidden=8), spec, Context(Clock(10), torch.device("cpu"), 4, 1))
     for kind in ("own", "shared"):
         agent = learner(spec, critic=kind)
         agent.load_weights(teacher.state_dict())
@@ -111,8 +112,8 @@ def test_what_a_critic_is_told_is_learned_from_and_not_needed_to_play():
     agent = learner(critic="numbers", numbers=2)
     obs, told = torch.zeros(2, 1, 3), torch.tensor([[0.0, 1.0], [1.0, 0.0]])
     step = TimeStep(obs, None, None, None, None)
-    value = agent.act(step._replace(labels={"numbers": told})).extras["value"]
-    assert value[0] != value[1] and torch.equal(agent.explain(step._replace(labels={"numbers": told}))["value"], value)
+    value = agent.act(step._replace(info={"numbers": told})).extras["value"]
+    assert value[0] != value[1] and torch.equal(agent.explain(step._replace(info={"numbers": told}))["value"], value)
     assert agent.act(step, explore=False).action.shape == (2,) and "value" not in agent.explain(step)
     told_nothing = agent.act(step)  # `evaluate --policy sampled`
     assert told_nothing.action.shape == (2,) and set(told_nothing.extras) == {"logp"}
@@ -137,7 +138,7 @@ def test_spectral_norm_moves_by_learning_alone():
     """Acting and explaining leave the vectors of its power iteration as they are, and the actor takes the learner's."""
     spec = Spec((24, 24), "uint8", 2, 3)
     config = policy_gradient.Config(encoder="btr", hidden=8, rollout=4, precision="fp32")
-    agent = policy_gradient.build(config, spec, Clock(1000), torch.device("cpu"), 0, 2)
+    agent = policy_gradient.build(config, spec, Context(Clock(1000), torch.device("cpu"), 0, 2))
     obs = torch.randint(0, 256, (2, 2, 24, 24), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
     step = TimeStep(obs, None, None, None, None)
     first = agent.explain(step)
@@ -146,7 +147,7 @@ def test_spectral_norm_moves_by_learning_alone():
     assert all(torch.equal(v, first[k]) for k, v in agent.explain(step).items())
     for _ in range(5):
         agent.network(obs, None, None, torch.zeros(2, dtype=torch.bool))  # as learning does: it moves them
-    other = policy_gradient.build(config, spec, Clock(1000), torch.device("cpu"), 1, 2)
+    other = policy_gradient.build(config, spec, Context(Clock(1000), torch.device("cpu"), 1, 2))
     other.load_weights(agent.state_dict())
     agent.network.eval()
     value = agent.network(obs, None, None, torch.zeros(2, dtype=torch.bool))[1]

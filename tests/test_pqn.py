@@ -5,7 +5,7 @@ import torch
 
 from agents import pqn
 from agents.core.clock import Clock
-from agents.core.rows import Batch, Spec
+from agents.core.rows import Batch, Context, Spec
 
 SPEC = Spec((3,), "float32", 1, num_actions=2)
 
@@ -21,7 +21,7 @@ def test_one_step_follows_the_hand_worked_targets():
     config = pqn.Config(
         rollout=3, epochs=1, minibatch=0, gamma=0.9, lam=0.5, hidden=8, precision="fp32", lr=0.01, optimizer="adam"
     )
-    agent = pqn.build(config, SPEC, Clock(100), torch.device("cpu"), 0, 2)
+    agent = pqn.build(config, SPEC, Context(Clock(100), torch.device("cpu"), 0, 2))
     generator = torch.Generator().manual_seed(1)
     obs, action = torch.randn((2, 4, 1, 3), generator=generator), torch.tensor([[0, 1, 0, 1], [1, 1, 0, 0]])
     last = torch.tensor([[False, False, True, False], [False, False, False, True]])

@@ -21,8 +21,7 @@ def assert_ring(ring, log, kind, finished_only=False):
     """Holds every window that the ring can yield against the log, and what the sampler draws against all of them."""
     slots = log.slots(ring.length, ring.window, finished_only)
     if not slots or (kind == "recent" and len({column for column, _ in slots.values()}) < ring.num_envs):
-        with pytest.raises(ValueError, match="window"):
-            ring.sample(4)
+        assert ring.sample(4) is None
         return 0
     everything = ring.windows(torch.tensor(sorted(slots)))
     log.assert_windows(everything, slots)
@@ -251,10 +250,9 @@ def test_a_ring_too_short_is_refused():
         ReplayBuffer(6, 1, IMAGES, Uniform(), window=3)
 
 
-def test_an_empty_ring_says_so():
+def test_an_empty_ring_has_nothing_to_draw():
     for sampler in SAMPLERS.values():
-        with pytest.raises(ValueError, match="no window of 2 rows"):
-            ReplayBuffer(9, 2, IMAGES, sampler(), window=2).sample(1)
+        assert ReplayBuffer(9, 2, IMAGES, sampler(), window=2).sample(1) is None
 
 
 def test_one_million_atari_transitions_fit():

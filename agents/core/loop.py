@@ -17,8 +17,6 @@ from agents.core.replay import ReplayBuffer
 from agents.core.rows import Act, Agent, Learned
 from agents.core.stream import Episode, Stream
 
-TOGETHER = 8  # draws that are read from the ring at once: fewer, larger reads; more would leave the processor's cache
-
 
 class Moment(NamedTuple):
     """What hooks are told after each vector step, and after a barrier that had to learn."""
@@ -177,12 +175,12 @@ class Loop:
         return act, draws
 
     def _remember(self, act: Act, draws: int | None) -> None:
-        """Stores the newest row; then learns from as many draws, read from the ring together, at most TOGETHER."""
+        """Stores the newest row; then learns from as many draws, of which the agent may take some together."""
         if draws is None:
             return
         self.replay.add(self.stream.step, act)
         while draws:
-            some = min(draws, TOGETHER)
+            some = min(draws, self.agent.needs.together)
             self._begin(some)
             self._drain()
             draws -= some
@@ -190,7 +188,8 @@ class Loop:
     def _begin(self, draws: int = 1) -> None:
         batch = self.replay.sample(draws * self.agent.needs.batch)
         self.clock.lap("sample")
-        self._learning, self._quota = self.agent.learn(batch), 0.0
+        if batch is not None:  # what was due while nothing could be drawn is not owed later
+            self._learning, self._quota = self.agent.learn(batch), 0.0
 
     def _drain(self) -> None:
         while self._learning is not None:

@@ -9,7 +9,7 @@ One million Atari transitions take 7.06 GB of frames and about 20 bytes a row.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,9 +19,10 @@ from torch import Tensor
 from agents.core import gather
 from agents.core.checkpoint import Segments
 from agents.core.rows import Act, Batch, Spec, TimeStep
-from agents.core.samplers import Starts
+from agents.core.samplers import Sampler, Starts
 
 SEGMENT_BYTES = 256 * 2**20  # a checkpoint rewrites only segments that have changed
+OWN = frozenset(("obs", "action", "reward", "discount", "first", "last", "legal"))  # not for extras
 SCALARS = {"reward": torch.float32, "discount": torch.float32, "first": torch.bool, "last": torch.bool}
 
 
@@ -38,7 +39,7 @@ class ReplayBuffer:
         length: int,
         num_envs: int,
         spec: Spec,
-        sampler: Any,
+        sampler: Sampler,
         *,
         window: int = 1,
         on_episode_end: Callable[[dict[str, Tensor]], dict[str, Tensor]] | None = None,
@@ -100,7 +101,11 @@ class ReplayBuffer:
     # -- writing ---------------------------------------------------------------------------------------------------
 
     def add(self, step: TimeStep, act: Act, columns: np.ndarray | None = None) -> None:
-        """Appends one row to each of `columns` (all of them where None): what was seen and what was done there."""
+        """Appends one row to each of `columns` (all of them where None): what was seen and what was done there.
+
+        Raises ValueError for an extra column with the name of one that every row has.
+        """
+        self._refuse_own(act.extras)
         every = columns is None
         columns = np.arange(self.num_envs) if every else np.asarray(columns)
         time = self.cursor[columns]  # [n]
@@ -125,6 +130,11 @@ class ReplayBuffer:
         if self.on_episode_end is not None:
             self._finish(columns, time)
 
+    @staticmethod
+    def _refuse_own(extras: Mapping[str, Tensor]) -> None:
+        if not OWN.isdisjoint(extras):
+            raise ValueError(f"the extra columns {', '.join(sorted(OWN & extras.keys()))} have names of a row's own")
+
     def _reopen(self, columns: np.ndarray, time: np.ndarray) -> None:
         """Tells the sampler which starts the new rows at `time` open and close."""
         full = self.count[columns] == self.length
@@ -145,7 +155,9 @@ class ReplayBuffer:
         for n, t in zip(columns[over], time[over], strict=True):
             times = (np.arange(t - self.running[n] + 1, t + 1)) % self.length  # [L]
             at = (self._host(times), int(n))
-            for name, value in self.on_episode_end({k: v[at] for k, v in self.data.items()}).items():
+            known = self.on_episode_end({k: v[at] for k, v in self.data.items()})
+            self._refuse_own(known)
+            for name, value in known.items():
                 if name not in self.data:
                     self._column(name, value.shape[1:], value.dtype)
                 self.data[name][at] = value
@@ -166,6 +178,7 @@ class ReplayBuffer:
 
     def amend(self, act: Act) -> None:
         """Replaces what was done at the newest row of every column."""
+        self._refuse_own(act.extras)
         time = (self.cursor - 1) % self.length
         at = (self._host(time), self._host(np.arange(self.num_envs)))
         for name, value in {"action": act.action, **act.extras}.items():
@@ -188,16 +201,13 @@ class ReplayBuffer:
         self._starts = Starts(oldest, count, self.length, int(count.sum()), alike)
         return self._starts
 
-    def sample(self, size: int) -> Batch:
+    def sample(self, size: int) -> Batch | None:
         """`size` windows drawn by the sampler (Recent: the newest window of every column).
 
-        Raises ValueError where the ring holds nothing that may be drawn yet.
+        None where the ring holds nothing that may be drawn yet.
         """
-        starts = self.starts()
-        if not starts.total:
-            raise ValueError(f"the ring holds no window of {self.window} rows yet")
-        index, importance = self.sampler.draw(size, starts, self.generator)
-        return self.windows(index, importance)
+        drawn = self.sampler.draw(size, self.starts(), self.generator)
+        return None if drawn is None else self.windows(*drawn)
 
     def windows(self, index: Tensor, importance: Tensor | None = None) -> Batch:
         """The windows that start at the flat slots `index` (time * num_envs + column), int64 [B]."""

@@ -11,12 +11,17 @@ A time limit is ``last`` with a discount that is not 0. A lost life is discount 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-import torch
+if TYPE_CHECKING:  # an actor on a small machine has numpy alone
+    import torch
 
-Array = Any  # a torch tensor on the learner's device; shapes stand beside each field
+    from agents.core.clock import Clock
+    from agents.core.pace import Pace
+    from agents.core.samplers import Sampler
+
+Array = Any  # a torch tensor on the learner's device, or a numpy array where an actor has no torch
 
 
 class Spec(NamedTuple):
@@ -48,14 +53,16 @@ class TimeStep(NamedTuple):
     last: Array  # bool [N]
     legal: Array | None = None  # bool [N, A]; at least one True in every row, `last` rows included
     state: Any = None  # opaque handle for search; never stored
-    labels: dict[str, Array] = {}  # noqa: RUF012  what the agent's `needs.labels` names and the game tells  [N, ...]
+    info: dict[str, Array] = {}  # noqa: RUF012  of the game's `info`: the arrays [N, ...] that `needs.info` names
 
 
 class Act(NamedTuple):
     """What an agent did at one moment."""
 
     action: Array  # int64 [N] or float32 [N, action_dim]
-    extras: dict[str, Array] = {}  # noqa: RUF012  columns stored with the row, e.g. logp, value  [N, ...]
+    # Columns stored with the row, [N, ...], by names of the agent's own, e.g. logp, value; those of a row are taken.
+    # Two names mean something: `memory` (the state before the row) and `skip` (bool: no transition begins here).
+    extras: dict[str, Array] = {}  # noqa: RUF012
     memory: Any = None  # recurrent state after this moment
 
 
@@ -79,6 +86,8 @@ class Batch(NamedTuple):
 
         Where rows share frames torch would read number by number: this copies frame by frame, 18 times as fast.
         """
+        import torch
+
         size, length, stack = self.obs.shape[:3]
         if stack == 1 or self.obs.stride(1) != self.obs.stride(2):  # every row has frames of its own
             return self.obs.flatten(0, 1).index_select(0, window * length + row)
@@ -104,17 +113,30 @@ class Learned(NamedTuple):
 
 
 class Needs(NamedTuple):
-    """What an agent asks of ring and loop."""
+    """What an agent asks of replay buffer and loop."""
 
     window: int  # L, rows in a window
-    sampler: Any  # Uniform, Prioritized or Recent (agents.core.samplers)
-    length: int  # rows that the ring must hold, over all environments
-    batch: int  # windows per draw; `learn` gets a few draws at once (Recent: every column, whatever is asked)
-    pace: Any  # Ratio or Every (agents.core.loop): when to learn
-    extras: tuple[str, ...] = ()  # columns that `act` returns and `learn` reads
-    overlap: bool = True  # learn beside the environments' stepping
-    # Arrays of `info` that teach -> one row of them where nothing is known; "expert": what a teacher would do now.
-    labels: Mapping[str, Array] = {}  # noqa: RUF012
+    sampler: Sampler
+    pace: Pace  # when to learn
+    capacity: int  # rows that the replay buffer must hold, over all columns
+    batch: int  # windows per draw (with Recent: one of every column, whatever is asked)
+    together: int = 1  # draws that `learn` takes at once, at most: their windows stand interleaved, x[i::draws]
+    # Arrays of the game's `info` to store with every row -> the value where a source, such as a recording, has none.
+    # By convention `expert` is the action that a teacher would take in this state.
+    info: Mapping[str, Any] = {}  # noqa: RUF012
+    # Called with the rows of each game that the rules have ended, a dict of [L, ...] tensors. What it returns is stored
+    # with them, and only rows of such games are ever drawn.
+    on_episode_end: Callable[[dict[str, Array]], dict[str, Array]] | None = None
+    overlap: bool = True  # learning may go on while the next rows are collected; else it ends before the next action
+
+
+class Context(NamedTuple):
+    """Where an agent is built, beside its configuration and the environments."""
+
+    clock: Clock  # read only: for schedules
+    device: torch.device
+    seed: int
+    num_envs: int  # columns that it acts for in training
 
 
 class Stateful(Protocol):
@@ -126,14 +148,22 @@ class Stateful(Protocol):
 
 
 class Agent(Stateful, Protocol):
-    """Built by ``build(config, spec, clock, device, seed, num_envs)`` of its module; `clock` is read-only."""
+    """Built by ``build(config, spec, context)`` of its module.
+
+    Two methods are optional. ``begin(columns)`` says that it will act for so many columns from now on, all of them at
+    the beginning of an episode: for agents that keep something per column beside `memory`, such as search trees.
+    ``explain(step, memory) -> dict[str, Array]`` says why it would act so, for `watch` (docs/add-an-agent.md).
+    """
 
     needs: Needs
     evaluation: str  # the policy that scores are made with: "sampled", "greedy" or "epsilon 0.001"
-    # Optional: explain(step, memory) -> dict[str, Array], why it would act so (docs/add-an-agent.md), for `watch`.
 
     def act(self, step: TimeStep, memory: Any = None, *, explore: bool = True) -> Act: ...
 
-    # Yields after each optimizer step. What an on-policy agent does for acting on (a copy of its weights) must happen
-    # when `learn` is called, not when the first item is asked for: that may be some vector steps later.
+    # Yields after each optimizer step: one step per `needs.batch` windows, or as many as the pace spreads. What an
+    # on-policy agent does for acting on (a copy of its weights) must happen when `learn` is called, not when the first
+    # item is asked for: that may be some vector steps later.
     def learn(self, batch: Batch) -> Iterator[Learned]: ...
+
+    # Another run's weights only, of its `state_dict`: optimizer, schedules and generators stay as they are.
+    def load_weights(self, state: dict[str, Any]) -> None: ...

@@ -1,12 +1,13 @@
 """Which windows a ring yields: Uniform, Prioritized, Recent.
 
 The ring tells a sampler that `follows` it which window starts have become drawable (`opened`) and which no longer are
-(`closed`); the sampler answers `draw` with flat slots ``time * num_envs + column`` and importance weights.
+(`closed`); the sampler answers `draw` with flat slots ``time * num_envs + column`` and importance weights, or with
+None where nothing may be drawn yet.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -21,6 +22,36 @@ class Starts(NamedTuple):
     length: int  # time slots of the ring
     total: int  # how many there are
     alike: bool  # all columns hold the same times
+
+
+class Sampler(Protocol):
+    """What a replay buffer asks which windows to read. Its state is part of a checkpoint."""
+
+    follows: bool  # must it be told of `opened` and `closed`? Known once it is bound.
+
+    def bind(self, size: int, device: torch.device, finished_only: bool) -> None:
+        """size: slots of the replay buffer. finished_only: only windows that were `opened` may be drawn."""
+        ...
+
+    def opened(self, index: Tensor) -> None:
+        """The windows that start at these slots may be drawn now."""
+        ...
+
+    def closed(self, index: Tensor) -> None:
+        """They may no longer be drawn."""
+        ...
+
+    def draw(self, size: int, starts: Starts, generator: torch.Generator) -> tuple[Tensor, Tensor | None] | None:
+        """`size` slots [B] and their importance weights [B], None for all 1. None where nothing may be drawn yet."""
+        ...
+
+    def update(self, index: Tensor, priority: Tensor) -> None:
+        """New priorities [B] of the windows at the slots [B]."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
 
 class PrefixSums:
@@ -67,10 +98,9 @@ class PrefixSums:
         leaf = torch.searchsorted(inner, rest[:, None], right=True).squeeze(1).clamp_(max=self.block - 1)
         return at * self.block + leaf
 
-    def require_any(self) -> None:
-        """Raises ValueError where every weight is 0. Waits for the device."""
-        if not self.total > 0:
-            raise ValueError("the ring holds no window of a finished game yet")
+    def any(self) -> bool:
+        """Is there a slot of a weight above 0? Waits for the device."""
+        return bool(self.total > 0)
 
     def draw(self, size: int, generator: torch.Generator) -> Tensor:
         """`size` slots by stratified draws (Schaul et al. 2016, appendix B.2.1)."""
@@ -103,10 +133,14 @@ class Uniform:
     def closed(self, index: Tensor) -> None:
         self.drawable.set(index, 0.0)
 
-    def draw(self, size: int, starts: Starts, generator: torch.Generator) -> tuple[Tensor, Tensor | None]:
+    def update(self, index: Tensor, priority: Tensor) -> None:
+        """Every start stays as likely as the others."""
+
+    def draw(self, size: int, starts: Starts, generator: torch.Generator) -> tuple[Tensor, Tensor | None] | None:
         if self.drawable is not None:
-            self.drawable.require_any()
-            return self.drawable.draw(size, generator), None
+            return (self.drawable.draw(size, generator), None) if self.drawable.any() else None
+        if not starts.total:
+            return None
         n = len(starts.count)
         device = generator.device
         flat = torch.randint(starts.total, (size,), device=device, generator=generator)
@@ -152,9 +186,9 @@ class Prioritized:
     def closed(self, index: Tensor) -> None:
         self.tree.set(index, 0.0)
 
-    def draw(self, size: int, starts: Starts, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        if self.finished_only:
-            self.tree.require_any()
+    def draw(self, size: int, starts: Starts, generator: torch.Generator) -> tuple[Tensor, Tensor] | None:
+        if not starts.total or (self.finished_only and not self.tree.any()):
+            return None
         index = self.tree.draw(size, generator)
         share = self.tree.get(index) / self.tree.total.float()  # [B] probability
         weight = (share * starts.total).pow(-self.beta)
@@ -183,10 +217,19 @@ class Recent:
     def bind(self, size: int, device: torch.device, finished_only: bool) -> None:
         self.device = device
 
-    def draw(self, size: int, starts: Starts, generator: torch.Generator) -> tuple[Tensor, None]:
+    def opened(self, index: Tensor) -> None:
+        """The cursors of the ring tell which windows are the newest."""
+
+    def closed(self, index: Tensor) -> None:
+        """See `opened`."""
+
+    def update(self, index: Tensor, priority: Tensor) -> None:
+        """Nothing is more likely than anything else."""
+
+    def draw(self, size: int, starts: Starts, generator: torch.Generator) -> tuple[Tensor, None] | None:
         n = len(starts.count)
-        if not starts.count.all():
-            raise ValueError(f"columns {np.flatnonzero(starts.count == 0).tolist()} hold no window yet")
+        if not starts.count.all():  # a column holds no window yet
+            return None
         newest = (starts.oldest + starts.count - 1) % starts.length  # [N]
         return torch.as_tensor(newest * n + np.arange(n), device=self.device), None
 

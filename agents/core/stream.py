@@ -1,11 +1,11 @@
-"""Gymnasium VectorEnv -> rows: the only place that knows autoreset, frame stacks and scores.
+"""Gymnasium VectorEnv -> rows: the only place that knows autoreset, scores and what `info` may hold.
 
 The environments reset themselves on the step after the last (Gymnasium's NEXT_STEP), so that the last observation of
 an episode is a row of its own. Where a game of the lab says `metadata["lab_info"] = True`, its `info` may hold arrays
-that decide more than Gymnasium can say: `discount` [N], `legal` [N, A], `state`, labels, and at the last row `score`
-[N]. Without them discount is 0 where terminated, else 1, and the score is the sum of the raw rewards from `first` to
-`last`. Where `_score` [N] (Gymnasium's mask) is False the episode has none and is not counted: it was practice. What
-other games put into `info` is their own affair.
+that decide more than Gymnasium can say: `discount` [N], `legal` [N, A], `state`, what an agent asks for by name (such
+as `expert`), and at the last row `score` [N]. Without them discount is 0 where terminated, else 1, and the score is the
+sum of the raw rewards from `first` to `last`. Where `_score` [N] (Gymnasium's mask) is False the episode has none and
+is not counted: it was practice. What other games put into `info` is their own affair.
 
 No row holds a number that is not finite, or a mask without a legal action: `RowFault` says where it came from.
 """
@@ -45,12 +45,13 @@ def spec_of(envs: VectorEnv) -> Spec:
     if not isinstance(obs, spaces.Box) or obs.dtype not in (np.uint8, np.float32):
         raise ValueError(f"observations must be a Box of uint8 or float32, not {obs}")
     stack = int(envs.metadata.get("frame_stack", 1))
+    rules = getattr(envs, "rules", None) if envs.metadata.get("lab_info") else None
     if isinstance(action, spaces.Discrete):
         if action.start != 0:
             raise ValueError(f"discrete actions must start at 0, not {action.start}")
-        return Spec(obs.shape, str(obs.dtype), stack, num_actions=int(action.n))
+        return Spec(obs.shape, str(obs.dtype), stack, num_actions=int(action.n), rules=rules)
     if isinstance(action, spaces.Box) and len(action.shape) == 1 and np.isfinite([action.low, action.high]).all():
-        return Spec(obs.shape, str(obs.dtype), stack, action_dim=action.shape[0])
+        return Spec(obs.shape, str(obs.dtype), stack, action_dim=action.shape[0], rules=rules)
     raise ValueError(f"actions must be Discrete or a bounded Box with one axis, not {action}")
 
 
@@ -81,7 +82,7 @@ class Stream:
         self._last = np.zeros(self.num_envs, bool)
         self._score = np.zeros(self.num_envs)
         self._length = np.zeros(self.num_envs, np.int64)
-        self.labels: tuple[str, ...] = ()  # arrays of `info` that the agent wants with each row
+        self.info_wanted: tuple[str, ...] = ()  # arrays of `info` that the agent wants with each row
         self.step: TimeStep | None = None  # the newest
 
     def reset(self, *key: int) -> TimeStep:
@@ -178,7 +179,7 @@ class Stream:
             last=torch.as_tensor(self._last, device=self.device),
             legal=None if legal is None else self._copied(legal, np.bool_),
             state=info.get("state"),
-            labels={k: self._label(k, info[k]) for k in self.labels if k in info},
+            info={k: self._wanted(k, info[k]) for k in self.info_wanted if k in info},
         )
         return self.step
 
@@ -194,7 +195,7 @@ class Stream:
         """On the device, apart from the environments' own memory: they may reuse it at the next step."""
         return torch.from_numpy(np.array(array, dtype)).to(self.device)
 
-    def _label(self, name: str, array: Any) -> Tensor:
+    def _wanted(self, name: str, array: Any) -> Tensor:
         """Numbers as float32, whole ones and flags as they are; what a teacher does as agents say it, from -1 to 1."""
         array = np.asarray(array)
         if name == "expert" and self._box is not None:
@@ -220,8 +221,8 @@ class Stream:
         """Everything where the environments can be saved (`exact`); otherwise nothing, the barrier resets them."""
         if not self.exact:
             return {}
-        row = {k: v for k, v in self.step._asdict().items() if k not in ("state", "labels") and v is not None}
-        row |= {"labels": dict(self.step.labels)} if self.step.labels else {}
+        row = {k: v for k, v in self.step._asdict().items() if k not in ("state", "info") and v is not None}
+        row |= {"info": dict(self.step.info)} if self.step.info else {}
         mine = {"score": self._score.copy(), "length": self._length.copy(), "row": row}
         return {**mine, "envs": self.envs.state_dict()}
 
@@ -230,7 +231,8 @@ class Stream:
             return
         self.envs.load_state_dict(state["envs"])
         self._score, self._length = state["score"].copy(), state["length"].copy()
-        row = {k: v for k, v in state["row"].items() if k != "labels"}
-        labels = {k: v.to(self.device) for k, v in state["row"].get("labels", {}).items()}
-        self.step = TimeStep(**{k: v.to(self.device) for k, v in row.items()}, labels=labels)
+        row = dict(state["row"])
+        info = {**row.pop("labels", {}), **row.pop("info", {})}  # older checkpoints call it labels
+        info = {k: v.to(self.device) for k, v in info.items()}
+        self.step = TimeStep(**{k: v.to(self.device) for k, v in row.items()}, info=info)
         self._stack, self._last = self.step.obs, self.step.last.cpu().numpy().copy()

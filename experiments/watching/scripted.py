@@ -19,10 +19,10 @@ class Expert:
     evaluation = "greedy"
 
     def __init__(self, stream: Stream):
-        stream.labels = ("expert",)
+        stream.info_wanted = ("expert",)
 
     def act(self, step: TimeStep, memory: Any = None, *, explore: bool = True) -> Act:
-        return Act(step.labels["expert"])
+        return Act(step.info["expert"])
 
 
 class Rave:
