@@ -72,6 +72,16 @@ POSITIONS = {
         "....XO... XXXXXO... OOOOOO... ......... ......... ......... ......... XXXXXXXXX .........",
         {"alive": "E9 A8 B8 C8 D8 E8", "dead": ""},
     ),
+    # A seki at the end of a game, where every move but a pass gives something away; eyes on neither side.
+    "only a pass is left": (
+        "X.XOOO.X. XXXXXOOOX .X.OXXO.X XXXX.XOOO .X.XX.XOO XXX..XXOO X.XXX.XXO .X.X.XX.X XXX.X.XXX",
+        {"seki": "H9 D9 G8 J3", "dead": "D7"},
+    ),
+    # The same with an eye for both sides: nobody can fill F6.
+    "an eye for both": (
+        ".XXXOOOO. XXXOOOXOO XXXXOXXOO .XXXO.XOX XXXOOXXXX OXOOOOX.X OXXXXOXXX OOO.XOXOO .OXXXOOOO",
+        {"seki": "G8 F7 G6 J6", "dead": "A4 A3 A2 B2 C2 B1"},
+    ),
 }  # fmt: skip
 
 
@@ -84,6 +94,18 @@ def test_known_positions(name):
             assert set(vertices.split()) <= found[status], (name, found)
         else:
             assert not found[status], (name, found)
+
+
+def test_who_can_only_pass_in_a_seki_is_not_dead():
+    """KataGo counts 42 in the first, GNU Go 15 in the second."""
+    for name, dead, lead in (
+        ("only a pass is left", {"D7"}, 42),
+        ("an eye for both", {"A4", "A3", "A2", "B2", "C2", "B1"}, 15),
+    ):
+        game, found = judged(POSITIONS[name][0])
+        assert found["dead"] == dead
+        stones = Judge()(game.state).stones("dead")
+        assert game.score("area", stones) == lead, name
 
 
 def test_killing_shapes_are_those_of_the_books():

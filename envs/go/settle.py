@@ -36,7 +36,8 @@ from envs.go.board import (
     point_of,
 )  # fmt: skip
 from envs.go.game import set_up
-from envs.go.heavy import TRACED, chance, liberties_after, nakade, random_bits, shaped, urgent
+from envs.go.heavy import HEURISTIC, TRACED, chance, liberties_after, nakade, random_bits, shaped, urgent
+from envs.go.heuristic import heuristic_territory
 from envs.go.playout import is_eye
 from envs.go.rules import go_rules
 from envs.go.scoring import area
@@ -210,6 +211,19 @@ def life_playout(state, rng, first):
     mine = state[TURN] == (state[KOMI] & 1)
     settle(state, rng, first)
     return 1.0 if holds(state) == mine else -1.0
+
+
+@njit(HEURISTIC, cache=True)
+def life_heuristic(state, visits, value):
+    """As `heuristic`, but a pass costs nothing, and no chain is given away that cannot kill: in a seki each other move
+    loses, and a search that has to find that out anew at every move calls the seki dead."""
+    heuristic_territory(state, visits, value)
+    colour = state[TURN] + 1
+    for i in range(state[LIST], state[LIST] + state[EMPTIES]):
+        total = liberties_after(state, state[i], colour)
+        if total != -1 and in_atari(total) and not is_killing_shape(state, state[i], colour):
+            visits[state[state[i] + ACTION]] = -1.0
+            value[state[state[i] + ACTION]] = 0.0
 
 
 def life_rules(size: int, *, suicide: bool = False) -> Rules:

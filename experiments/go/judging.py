@@ -15,7 +15,7 @@ import numpy as np
 from agents.search import evaluators
 from agents.search.rave import Rave
 from agents.search.search import Search
-from envs.go import heuristic, settle
+from envs.go import settle
 from envs.go.board import ACTION, EMPTY, GROUP, HASH, NEXT, SIZE, SUICIDE, point_of
 from envs.go.scoring import area, pass_alive, without_dead
 
@@ -151,7 +151,7 @@ class Judge:
         size, suicide = int(state[SIZE]), bool(state[SUICIDE])
         if (size, suicide) not in self._readers:
             rules = settle.life_rules(size, suicide=suicide)
-            judge = evaluators.classical(settle.life_playout, heuristic.heuristic)
+            judge = evaluators.classical(settle.life_playout, settle.life_heuristic)
             self._readers[size, suicide] = Search(rules, judge, Rave(), capacity=2 * MOST_VISITS)
         search = self._readers[size, suicide]
         black, white = ([a for a in range(size * size) if state[point_of(state, a)] == c] for c in (1, 2))
