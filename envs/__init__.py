@@ -145,9 +145,11 @@ def canonical(name: str) -> str:
 
 def _load(module: str) -> Any:
     """A game's module; where it has kernels, those who want to know hear of their compilation (`kernels.tell`)."""
-    if kernels.compiles(module):
-        kernels.listen()
-    return importlib.import_module(module)
+    if not kernels.compiles(module):
+        return importlib.import_module(module)
+    kernels.listen()
+    with kernels.alone(module.rpartition(".")[0].replace(".", "/")):
+        return importlib.import_module(module)
 
 
 def options(name: str, **values: Any) -> Any:

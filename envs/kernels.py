@@ -14,11 +14,18 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+try:
+    import fcntl
+except ImportError:  # Windows has other locks; there nothing is locked
+    fcntl = None
+
 PLACES = ("envs", "agents")  # where kernels are written, at any depth
+LOCK = ".lock"  # beside the kernels
 
 
 def drop_stale(root: Path) -> int:
@@ -67,6 +74,66 @@ def compiles(module: str) -> bool:
     return any("numba" in path.read_text(errors="replace") for path in own)
 
 
+def one_writes_at_a_time() -> None:
+    """From now on numba holds a lock while it stores a kernel: two processes that store signatures of one function at
+    the same moment would give both the same file."""
+    try:
+        from numba.core.caching import IndexDataCacheFile
+    except ImportError:  # the game itself says that numba is missing
+        return
+    save = IndexDataCacheFile.save
+    if fcntl is None or getattr(save, "locks", False):
+        return
+
+    def locked(self: Any, key: Any, data: Any) -> None:
+        with open(Path(self._cache_path) / LOCK, "w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # until the file is closed
+            save(self, key, data)
+
+    locked.locks = True
+    IndexDataCacheFile.save = locked
+
+
+@contextlib.contextmanager
+def alone(package: str, root: Path | None = None) -> Iterator[None]:
+    """Around the first use of a package with kernels, such as envs/kart: of programs that start at once one compiles,
+    the others wait for it. Once that is done, as a mark beside the kernels says, nobody waits."""
+    root = root or Path(__file__).resolve().parent.parent
+    elsewhere = os.environ.get("NUMBA_CACHE_DIR")
+    place = Path(elsewhere) if elsewhere else root / package / "__pycache__"
+    sources = [p.stat().st_mtime for folder in _folders(root) for p in folder.glob("*.py")]
+    mark, wanted = place / f".{Path(package).name}-compiled", f"{max(sources, default=0.0)} {sys.version} {numba()}"
+
+    def done() -> bool:
+        with contextlib.suppress(OSError):
+            return mark.read_text() == wanted and stored(package, root)
+        return False
+
+    with contextlib.ExitStack() as held:
+        if fcntl is not None and not done():
+            with contextlib.suppress(OSError):  # a place that cannot be written, or without locks
+                place.mkdir(parents=bool(elsewhere), exist_ok=True)
+                file = held.enter_context(open(place / f".{Path(package).name}-lock", "w"))
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    if _say is not None:
+                        _say("another program compiles already, waiting for it ...")
+                    fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+        if fcntl is not None and not done():
+            with contextlib.suppress(OSError):
+                mark.write_text(wanted)
+
+
+def numba() -> str:
+    """The version whose kernels are stored."""
+    try:
+        return metadata.version("numba")
+    except metadata.PackageNotFoundError:
+        return ""
+
+
 PERIOD = 10.0  # seconds between lines
 _say: Callable[[str], None] | None = None  # who wants to know
 _heard = False  # does numba tell us?
@@ -82,8 +149,10 @@ def tell(say: Callable[[str], None]) -> None:
 
 
 def listen() -> None:
-    """Called before a game with kernels is loaded: where somebody wants to know (`tell`), numba is asked to say so."""
+    """Called before a game with kernels is loaded: numba is told to lock its stores, and where somebody wants to know
+    (`tell`), to say what it compiles."""
     global _heard
+    one_writes_at_a_time()
     if _heard or _say is None:
         return
     _heard = True

@@ -68,11 +68,10 @@ class Command:
 def main() -> None:
     with cli.edge():
         command = arguments.read(Command, None, __doc__, "gtp")
-        cli.starting(kernels=True)
         with cli.refusing():
             settings = command.settings()
-        from experiments.go import players
-        from experiments.go.engine import Engine, Habits
+        from envs import kernels
+        from experiments.go import naming
         from experiments.go.protocol import Input, Output, serve
         from experiments.go.rulesets import RULES, UnknownRules, named
 
@@ -80,6 +79,11 @@ def main() -> None:
             rules = named(command.rules)[0]
         except UnknownRules:
             raise cli.UserError(f"--rules {command.rules}: must be one of {', '.join(RULES)}") from None
+        naming.model(command.player)
+        cli.starting(kernels=True)
+        with kernels.alone("agents/search"):
+            from experiments.go import players
+            from experiments.go.engine import Engine, Habits
         seed = int.from_bytes(os.urandom(6), "big") if command.seed is None else command.seed
         player = players.load(command.player, settings, seed)
         output = Output(sys.stdout.buffer)

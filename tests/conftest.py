@@ -26,23 +26,9 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # started in the backgrou
 worker = os.environ.get("PYTEST_XDIST_WORKER")
 
 
-def one_writes_at_a_time() -> None:
-    """Two processes that store signatures of one function at the same moment would give both the same file."""
-    import fcntl
+if worker:
+    from envs.kernels import one_writes_at_a_time
 
-    from numba.core.caching import IndexDataCacheFile
-
-    save = IndexDataCacheFile.save
-
-    def locked(self: Any, key: Any, data: Any) -> None:
-        with open(Path(self._cache_path) / ".lock", "w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)  # until the file is closed
-            save(self, key, data)
-
-    IndexDataCacheFile.save = locked
-
-
-if worker and os.name == "posix":
     one_writes_at_a_time()
 
 FAMILIES = {  # beginnings of file names -> the process that runs them

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,70 @@ def test_stored_kernels_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert kernels.stored("envs/kart", tmp_path) and not kernels.stored("envs/go", tmp_path)
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "elsewhere"))
     assert not kernels.stored("envs/kart", tmp_path)
+
+
+def test_programs_that_start_at_once_wait_for_the_one_that_compiles(tmp_path: Path, monkeypatch) -> None:
+    """Two threads with files of their own hold locks as two programs do."""
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    heard: list[str] = []
+    order: list[str] = []
+    folder, inside, asked = tmp_path / "envs/kart/__pycache__", threading.Event(), threading.Event()
+    monkeypatch.setattr(kernels, "_say", lambda text: (heard.append(text), asked.set()))
+
+    folder.parent.mkdir(parents=True)
+
+    def first() -> None:
+        with kernels.alone("envs/kart", tmp_path):
+            inside.set()
+            assert asked.wait(30)
+            (folder / "race.step-1.py311.nbi").touch()
+            order.append("compiled")
+
+    def second() -> None:
+        with kernels.alone("envs/kart", tmp_path):
+            order.append("used")
+
+    threads = [threading.Thread(target=first), threading.Thread(target=second)]
+    threads[0].start()
+    assert inside.wait(30)
+    threads[1].start()
+    for thread in threads:
+        thread.join(30)
+    assert order == ["compiled", "used"] and heard == ["another program compiles already, waiting for it ..."]
+    with kernels.alone("envs/kart", tmp_path), kernels.alone("envs/kart", tmp_path):
+        pass  # all is compiled: nobody waits
+    source = tmp_path / "envs/kart/race.py"
+    source.touch()
+    with kernels.alone("envs/kart", tmp_path):  # changed: whoever comes waits again
+        thread = threading.Thread(target=second)
+        asked.clear()
+        thread.start()
+        assert asked.wait(30) and order == ["compiled", "used"]
+    thread.join(30)
+    assert order == ["compiled", "used", "used"]
+
+
+def test_kernels_that_cannot_be_stored_are_compiled_all_the_same(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "file/place"))
+    (tmp_path / "file").touch()
+    with kernels.alone("envs/kart", tmp_path):
+        pass
+    with pytest.raises(OSError, match="of the body"), kernels.alone("envs/kart", tmp_path):
+        raise OSError("of the body")
+
+
+def test_a_refused_player_waits_for_nothing() -> None:
+    code = (
+        "import sys, runpy; sys.argv = {argv}\n"
+        "try: runpy.run_module('experiments.{program}', run_name='__main__')\n"
+        "finally: print('numba' in sys.modules)"
+    )
+    for program, argv in (("gtp", ["gtp", "--player", "nobody"]), ("play", ["play", "go", "--player", "nobody"]),
+                          ("gtp", ["gtp", "--rules", "mine"])):  # fmt: skip
+        script = code.format(argv=argv, program=program)
+        done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 2 and done.stdout.strip() == "False", (argv, done)
+        assert done.stderr.startswith("joypad: ") and done.stderr.count("\n") == 1
 
 
 def test_a_library_is_silent_and_a_program_is_not() -> None:

@@ -52,17 +52,21 @@ def main(argv: list[str]) -> None:
     """Called by `experiments.play` with what stands behind `go`."""
     with cli.edge():
         command = arguments.read(Command, argv, __doc__, "play go")
-        cli.starting(kernels=True)
-        from envs.go import sgf
-        from experiments.go import players
-        from experiments.go.engine import Habits
+        from envs import kernels
+        from experiments.go import naming
         from experiments.go.rulesets import RULES, UnknownRules, named
-        from experiments.go.table import Table
 
         try:
             rules = named(command.rules)[0]
         except UnknownRules:
             raise cli.UserError(f"--rules {command.rules}: must be one of {', '.join(RULES)}") from None
+        naming.model(command.player)
+        cli.starting(kernels=True)
+        with kernels.alone("agents/search"):
+            from envs.go import sgf
+            from experiments.go import players
+            from experiments.go.engine import Habits
+            from experiments.go.table import Table
         player = players.load(command.player, seed=int.from_bytes(os.urandom(6), "big"))
         with cli.refusing():
             table = Table(

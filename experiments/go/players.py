@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from agents.search import evaluators
-from agents.search.puct import Puct
 from agents.search.rave import Rave
 from agents.search.search import Result, Search
 from envs.go import heavy, heuristic
@@ -19,6 +18,7 @@ from envs.go.rules import play_territory
 from envs.go.scoring import area, pass_alive, score
 from envs.rules import Rules
 from experiments.cli import UserError
+from experiments.go import naming
 from experiments.go.judging import Judge
 
 TREE_BYTES = 768 * 2**20  # of a full tree
@@ -160,9 +160,9 @@ def network(run: Path, settings: dict[str, float] | None = None, seed: int = 0) 
 
     The model takes planes [n, C, size, size] float32 and answers `logits` [n, A] and `value` [n] or [n, 1].
     """
-    model = run if run.suffix == ".onnx" else run / "network.onnx"
-    if not model.is_file():
-        raise UserError(f"there is no player {str(run)!r}: name 'rave', or a run folder with a network.onnx")
+    from agents.search.puct import Puct  # its kernels are loaded for nobody else
+
+    model = naming.model(str(run))
     try:
         import onnxruntime
     except ImportError:
