@@ -136,6 +136,11 @@ def find(name: str) -> tuple[str, dict[str, Any]]:
     raise UnknownGame(f"there is no game {name!r}; {hint}")
 
 
+def is_foreign(name: str) -> bool:
+    """Is it a stranger's: a Gymnasium environment as it is, whose info and methods have no meaning in the lab?"""
+    return SAME.get(name, name).startswith("gym:")
+
+
 def canonical(name: str) -> str:
     """The one spelling of a game's name: ``space_invaders`` -> ``space-invaders``."""
     name = SAME.get(name, name)

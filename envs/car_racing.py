@@ -23,6 +23,7 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 
 from agents.perception import preprocess
 from envs.car_racing_driver import Driver
+from envs.car_racing_driving import CarDriving
 from envs.description import Description
 
 LIMIT = 1000  # frames of a game
@@ -184,7 +185,7 @@ class CarRacing(gymnasium.Env):
         super().reset(seed=seed)
         picture, _ = self.game.reset(seed=seed)
         self.frames, self.idle, self.noise = 0, 0, 0.0
-        self.driver = Driver(self.game) if self.options.expert_info else None
+        self._driver, self.steering = None, 0.0
         return self._seen(picture), self._told()
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
@@ -195,6 +196,7 @@ class CarRacing(gymnasium.Env):
             fresh = math.sqrt(1 - LASTING**2) * self.options.steer_noise * self.np_random.normal()
             self.noise = LASTING * self.noise + fresh
             action = np.array([np.clip(action[0] + self.noise, -1, 1), *action[1:]], np.float32)
+        self.steering = float(action[0])
         for i in range(self.options.frame_skip):
             last = i == self.options.frame_skip - 1 or self.frames == self.limit - 1
             self.game.hidden = not last
@@ -209,8 +211,15 @@ class CarRacing(gymnasium.Env):
         lost = bool(self.options.patience) and self.idle >= self.options.patience
         return self._seen(picture), total, bool(terminated or lost), self.frames >= self.limit, self._told()
 
+    @property
+    def driver(self) -> Driver:
+        """The scripted driver on the present track."""
+        if self._driver is None:
+            self._driver = Driver(self.game)
+        return self._driver
+
     def _told(self) -> dict[str, Any]:
-        if self.driver is None:
+        if not self.options.expert_info:
             return {}
         action = self.driver.act()
         return {"expert": action if self.options.control == "pedal" else _pedals(action)}
@@ -253,18 +262,20 @@ class CarRacingVec(AsyncVectorEnv):
 def describe(options: Options) -> Description:
     """The game with these options."""
     grey = options.obs == "grey"
+    driving = CarDriving(options)
     low = [-1, -1] if options.control == "pedal" else [-1, 0, 0]
     return Description(
         observation=spaces.Box(0, 255, (84, 84) if grey else (96, 96, 3), np.uint8),
         actions=spaces.Box(np.array(low, np.float32), np.ones(len(low), np.float32)),
         frame_stack=4 if grey else 1,
         frame_skip=options.frame_skip,
-        protocol=f"CarRacing-v3 frame_skip={options.frame_skip}",
+        protocol=driving.about()["protocol"],
         chance=True,
         saves=False,
         two_players=False,
         scripted="expert",
         info={"expert": "expert_info"},
+        driving=driving,
         memory=2**26,
     )
 

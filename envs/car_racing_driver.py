@@ -38,6 +38,7 @@ class Driver:
         self.game = game
         track = np.array(game.track)
         self.points = np.ascontiguousarray(track[:, 2:4])  # [T, 2]
+        self.turn = track[:, 1]  # the road's direction, rad: 0 upwards, to the left positive
         right = np.stack([np.cos(track[:, 1]), np.sin(track[:, 1])], 1)
         self.line = self.points + least_bending(self.points, right, HALF - ROOM)[:, None] * right
         self.pace = _pace(self.line)
@@ -62,6 +63,15 @@ class Driver:
             stop = abs(sideways) > CALM or fast > CRAWL + 10.0
             pedal = -1.0 if stop else min(THROTTLE * (CRAWL - fast), GENTLE)
         return np.clip(np.array([GAIN * steer, max(pedal, -0.8)], np.float32), -1, 1)  # brakes lock above 0.9
+
+    def place(self) -> tuple[float, float]:
+        """Where the car is: from the middle of the road to the right, and against the road's direction, rad."""
+        hull = self.game.car.hull
+        place = np.array(hull.position)
+        self._find(place)
+        turn = self.turn[self.at]
+        heading = math.remainder(turn - hull.angle, 2 * math.pi)
+        return float((place - self.points[self.at]) @ (math.cos(turn), math.sin(turn))), heading
 
     def _find(self, place: np.ndarray) -> None:
         """The nearest point of the track: close to the last one, unless the car has been thrown far from there."""

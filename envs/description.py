@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from gymnasium import Space
 
+    from envs.driving import Driving
+
 
 class Protocol(NamedTuple):
     """A named way to score a game, where it has more than its options to choose between."""
@@ -63,6 +65,7 @@ class Description:
     real_time: bool = False  # whether it goes on while nobody acts
     foreign: bool = False  # whether it is a stranger's: words of its info and its methods have no meaning here
     every_frame: bool = False  # whether its pictures can be had frame by frame (render mode rgb_array_list)
+    driving: Driving | None = None  # how it is driven: what its hands, recordings and scored tracks are
     board: Board | None = None  # points that people can choose by a click
     published: Published | None = None  # scores in the literature under this protocol
     protocols: Mapping[str, Protocol] = _none()  # named protocols, by the values of its option `protocol`

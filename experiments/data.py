@@ -25,6 +25,7 @@ from pathlib import Path
 
 import numpy as np
 
+import envs
 from envs.recordings import tub_copies, tub_edits, tub_statistics, tub_version1
 from envs.recordings.tub import Tub, TubError
 from experiments import arguments, cli
@@ -191,7 +192,7 @@ def copies(command: Command) -> None:
         for name, count in counts.items():
             print(f"{count:,} records in {command.split / name}")
         _tell(skipped)
-        print(f"train: {cli.line('train', 'kart', '--agent', 'clone', '--data', command.split / 'train')}")
+        print(f"train: {cli.line('train', _game(tubs[0]), '--agent', 'clone', '--data', command.split / 'train')}")
     else:
         total = sum(len(tub) for tub in tubs)
         sources = [(tub, np.arange(len(tub))) for tub in tubs]
@@ -255,6 +256,14 @@ def run(argv: Sequence[str]) -> None:
             serve(command)
         else:
             show(command)
+
+
+def _game(tub: Tub) -> str:
+    """The game that a recording is of, as far as it names one that there is."""
+    try:
+        return envs.canonical(str(tub.metadata.get("game")))
+    except envs.UnknownGame:
+        return "GAME"
 
 
 def main() -> None:

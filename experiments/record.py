@@ -3,16 +3,16 @@
     python -m experiments.record kart --out data/me                                   you drive, in a window
     python -m experiments.record kart --out data/expert --driver expert --minutes 10  the scripted expert, in a moment
 
-Pictures and controls are stored 20 times a second as a dataset that `python -m experiments.data DATA` shows and edits.
-Recording into a dataset that exists adds a session. The tracks, the looks, the picture and the physics of the game are
-options (--tracks, --theme, --obs pilotnet for 66x200, --obs frame --width W --height H for any size, --camera picam).
+Pictures and controls are stored at every control step as a dataset that `python -m experiments.data DATA` shows and
+edits. Recording into a dataset that exists adds a session. Options of the game (record GAME --help) choose its tracks,
+looks, picture and physics: kart has --tracks, --theme, --obs pilotnet for 66x200, --camera picam and many more.
 Without a display: python -m experiments.play kart --web --record data/me, you drive on a page.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -21,6 +21,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+import envs
+from envs.driving import Driving
 from experiments import arguments, cli, display
 from experiments.arguments import Positional
 from experiments.driving import dashboard, races
@@ -28,17 +30,12 @@ from experiments.driving.hands import HELP, Hands
 
 NOISE_OFF_ROAD = 0.25  # more of the time off the road than this, and the data teach accidents
 
-# Options of the game that a recording refuses, or that change nothing in it.
-UNUSED = ("control", "hold", "stack", "view", "reward_progress", "reward_finish", "cost_off_road", "cost_margin",
-          "cost_contact", "expert_info", "numbers_info", "drivable_info", "threads")  # fmt: skip
-TOLD = {"obs": "trunk 60x80, pilotnet 66x200, frame height x width", **dict.fromkeys(UNUSED, arguments.HIDDEN)}
-
 
 @dataclasses.dataclass(frozen=True)
 class Command:
     """What to record, and who drives."""
 
-    game: Positional[str]  # kart
+    game: Positional[str]  # a game that is driven, such as kart
     out: Path  # the dataset's folder: new, or one that gets another session
     driver: Literal["person", "expert"] = "person"  # expert: scripted, in simulated time, faster than real time
     minutes: float | None = None  # of driving; a person also ends with Escape
@@ -58,35 +55,51 @@ class Command:
 
 def parse(argv: Sequence[str]) -> tuple[Command, Any]:
     """Options -> the command and the game's options."""
-    from envs.kart.options import Options
-
-    start = Options(laps=1, threads=1)
-    groups = [arguments.Group("recording", Command), arguments.Group("kart", Options, start, TOLD)]
+    group = arguments.Group("recording", Command)
+    named = _game(argv)
+    if named is None:
+        arguments.read_groups([group], argv, __doc__, "record")  # the help of what every game has, or what is missing
+        raise cli.UserError("which game? try: python -m experiments.record kart --out data/kart")
+    with cli.refusing():
+        game = envs.canonical(named)
+    about = envs.describe(game)
+    if (driving := about.driving) is None:
+        raise cli.UserError(f"{game} is not driven; {cli.line('play', game, '--record', 'DATA')} records what you play")
+    told = {**driving.told, **dict.fromkeys(driving.unused, arguments.HIDDEN)}
+    start = dataclasses.replace(about.options, **driving.start)
+    groups = [group, arguments.Group(game, type(start), start, told)]
     command, options = arguments.read_groups(groups, argv, __doc__, "record")
-    if command.game != "kart":
-        raise cli.UserError(f"{command.game!r} cannot be recorded; kart can")
-    if options.control != "speed":
-        raise cli.UserError(f"--control {options.control}: recordings hold a target speed, so it must be speed")
-    if options.hold != 1:
-        raise cli.UserError(f"--hold {options.hold}: recordings have 20 records a second, each with its own steering")
-    if options.picture is None or not options.picture[2]:
-        raise cli.UserError(f"--obs {options.obs} has no colour picture; use trunk, pilotnet or frame")
-    return command, options
+    if refusal := envs.describe(game, **dataclasses.asdict(options)).driving.refusal:
+        raise cli.UserError(refusal)
+    return dataclasses.replace(command, game=game), options
+
+
+def _game(argv: Sequence[str]) -> str | None:
+    """The first word that is no option and no option's value."""
+    before = ["", *argv]
+    words = [w for b, w in zip(before, argv, strict=False) if w[:1] != "-" and (b[:2] != "--" or "=" in b)]
+    return next(iter(words), None) or next((word for word in argv if word in envs.GAMES), None)
+
+
+def _driving(command: Command, options: Any) -> Driving:
+    return envs.describe(command.game, **dataclasses.asdict(options)).driving
 
 
 def by_expert(command: Command, options: Any) -> races.Recorder:
     """The expert drives in simulated time, pushed aside now and then; its label is what it wants, not the push."""
-    steps = max(1, round(command.minutes * 60 * 20))
+    driving = _driving(command, options)
+    minute = 60 * driving.rate  # steps
+    steps = max(1, round(command.minutes * minute))
     seed = races.sessions(command.out) if command.seed is None else command.seed  # never the same drive twice
-    pushes = races.Pushes(command.noise, np.random.default_rng([19, seed]))
+    pushes = races.Pushes(command.noise, np.random.default_rng([19, seed]), driving.rate)
     began = shown = time.monotonic()
     about = dict(noise=command.noise, seed=seed)
     with (
-        races.open_writer(command.out, options, "expert", **about) as writer,
-        dashboard.video_of(command.video, 20) as video,
+        races.open_writer(command.out, command.game, driving, "expert", **about) as writer,
+        dashboard.video_of(command.video, driving.rate) as video,
+        contextlib.closing(races.Recorder(writer, command.game, options, seed, simulated=True)) as recorder,
     ):
-        recorder = races.Recorder(writer, options, seed, simulated=True)
-        board = dashboard.Dashboard() if command.video else None
+        board = dashboard.Dashboard(driving.rate) if command.video else None
         for done in range(1, steps + 1):
             label = recorder.expert()
             sent = label.copy()
@@ -99,28 +112,29 @@ def by_expert(command: Command, options: Any) -> races.Recorder:
             if time.monotonic() - shown > 5.0:
                 shown = time.monotonic()
                 left = f"{(shown - paced) / (done - 1) * (steps - done):.0f} s" if done > 1 else "?"
-                print(f"recorded {done / 1200:.1f} of {steps / 1200:.1f} minutes, {left} left", flush=True)
+                print(f"recorded {done / minute:.1f} of {steps / minute:.1f} minutes, {left} left", flush=True)
     seconds = time.monotonic() - began
-    print(f"{steps:,} records, {steps / 1200:.1f} minutes of driving in {seconds:.1f} s, {recorder.race + 1} races")
+    print(f"{steps:,} records, {steps / minute:.1f} minutes of driving in {seconds:.1f} s, {recorder.race + 1} races")
     return recorder
 
 
 def by_person(command: Command, options: Any, keyboard: Any = None) -> races.Recorder:
     """A person drives in a window in real time. keyboard: stands in for the window (tests)."""
     if keyboard is None and not display.has_display():
-        page = f"python -m experiments.play kart --web --record {shlex.quote(str(command.out))}"
+        page = cli.line("play", command.game, "--web", "--record", command.out)
         told = f"`{page}` opens a page to drive on, and --driver expert --minutes M needs none"
         raise cli.UserError(f"there is no display here to drive on; {told}")
     print(f"{HELP}\n{dashboard.HELP}")
-    steps = None if command.minutes is None else round(command.minutes * 60 * 20)
+    driving = _driving(command, options)
+    steps = None if command.minutes is None else round(command.minutes * 60 * driving.rate)
     with (
-        races.open_writer(command.out, options, "person") as writer,
-        dashboard.video_of(command.video, 20) as video,
+        races.open_writer(command.out, command.game, driving, "person") as writer,
+        dashboard.video_of(command.video, driving.rate) as video,
+        contextlib.closing(races.Recorder(writer, command.game, options, None, simulated=False)) as recorder,
     ):
-        recorder = races.Recorder(writer, options, None, simulated=False)
         keyboard = keyboard or dashboard.Keyboard(f"joypad: recording into {command.out}")
         try:
-            _drive(recorder, Hands("speed", recorder.fps), keyboard, steps, video)
+            _drive(recorder, Hands(driving), keyboard, steps, video)
         finally:
             keyboard.close()
     print(f"{recorder.steps:,} records, {recorder.steps / recorder.fps / 60:.1f} minutes of driving")
@@ -128,7 +142,7 @@ def by_person(command: Command, options: Any, keyboard: Any = None) -> races.Rec
 
 
 def _drive(recorder: races.Recorder, person: Hands, keyboard: Any, steps: int | None, video: Callable) -> None:
-    board, metronome, recording, race = dashboard.Dashboard(), dashboard.Metronome(recorder.fps), True, 0
+    board, metronome, recording, race = dashboard.Dashboard(recorder.fps), dashboard.Metronome(recorder.fps), True, 0
     thrown = 0
     while steps is None or recorder.steps < steps:
         held = keyboard.read()
@@ -162,9 +176,9 @@ def main() -> None:
             raise cli.UserError("nothing was recorded")
         share = recorder.off / recorder.steps
         if share > NOISE_OFF_ROAD:
-            print(f"warning: {share:.0%} of the time the kart was off the road; less --noise keeps it there")
+            print(f"warning: {share:.0%} of the time the car was off the road; less --noise keeps it there")
         print(f"look:  {cli.line('data', command.out)}")
-        print(f"train: {cli.line('train', 'kart', '--agent', 'clone', '--data', command.out)}")
+        print(f"train: {cli.line('train', command.game, '--agent', 'clone', '--data', command.out)}")
 
 
 if __name__ == "__main__":

@@ -55,8 +55,8 @@ class Command:
     checkpoint: str | None = None  # step of the checkpoint, or best: of the evaluations along the way; else the newest
     port: int = 0  # of the page; 0: a free one
     host: str = "127.0.0.1"  # of the page; another address of this machine lets others in who know the token
-    shadow: bool = False  # kart: you drive, and the network's steering wheel is drawn around yours
-    record: Path | None = None  # kart: a dataset of the drive; your take-overs are overrides in it
+    shadow: bool = False  # you drive, and the network's steering wheel is drawn around yours
+    record: Path | None = None  # a dataset of the drive, where one drives; your take-overs are overrides in it
     trust: str | None = None  # gym:MODULE:ID or MODULE:CLASS of the run, whose code you allow to be imported
     runs: Path = Path("runs")  # where run folders are
 
@@ -166,7 +166,7 @@ def interactive(player: Player, command: Any, title: str) -> None:
 
 def found(command: Command) -> list[Source]:
     """What is to be watched. Raises UserError for what is not there or cannot be shown, before anything is loaded."""
-    from experiments.watching.source import find, refuse_overlay
+    from experiments.watching.source import find, refuse_overlay, require_driven
 
     step = cli.checkpoint(command.checkpoint)
     with cli.refusing():
@@ -177,8 +177,8 @@ def found(command: Command) -> list[Source]:
             refuse_overlay(source, command.overlay)
         if command.stages:
             stages_of(sources[0])
-        if (command.shadow or command.record) and sources[0].game != "kart":
-            raise ValueError("--shadow and --record: only for kart with control=speed and pictures in colour")
+        if command.shadow or command.record:
+            require_driven(sources[0])
         if command.shadow and sources[0].run is None:
             raise ValueError(f"--shadow: {sources[0].game} has no run yet, so there is no network to drive beside")
     return sources
@@ -230,12 +230,10 @@ def watch(command: Command) -> Player:
 
 
 def to_drive(player: Player, command: Command) -> Laps | None:
-    """What --shadow and --record ask for. Raises ValueError where nobody drives a kart."""
-    from experiments.watching.driving import Laps, drives
+    """What --shadow and --record ask for, of a game that is driven (`require_driven`)."""
+    from experiments.watching.driving import Laps
 
     seat = player.focus
-    if (command.shadow or command.record) and not drives(seat):
-        raise ValueError("--shadow and --record: only for kart with control=speed and pictures in colour")
     if command.shadow:
         player.command("take", True)
     if command.record is None:

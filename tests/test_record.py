@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 from tubs import refusal
 
+import envs
+from envs.driving import unpack
 from envs.kart.columns import STEPS
 from envs.kart.env import KartVectorEnv
 from envs.recordings.tub import Tub
 from experiments import record
-from experiments.driving import overlay, races
+from experiments.driving import overlay
 from experiments.driving.dashboard import Metronome
 from experiments.driving.hands import Hands, Pad, guessed
 
@@ -74,7 +76,7 @@ def test_a_recording_has_its_races_laps_and_time(pushed: Tub) -> None:
     assert (r["game/time"][begins] == 0).all() and pushed.starts[begins].all()
     assert (np.diff(r["game/time"])[np.diff(r["game/race"]) == 0] > 0).all()
     assert pushed.metadata["driver"] == "expert" and "tracks=oval" in pushed.metadata["protocol"]
-    mask = races.unpack(str(r["game/drivable"][100]))
+    mask = unpack(str(r["game/drivable"][100]), (15, 20))
     assert mask.shape == (15, 20) and mask[-1].sum() > 10 and mask[0].sum() == 0
 
 
@@ -114,7 +116,12 @@ def test_another_size_does_not_go_into_a_dataset(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["pong", "--out", "d"], "'pong' cannot be recorded"),
+        (["pong", "--out", "d"], "pong is not driven; python -m experiments.play pong --record DATA records what"),
+        (["--out", "d", "go"], "go is not driven"),
+        (["--out", "d"], "GAME is missing"),
+        (["cart", "--out", "d"], "did you mean kart"),
+        (["car-racing", "--out", "d", "--obs", "grey"], "--obs grey has no colour picture; use rgb"),
+        (["car-racing", "--out", "d", "--control", "raw"], "--control raw: recordings hold one pedal"),
         (["kart", "--out", "d", "--driver", "expert"], "name --minutes"),
         (["kart", "--out", "d", "--minutes", "0"], "--minutes 0: must lie in 0.001..1440"),
         (["kart", "--out", "d", "--noise", "2"], "--noise 2.0"),
@@ -145,7 +152,7 @@ def test_the_command_refuses_with_one_sentence(tmp_path: Path) -> None:
 
 def test_help_offers_nothing_that_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        record.parse(["--help"])
+        record.parse(["kart", "--help"])
     told = capsys.readouterr().out
     assert "--tracks" in told and "--steer-noise" in told and "pilotnet 66x200" in told
     for refused in ("--control", "--hold", "state 21", "grey", "--reward", "--expert-info"):
@@ -154,9 +161,9 @@ def test_help_offers_nothing_that_is_refused(capsys: pytest.CaptureFixture[str])
 
 def test_the_graph_has_a_scale() -> None:
     """Names of both ends, the middle and the time at the edges, and a line at the very value that they name."""
-    plot = overlay.Plot()
+    plot = overlay.Plot(20)
     bare = plot.picture(600, 130)
-    for _ in range(overlay.HISTORY):
+    for _ in range(plot.length):
         plot.add(-1.0, 1.0)
     shown = plot.picture(600, 130)
     grid = [int(y) for y in np.flatnonzero((bare[:, 290] == overlay.GRID).all(1))]
@@ -230,7 +237,7 @@ def test_minutes_end_a_persons_recording(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_keys_steer_smoothly_and_come_back() -> None:
-    hands = Hands("speed", 20)
+    hands = Hands(envs.describe("kart").driving)
     steer = [float(hands.act({"left"}, None, 5.0)[0]) for _ in range(10)]
     assert steer[0] == pytest.approx(-0.175) and steer[-1] == -1.0 and (np.diff(steer) <= 0).all()
     back = [float(hands.act(set(), None, 5.0)[0]) for _ in range(6)]
@@ -239,7 +246,7 @@ def test_keys_steer_smoothly_and_come_back() -> None:
 
 
 def test_the_wanted_speed_follows_the_pedals_and_the_kart() -> None:
-    hands = Hands("speed", 20)
+    hands = Hands(envs.describe("kart").driving)
     for _ in range(40):
         action = hands.act({"w"}, None, 0.0)
     assert (action[1] + 1) * 8 == pytest.approx(3.0)  # a kart that does not move: no more than LEAD above it
@@ -254,12 +261,10 @@ def test_the_wanted_speed_follows_the_pedals_and_the_kart() -> None:
 
 
 def test_raw_control_has_pedals_and_the_hand_brake() -> None:
-    hands = Hands("raw")
+    hands = Hands(envs.describe("kart", control="raw").driving)
     assert hands.act({"up", "space"}).tolist() == [0.0, 1.0, 1.0]
     assert hands.act({"down"}).tolist() == [0.0, -1.0, -1.0]
     assert np.allclose(hands.act(set(), Pad(0.53, 0.25, 0.0)), [0.5, 0.25, -1.0])
-    with pytest.raises(ValueError, match="speed or raw"):
-        Hands("discrete")
 
 
 def test_an_unknown_gamepad_rests_until_it_is_touched() -> None:

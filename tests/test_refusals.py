@@ -103,7 +103,7 @@ def root(tmp_path: Path) -> Path:
         (["flappy", "--checkpoint", "5"], "--checkpoint 5: 'flappy' is neither a run nor a game with one"),
         (["breakout", "--stages"], "has kept no stages of its training"),
         (["breakout", "pong"], "side by side must be one game, not breakout and pong"),
-        (["breakout", "--shadow"], "only for kart"),
+        (["breakout", "--shadow"], "is not driven"),
         (["breakout", "--policy", "best"], "--policy best: must be greedy, sampled or 'epsilon E'"),
         (["breakout", "--speed", "0.001"], "--speed 0.001: must be 0 (as fast as it goes) or from 0.01 to 1000"),
         (["breakout", "--speed=-1"], "--speed -1.0: must be a number from 0 to 1000"),

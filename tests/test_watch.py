@@ -16,9 +16,9 @@ from watched import take
 import envs
 from agents.core import checkpoint
 from agents.core.run import Run
+from envs.kart.line import TOP_SPEED
 from envs.kart.physics import MAX_STEER, WHEEL, speed_of
 from experiments import players, watch
-from experiments.driving.hands import TOP_SPEED
 from experiments.watching import panels
 from experiments.watching.commands import COMMANDS, KEYS, SPEEDS
 from experiments.watching.follower import Follower
@@ -206,7 +206,7 @@ def test_keys_and_axes():
     for name, dims in (("gym:Pendulum-v1", 1), ("kart", 2)):
         env = envs.make(name)
         assert len(axes_of(env)) == dims
-        human = Human(name, env)
+        human = Human(name, env, envs.describe(name).driving)
         human.held = {"left"}
         for _ in range(30):
             action = human.action()
@@ -227,7 +227,7 @@ def test_a_person_takes_over_the_wheel_where_it_is_and_the_speed_that_the_kart_h
     for _ in range(120):
         _, _, _, _, info = env.step(info["expert"])
         kart = env.unwrapped.batch.karts[0, 0]
-        human = Human("kart", env)
+        human = Human("kart", env, envs.describe("kart", control="speed").driving)
         wheels.append(float(kart[WHEEL]) / MAX_STEER)
         assert human.hands.steer == pytest.approx(wheels[-1], abs=1e-6)
         human.held = {"up"}

@@ -103,7 +103,7 @@ def test_a_race_that_is_begun_anew_is_another_race(runs: Path, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (dict(what=("gym:CartPole-v1",), shadow=True), "only for kart"),
+        (dict(what=("gym:CartPole-v1",), shadow=True), "is not driven"),
         (dict(what=("kart",), shadow=True), "no run yet"),
         (dict(what=("kart", "kart"), record=Path("x")), "one agent in one game"),
         (dict(what=("kart",), shadow=True, video=Path("v.mp4")), "--video has nobody at the wheel"),

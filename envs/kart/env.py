@@ -25,11 +25,11 @@ from envs.description import Description
 from envs.kart import columns as c
 from envs.kart import race
 from envs.kart.batch import RENDERED, Batch
+from envs.kart.driving import KartDriving
 from envs.kart.hud import with_figures
 from envs.kart.options import CONTROLS, DISCRETE, Options
-from envs.kart.physics import CONTROL
 
-FPS = round(1.0 / CONTROL)
+FPS = KartDriving.rate
 KEYS = {  # keys -> discrete action
     "": 7, "up": 0, "up left": 3, "up right": 4, "left": 8, "right": 9, "down": 10, "down left": 11, "down right": 12,
     "up left space": 13, "up right space": 14, "left space": 13, "right space": 14,
@@ -220,6 +220,7 @@ def describe(options: Options) -> Description:
         two_players=False,
         scripted="expert",
         info={"expert": "expert_info", "numbers": "numbers_info", "drivable": "drivable_info"},
+        driving=KartDriving(options),
         score_command="evaluate {run} --tracks test:20",
         memory=2**19,
     )

@@ -22,8 +22,8 @@ LATE = 0.01  # s; a step that begins so much after its time counts as late
 class Dashboard:
     """Turns recorded steps into pictures for people."""
 
-    def __init__(self):
-        self.plot = overlay.Plot()
+    def __init__(self, rate: float):
+        self.plot = overlay.Plot(rate)
 
     def picture(self, recorder: Recorder, record: dict[str, Any], *more: str, warn: str = "") -> np.ndarray:
         """What was recorded in this step with its steering, the last 10 s of controls, and counters: [H, W, 3]."""
@@ -32,13 +32,14 @@ class Dashboard:
         seen = overlay.larger(small, 400) if recorder.simulated else recorder.view()
         seen = overlay.with_steering(seen, record["user/angle"], record.get("pilot/angle"))
         minutes, seconds = divmod(int(recorder.steps / recorder.fps), 60)
+        last, wanted = record.get("game/lap_time"), record.get("user/target_speed")
         lines = [
             f"{recorder.steps:,} records  {minutes}:{seconds:02d}",
             f"race {record['game/race'] + 1}  lap {record['game/lap'] + 1}",
             f"time {record['game/time']:.1f} s",
-            f"last lap {record['game/lap_time']:.2f} s" if record["game/lap_time"] else "last lap -",
+            *([] if last is None else [f"last lap {last:.2f} s" if last else "last lap -"]),
             f"speed {record['game/speed']:.1f} m/s",
-            f"wanted {record['user/target_speed']:.1f} m/s",
+            *([] if wanted is None else [f"wanted {wanted:.1f} m/s"]),
             f"steering {record['user/angle']:+.2f}",
             f"off the road {recorder.off / recorder.steps:.0%}",
             *more,

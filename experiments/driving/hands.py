@@ -1,4 +1,7 @@
-"""A person's hands on keyboard or gamepad -> actions of the kart: smooth steering, so that it can be learnt from."""
+"""A person's hands on keyboard or gamepad -> actions of what they drive: smooth steering, to be learnt from.
+
+Rates are of cars that reach about 16 m/s; the wanted speed of a faster one changes faster in proportion.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from envs.driving import Driving, Wheel
+
 TURN, RETURN = 3.5, 6.0  # steering per second with an arrow key held, and back to the middle
 FASTER, COAST, SLOWER = 9.0, 3.0, 18.0  # m/s per second of the wanted speed: throttle, nothing, brake
-TOP_SPEED = 16.0  # m/s, the target speed of action 1
 LEAD = 3.0  # the wanted speed stays this close to the real one, m/s
+USUAL = 16.0  # m/s, the top speed that these are for
 DEAD = 0.06  # a gamepad's stick rests this far from its middle
 KEYS = ("left", "right", "up", "down", "a", "d", "w", "s", "space")
 HELP = "arrows or WASD steer, accelerate and brake; gamepad: left stick, right trigger, left trigger"
@@ -26,26 +31,25 @@ class Pad(NamedTuple):
 
 
 class Hands:
-    """control: `speed` (steering, target speed) as recordings want it, or `raw` (steering, pedal, hand brake)."""
+    """Both hands of one person, who drives what `driving` is of."""
 
-    def __init__(self, control: str = "speed", fps: float = 20.0):
-        if control not in ("speed", "raw"):
-            raise ValueError(f"hands drive control speed or raw, not {control!r}")
-        self.control, self.dt = control, 1.0 / fps
+    def __init__(self, driving: Driving):
+        self.driving, self.top, self.scale = driving, driving.top_speed, driving.top_speed / USUAL
+        self.dt = 1.0 / driving.rate
         self.reset()
 
     def reset(self) -> None:
         """Both hands at rest, as at the beginning of a race."""
         self.steer, self.target = 0.0, 0.0
 
-    def take(self, steer: float, speed: float) -> None:
-        """Over from somebody else: with the wheel where it is, -1..1, and at the speed that the kart has, m/s."""
-        self.steer, self.target = min(max(steer, -1.0), 1.0), min(max(speed, 0.0), TOP_SPEED)
+    def take(self, wheel: Wheel) -> None:
+        """Over from somebody else: with the wheel where it is, and at the speed that the car has."""
+        self.steer, self.target = min(max(wheel.steer, -1.0), 1.0), min(max(wheel.target, 0.0), self.top)
 
     def act(self, held: Set[str], pad: Pad | None = None, speed: float = 0.0) -> np.ndarray:
-        """The action of one control step: float32 [2] or [3], each in [-1, 1].
+        """The action of one control step: float32 [D], each in [-1, 1].
 
-        held: names of keys that are down (KEYS); speed: the kart's, m/s. A gamepad that is touched has priority.
+        held: names of keys that are down (KEYS); speed: the car's, m/s. A gamepad that is touched has priority.
         """
         left, right = bool(held & {"left", "a"}), bool(held & {"right", "d"})
         gas, brake = float(bool(held & {"up", "w"})), float(bool(held & {"down", "s"}))
@@ -56,13 +60,16 @@ class Hands:
             gas, brake = max(gas, pad.gas), max(brake, pad.brake)
             if abs(pad.steer) > DEAD:
                 self.steer = float(np.sign(pad.steer) * min((abs(pad.steer) - DEAD) / (1.0 - DEAD), 1.0))
-        if self.control == "raw":
-            return np.array([self.steer, gas - brake, 1.0 if hand else -1.0], np.float32)
-        change = -SLOWER * brake if brake else FASTER * gas if gas else -COAST
-        self.target = min(max(self.target + change * self.dt, 0.0), TOP_SPEED)
-        self.target = min(max(self.target, speed - LEAD), max(speed, 0.0) + LEAD)
-        self.target = min(max(self.target, 0.0), TOP_SPEED) if not brake else max(min(self.target, speed - 1.0), 0.0)
-        return np.array([self.steer, 2.0 * self.target / TOP_SPEED - 1.0], np.float32)
+        self._want(gas, brake, speed)
+        return self.driving.hands(Wheel(self.steer, gas - brake, self.target, hand))
+
+    def _want(self, gas: float, brake: float, speed: float) -> None:
+        """The wanted speed after this control step."""
+        change, lead = -SLOWER * brake if brake else FASTER * gas if gas else -COAST, LEAD * self.scale
+        self.target = min(max(self.target + change * self.scale * self.dt, 0.0), self.top)
+        self.target = min(max(self.target, speed - lead), max(speed, 0.0) + lead)
+        below = speed - 1.0 * self.scale
+        self.target = min(max(self.target, 0.0), self.top) if not brake else max(min(self.target, below), 0.0)
 
     def _turn(self, way: int) -> float:
         if way == 0:  # back to the middle, and no further

@@ -13,8 +13,7 @@ USER = (80, 220, 110)  # green: what the driver does
 PILOT = (90, 170, 255)  # blue: what the network wants
 WARN = (255, 120, 80)
 INK, QUIET, GROUND, GRID = (235, 235, 230), (150, 155, 165), (24, 26, 31), (58, 62, 72)
-RATE = 20  # control steps a second
-HISTORY = 10 * RATE  # control steps that a plot shows
+SECONDS = 10  # that a plot shows
 
 
 def font(size: int) -> ImageFont.ImageFont:
@@ -70,10 +69,14 @@ def wheel(size: int, user: float | None = None, pilot: float | None = None) -> n
 
 
 class Plot:
-    """The last 10 s of a driver's controls: steering above, pedal below; the network's too where there is one."""
+    """The last 10 s of a driver's controls: steering above, pedal below; the network's too where there is one.
 
-    def __init__(self):
-        self.rows: deque[tuple[float, float, float]] = deque(maxlen=HISTORY)
+    rate: control steps a second.
+    """
+
+    def __init__(self, rate: float):
+        self.rate, self.length = rate, round(SECONDS * rate)
+        self.rows: deque[tuple[float, float, float]] = deque(maxlen=self.length)
 
     def add(self, steer: float | None, throttle: float | None, pilot: float | None = None) -> None:
         """Steering and pedal of one control step, each in [-1, 1]; None leaves a gap."""
@@ -91,17 +94,17 @@ class Plot:
                 draw.line([(0, y), (width, y)], fill=GRID)
                 draw.text((width - 6, y + (2 if place < 0 else -2 if place else 0)), text, QUIET, font(10), anchor)
             draw.text((6, top + 6), name, fill=QUIET, font=font(11))
-        for second in range(1, round(HISTORY / RATE)):
-            x = width - second * RATE * width / HISTORY
+        for second in range(1, SECONDS):
+            x = width - second * self.rate * width / self.length
             draw.line([(x, height - 4), (x, height)], fill=QUIET)
-        draw.text((6, height - 6), f"{HISTORY / RATE:g} s ago", QUIET, font(10), "ls")
+        draw.text((6, height - 6), f"{SECONDS} s ago", QUIET, font(10), "ls")
         draw.line([(0, half), (width, half)], fill=GRID)
         for column, top, sign, colour in ((2, 0, 1, PILOT), (0, 0, 1, USER), (1, half, -1, INK)):
             self._curve(draw, column, top + half / 2, sign * (half / 2 - 4), width, colour)
         return np.asarray(image)
 
     def _curve(self, draw: ImageDraw.ImageDraw, column: int, zero: float, reach: float, width: int, colour) -> None:
-        start = HISTORY - len(self.rows)
+        start = self.length - len(self.rows)
         spots: list[tuple[float, float]] = []
         for k, row in enumerate([*self.rows, (math.nan,) * 3]):
             if math.isnan(row[column]):
@@ -109,7 +112,7 @@ class Plot:
                     draw.line(spots, fill=colour, width=2)
                 spots = []
             else:
-                spots.append(((start + k) * width / HISTORY, zero + reach * min(max(row[column], -1.0), 1.0)))
+                spots.append(((start + k) * width / self.length, zero + reach * min(max(row[column], -1.0), 1.0)))
 
 
 def panel(

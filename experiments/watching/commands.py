@@ -1,7 +1,7 @@
 """What people and pages may ask of the player: each command with its key, the type of its value, and how it is done.
 
 Nothing else comes in, and nothing of another type (experiments/web/values.py). A command that makes no sense raises
-ValueError with a sentence for the person.
+Refused with a sentence for the person; whatever else is raised is a fault of the program, and no answer to anybody.
 """
 
 from __future__ import annotations
@@ -9,9 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from experiments.watching.human import Unplayable
 from experiments.web.values import Type, flag, items, nothing, number, optional, take, text, whole
 
 SPEEDS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 0.0)  # of the game's own; 0: as fast as it goes
+
+
+class Refused(ValueError):
+    """A command that cannot be carried out, with a sentence for the person who gave it."""
 
 
 class Command(NamedTuple):
@@ -24,8 +29,11 @@ class Command(NamedTuple):
 
 
 def obey(player: Any, name: str, value: Any) -> None:
-    """Does what is asked for. Raises ValueError for what is not known, of another type, or makes no sense."""
-    checked = take(TYPES, name, value)
+    """Does what is asked for. Raises Refused for what is not known, of another type, or makes no sense."""
+    try:
+        checked = take(TYPES, name, value)
+    except ValueError as fault:
+        raise Refused(str(fault)) from None
     COMMANDS[name].do(player, checked)
 
 
@@ -93,7 +101,10 @@ def _policy(player: Any, name: str | None) -> None:
 
 def _take(player: Any, taken: bool | None) -> None:
     seat = player.focus
-    seat.take_over(seat.human is None if taken is None else taken)
+    try:
+        seat.take_over(seat.human is None if taken is None else taken)
+    except Unplayable as fault:
+        raise Refused(str(fault)) from None
     keys = ", ".join(seat.human.known) if seat.human else ""
     player.messages.append(f"you play; keys: {keys}" if seat.human else "handed back to the agent")
 
@@ -102,7 +113,7 @@ def _overlay(player: Any, name: str | None) -> None:
     kinds, now = player.focus.overlays(), player.focus.overlay
     chosen = kinds[(kinds.index(now) + 1 if now in kinds else 1) % len(kinds)] if name is None else name
     if chosen not in kinds:
-        raise ValueError(f"overlay {chosen!r}: choose {', '.join(kinds)}")
+        raise Refused(f"overlay {chosen!r}: choose {', '.join(kinds)}")
     for seat in player.seats:
         seat.overlay = chosen
     _explain(player)
@@ -121,7 +132,7 @@ def _explain(player: Any) -> None:
 
 
 def _clip(player: Any, _: None) -> None:
-    raise ValueError("clip: only a window or a page keeps the last 30 seconds")  # and hears this before the player does
+    raise Refused("clip: only a window or a page keeps the last 30 seconds")  # and hears this before the player does
 
 
 def _quit(player: Any, _: None) -> None:

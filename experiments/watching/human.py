@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+import envs
+from envs.driving import Driving
 from experiments.driving.hands import Hands, Pad
 from experiments.watching import keys as gymnasium_keys
 
@@ -24,9 +26,13 @@ FREE: tuple[Axis, ...] = (("left", "right", 0.0), ("down", "up", 0.0), ("", "spa
 PEDALS = ("up", "down", "space")  # keys of dimensions that cannot be negative, in their order
 
 
+class Unplayable(ValueError):
+    """A game that a person cannot play with what they have at hand; the message says why."""
+
+
 def own(game: str, env: Any, name: str) -> Any:
     """What a game of the lab says of itself (see above); None from any other, where the word may mean anything."""
-    return None if game.startswith("gym:") else getattr(env.unwrapped, name, None)
+    return None if envs.is_foreign(game) else getattr(env.unwrapped, name, None)
 
 
 def convention(env: Any, name: str) -> Any:
@@ -38,10 +44,10 @@ def convention(env: Any, name: str) -> Any:
 
 
 def keys_of(game: str, env: Any) -> Keys:
-    """Which keys do what, from the game itself. Raises ValueError where a keyboard cannot play it."""
+    """Which keys do what, from the game itself. Raises Unplayable where a keyboard cannot play it."""
     space = env.action_space
     if not hasattr(space, "n"):
-        raise ValueError(f"{game} acts in {space}: there are no keys for it")
+        raise Unplayable(f"{game} acts in {space}: there are no keys for it")
     if keys := own(game, env, "keys"):
         return keys()
     if (declared := gymnasium_keys.keys_of(env)) is not None:
@@ -78,19 +84,16 @@ def choose(pressed: Iterable[str], keys: Keys) -> int:
 class Human:
     """A person at a keyboard or a gamepad. `held`, `sticks` and `wanted` are what the window or the page tells."""
 
-    def __init__(self, game: str, env: Any):
+    def __init__(self, game: str, env: Any, driving: Driving | None = None):
         space = env.action_space
         self.discrete = hasattr(space, "n")
         self.keys: Keys = keys_of(game, env) if self.discrete else {}
         self.axes = () if self.discrete else axes_of(env, game)
         self.waits = is_turn_based(env) and self.discrete
-        self.hands = None  # the kart's own way to steer by keys
-        if game == "kart" and not self.discrete:
-            from envs.kart.physics import MAX_STEER, WHEEL, speed_of
-
-            self.hands, self._kart, self._speed_of = Hands(env.unwrapped.options.control), env.unwrapped, speed_of
-            kart = self._kart.batch.karts[0, 0]
-            self.hands.take(float(kart[WHEEL]) / MAX_STEER, float(speed_of(kart)))
+        self.hands = None  # on the wheel of what is driven by steering
+        if driving is not None and not self.discrete:
+            self.hands, self._games = Hands(driving), env.unwrapped
+            self.hands.take(driving.held(self._games))
         self.held: set[str] = set()
         self.sticks: list[float] = []  # of a gamepad: right and down in -1..1, then its button, 0 or 1
         self.wanted: int | None = None  # an action that was named itself, by a click on a board
@@ -132,7 +135,7 @@ class Human:
     def _steer(self) -> np.ndarray:
         held = self.held | (self.pressed() & {"space"})
         if self.hands is not None:
-            return self.hands.act(held, self._pad(), float(self._speed_of(self._kart.batch.karts[0, 0])))
+            return self.hands.act(held, self._pad(), self.hands.driving.speed(self._games))
         for i, (low, high, rest) in enumerate(self.axes):
             stick = self.sticks[i] if i < min(2, len(self.sticks)) and abs(self.sticks[i]) > 0.08 else None
             if stick is not None:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from experiments.watching.commands import obey
+from experiments.watching.commands import Refused, obey
 from experiments.watching.overlay import tile
 from experiments.watching.seat import Seat
 from experiments.watching.source import Source
@@ -166,7 +166,7 @@ class Player:
         """Does what a person asks for; what is not known, or makes no sense, is told in `messages`."""
         try:
             obey(self, name, value)
-        except ValueError as fault:
+        except Refused as fault:
             self.messages.append(str(fault))
 
     def begin_soon(self, seed: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections import deque
 from typing import Any
 
@@ -16,6 +17,7 @@ from agents.core.clock import Clock
 from agents.core.evaluate import Policy
 from agents.core.stream import Stream
 from agents.perception import saliency
+from envs.description import Board
 from experiments import building, display, players
 from experiments.watching.driving import HOLD, drives, with_wheels
 from experiments.watching.follower import Follower
@@ -36,7 +38,8 @@ class Seat:
 
     def __init__(self, source: Source, *, copies: int = 1, seed: int = 1, policy: str | None = None,
                  explaining: bool = False):  # fmt: skip
-        env = envs.scored(source.game, source.run.config["env"]) if source.run else dict(source.env)
+        env = source.options
+        self.about = envs.describe(source.game, **env)
         probe = envs.make_vec(source.game, 1, **env)
         stack, self.protocol = probe.metadata.get("frame_stack", 1), str(probe.metadata.get("protocol", ""))
         told = {k: probe.metadata[k] for k in ("lab_info", "name") if k in probe.metadata}
@@ -49,6 +52,7 @@ class Seat:
         self.device = building.device_for(source.run.config["agent"] if source.run else "random", "auto")
         self.stream = Stream(vector, self.device)
         self.spec = self.stream.spec
+        self.board = self.about.board or square(self.spec.num_actions)
         self.fps = float(self.envs[0].metadata.get("render_fps") or 30)
         self.actions = action_names(source.game, self.envs[0])
         self.human: Human | None = None  # a person who has taken over
@@ -180,11 +184,12 @@ class Seat:
 
     def take_over(self, taken: bool) -> None:
         """A person plays the first copy, or hands it back; in a game of two sides, the side that is to move."""
-        self.human, self.lent = Human(self.source.game, self.envs[0]) if taken else None, False
+        person = Human(self.source.game, self.envs[0], self.about.driving) if taken else None
+        self.human, self.lent = person, False
         self.side = self.moves % 2
 
     def hold(self, keys: set[str]) -> None:
-        """While a network drives a kart, a person who holds HOLD down drives instead."""
+        """While a network drives, a person who holds HOLD down drives instead."""
         if self.human is None and HOLD in keys and self.source.run is not None and drives(self):
             self.take_over(True)
             self.lent = True
@@ -201,7 +206,7 @@ class Seat:
             return
         left, top, gap = box
         row, column = round((y - top) / gap), round((x - left) / gap)
-        rows, columns = self.spec.obs_shape[-2:]
+        rows, columns = self.board
         if 0 <= row < rows and 0 <= column < columns:
             action = row * columns + column
             if self.step.legal is None or bool(self.step.legal[0, action]):
@@ -252,7 +257,7 @@ class Seat:
     def _box(self) -> tuple[float, float, float] | None:
         """Where the points of a board lie in its picture."""
         where = own(self.source.game, self.envs[0], "board_box")
-        return where() if where else None
+        return where() if where and self.board else None
 
     def decorate(self, picture: np.ndarray) -> np.ndarray:
         """Lays over a picture what was asked for, where there is any of it, and the wheels of who drives."""
@@ -268,8 +273,7 @@ class Seat:
         if box is None or name not in self.reasons:
             return picture
         row = self.reasons[name]
-        size = int(len(row) ** 0.5)
-        points = row[: size * size].reshape(size, size)  # without the pass
+        points = row[: self.board.rows * self.board.columns].reshape(self.board)  # without the pass
         return on_board(picture, points, box, signed=name == "ownership")
 
     def seen(self) -> np.ndarray | None:
@@ -313,6 +317,12 @@ class Seat:
             self.follower.close()
 
 
+def square(actions: int) -> Board | None:
+    """The board of a game that does not describe it: as many points as actions, one of which may be a pass."""
+    size = math.isqrt(actions)
+    return Board(size, size) if actions - size * size in (0, 1) and size > 1 else None
+
+
 def _finite(x: Any) -> float | None:
     x = float(x)
     return round(x, 5) if np.isfinite(x) else None
@@ -347,7 +357,7 @@ def with_picture(game: str, env: dict[str, Any]) -> Any:
     if mode is None:
         shows = f" (its render_modes: {', '.join(map(str, modes))})" if modes else ""
         raise ValueError(f"{game} has no picture to show{shows}")
-    if (game in envs.GAMES or game.startswith("gym:")) and "rgb_array" in modes:
+    if "rgb_array" in modes and not envs.describe(game, **env).every_frame:
         mode = "rgb_array"  # Gymnasium's own list mode collects for ever
     return Told(envs.make(game, mode, **env), game)
 

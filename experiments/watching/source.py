@@ -34,6 +34,11 @@ class Source(NamedTuple):
         return self.run.checkpoints if self.stage is None else milestone_folder(self.run, self.stage)
 
     @property
+    def options(self) -> dict[str, Any]:
+        """The game's options that it is played with."""
+        return envs.scored(self.game, self.run.config["env"]) if self.run else dict(self.env)
+
+    @property
     def label(self) -> str:
         """Whose play it is, in a few words."""
         if self.run is None:
@@ -102,6 +107,16 @@ def refuse_overlay(source: Source, name: str) -> None:
     told = (found[1]["meta"].get("spec") or {}).get("obs_dtype") if found else None
     if name in PICTURES and str(about.observation.dtype if about.observation else told or "uint8") != "uint8":
         raise ValueError(f"--overlay {name}: {source.run.path} sees numbers, and no picture that could be laid over")
+
+
+def require_driven(source: Source) -> None:
+    """Raises ValueError where nothing is driven that could be recorded, or taken over at the wheel."""
+    driving = envs.describe(source.game, **source.options).driving
+    if driving is None:
+        play = cli.line("play", source.game, "--record", "DATA")
+        raise ValueError(f"--shadow and --record: {source.game} is not driven; {play} records what you play")
+    if driving.refusal:
+        raise ValueError(f"--shadow and --record: {driving.refusal}")
 
 
 def _of(run: Run, **fields: Any) -> Source:

@@ -1,0 +1,148 @@
+"""Driving as an ability that a game declares (`Description.driving`): programs that drive, record and score ask it.
+
+A game, and later a car or a game on a screen, implements `Driving` once; then people drive it with their hands, its
+drives are recorded and learned from, corrections are taken over, and where it has tracks, drivers are scored on them.
+`games` is everywhere the single environment that `envs.make` gives, without wrappers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+SLACK = 0.01  # so far outside its bounds, in shares of the highest, a recorded control is a rounded one
+
+
+class Wheel(NamedTuple):
+    """What hands hold in one control step, whatever a game makes of it."""
+
+    steer: float  # -1 (left) to 1
+    pedal: float  # throttle 0 to 1, brake 0 to -1
+    target: float = 0.0  # wanted speed, m/s
+    hand: bool = False  # whether the hand brake is pulled
+
+
+class Frame(NamedTuple):
+    """The part of a recorded picture that an observation shows, and its size."""
+
+    height: int
+    width: int
+    top: float = 0.0  # fractions of the picture that are cut off
+    bottom: float = 0.0
+
+
+class Course:
+    """Tracks that score a driver: each is driven once, alone, for the same time.
+
+    Its batch tells in `info`, [N]: `track`, `lap` (completed), `lap_time` (s, of the last), `progress` (laps with
+    fraction), `off_road`, `rescues` and `contacts` (so far), and `expert`, what the scripted driver would do.
+    """
+
+    fixed: frozenset[str]  # options that scoring decides itself
+    example: str  # options that are scored in races instead, for the sentence that refuses them
+
+    def count(self, tracks: str) -> int:
+        """How many tracks a text names. Raises ValueError."""
+        raise NotImplementedError
+
+    def options(self, values: Mapping[str, Any], tracks: str, seconds: float) -> dict[str, Any]:
+        """Options of a batch whose game i drives track i; `values`: the other ones."""
+        raise NotImplementedError
+
+    def steering(self, actions: np.ndarray) -> np.ndarray:
+        """The steering, [N], in the actions of a batch."""
+        raise NotImplementedError
+
+    def straight(self, count: int) -> np.ndarray | None:
+        """Actions of the constant predictor, who goes straight on; None where no single action does that."""
+        raise NotImplementedError
+
+
+class Driving:
+    """How one game with its options is driven. Columns and labels are those of a recording (`envs.recordings`)."""
+
+    rate: float  # control steps a second; so many records are made of it
+    top_speed: float  # m/s, of the fastest target speed
+    columns: Mapping[str, str]  # game/... columns of a record -> their types
+    bounds: Mapping[str, tuple[float, float]]  # columns that an action is read from, in its order -> its -1 and 1
+    labels: Mapping[str, tuple[int, ...]]  # what a record teaches beside the controls: game/NAME -> shape
+    refusal: str | None = None  # one sentence: why drives with these options cannot be recorded; None: they can
+    course: Course | None = None  # tracks that score drivers, where the game has them
+    start: Mapping[str, Any]  # options that a recording starts with, where they are not the game's own defaults
+    unused: frozenset[str]  # options that change nothing in a recording, or that it refuses
+    told: Mapping[str, str]  # help of options that differs in a recording
+
+    def hands(self, wheel: Wheel) -> np.ndarray:
+        """The action of a person's hands: float32 [D], each in [-1, 1]."""
+        raise NotImplementedError
+
+    def held(self, games: Any) -> Wheel:
+        """How the wheel stands and how fast the car is: where a person's hands take over."""
+        raise NotImplementedError
+
+    def speed(self, games: Any) -> float:
+        """m/s."""
+        raise NotImplementedError
+
+    def expert(self, games: Any) -> np.ndarray:
+        """What the scripted driver does in this state, float32 [D]."""
+        raise NotImplementedError
+
+    def controls(self, games: Any, action: np.ndarray, who: str = "user") -> dict[str, Any]:
+        """An action as the columns user/... (or pilot/...) of a record."""
+        raise NotImplementedError
+
+    def figures(self, games: Any, race: int) -> dict[str, Any]:
+        """The columns game/... of the present state; race: its number in the recording."""
+        raise NotImplementedError
+
+    def about(self) -> dict[str, Any]:
+        """What a dataset says of the drives in it."""
+        raise NotImplementedError
+
+    def frame(self) -> Frame:
+        """The pictures of the recording, as an agent of this game sees them."""
+        raise NotImplementedError
+
+    def view(self, games: Any) -> np.ndarray:
+        """A picture for who drives, uint8 [H, W, 3], through the camera that records."""
+        raise NotImplementedError
+
+    def actions(self, records: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The actions, float32 [T, D], of recorded columns: the way back of `controls`; nan where there is none.
+
+        Raises KeyError for a column that they lack.
+        """
+        found = []
+        for name, (low, high) in self.bounds.items():
+            values = records[name]
+            if (low, high) != (-1.0, 1.0):
+                values = np.clip(2.0 * (values - low) / (high - low) - 1.0, -1.0, 1.0)  # rounding alone lies outside
+            found.append(values)
+        return np.stack(found, 1).astype(np.float32)
+
+    def fault(self, record: Mapping[str, Any]) -> str | None:
+        """What keeps the controls of one record from being an action; None: nothing."""
+        for name, (low, high) in self.bounds.items():
+            value = record.get(name)
+            if value is None or np.isnan(value):
+                return f"there is no {name}"
+            if not low - SLACK <= value <= high + SLACK * max(1.0, high):
+                unit = " m/s" if name.endswith("_speed") else ""
+                return f"{name} is {value:g}{unit}, outside {low:g} to {high:g}"
+        return None
+
+
+def pack(mask: np.ndarray) -> str:
+    """A mask of zeros and ones as hexadecimal digits: how a column holds it."""
+    return np.packbits(mask.astype(bool).ravel()).tobytes().hex()
+
+
+def unpack(text: str, shape: tuple[int, ...]) -> np.ndarray:
+    """The mask of `pack`, uint8 of that shape. Raises ValueError where the text is something else."""
+    bits, count = np.unpackbits(np.frombuffer(bytes.fromhex(text), np.uint8)), int(np.prod(shape))
+    if len(bits) != 8 * -(-count // 8):
+        raise ValueError(f"a drivable area has {count} bits, not {len(bits)}")
+    return bits[:count].reshape(shape)

@@ -1,0 +1,139 @@
+"""How a kart is driven, recorded and scored (`envs.driving`)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from envs.driving import Course, Driving, Frame, Wheel, pack
+from envs.kart import columns as c
+from envs.kart.batch import RENDERED
+from envs.kart.camera import CAMERAS, rays
+from envs.kart.hud import with_figures
+from envs.kart.line import TOP_SPEED
+from envs.kart.options import DISCRETE, DRIVABLE, Options
+from envs.kart.physics import CONTROL, MAX_STEER, WHEEL, speed_control, speed_of
+from envs.kart.splits import parse_tracks
+
+MANY = 1000  # tracks are driven side by side
+
+
+class Tracks(Course):
+    """The kart's tracks."""
+
+    fixed = frozenset(
+        ("tracks", "laps", "time_limit", "order", "start", "on_stuck", "karts", "expert_info", "drivable_info")
+    )
+    example = "karts=4,rival_speed=1.0,laps=3"
+
+    def __init__(self, options: Options):
+        self._options = options
+
+    def count(self, tracks: str) -> int:
+        count = len(parse_tracks(tracks))
+        if count > MANY:
+            raise ValueError(f"--tracks {tracks}: are {count}; name how many, such as test:20")
+        return count
+
+    def options(self, values: Mapping[str, Any], tracks: str, seconds: float) -> dict[str, Any]:
+        mine = dict(tracks=tracks, karts=1, expert_info=True, drivable_info=False)
+        mine |= dict(order="cycle", laps=0, time_limit=float(seconds), start="grid", on_stuck="rescue")
+        return {**values, **mine}
+
+    def steering(self, actions: np.ndarray) -> np.ndarray:
+        return (DISCRETE[actions] if self._options.control == "discrete" else actions)[:, 0].astype(np.float64)
+
+    def straight(self, count: int) -> np.ndarray | None:
+        """Straight on at 8 m/s: whoever is no better has learned nothing."""
+        return np.zeros((count, 2), np.float32) if self._options.control == "speed" else None
+
+
+class KartDriving(Driving):
+    """One kart with these options."""
+
+    rate, top_speed = round(1.0 / CONTROL), TOP_SPEED
+    columns = {
+        "game/race": "int", "game/lap": "int", "game/time": "float", "game/lap_time": "float",
+        "game/progress": "float", "game/track": "int", "game/place": "int", "game/speed": "float",
+        "game/lateral": "float", "game/heading": "float", "game/off_road": "boolean", "game/drivable": "str",
+    }  # fmt: skip
+    bounds = {"user/angle": (-1.0, 1.0), "user/target_speed": (0.0, TOP_SPEED)}
+    labels = {"lateral": (), "heading": (), "drivable": DRIVABLE}
+    start = {"laps": 1, "threads": 1}
+    unused = frozenset(
+        ("control", "hold", "stack", "view", "reward_progress", "reward_finish", "cost_off_road", "cost_margin",
+         "cost_contact", "expert_info", "numbers_info", "drivable_info", "threads")
+    )  # fmt: skip
+    told = {"obs": "trunk 60x80, pilotnet 66x200, frame height x width"}
+
+    def __init__(self, options: Options):
+        self.options, self.course = options, Tracks(options)
+        self.refusal = _refusal(options)
+
+    def hands(self, wheel: Wheel) -> np.ndarray:
+        if self.options.control == "raw":
+            return np.array([wheel.steer, wheel.pedal, 1.0 if wheel.hand else -1.0], np.float32)
+        return np.array([wheel.steer, 2.0 * wheel.target / TOP_SPEED - 1.0], np.float32)
+
+    def held(self, games: Any) -> Wheel:
+        kart = games.batch.karts[0, 0]
+        return Wheel(float(kart[WHEEL]) / MAX_STEER, 0.0, float(speed_of(kart)))
+
+    def speed(self, games: Any) -> float:
+        return float(speed_of(games.batch.karts[0, 0]))
+
+    def expert(self, games: Any) -> np.ndarray:
+        return games.batch.expert()[0]
+
+    def controls(self, games: Any, action: np.ndarray, who: str = "user") -> dict[str, Any]:
+        target = (float(action[1]) + 1.0) * 0.5 * TOP_SPEED
+        return {
+            f"{who}/angle": float(action[0]),
+            f"{who}/throttle": float(speed_control(games.batch.karts[0, 0], target)),
+            f"{who}/target_speed": target,
+        }
+
+    def figures(self, games: Any, race: int) -> dict[str, Any]:
+        batch = games.batch
+        kart, times = batch.karts[0, 0], batch.race[0]
+        length = batch.scene.count[0] * batch.scene.step[0]
+        speed = kart[c.VEL_X] * math.cos(kart[c.YAW]) + kart[c.VEL_Y] * math.sin(kart[c.YAW])
+        return {
+            "game/race": race,
+            "game/lap": int(times[c.GATE] // c.GATES),
+            "game/time": float(times[c.CLOCK]),
+            "game/lap_time": float(np.nan_to_num(times[c.LAST_LAP])),
+            "game/progress": float(kart[c.PROGRESS] / length),
+            "game/track": int(batch.track[0]),
+            "game/place": int(times[c.PLACE]),
+            "game/speed": float(speed),
+            "game/lateral": float(kart[c.LATERAL]),
+            "game/heading": float(kart[c.HEADING]),
+            "game/off_road": bool(times[c.OFF_NOW] > 0.0),
+            "game/drivable": pack(batch.drivable()[0]),
+        }
+
+    def about(self) -> dict[str, Any]:
+        return {"protocol": self.options.protocol, "camera": self.options.camera, "obs": self.options.obs}
+
+    def frame(self) -> Frame:
+        height, width, _, top, bottom = self.options.picture
+        return Frame(height, width, top, bottom)
+
+    def view(self, games: Any) -> np.ndarray:
+        batch = games.batch
+        eyes = rays(CAMERAS[self.options.camera], RENDERED[1], RENDERED[0])
+        return with_figures(batch.pictures(eyes, batch.poses)[0], batch, 0)
+
+
+def _refusal(options: Options) -> str | None:
+    if options.control != "speed":
+        return f"--control {options.control}: recordings hold a target speed, so it must be speed"
+    if options.hold != 1:
+        return f"--hold {options.hold}: recordings have {KartDriving.rate} records a second, each with its own steering"
+    if options.picture is None or not options.picture[2]:
+        return f"--obs {options.obs} has no colour picture; use trunk, pilotnet or frame"
+    return None
