@@ -43,9 +43,9 @@ class Command:
 
     data: Positional[tuple[Path, ...]]  # folders of datasets
     sheet: Path | None = None  # write a PNG of frames with their steering here
-    frames: int = 40  # on the sheet, evenly spread
+    frames: int = 40  # frames on the sheet, evenly spread
     web: bool = False  # a page on this machine; its address is printed
-    port: int = 0  # of the page; 0: a free one
+    port: int = 0  # port of the page; 0 takes a free one
     video: Path | None = None  # write a video here, .mp4 or .gif
     delete: tuple[str, ...] = ()  # records: A:B (A to B-1), N, lap:K, off-road
     trim: str | None = None  # keep only these
@@ -53,7 +53,7 @@ class Command:
     undo: bool = False  # take the last edit back
     split: Path | None = None  # new folder for train and validation
     validation: float = 0.2  # share of the laps for validation
-    seed: int = 0  # of the laps that are drawn
+    seed: int = 0  # seed of the draw of laps for validation
     merge: Path | None = None  # new folder for the good records of all
     convert: Path | None = None  # new folder for a dataset of version 1
     json: bool = False  # statistics as JSON

@@ -45,11 +45,11 @@ class Command:
     episodes: int = 30  # full games
     policy: str | None = None  # greedy, sampled or "epsilon E"; without it the agent's and the protocol's
     protocol: str | None = None  # another protocol that the run may be scored under
-    seed: int = 1  # of the games
+    seed: int = 1  # seed of the games
     checkpoint: str | None = None  # step of the checkpoint, or best: of the evaluations along the way; else the newest
     max_steps: int = 0  # gym:ID: a game is cut after so many steps; 0: as in the training, 100,000 where it has no end
     tracks: str | None = None  # kart: drive each of these once, such as test:20, and tell autonomy and lap times
-    seconds: float = 120.0  # kart with --tracks: on each track
+    seconds: float = 120.0  # kart with --tracks: seconds on each track
     under: str | None = None  # other conditions than the run's: options of the game, such as theme=all,latency=2
     against: str | None = None  # a game of two sides: a run to play against, or random; half of the games on each side
     random_moves: int = 2  # with --against: moves drawn at random at the beginning of each pair of games

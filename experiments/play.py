@@ -33,8 +33,8 @@ class Command:
     seed: int | None = None  # of the first game; without it each game is another
     web: bool = False  # a page instead of a window
     record: Path | None = None  # a folder for a dataset of your play; one that is there goes on
-    port: int = 0  # of the page; 0: a free one
-    host: str = "127.0.0.1"  # of the page; another address of this machine lets others in who know the token
+    port: int = 0  # port of the page; 0 takes a free one
+    host: str = "127.0.0.1"  # address of the page; another one of this machine lets others in who know the token
     env: Repeated = ()  # an option of the game, as NAME=VALUE; may be repeated
     runs: Path = Path("runs")  # where the agents' runs are, for the table
 

@@ -112,7 +112,8 @@ def about(tub: Tub) -> dict[str, Any]:
         values = tub.records.get(name)
         if values is not None:
             facts[label] = [_told(value, form) for value in values.tolist()]
-    counts = f"{len(tub):,} records, {s['minutes']:.1f} minutes, {s['laps']} laps, {tub.deleted:,} deleted"
+    laps = f"{s['laps']} lap{'s' * (s['laps'] != 1)}"
+    counts = f"{len(tub):,} records, {s['minutes']:.1f} minutes, {laps}, {tub.deleted:,} deleted"
     mode = tub.records.get("user/mode")
     if mode is not None:
         person = DRIVERS.get(str(tub.metadata.get("driver")), "a person")

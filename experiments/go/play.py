@@ -23,16 +23,16 @@ class Command:
 
     player: str = "rave"  # rave, or a run folder
     size: int = 9  # lines of the board, 2 to 19
-    komi: float = 7.5  # points
+    komi: float = 7.5  # points that White has beforehand
     you: Literal["black", "white", "both", "none"] = "black"  # your colour
     handicap: int = 0  # black stones on fixed points
     rules: str = "chinese"  # chinese, tromp-taylor, aga, new-zealand, japanese
-    seconds: float = 2.0  # of the player's moves
-    visits: int | None = None  # most of a move
+    seconds: float = 2.0  # seconds that the player thinks about a move
+    visits: int | None = None  # visits of the search for a move, at most
     sgf: Path | None = None  # a game to begin with
     web: bool = False  # a page instead of a window
-    port: int = 0  # of the page; 0: a free one
-    host: str = "127.0.0.1"  # of the page; another address of this machine lets others in who know the token
+    port: int = 0  # port of the page; 0 takes a free one
+    host: str = "127.0.0.1"  # address of the page; another one of this machine lets others in who know the token
     save: Path = Path("runs/go-games")  # folder for saved games
 
     def __post_init__(self) -> None:
