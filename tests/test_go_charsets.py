@@ -91,6 +91,22 @@ def test_rare_and_short_texts_stay_what_they_are(text, name, codec):
     assert charsets.decode(whole.encode(codec)) == (whole, [])
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["ÄÖÜ", "äöü", "ÄÖÜß", "ÄÖÜäöüß", "ÅÄÖ", "åäö", "ÅÄÖåäö", "ÆØÅ", "æøå", "ÆØÅæøå", "ä ö ü", "Å Ä Ö",
+     "Umlaute ÄÖÜ äöü"],
+)  # fmt: skip
+def test_a_list_of_a_languages_own_letters_is_no_russian(text):
+    whole = f"(;PB[{text}];B[aa])"
+    assert charsets.decode(whole.encode("latin-1")) == (whole, [])
+
+
+@pytest.mark.parametrize("text", ["Дед", "Лев", "Сун", "Вика", "Шикшин"])
+def test_a_short_word_of_russian_is_one(text):
+    whole = f"(;PB[{text}];B[aa])"
+    assert charsets.decode(whole.encode("cp1251")) == (whole, [])
+
+
 @pytest.mark.parametrize("name", ["GB2312", "Shift_JIS", "EUC-KR", "Big5", "ISO-8859-1", "windows-1252"])
 def test_utf8_under_another_name(name):
     found, remarks = charsets.decode(named(GAMES["utf_8"], name).encode())

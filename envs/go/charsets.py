@@ -143,8 +143,11 @@ def _best(sample: bytes, named: str | None, valid_utf8: bool) -> str:
     best, valid = _worth(sample, chosen, named, valid_utf8)
     if named is None and not valid_utf8:
         best = min(best, _ENOUGH)  # Latin-1 is what the standard says, but few keep to it
+    listed = named is None and not valid_utf8 and _listed(sample.decode("cp1252", "replace"))
+    if listed:
+        best = 1.0
     for codec in dict.fromkeys(("utf-8", *_CANDIDATES)):
-        if codec == chosen:
+        if codec == chosen or (listed and _SCRIPTS.get(codec) is _cyrillic):
             continue
         if named is not None and valid and codec != "utf-8":
             characters = sum(not c.isascii() for c in sample.decode(codec, "replace"))
@@ -268,6 +271,17 @@ def _western(text: str) -> float:
         else:
             total += sum(0.6 if c in "«»“”„‘’–—…°·" else -0.6 for c in inside)
     return total / max(count, 1)
+
+
+_LETTERS = tuple(map(set, ("ÄÖÜäöüß", "ÅÄÖåäö", "ÆØÅæøå")))  # beyond ASCII: of German, Swedish and Finnish, Danish
+
+
+def _listed(text: str) -> bool:
+    """Whether all that is not ASCII are the few letters of one language, as in a list of them: so few that other
+    scripts spell nothing with their bytes. A single capital before small ones begins a word, of another script."""
+    runs = [run.group() for run in _RUN.finditer(text)]
+    plain = all(run.islower() or run[:2].isupper() for run in runs)
+    return plain and any(set("".join(runs)) <= letters for letters in _LETTERS)
 
 
 def _cyrillic(text: str) -> float:
