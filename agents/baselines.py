@@ -29,6 +29,7 @@ from agents.core.pace import Ratio
 from agents.core.rows import Act, Context, Learned, Needs, Spec, TimeStep
 from agents.core.samplers import Uniform
 from agents.core.stream import Stream
+from agents.rewards import Shaping
 
 
 class Rows(VecEnv):
@@ -45,7 +46,7 @@ class Rows(VecEnv):
             action = spaces.Box(-1, 1, (spec.action_dim,), np.float32)
         self.stream: Stream | None = None
         self.clock: Any = None
-        self.reward_clip = reward_clip
+        self.shaping = Shaping(reward_clip)
         super().__init__(num_envs, obs, action)
 
     def reset(self) -> np.ndarray:
@@ -66,9 +67,7 @@ class Rows(VecEnv):
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         for i in np.flatnonzero(last | ended):
             infos[i] = {"terminal_observation": obs[i], "TimeLimit.truncated": bool(last[i] and not ended[i])}
-        reward = row.reward.numpy()
-        if self.reward_clip:
-            reward = reward.clip(-self.reward_clip, self.reward_clip)
+        reward = self.shaping(row.reward.numpy())
         return obs, reward, last | (ended & ~row.first.numpy()), infos
 
     def _seen(self, row: TimeStep) -> np.ndarray:

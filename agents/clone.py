@@ -66,8 +66,7 @@ class Clone:
         clock, device, seed, _ = context
         self.config, self.spec, self.clock, self.device = config, spec, clock, device
         self.dtype = devices.compute_dtype(device, config.precision)
-        with torch.random.fork_rng(devices=[]):  # weights come from the seed, whatever else draws numbers
-            torch.manual_seed(seed)
+        with devices.seeded(seed):
             self.learner = Network(config, spec).to(device)
         self.driver = copy.deepcopy(self.learner).requires_grad_(False)  # the moving average; it acts
         self.act_generator = devices.generator(device, seed, 1)

@@ -24,8 +24,10 @@ from agents.core.pace import Ratio
 from agents.core.returns import n_step
 from agents.core.rows import Act, Batch, Context, Learned, Needs, Priority, Spec, TimeStep
 from agents.core.samplers import Prioritized, Uniform
+from agents.exploration import epsilon_greedy, epsilon_now
 from agents.heads import ActionValues, Cosine, masked
 from agents.perception import encoders
+from agents.rewards import Shaping
 
 TOGETHER = 8  # draws per read of the ring: fewer, larger reads; more than 8 no longer fit in the processor's cache
 
@@ -92,8 +94,7 @@ class DQN:
         self.evaluation = config.evaluation
         self.categorical = config.head == "categorical"
         self.dtype = devices.compute_dtype(device, config.precision)
-        with torch.random.fork_rng(devices=[]):  # weights come from the seed, whatever else draws numbers
-            torch.manual_seed(seed)
+        with devices.seeded(seed):
             self.online = Network(config, spec).to(device)
         self.target = devices.rounded(copy.deepcopy(self.online).requires_grad_(False), self.dtype)
         self.copied = 0  # step of the last copy to the target
@@ -120,12 +121,7 @@ class DQN:
     @property
     def epsilon(self) -> float:
         """Share of random actions now."""
-        c = self.config
-        if c.epsilon_decay <= 1:
-            spent = self.clock.progress / c.epsilon_decay
-        else:  # the papers' code begins to count when it begins to learn
-            spent = max(0, self.clock.steps - c.warmup) / c.epsilon_decay
-        return c.epsilon + (c.epsilon_end - c.epsilon) * min(1.0, spent)
+        return epsilon_now(self.config, self.clock, start=self.config.warmup)  # as in the papers' code
 
     @torch.no_grad()
     def act(self, step: TimeStep, memory: Any = None, *, explore: bool = True) -> Act:
@@ -138,9 +134,7 @@ class DQN:
         action = masked(self._values(obs, self.generator), legal).argmax(1)
         if self.config.noisy:
             return (action,)
-        draw = torch.rand((2, len(action), self.num_actions), generator=self.generator, device=self.device)
-        anything = masked(draw[0], legal).argmax(1)  # uniform over the legal actions
-        return (torch.where(draw[1, :, 0] < epsilon, anything, action),)
+        return (epsilon_greedy(action, legal, self.num_actions, epsilon, self.generator),)
 
     def _values(self, obs: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Action values [N, A]; without a generator there is no noise in noisy layers."""
@@ -175,8 +169,7 @@ class DQN:
 
     def _transitions(self, batch: Batch) -> Transitions:
         c = self.config
-        reward = batch.reward.clamp(-c.reward_clip, c.reward_clip) if c.reward_clip else batch.reward
-        ahead = n_step(reward, batch.discount, batch.last, c.gamma)
+        ahead = n_step(Shaping(c.reward_clip)(batch.reward), batch.discount, batch.last, c.gamma)
         rows = torch.arange(len(batch.index), device=self.device)
         legal = None if batch.legal is None else batch.legal[rows, ahead.boot]
         return Transitions(
@@ -200,9 +193,8 @@ class DQN:
         c, progress = self.config, self.clock.progress
         optimizers.set_rate(self.optimizer, c.lr * (1 - (1 - c.lr_end) * progress))
         loss, q, norm, error = self._learned(*drawn)
-        if c.prioritized:
-            self.needs.sampler.beta = c.beta + (1 - c.beta) * progress
-        priority = None if error is None else Priority(drawn.index, error)
+        beta = c.beta + (1 - c.beta) * progress
+        priority = None if error is None else Priority(drawn.index, error, beta)
         return Learned({"loss": loss, "q": q, "grad_norm": norm}, priority)
 
     def _update(self, *fields: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:

@@ -29,6 +29,7 @@ from agents.core.rows import Act, Batch, Context, Learned, Spec, TimeStep
 from agents.heads import Categorical, Gaussian, Value
 from agents.perception import encoders
 from agents.recurrent import Memory, shuffled, windows
+from agents.rewards import Shaping
 from agents.rollouts import TwoCopies, planned
 
 KNOWING = 128  # units of a critic that learns from numbers
@@ -88,8 +89,7 @@ class PolicyGradient(TwoCopies):
         self.config, self.clock, self.device = config, clock, device
         self.evaluation = config.evaluation
         self.dtype = devices.compute_dtype(device, config.precision)
-        with torch.random.fork_rng(devices=[]):  # weights come from the seed, whatever else draws numbers
-            torch.manual_seed(seed)
+        with devices.seeded(seed):
             self.network = Network(config, spec).to(device)
         self._set_deviation()
         self.actor = copy.deepcopy(self.network).requires_grad_(False).eval()
@@ -144,9 +144,8 @@ class PolicyGradient(TwoCopies):
     def _epochs(self, batch: Batch) -> Iterator[Learned]:
         """Epochs of minibatches, one optimizer step each."""
         c = self.config
-        reward = batch.reward.clamp(-c.reward_clip, c.reward_clip) if c.reward_clip else batch.reward
+        reward = Shaping(c.reward_clip, c.reward_scale)(batch.reward)
         value = batch.extras["value"]  # [B, T+1]
-        reward = reward * c.reward_scale if c.reward_scale != 1 else reward
         target = lambda_returns(reward, batch.discount, batch.last, value, c.gamma, c.lam)  # [B, T]
         envs, length = target.shape
         old_value, old_logp = value[:, :-1].reshape(-1), batch.extras["logp"][:, :-1].reshape(-1)

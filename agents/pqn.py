@@ -21,9 +21,11 @@ from agents.core import device as devices
 from agents.core.graphs import Graphed
 from agents.core.returns import lambda_returns
 from agents.core.rows import Act, Batch, Context, Learned, Spec, TimeStep
+from agents.exploration import epsilon_greedy, epsilon_now
 from agents.heads import masked
 from agents.perception import encoders
 from agents.recurrent import Memory, shuffled, windows
+from agents.rewards import Shaping
 from agents.rollouts import TwoCopies, planned
 
 
@@ -63,8 +65,7 @@ class PQN(TwoCopies):
         self.config, self.clock, self.device, self.num_actions = config, clock, device, spec.num_actions
         self.evaluation = config.evaluation
         self.dtype = devices.compute_dtype(device, config.precision)
-        with torch.random.fork_rng(devices=[]):  # weights come from the seed, whatever else draws numbers
-            torch.manual_seed(seed)
+        with devices.seeded(seed):
             self.network = Network(config, spec).to(device)
         self.actor = copy.deepcopy(self.network).requires_grad_(False).eval()
         self.act_generator = devices.generator(device, seed, 1)
@@ -78,9 +79,7 @@ class PQN(TwoCopies):
     @property
     def epsilon(self) -> float:
         """Share of random actions now."""
-        c = self.config
-        spent = self.clock.progress / c.epsilon_decay if c.epsilon_decay <= 1 else self.clock.steps / c.epsilon_decay
-        return c.epsilon + (c.epsilon_end - c.epsilon) * min(1.0, spent)
+        return epsilon_now(self.config, self.clock)
 
     @torch.no_grad()
     def act(self, step: TimeStep, memory: Any = None, *, explore: bool = True) -> Act:
@@ -106,9 +105,7 @@ class PQN(TwoCopies):
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """What is done [N], the best values [N], the memory after them."""
         action, value, after = self._best(obs, legal, memory, first)
-        draw = torch.rand((2, len(action), self.num_actions), generator=self.act_generator, device=self.device)
-        anything = masked(draw[0], legal).argmax(1)  # uniform over the legal actions
-        return torch.where(draw[1, :, 0] < epsilon, anything, action), value, after
+        return epsilon_greedy(action, legal, self.num_actions, epsilon, self.act_generator), value, after
 
     def explain(self, step: TimeStep, memory: Any = None) -> dict[str, Tensor]:
         """Action values [N, A] and the best of them [N]; see docs/add-an-agent.md."""
@@ -124,7 +121,7 @@ class PQN(TwoCopies):
     def _epochs(self, batch: Batch) -> Iterator[Learned]:
         """Epochs of minibatches, one optimizer step each."""
         c = self.config
-        reward = batch.reward.clamp(-c.reward_clip, c.reward_clip) if c.reward_clip else batch.reward
+        reward = Shaping(c.reward_clip)(batch.reward)
         target = lambda_returns(reward, batch.discount, batch.last, batch.extras["value"], c.gamma, c.lam)  # [B, T]
         envs, length = target.shape
         target, weight, action = target.reshape(-1), batch.weight.reshape(-1), batch.action[:, :-1].reshape(-1)

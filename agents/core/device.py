@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import math
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -163,6 +164,15 @@ def keep_memory() -> bool:
 def seed_array(n: int, *key: int) -> np.ndarray:
     """`n` seeds in 0..2^31-1 from a key such as (run seed, barrier): different keys share no stream."""
     return (np.random.SeedSequence(key).generate_state(n) & 0x7FFFFFFF).astype(np.int64)
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Within: torch's own random numbers come from `seed`, so that the first weights do, whatever else draws numbers;
+    afterwards they go on as if nothing had been drawn."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
 
 
 def generator(device: torch.device, *key: int) -> torch.Generator:

@@ -10,12 +10,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import torch
 
 from agents.core.device import generator
 from agents.core.rows import Agent, TimeStep
 from agents.core.stream import Episode, Stream
-from agents.heads import masked
+from agents.exploration import epsilon_greedy
 
 
 class Policy:
@@ -38,9 +37,8 @@ class Policy:
         device = act.action.device
         if self.generator is None:
             self.generator = generator(device, self.seed, 3)
-        draw = torch.rand((2, len(act.action), spec.num_actions), generator=self.generator, device=device)
-        anything = masked(draw[0], step.legal).argmax(1)
-        return act._replace(action=torch.where(draw[1, :, 0] < self.epsilon, anything, act.action))
+        mixed = epsilon_greedy(act.action, step.legal, spec.num_actions, self.epsilon, self.generator)
+        return act._replace(action=mixed)
 
 
 def play(

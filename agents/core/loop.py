@@ -203,7 +203,7 @@ class Loop:
             return
         self.clock.updates += 1
         if learned.priority is not None:
-            self.replay.update_priorities(learned.priority.index, learned.priority.value)
+            self.replay.update_priorities(*learned.priority)
         self._learned.append(learned)
         self._unchecked.append((self.clock.updates, learned))
 

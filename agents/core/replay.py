@@ -185,8 +185,9 @@ class ReplayBuffer:
             self.data[name][at] = value.to(self.data[name].dtype)
         self.versions[np.unique(time // self.segment)] += 1
 
-    def update_priorities(self, index: Tensor, priority: Tensor) -> None:
-        self.sampler.update(index, priority)
+    def update_priorities(self, index: Tensor, priority: Tensor, beta: float | None = None) -> None:
+        """What an agent says in `Priority` of windows that it has learned from."""
+        self.sampler.update(index, priority, beta)
 
     # -- reading ---------------------------------------------------------------------------------------------------
 

@@ -103,6 +103,7 @@ class Priority(NamedTuple):
 
     index: Array  # int64 [B]
     value: Array  # float32 [B]
+    beta: float | None = None  # exponent of the importance weights from now on; None: as it was
 
 
 class Learned(NamedTuple):

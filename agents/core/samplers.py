@@ -165,7 +165,7 @@ class Uniform:
 class Prioritized:
     """Proportional prioritization (Schaul et al. 2016): P(i) ~ p_i^alpha, weight (n P(i))^-beta / max of the batch.
 
-    New rows enter with the largest priority ever given. `beta` may be moved by the agent that owns the sampler.
+    New rows enter with the largest priority ever given.
     """
 
     follows = True
@@ -194,8 +194,12 @@ class Prioritized:
         weight = (share * starts.total).pow(-self.beta)
         return index, weight / weight.max()
 
-    def update(self, index: Tensor, priority: Tensor) -> None:
-        """priority: [B], for instance |TD error|. Slots that have been closed since the draw stay closed."""
+    def update(self, index: Tensor, priority: Tensor, beta: float | None = None) -> None:
+        """priority: [B], for instance |TD error|. Slots that have been closed since the draw stay closed.
+
+        beta: exponent of the importance weights from the next draw on; None: as it was.
+        """
+        self.beta = self.beta if beta is None else beta
         value = (priority.abs().float() + self.epsilon).pow(self.alpha)
         self.largest = torch.maximum(self.largest, value.max())
         self.tree.set(index, torch.where(self.tree.get(index) > 0, value, 0.0))
