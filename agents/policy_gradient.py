@@ -10,16 +10,14 @@ collecting waits for learning.
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from agents import losses, optimizers
+from agents import critics, losses, optimizers
 from agents.configs.policy_gradient import PRESETS as PRESETS
 from agents.configs.policy_gradient import Config
 from agents.core import device as devices
@@ -30,10 +28,25 @@ from agents.heads import Categorical, Gaussian, Value
 from agents.perception import encoders
 from agents.recurrent import Memory, shuffled, windows
 from agents.rewards import Shaping
-from agents.rollouts import TwoCopies, planned
+from agents.rollouts import ActingCopy, planned
 
-KNOWING = 128  # units of a critic that learns from numbers
 FIGURES = ("loss", "policy_loss", "value_loss", "entropy", "grad_norm", "kl", "value")  # of an optimizer step
+
+
+class Minibatch(NamedTuple):
+    """M transitions of a rollout; with a memory they are whole windows, one after the other."""
+
+    obs: Tensor  # [M, stack, ...]
+    legal: Tensor | None  # bool [M, A]
+    action: Tensor  # int64 [M] or float32 [M, D]
+    old_logp: Tensor  # [M] log probability of the action when it was chosen
+    old_value: Tensor  # [M] value when the action was chosen
+    advantage: Tensor  # [M]
+    target: Tensor  # [M] lambda return
+    weight: Tensor  # [M] 0 where there is no transition
+    privileged: Tensor | None  # [M, K] simulator state, for a critic that sees it
+    memory: Tensor | None  # [W, 2, units] before each of the W windows
+    first: Tensor | None  # bool [W, M / W]
 
 
 class Network(nn.Module):
@@ -48,31 +61,37 @@ class Network(nn.Module):
         self.policy = (
             Gaussian(features, spec.action_dim) if spec.action_dim else Categorical(features, spec.num_actions)
         )
-        self.critic, self.knows = None, config.critic == "numbers"
-        if config.critic == "own":
-            self.critic = encoders.build(spec.obs_shape, spec.stack, config.encoder, config.hidden)
-        if self.knows:
-            self.critic = encoders.build((config.numbers,), 1, "auto", KNOWING)
-        self.value = Value(self.critic.features if self.critic is not None else features)
+        self.kind = critics.kind(config)
+        self.critic = self.kind.encoder(config, spec)
+        self.value = Value(features if self.critic is None else self.critic.features)
         if config.idle and isinstance(self.policy, Categorical):
             others = (1 - config.idle) / max(1, spec.num_actions - 1)
             with torch.no_grad():
                 self.policy.logits.bias.copy_(torch.tensor([config.idle] + [others] * (spec.num_actions - 1)).log())
 
+    def features(
+        self, obs: Tensor, memory: Tensor | None, first: Tensor | None, privileged: Tensor | None
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """What the policy head reads [M, F], what the value head reads [M, F] (None: not known), the memory after it.
+
+        obs: [M, stack, ...]; the other arguments as in `Minibatch`, where they are told.
+        """
+        features = self.encoder(obs)
+        if self.memory is not None:
+            features, memory = self.memory(features.unflatten(0, first.shape), memory, first)
+            features = features.flatten(0, 1)
+        return features, self.kind.features(self.critic, features, obs, privileged), memory
+
     def forward(
-        self, obs: Tensor, legal: Tensor | None, memory: Tensor | None, first: Tensor, numbers: Tensor | None = None
+        self, obs: Tensor, legal: Tensor | None, memory: Tensor | None, first: Tensor, privileged: Tensor | None = None
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """N environments at one moment -> (parameters of the policy [N, ...], value [N], the memory after it).
 
-        numbers: [N, K] of what the game knows, for a critic that learns from them; without them it says nothing.
+        first: bool [N]. privileged: [N, K] simulator state; a critic that sees it says nothing without.
         """
-        x = self.encoder(obs)
-        if self.memory is not None:
-            x, memory = self.memory(x.unsqueeze(1), memory, first.unsqueeze(1))
-            x = x.squeeze(1)
-        seen = numbers if self.knows else obs
-        value = None if seen is None else self.value(x if self.critic is None else self.critic(seen))
-        return self.policy(x, legal), value, memory
+        window = first[:, None] if self.memory is not None else None
+        features, seen, memory = self.features(obs, memory, window, privileged)
+        return self.policy(features, legal), None if seen is None else self.value(seen), memory
 
     def parts(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
         """The weights of the policy and those of a value with an encoder of its own: their gradients never meet."""
@@ -81,7 +100,7 @@ class Network(nn.Module):
         return [p for p in self.parameters() if p not in known], apart
 
 
-class PolicyGradient(TwoCopies):
+class PolicyGradient:
     """See the module. Columns of the ring: logp and value of the acting policy, and its memory before the row."""
 
     def __init__(self, config: Config, spec: Spec, context: Context):
@@ -92,53 +111,52 @@ class PolicyGradient(TwoCopies):
         with devices.seeded(seed):
             self.network = Network(config, spec).to(device)
         self._set_deviation()
-        self.actor = copy.deepcopy(self.network).requires_grad_(False).eval()
-        self.actor.encoder.to(self.dtype)
-        if config.critic == "own":
-            self.actor.critic.to(self.dtype)
+        self.actor = ActingCopy(self.network)
+        self.actor.network.encoder.to(self.dtype)
+        if self.network.kind.same_observations:
+            self.actor.network.critic.to(self.dtype)
         self.act_generator = devices.generator(device, seed, 1)
         self.learn_generator = devices.generator(device, seed, 2)
         groups = zip(self.network.parts(), (config.policy_share, 1.0), strict=True)
         self.optimizer = optimizers.build(config.optimizer, groups, config.lr, eps=1e-5)
-        numbers = {"numbers": np.zeros(config.numbers, np.float32)} if config.critic == "numbers" else {}
-        self.minibatch, self.needs = planned(
-            config, spec, num_envs, info=numbers, overlap=config.overlap and config.ratio
-        )
+        overlap, info = config.overlap and config.ratio, self.network.kind.info
+        self.minibatch, self.needs = planned(config, spec, num_envs, info=info, overlap=overlap)
         graphs = config.graphs and not config.recurrent
         self._chosen = Graphed(self._choose, device, generators=[self.act_generator], enabled=graphs)
-        self._learned = Graphed(self._step, device, enabled=graphs)
+        self._learned = Graphed(self._update, device, enabled=graphs)
 
     @torch.no_grad()
     def act(self, step: TimeStep, memory: Any = None, *, explore: bool = True) -> Act:
-        if memory is None and self.actor.memory is not None:
-            memory = self.actor.memory.initial(len(step.first))
+        actor = self.actor.network
+        if memory is None and actor.memory is not None:
+            memory = actor.memory.initial(len(step.first))
         if not explore:
-            params, _, after = self.actor(step.obs, step.legal, memory, step.first)
-            return Act(self.actor.policy.mode(params), memory=after)
+            params, _, after = actor(step.obs, step.legal, memory, step.first)
+            return Act(actor.policy.mode(params), memory=after)
         known = {name: step.info[name] for name in self.needs.info if name in step.info}
         action, logp, value, after = self._chosen(step.obs, step.legal, memory, step.first, known.get("numbers"))
         before = {} if memory is None else {"memory": memory}
-        valued = {} if value is None else {"value": value}  # without numbers: where it is scored, and nothing is stored
+        valued = {} if value is None else {"value": value}  # no privileged state outside training: no value either
         return Act(action, {"logp": logp, **valued, **before, **known}, after)
 
     def _choose(
-        self, obs: Tensor, legal: Tensor | None, memory: Tensor | None, first: Tensor, numbers: Tensor | None
+        self, obs: Tensor, legal: Tensor | None, memory: Tensor | None, first: Tensor, privileged: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
         """Actions [N, ...], their log probabilities [N], the values [N], the memory after them."""
-        params, value, after = self.actor(obs, legal, memory, first, numbers)
-        return *self.actor.policy.sample(params, self.act_generator), value, after
+        params, value, after = self.actor.network(obs, legal, memory, first, privileged)
+        return *self.actor.network.policy.sample(params, self.act_generator), value, after
 
     def explain(self, step: TimeStep, memory: Any = None) -> dict[str, Tensor]:
         """Probabilities [N, A], or means and deviations [N, D], and the value [N]; see docs/add-an-agent.md."""
-        params, value, _ = self.actor(step.obs, step.legal, memory, step.first, step.info.get("numbers"))
+        params, value, _ = self.actor.network(step.obs, step.legal, memory, step.first, step.info.get("numbers"))
         valued = {} if value is None else {"value": value}
-        if isinstance(self.actor.policy, Categorical):
+        if isinstance(self.actor.network.policy, Categorical):
             return {"probabilities": params.exp(), **valued}
         return {"mean": params[..., 0], "deviation": params[..., 1].exp(), **valued}
 
     def learn(self, batch: Batch) -> Iterator[Learned]:
         """Learns from one rollout: windows of T+1 rows, one per environment."""
-        self._sync()  # at once: the next rollout is collected by the weights that it begins with
+        self.actor.take()  # at once: the next rollout is collected by the weights that it begins with
         return self._epochs(batch)
 
     def _epochs(self, batch: Batch) -> Iterator[Learned]:
@@ -152,98 +170,95 @@ class PolicyGradient(TwoCopies):
         target, weight = target.reshape(-1), batch.weight.reshape(-1)  # [B*T]
         advantage = target - old_value
         action = batch.action[:, :-1].flatten(0, 1)
-        numbers = batch.extras["numbers"] if self.network.knows else None
+        privileged = [batch.extras[name] for name in self.needs.info]
         for _ in range(c.epochs):
             for rows in shuffled(envs, length, self.minibatch, bool(c.recurrent), self.learn_generator):
                 at = (rows // length, rows % length)
                 legal = None if batch.legal is None else batch.legal[at]
-                yield self._update(
+                yield self._step(Minibatch(
                     batch.observations(*at), legal, action[rows], old_logp[rows], old_value[rows], advantage[rows],
-                    target[rows], weight[rows], None if numbers is None else numbers[at],
-                    None if batch.memory is None else windows(batch, rows, length),
-                )  # fmt: skip
+                    target[rows], weight[rows], privileged[0][at] if privileged else None,
+                    *((None, None) if batch.memory is None else windows(batch, rows, length)),
+                ))  # fmt: skip
         if not self.needs.overlap:
-            self._sync()
+            self.actor.take()
 
-    def _update(
-        self, obs: Tensor, legal: Tensor | None, action: Tensor, old_logp: Tensor, old_value: Tensor,
-        advantage: Tensor, target: Tensor, weight: Tensor, numbers: Tensor | None, past: tuple[Tensor, Tensor] | None,
-    ) -> Learned:  # fmt: skip
-        """One optimizer step on M transitions; every argument is [M, ...]. past: see `windows`."""
+    def _step(self, minibatch: Minibatch) -> Learned:
+        """One optimizer step."""
         c, left = self.config, 1 - self.clock.progress
         optimizers.set_rate(self.optimizer, c.lr * (c.lr_end + (1 - c.lr_end) * left))
         bonus = c.entropy_coef * (c.entropy_end + (1 - c.entropy_end) * left)
-        figures = self._learned(
-            obs, legal, action, old_logp, old_value, advantage, target, weight, numbers, *(past or (None, None)), bonus,
-            self.clock.progress < c.value_first,
-        )  # fmt: skip
+        figures = self._learned(*minibatch, bonus, self.clock.progress < c.value_first)
         return Learned(dict(zip(FIGURES, figures, strict=True)))
 
-    def _step(
-        self, obs: Tensor, legal: Tensor | None, action: Tensor, old_logp: Tensor, old_value: Tensor,
-        advantage: Tensor, target: Tensor, weight: Tensor, numbers: Tensor | None, memory: Tensor | None,
-        first: Tensor | None, bonus: float | Tensor, only_value: bool,
-    ) -> tuple[Tensor, ...]:  # fmt: skip
-        """bonus: weight of the entropy. Returns FIGURES."""
-        c = self.config
+    def _update(self, *args: Any) -> tuple[Tensor, ...]:
+        """The fields of a Minibatch, the weight of the entropy bonus, whether only the value learns -> FIGURES."""
+        *fields, bonus, only_value = args
+        b = Minibatch(*fields)
         with devices.mixed(self.device, self.dtype):
-            features = self.network.encoder(obs)
-            seen = self.network.critic(obs) if c.critic == "own" else features
-        if numbers is not None:
-            seen = self.network.critic(numbers)
-        if memory is not None:
-            seen = features = self.network.memory(features.unflatten(0, first.shape), memory, first)[0].flatten(0, 1)
-        params = self.network.policy(features, legal)
+            features, seen, _ = self.network.features(b.obs, b.memory, b.first, b.privileged)
+        params = self.network.policy(features, b.legal)
         value = self.network.value(seen.detach() if only_value and self.network.critic is None else seen)
-        logp = self.network.policy.logp(params, action)
-        if c.normalize:
-            centre = losses.mean(advantage, weight)
-            spread = losses.mean((advantage - centre).square(), weight).sqrt()
-            advantage = (advantage - centre) / (spread + 1e-8)
-        if c.ratio:
-            policy_loss = losses.mean(losses.clipped_surrogate(logp, old_logp, advantage, c.clip), weight)
-        else:
-            policy_loss = losses.mean(losses.policy_gradient(logp, advantage), weight)
-        value_loss = 0.5 * (value - target).square()
-        if c.value_clip:
-            near = old_value + (value - old_value).clamp(-c.value_clip, c.value_clip)
-            value_loss = torch.maximum(value_loss, 0.5 * (near - target).square())
-        value_loss = losses.mean(value_loss, weight)
-        entropy = losses.mean(self.network.policy.entropy(params), weight)
-        loss = c.value_coef * value_loss
+        logp = self.network.policy.logp(params, b.action)
+        policy_loss, value_loss = self._policy_loss(b, logp), self._value_loss(b, value)
+        entropy = losses.mean(self.network.policy.entropy(params), b.weight)
+        loss = self.config.value_coef * value_loss
         if not only_value:
             loss = policy_loss + loss - bonus * entropy
         self.optimizer.zero_grad()
         loss.backward()
-        norms = [optimizers.clip(part, c.max_grad_norm) for part in self.network.parts() if part]
+        norms = [optimizers.clip(part, self.config.max_grad_norm) for part in self.network.parts() if part]
         norm = torch.stack(norms).square().sum().sqrt()
         self.optimizer.step()
         with torch.no_grad():
-            log_ratio = logp - old_logp
-            kl = losses.mean(log_ratio.exp() - 1 - log_ratio, weight)
-            figures = (loss, policy_loss, value_loss, entropy, norm, kl, losses.mean(value, weight))
+            log_ratio = logp - b.old_logp
+            kl = losses.mean(log_ratio.exp() - 1 - log_ratio, b.weight)
+            figures = (loss, policy_loss, value_loss, entropy, norm, kl, losses.mean(value, b.weight))
         return tuple(x.detach() for x in figures)
+
+    def _policy_loss(self, b: Minibatch, logp: Tensor) -> Tensor:
+        """PPO's clipped surrogate (Schulman et al. 2017, eq. 7), or the plain policy gradient. logp: [M] now."""
+        c, advantage = self.config, b.advantage
+        if c.normalize:
+            centre = losses.mean(advantage, b.weight)
+            spread = losses.mean((advantage - centre).square(), b.weight).sqrt()
+            advantage = (advantage - centre) / (spread + 1e-8)
+        if c.ratio:
+            return losses.mean(losses.clipped_surrogate(logp, b.old_logp, advantage, c.clip), b.weight)
+        return losses.mean(losses.policy_gradient(logp, advantage), b.weight)
+
+    def _value_loss(self, b: Minibatch, value: Tensor) -> Tensor:
+        """Half the squared error; with `value_clip` the larger one of it and that of a bounded move. value: [M] now."""
+        loss = 0.5 * (value - b.target).square()
+        if bound := self.config.value_clip:
+            near = b.old_value + (value - b.old_value).clamp(-bound, bound)
+            loss = torch.maximum(loss, 0.5 * (near - b.target).square())
+        return losses.mean(loss, b.weight)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            **self.actor.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "act_generator": self.act_generator.get_state(),
+            "learn_generator": self.learn_generator.get_state(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.actor.load_state_dict(state)
+        optimizers.load(self.optimizer, state["optimizer"])
+        self._learned.forget()
+        self.act_generator.set_state(state["act_generator"])
+        self.learn_generator.set_state(state["learn_generator"])
 
     def load_weights(self, state: dict[str, Any]) -> None:
         """Another run's weights only: optimizer, schedules and generators start anew.
 
-        A clone's network sees the road, which is not needed here, and has no value head: that one starts as it is. The
-        same holds for a critic of another kind; an encoder of the value's own begins as the policy's.
+        It may be the run of another agent with an encoder and a policy of this shape, and no value; see
+        `critics.transferred`.
         """
-        mine = self.network.state_dict()
-        given = {k: v for k, v in state["network"].items() if not k.startswith("road.")}
-
-        def critic(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-            return {k: v for k, v in weights.items() if k.startswith(("critic.", "value."))}
-
-        learned, begin = critic(given), critic(mine)
-        if self.config.critic == "own" and not any(k.startswith("critic.") for k in learned):
-            begin |= {k.replace("encoder.", "critic.", 1): v for k, v in given.items() if k.startswith("encoder.")}
-        same = {k: v.shape for k, v in learned.items()} == {k: v.shape for k, v in begin.items()}
-        given = {k: v for k, v in given.items() if k not in learned} | (learned if same else begin)
-        self.network.load_state_dict(given)
+        self.network.load_state_dict(critics.transferred(state["network"], self.network, self.network.kind))
         self._set_deviation()
-        self._sync()
+        self.actor.take()
 
     def _set_deviation(self) -> None:
         """Where the configuration names a deviation of continuous actions, it holds at the start."""

@@ -7,7 +7,6 @@ behind.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,7 +25,7 @@ from agents.heads import masked
 from agents.perception import encoders
 from agents.recurrent import Memory, shuffled, windows
 from agents.rewards import Shaping
-from agents.rollouts import TwoCopies, planned
+from agents.rollouts import ActingCopy, planned
 
 
 class Network(nn.Module):
@@ -54,7 +53,7 @@ class Network(nn.Module):
             return self.q(features), memory
 
 
-class PQN(TwoCopies):
+class PQN:
     """See the module. Columns of the ring: value, the largest action value that the acting copy saw, and its memory
     before the row."""
 
@@ -67,7 +66,7 @@ class PQN(TwoCopies):
         self.dtype = devices.compute_dtype(device, config.precision)
         with devices.seeded(seed):
             self.network = Network(config, spec).to(device)
-        self.actor = copy.deepcopy(self.network).requires_grad_(False).eval()
+        self.actor = ActingCopy(self.network)
         self.act_generator = devices.generator(device, seed, 1)
         self.learn_generator = devices.generator(device, seed, 2)
         self.optimizer = optimizers.build(config.optimizer, self.network.parameters(), config.lr, eps=1e-5)
@@ -83,8 +82,8 @@ class PQN(TwoCopies):
 
     @torch.no_grad()
     def act(self, step: TimeStep, memory: Any = None, *, explore: bool = True) -> Act:
-        if memory is None and self.actor.memory is not None:
-            memory = self.actor.memory.initial(len(step.first))
+        if memory is None and self.actor.network.memory is not None:
+            memory = self.actor.network.memory.initial(len(step.first))
         if explore:
             action, value, after = self._chosen(step.obs, step.legal, self.epsilon, memory, step.first)
             return Act(action, {"value": value} if memory is None else {"value": value, "memory": memory}, after)
@@ -96,7 +95,7 @@ class PQN(TwoCopies):
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """The best actions [N], their values [N], the memory after them."""
         with devices.mixed(self.device, self.dtype):
-            q, after = self.actor(obs, memory, first[:, None])
+            q, after = self.actor.network(obs, memory, first[:, None])
         value, action = masked(q, legal).max(1)
         return action, value, after
 
@@ -110,12 +109,12 @@ class PQN(TwoCopies):
     def explain(self, step: TimeStep, memory: Any = None) -> dict[str, Tensor]:
         """Action values [N, A] and the best of them [N]; see docs/add-an-agent.md."""
         with devices.mixed(self.device, self.dtype):
-            q, _ = self.actor(step.obs, memory, step.first[:, None])
+            q, _ = self.actor.network(step.obs, memory, step.first[:, None])
         return {"values": q, "value": masked(q, step.legal).amax(1)}
 
     def learn(self, batch: Batch) -> Iterator[Learned]:
         """Learns from one rollout: windows of T+1 rows, one per environment."""
-        self._sync()  # at once: the next rollout is collected by the weights that it begins with
+        self.actor.take()  # at once: the next rollout is collected by the weights that it begins with
         return self._epochs(batch)
 
     def _epochs(self, batch: Batch) -> Iterator[Learned]:
@@ -153,6 +152,26 @@ class PQN(TwoCopies):
         norm = optimizers.clip(self.network.parameters(), self.config.max_grad_norm)
         self.optimizer.step()
         return loss.detach(), chosen.detach().mean(), norm
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            **self.actor.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "act_generator": self.act_generator.get_state(),
+            "learn_generator": self.learn_generator.get_state(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.actor.load_state_dict(state)
+        optimizers.load(self.optimizer, state["optimizer"])
+        self._learned.forget()
+        self.act_generator.set_state(state["act_generator"])
+        self.learn_generator.set_state(state["learn_generator"])
+
+    def load_weights(self, state: dict[str, Any]) -> None:
+        """Another run's weights only: optimizer, schedules and generators start anew."""
+        self.network.load_state_dict(state["network"])
+        self.actor.take()
 
 
 build = PQN

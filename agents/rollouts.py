@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import torch
 from torch import nn
 
-from agents import optimizers
-from agents.core.graphs import Graphed
 from agents.core.pace import Every
 from agents.core.rows import Needs, Spec
 from agents.core.samplers import Recent
@@ -36,42 +35,28 @@ def planned(config: Any, spec: Spec, num_envs: int, **more: Any) -> tuple[int, N
     )
 
 
-class TwoCopies:
-    """A `network` that learns and an `actor` that acts, of the same weights when a rollout begins."""
+class ActingCopy:
+    """A copy of a network that acts with the weights of the moment when a rollout began, while the network learns.
 
-    network: nn.Module
-    actor: nn.Module
-    optimizer: torch.optim.Optimizer
-    act_generator: torch.Generator
-    learn_generator: torch.Generator
-    _learned: Graphed  # the compiled update: it forgets its optimizer's state when another is loaded
+    The data of a rollout is then exactly one policy behind. The copy may compute in another precision.
+    """
 
-    def _sync(self) -> None:
-        """The actor takes the learner's weights."""
-        with torch.no_grad():
-            for mine, theirs in zip(self.actor.parameters(), self.network.parameters(), strict=True):
-                mine.copy_(theirs)
-            for mine, theirs in zip(self.actor.buffers(), self.network.buffers(), strict=True):
-                mine.copy_(theirs)  # spectral norm's vectors, which only learning moves
+    def __init__(self, network: nn.Module):
+        self.source = network
+        self.network = copy.deepcopy(network).requires_grad_(False).eval()
+
+    @torch.no_grad()
+    def take(self) -> None:
+        """Takes the weights that the network has learned by now."""
+        for mine, theirs in zip(self.network.parameters(), self.source.parameters(), strict=True):
+            mine.copy_(theirs)
+        for mine, theirs in zip(self.network.buffers(), self.source.buffers(), strict=True):
+            mine.copy_(theirs)  # spectral norm's vectors, which only learning moves
 
     def state_dict(self) -> dict[str, Any]:
-        return {
-            "network": self.network.state_dict(),
-            "actor": self.actor.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "act_generator": self.act_generator.get_state(),
-            "learn_generator": self.learn_generator.get_state(),
-        }
+        """Both networks."""
+        return {"network": self.source.state_dict(), "actor": self.network.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.network.load_state_dict(state["network"])
-        self.actor.load_state_dict(state["actor"])
-        optimizers.load(self.optimizer, state["optimizer"])
-        self._learned.forget()
-        self.act_generator.set_state(state["act_generator"])
-        self.learn_generator.set_state(state["learn_generator"])
-
-    def load_weights(self, state: dict[str, Any]) -> None:
-        """Another run's weights only: optimizer, schedules and generators start anew."""
-        self.network.load_state_dict(state["network"])
-        self._sync()
+        self.source.load_state_dict(state["network"])
+        self.network.load_state_dict(state["actor"])

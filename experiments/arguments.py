@@ -181,7 +181,10 @@ def _plain(hint: Any) -> Any:
 
 
 def helps(kind: type) -> dict[str, str]:
-    """Field -> the comment on its line, for the fields of a dataclass and of those that it extends."""
+    """Field -> the comment on its line, for the fields of a dataclass and of those that it extends.
+
+    A field that only has another default than there, and no comment, keeps the comment of what is extended.
+    """
     found: dict[str, str] = {}
     for base in reversed(kind.__mro__):
         if not dataclasses.is_dataclass(base):
@@ -194,7 +197,7 @@ def helps(kind: type) -> dict[str, str]:
                     if t.type == tokenize.COMMENT}  # fmt: skip
         for node in ast.parse(source).body[0].body:
             if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-                found[node.target.id] = comments.get(node.end_lineno, "")
+                found[node.target.id] = comments.get(node.end_lineno) or found.get(node.target.id, "")
     return found
 
 

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import torch
 
+from agents import critics
 from agents.core import device as devices
 from agents.core.rows import Spec
 from agents.core.samplers import Prioritized
 from agents.exploration import epsilon_greedy, epsilon_now
 from agents.rewards import Shaping
+from agents.rollouts import ActingCopy
 
 
 def test_epsilon_greedy_is_uniform_over_the_legal_actions_and_greedy_otherwise() -> None:
@@ -98,3 +100,48 @@ def test_the_exponent_of_importance_weights_comes_with_the_priorities() -> None:
     assert ring.sampler.beta == pytest.approx(0.7)
     ring.update_priorities(learned.priority.index, learned.priority.value)
     assert ring.sampler.beta == pytest.approx(0.7)
+
+
+def test_a_field_with_another_default_keeps_the_help_of_what_it_extends() -> None:
+    from agents.configs import pqn
+    from experiments import arguments
+
+    told = arguments.helps(pqn.Config)
+    assert told["rollout"] == "transitions per environment between updates" and pqn.Config().rollout == 32
+    assert told["lam"] == "lambda of Q(lambda)" and all(told.values())
+
+
+def test_a_copy_acts_with_old_weights_until_it_takes_the_new_ones() -> None:
+    network = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2))
+    copied = ActingCopy(network)
+    before = {k: v.clone() for k, v in copied.network.state_dict().items()}
+    network(torch.randn(8, 2))  # moves the statistics
+    with torch.no_grad():
+        network[0].weight += 1
+    assert all(torch.equal(v, before[k]) for k, v in copied.network.state_dict().items())
+    other = ActingCopy(torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2)))
+    other.load_state_dict(copied.state_dict())  # two networks, not one
+    assert torch.equal(other.source[0].weight, network[0].weight)
+    assert torch.equal(other.network[0].weight, before["0.weight"])
+    copied.take()
+    assert all(torch.equal(v, network.state_dict()[k]) for k, v in copied.network.state_dict().items())
+    assert not copied.network.training and not any(p.requires_grad for p in copied.network.parameters())
+    with torch.no_grad():
+        network[0].weight += 1
+    assert not torch.equal(copied.network[0].weight, network[0].weight)  # no memory is shared
+
+
+@pytest.mark.parametrize("name", ["shared", "own", "numbers"])
+def test_what_a_critic_sees(name: str) -> None:
+    config = SimpleNamespace(critic=name, numbers=3, encoder="auto", hidden=8)
+    critic = critics.kind(config)
+    encoder = critic.encoder(config, Spec((2,), "float32", num_actions=2))
+    features, obs, state = torch.randn(4, 8), torch.randn(4, 1, 2), torch.randn(4, 3)
+    seen = critic.features(encoder, features, obs, state)
+    if name == "shared":
+        assert encoder is None and seen is features and not critic.info
+    elif name == "own":
+        assert torch.equal(seen, encoder(obs)) and not critic.info
+    else:
+        assert torch.equal(seen, encoder(state)) and critic.info["numbers"].shape == (3,)
+        assert critic.features(encoder, features, obs, None) is None  # nothing of the simulator outside training

@@ -72,7 +72,7 @@ def test_what_is_learned_from_is_what_was_seen_when_acting(agent: str) -> None:
     parts.stream.reset(3, 0)
     while parts.replay.added < 8 * 30:  # before the second rollout, all by the first weights; episodes of five rows
         parts.loop.advance()
-    ring, net = parts.replay, parts.agent.actor
+    ring, net = parts.replay, parts.agent.actor.network
     batch = ring.windows(torch.arange(8) + 9 * 8)  # window of 17 rows from time 9
     with torch.no_grad():
         features = net.encoder(batch.obs.flatten(0, 1)).unflatten(0, batch.first.shape)
