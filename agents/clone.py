@@ -5,60 +5,66 @@ dagger  in rounds: the learner itself drives, the teacher says what it would hav
         learned from again (Ross et al. 2011). With a dataset the first round begins from what that teaches.
 
 The network is that of policy gradients (encoder and policy head), so that a clone can be the start of reinforcement.
-For a driver the actions are steering and a target speed, not the throttle: the environment works the pedals. Beside
-them it learns what the simulator knows of the road (offset, heading, drivable area); rows without that are left out.
+What is of driving alone (pictures made different, labels of the road) is a part in `agents.driving`; a clone of
+anything else has none.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from agents import losses, optimizers
+from agents import driving, losses, optimizers
 from agents.configs.clone import PRESETS as PRESETS
 from agents.configs.clone import Config
 from agents.core import device as devices
 from agents.core.pace import Pace, Ratio
 from agents.core.rows import Act, Batch, Context, Learned, Needs, Spec, TimeStep
 from agents.core.samplers import Uniform
-from agents.heads import Categorical, Gaussian, Road
+from agents.driving import Driving
+from agents.heads import Categorical, Gaussian
 from agents.imitation import DaggerRounds, Offline
-from agents.perception import augment, encoders
+from agents.perception import encoders
 
-UNKNOWN = {  # labels of `agents.heads.Road` where nobody knows them
-    "lateral": np.float32("nan"),
-    "heading": np.float32("nan"),
-    "drivable": np.full(Road.AREA, 255, np.uint8),
-}
-LATERAL_SCALE, HEADING_SCALE = 2.0, 0.3  # m and rad that count as an error of 1
-EDGE = 0.1  # errors of an action above it count linearly: a teacher has moods
+EXTRA, OLD_EXTRA = "extra.", "road."  # names of the further head's weights begin so, now and in old checkpoints
+HUBER_THRESHOLD = 0.1  # errors of an action above it count linearly: a teacher's labels are noisy
 
 
 class Network(nn.Module):
-    """An encoder with a policy head, and where it is asked for what is seen of the road."""
+    """An encoder with a policy head, and a further head that helps to learn features."""
 
-    def __init__(self, config: Config, spec: Spec):
+    def __init__(self, config: Config, spec: Spec, part: Driving | None):
         super().__init__()
         self.encoder = encoders.build(spec.obs_shape, spec.stack, config.encoder, config.hidden)
         features = self.encoder.features
         self.policy = (
             Gaussian(features, spec.action_dim) if spec.action_dim else Categorical(features, spec.num_actions)
         )
-        self.road = Road(features) if config.road else None
+        self.extra = None if part is None else part.head(features)
 
     def forward(self, obs: Tensor, legal: Tensor | None) -> Tensor:
         """[B, stack, ...] -> parameters of the policy [B, ...]."""
         return self.policy(self.encoder(obs), legal)
 
 
+class Rows(NamedTuple):
+    """B rows to learn from."""
+
+    obs: Tensor  # [B, S, ...]
+    label: Tensor  # [B, D] or [B]: what the teacher does
+    legal: Tensor | None  # bool [B, A]
+    more: dict[str, Tensor]  # further labels, by name  [B, ...]
+    weight: Tensor  # [B]
+
+
 class Clone:
-    """See the module. Columns of the ring: expert (the label), and the road's labels where the game tells them."""
+    """See the module. Columns of the ring: expert (the label), and further labels of its part where they are told."""
 
     evaluation = "greedy"
 
@@ -66,32 +72,23 @@ class Clone:
         clock, device, seed, _ = context
         self.config, self.spec, self.clock, self.device = config, spec, clock, device
         self.dtype = devices.compute_dtype(device, config.precision)
+        self.part = driving.part(config, spec, device)
         with devices.seeded(seed):
-            self.learner = Network(config, spec).to(device)
+            self.learner = Network(config, spec, self.part).to(device)
         self.driver = copy.deepcopy(self.learner).requires_grad_(False)  # the moving average; it acts
         self.act_generator = devices.generator(device, seed, 1)
         self.learn_generator = devices.generator(device, seed, 2)
         self.optimizer = optimizers.build(config.optimizer, self.learner.parameters(), config.lr, eps=1e-8)
-        settings = augment.Config(
-            flip=config.flip, shift=config.shift, colour=config.colour, brightness=config.brightness,
-            noise=config.noise, exposure=config.exposure, shade=config.shade, invert=config.invert,
-        )  # fmt: skip
-        changes = not augment.plain(settings)
-        if changes and (len(spec.obs_shape) < 2 or not spec.action_dim):
-            raise ValueError(
-                "--flip, --shift, --colour, --brightness, --noise, --exposure, --shade, --invert: only pictures with a"
-                " steering wheel have them"
-            )
-        self.augment = augment.Augment(settings, device) if changes else None
         self.rounds = DaggerRounds(config.first, config.rows, config.draws) if config.rounds else None
         pace: Pace = self.rounds or Ratio(config.ratio, config.batch, config.warmup)
+        further = self.part.labels if self.part is not None else {}
         self.needs = Needs(
             window=1,
             sampler=Uniform(),
             capacity=config.replay,
             batch=config.batch,
             pace=pace,
-            info={"expert": np.zeros(spec.action_shape, spec.action_dtype), **(UNKNOWN if config.road else {})},
+            info={"expert": np.zeros(spec.action_shape, spec.action_dtype), **further},
         )
 
     def take_dataset(self, rows: int, taught: bool) -> None:
@@ -147,12 +144,11 @@ class Clone:
     def learn(self, batch: Batch) -> Iterator[Learned]:
         """One optimizer step on B rows."""
         c = self.config
-        obs, weight = batch.obs[:, 0], batch.weight[:, 0]
-        label, road = batch.extras["expert"][:, 0], {k: batch.extras[k][:, 0] for k in UNKNOWN if k in batch.extras}
-        legal = None if batch.legal is None else batch.legal[:, 0]
-        if self.augment is not None:
-            obs, label, road = self.augment(obs, label, road, self.learn_generator)
-        loss, metrics = self._loss(self.learner, obs, label, legal, road, weight)
+        rows = self._rows(batch)
+        if self.part is not None:
+            obs, label, more = self.part.changed(rows.obs, rows.label, rows.more, self.learn_generator)
+            rows = rows._replace(obs=obs, label=label, more=more)
+        loss, metrics = self._loss(self.learner, rows)
         left = 1 - self._progress()
         optimizers.set_rate(self.optimizer, c.lr * (c.lr_end + (1 - c.lr_end) * left))
         self.optimizer.zero_grad()
@@ -166,20 +162,24 @@ class Clone:
             torch._foreach_lerp_(mine, theirs, 1 - decay)
         yield Learned({k: v.detach() for k, v in {**metrics, "loss": loss, "grad_norm": norm}.items()})
 
-    def _loss(
-        self, network: Network, obs: Tensor, label: Tensor, legal: Tensor | None, road: dict[str, Tensor],
-        weight: Tensor,
-    ) -> tuple[Tensor, dict[str, Tensor]]:  # fmt: skip
-        """obs: [B, S, ...], label: [B, D] or [B], road: labels [B, ...], weight: [B] -> (loss, what it consists of)."""
-        c = self.config
+    def _rows(self, batch: Batch) -> Rows:
+        wanted = () if self.part is None else self.part.labels
+        return Rows(
+            batch.obs[:, 0], batch.extras["expert"][:, 0], None if batch.legal is None else batch.legal[:, 0],
+            {k: batch.extras[k][:, 0] for k in wanted if k in batch.extras}, batch.weight[:, 0],
+        )  # fmt: skip
+
+    def _loss(self, network: Network, rows: Rows) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of B rows, and what it consists of."""
+        label, weight = rows.label, rows.weight
         with devices.mixed(self.device, self.dtype):
-            features = network.encoder(obs)
-        params = network.policy(features, legal)
+            features = network.encoder(rows.obs)
+        params = network.policy(features, rows.legal)
         if self.spec.action_dim:
             mean = params[..., 0]
             off = mean - label  # [B, D]
-            each = F.smooth_l1_loss(mean, label, beta=EDGE, reduction="none").sum(1)
-            imitation = losses.mean(each * (1 + c.balance * label[:, 0].abs()), weight)
+            each = F.smooth_l1_loss(mean, label, beta=HUBER_THRESHOLD, reduction="none").sum(1)
+            imitation = losses.mean(each if self.part is None else each * self.part.emphasis(label), weight)
             # The deviation learns how far off the mean is; the mean does not learn from it.
             wide = network.policy.logp(torch.stack([mean.detach(), params[..., 1]], -1), label)
             loss = imitation - 0.1 * losses.mean(wide, weight)
@@ -190,40 +190,22 @@ class Clone:
             loss = imitation
             metrics = {"wrong": losses.mean((params.argmax(1) != label).float(), weight)}
         metrics["imitation"] = imitation
-        if network.road is not None:
-            for name, value in self._road_losses(network.road, features, road, weight).items():
-                loss, metrics[name] = loss + c.road * value, value
+        if self.part is not None:
+            for name, (share, value) in self.part.losses(network.extra, features, rows.more, weight).items():
+                loss, metrics[name] = loss + share * value, value
         return loss, metrics
-
-    def _road_losses(self, head: Road, features: Tensor, road: dict[str, Tensor], weight: Tensor) -> dict[str, Tensor]:
-        """Huber for offset and heading, cross entropy for the drivable area; rows without a label count nothing."""
-        lateral, heading, area = head(features)
-        result = {}
-        for name, seen, scale in (("lateral", lateral, LATERAL_SCALE), ("heading", heading, HEADING_SCALE)):
-            if name in road:
-                known = road[name].isfinite()
-                error = (seen - road[name].nan_to_num()) / scale
-                each = F.smooth_l1_loss(error, torch.zeros_like(error), reduction="none")
-                result[name] = losses.mean(each, weight * known)
-        if "drivable" in road:
-            known = road["drivable"].amax((1, 2)) <= 1
-            target = road["drivable"].clamp(max=1).float()
-            each = F.binary_cross_entropy_with_logits(area, target, reduction="none").mean((1, 2))
-            result["drivable"] = losses.mean(each, weight * known)
-        return result
 
     @torch.no_grad()
     def examine(self, batch: Batch) -> dict[str, Tensor]:
         """The driver's losses on rows that it does not learn from, unchanged pictures: mean over the rows."""
-        road = {k: batch.extras[k][:, 0] for k in UNKNOWN if k in batch.extras}
-        legal = None if batch.legal is None else batch.legal[:, 0]
-        label = batch.extras["expert"][:, 0]
-        _, metrics = self._loss(self.driver, batch.obs[:, 0], label, legal, road, batch.weight[:, 0])
-        return metrics
+        return self._loss(self.driver, self._rows(batch))[1]
 
     def state_dict(self) -> dict[str, Any]:
+        driver = self.driver.state_dict()
         return {
-            "network": self.driver.state_dict(),  # what acts, and what another agent can start from
+            # What acts, a plain policy that another agent can start from: encoder and policy alone.
+            "network": {k: v for k, v in driver.items() if not k.startswith(EXTRA)},
+            "extra": {k: v for k, v in driver.items() if k.startswith(EXTRA)},
             "learner": self.learner.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "act_generator": self.act_generator.get_state(),
@@ -231,16 +213,35 @@ class Clone:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.driver.load_state_dict(state["network"])
+        state = upgraded(state)
+        self.driver.load_state_dict({**state["network"], **state["extra"]})
         self.learner.load_state_dict(state["learner"])
         optimizers.load(self.optimizer, state["optimizer"])
         self.act_generator.set_state(state["act_generator"])
         self.learn_generator.set_state(state["learn_generator"])
 
     def load_weights(self, state: dict[str, Any]) -> None:
-        """Another run's weights only: optimizer, schedules and generators start anew."""
-        self.driver.load_state_dict(state["network"])
-        self.learner.load_state_dict(state["network"])
+        """Another run's weights only: optimizer, schedules and generators start anew, and so does the further head
+        where that run has none."""
+        state, mine = upgraded(state), self.driver.state_dict()
+        given = {**{k: v for k, v in mine.items() if k.startswith(EXTRA)}, **state["network"]}
+        given |= {k: v for k, v in state.get("extra", {}).items() if k in mine}
+        self.driver.load_state_dict(given)
+        self.learner.load_state_dict(given)
+
+
+def upgraded(state: dict[str, Any]) -> dict[str, Any]:
+    """The state of an older checkpoint, which held the further head in "network", in today's layout."""
+    if "extra" in state or not any(k.startswith(OLD_EXTRA) for k in state["network"]):
+        return {"extra": {}, **state}
+
+    def renamed(weights: dict[str, Any]) -> dict[str, Any]:
+        return {EXTRA + k.removeprefix(OLD_EXTRA) if k.startswith(OLD_EXTRA) else k: v for k, v in weights.items()}
+
+    driver = renamed(state["network"])
+    state = {**state, "network": {k: v for k, v in driver.items() if not k.startswith(EXTRA)}}
+    state["extra"] = {k: v for k, v in driver.items() if k.startswith(EXTRA)}
+    return {**state, "learner": renamed(state["learner"])} if "learner" in state else state
 
 
 build = Clone

@@ -86,25 +86,6 @@ class Gaussian(nn.Module):
         return (params[..., 1] + 0.5 * math.log(2 * math.pi * math.e)).sum(-1)
 
 
-class Road(nn.Module):
-    """What a driver sees of the road, beside what it does: labels that a simulator gives for nothing.
-
-    They shape the features while a driver is cloned, and are drawn beside the picture while it drives.
-    """
-
-    AREA = (15, 20)  # height and width of the drivable area, aligned with the picture
-
-    def __init__(self, features: int):
-        super().__init__()
-        self.place = orthogonal(Linear(features, 2), 0.1)
-        self.area = orthogonal(Linear(features, self.AREA[0] * self.AREA[1]), 0.1)
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """[B, features] -> offset from the centreline [B] m, heading error [B] rad, drivable logits [B, 15, 20]."""
-        lateral, heading = self.place(x).unbind(-1)
-        return lateral, heading, self.area(x).unflatten(-1, self.AREA)
-
-
 class Value(nn.Module):
     """State value [B]."""
 

@@ -45,6 +45,13 @@ def load_player(
     return agent, meta["step"]
 
 
+def weights_of(run: Run) -> dict[str, Any]:
+    """The newest weights of a run, as its agent says them today, for an agent of any kind to start from."""
+    parts, _ = checkpoint.load(run.checkpoints, None, {"agent"})
+    code = None if building.has_own_loop(run.config["agent"]) else building.module(run.config["agent"])
+    return getattr(code, "upgraded", lambda state: state)(parts["agent"])
+
+
 def read_checkpoint(run: Run, folder: Path, *which: Any, **options: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """`checkpoint.load`; what it warns of, and what is wrong with the run's configuration, is told to the person."""
     with warnings.catch_warnings(record=True) as caught:

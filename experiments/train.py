@@ -84,12 +84,11 @@ def _take_weights(parts: building.Lab, runs: Path, init: str | None) -> None:
     """The weights of the run `init`, where one is named."""
     if init is None:
         return
-    from agents.core import checkpoint
     from experiments import players
 
-    weights, _ = checkpoint.load(refusals.run_of("--init", runs, init).checkpoints, None, {"agent"})
+    weights = players.weights_of(refusals.run_of("--init", runs, init))
     try:
-        parts.agent.load_weights(weights["agent"])
+        parts.agent.load_weights(weights)
     except players.MISFIT as fault:
         told = [line.strip() for line in str(fault).splitlines() if line.strip()]
         first = told[1] if len(told) > 1 else told[0]  # torch lists every tensor below a headline

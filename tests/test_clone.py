@@ -13,13 +13,12 @@ from harness import Kill
 from harness import Lab as Harness
 
 import envs
-from agents.clone import UNKNOWN
 from agents.core import dataset
 from agents.core.dataset import Rows
 from agents.core.replay import ReplayBuffer
 from agents.core.rows import Context, Spec
 from agents.core.samplers import Uniform
-from agents.heads import Road
+from agents.driving import UNKNOWN, Road
 from agents.imitation import DaggerRounds
 from agents.perception import encoders, preprocess
 from experiments import building, lab
@@ -230,8 +229,57 @@ def test_reinforcement_starts_where_the_clone_is() -> None:
     race.load_weights(driver.state_dict())
     torch.testing.assert_close(race.act(step, explore=False).action, wanted)
     torch.testing.assert_close(race.network.policy.log_std, torch.full((2,), 0.1).log())
+    assert {k.split(".")[0] for k in driver.state_dict()["network"]} == {"encoder", "policy"}  # a plain policy
     with pytest.raises(RuntimeError, match="encoder"):
         race.load_weights({"network": {k: v for k, v in driver.state_dict()["network"].items() if "encoder" not in k}})
+
+
+def test_a_checkpoint_that_held_the_road_in_the_network_is_read() -> None:
+    """As older ones did: "network" and "learner" with weights named road.*, nothing beside them."""
+    from agents import clone
+    from agents.core.clock import Clock
+
+    spec = Spec((60, 80, 3), "uint8", 1, action_dim=2)
+    settings = clone.Config(hidden=64, precision="fp32", road=0.3)
+    one, other, third = (clone.build(settings, spec, Clock(9), CPU, seed, 1) for seed in (1, 2, 3))
+    with torch.no_grad():
+        one.learner.extra.place.bias += 1
+    state = one.state_dict()
+
+    def old(weights: dict[str, Any]) -> dict[str, Any]:
+        return {k.replace("extra.", "road."): v for k, v in weights.items()}
+
+    before = {k: v for k, v in state.items() if k != "extra"}
+    before["network"], before["learner"] = old({**state["network"], **state["extra"]}), old(state["learner"])
+    assert "road.place.bias" in before["network"] and "road.place.bias" in before["learner"]
+    plain = clone.upgraded(before)
+    assert plain["network"].keys() == state["network"].keys()  # what another agent starts from
+    other.load_state_dict(before)
+    third.load_weights({"network": before["network"]})
+    for name, weights in one.driver.state_dict().items():
+        assert torch.equal(other.driver.state_dict()[name], weights), name
+        assert torch.equal(third.driver.state_dict()[name], weights), name
+        assert torch.equal(third.learner.state_dict()[name], weights), name
+    assert torch.equal(other.learner.extra.place.bias, one.learner.extra.place.bias)
+    assert not torch.equal(other.driver.extra.place.bias, other.learner.extra.place.bias)
+    fresh = third.driver.extra.place.bias.clone()
+    third.load_weights(
+        {"network": clone.build(clone.Config(hidden=64), spec, Clock(9), CPU, 5, 1).state_dict()["network"]}
+    )
+    assert torch.equal(third.driver.extra.place.bias, fresh)  # a run without the head: this one stays as it is
+
+
+def test_a_clone_of_no_driver_knows_nothing_of_roads() -> None:
+    from agents import clone
+    from agents.core.clock import Clock
+
+    agent = clone.build(clone.Config(hidden=8), Spec((3,), "float32", num_actions=2), Clock(9), CPU, 1, 1)
+    assert agent.part is None and set(agent.needs.labels) == {"expert"}
+    balanced = clone.build(
+        clone.Config(hidden=8, balance=1.0), Spec((3,), "float32", action_dim=1), Clock(9), CPU, 1, 1
+    )
+    assert balanced.part.emphasis(torch.tensor([[0.0], [-0.5], [1.0]])).tolist() == [1, 1.5, 2]
+    assert not balanced.part.labels and balanced.learner.extra is None
 
 
 def test_one_band_for_training_and_for_driving() -> None:

@@ -6,28 +6,19 @@ import dataclasses
 from typing import Any
 
 from agents import ranges
+from agents.configs.driving import Driving
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
-    """Pictures are left as they are by default: only a driver may be mirrored."""
+class Config(Driving):
+    """Of any teacher; what is of driving alone is in `Driving`."""
 
     batch: int = 64  # rows per optimizer step
     lr: float = 1e-3  # learning rate at the start
     lr_end: float = 0.02  # share of the learning rate that is left at the end of the budget
     optimizer: str = "adam"  # adam, radam, rmsprop or centred-rmsprop
     average: float = 0.999  # the driver's weights are a moving average with this decay per update
-    road: float = 0.0  # weight of the losses for offset, heading and drivable area; 0: no such head
-    balance: float = 0.0  # extra weight of a row at full steering: most of a drive goes straight on
     max_grad_norm: float = 1.0  # gradients are scaled down to this norm
-    flip: float = 0.0  # share of mirrored pictures, steering with them
-    shift: float = 0.0  # largest sideways shift, share of the width; the steering follows
-    colour: float = 0.0  # 0 none .. 1 each colour becomes another mixture of all three
-    brightness: float = 0.0  # largest relative change of brightness and contrast
-    noise: float = 0.0  # largest standard deviation of noise on the pixels, of 255
-    exposure: float = 0.0  # most stops (factors of two) by which a picture becomes darker; brighter by a third of it
-    shade: float = 0.0  # largest share of light that one side of a picture loses
-    invert: float = 0.0  # share of pictures of which a negative is made
     encoder: str = "auto"  # trunk, pilotnet, nature, nips, small, tiny, impala or auto (by the size of the picture)
     hidden: int = 64  # features
     precision: str = "auto"  # bf16 where the machine has it, or fp32
@@ -42,11 +33,11 @@ class Config:
     teacher: float = 0.0  # DAgger: share of steps that the teacher itself does in round 1; squared in round 2, ...
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         ranges.at_least(self, 1, "batch", "hidden", "replay", "rows", "draws")
-        ranges.at_least(self, 0, "road", "balance", "noise", "exposure", "warmup", "ratio", "first")
+        ranges.at_least(self, 0, "warmup", "ratio", "first")
         ranges.above(self, 0, "lr", "max_grad_norm")
-        ranges.share(self, "lr_end", "average", "validation", "teacher", "flip", "shift", "colour", "brightness")
-        ranges.share(self, "shade", "invert")
+        ranges.share(self, "lr_end", "average", "validation", "teacher")
         ranges.optimizer(self)
 
 
