@@ -81,7 +81,7 @@ class Clone:
         self.optimizer = optimizers.build(config.optimizer, self.learner.parameters(), config.lr, eps=1e-8)
         self.rounds = DaggerRounds(config.first, config.rows, config.draws) if config.rounds else None
         pace: Pace = self.rounds or Ratio(config.ratio, config.batch, config.warmup)
-        further = self.part.labels if self.part is not None else {}
+        further = self.part.info if self.part is not None else {}
         self.needs = Needs(
             window=1,
             sampler=Uniform(),
@@ -163,7 +163,7 @@ class Clone:
         yield Learned({k: v.detach() for k, v in {**metrics, "loss": loss, "grad_norm": norm}.items()})
 
     def _rows(self, batch: Batch) -> Rows:
-        wanted = () if self.part is None else self.part.labels
+        wanted = () if self.part is None else self.part.info
         return Rows(
             batch.obs[:, 0], batch.extras["expert"][:, 0], None if batch.legal is None else batch.legal[:, 0],
             {k: batch.extras[k][:, 0] for k in wanted if k in batch.extras}, batch.weight[:, 0],

@@ -241,7 +241,7 @@ def test_a_checkpoint_that_held_the_road_in_the_network_is_read() -> None:
 
     spec = Spec((60, 80, 3), "uint8", 1, action_dim=2)
     settings = clone.Config(hidden=64, precision="fp32", road=0.3)
-    one, other, third = (clone.build(settings, spec, Clock(9), CPU, seed, 1) for seed in (1, 2, 3))
+    one, other, third = (clone.build(settings, spec, Context(Clock(9), CPU, seed, 1)) for seed in (1, 2, 3))
     with torch.no_grad():
         one.learner.extra.place.bias += 1
     state = one.state_dict()
@@ -264,7 +264,7 @@ def test_a_checkpoint_that_held_the_road_in_the_network_is_read() -> None:
     assert not torch.equal(other.driver.extra.place.bias, other.learner.extra.place.bias)
     fresh = third.driver.extra.place.bias.clone()
     third.load_weights(
-        {"network": clone.build(clone.Config(hidden=64), spec, Clock(9), CPU, 5, 1).state_dict()["network"]}
+        {"network": clone.build(clone.Config(hidden=64), spec, Context(Clock(9), CPU, 5, 1)).state_dict()["network"]}
     )
     assert torch.equal(third.driver.extra.place.bias, fresh)  # a run without the head: this one stays as it is
 
@@ -273,13 +273,13 @@ def test_a_clone_of_no_driver_knows_nothing_of_roads() -> None:
     from agents import clone
     from agents.core.clock import Clock
 
-    agent = clone.build(clone.Config(hidden=8), Spec((3,), "float32", num_actions=2), Clock(9), CPU, 1, 1)
-    assert agent.part is None and set(agent.needs.labels) == {"expert"}
+    agent = clone.build(clone.Config(hidden=8), Spec((3,), "float32", num_actions=2), Context(Clock(9), CPU, 1, 1))
+    assert agent.part is None and set(agent.needs.info) == {"expert"}
     balanced = clone.build(
-        clone.Config(hidden=8, balance=1.0), Spec((3,), "float32", action_dim=1), Clock(9), CPU, 1, 1
+        clone.Config(hidden=8, balance=1.0), Spec((3,), "float32", action_dim=1), Context(Clock(9), CPU, 1, 1)
     )
     assert balanced.part.emphasis(torch.tensor([[0.0], [-0.5], [1.0]])).tolist() == [1, 1.5, 2]
-    assert not balanced.part.labels and balanced.learner.extra is None
+    assert not balanced.part.info and balanced.learner.extra is None
 
 
 def test_one_band_for_training_and_for_driving() -> None:

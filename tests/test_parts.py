@@ -10,7 +10,7 @@ import torch
 
 from agents import critics
 from agents.core import device as devices
-from agents.core.rows import Spec
+from agents.core.rows import Context, Spec
 from agents.core.samplers import Prioritized
 from agents.exploration import epsilon_greedy, epsilon_now
 from agents.rewards import Shaping
@@ -86,7 +86,7 @@ def test_the_exponent_of_importance_weights_comes_with_the_priorities() -> None:
     spec = Spec((2,), "float32", num_actions=2)
     config = dqn.Config(prioritized=True, beta=0.4, replay=40, warmup=0, batch=4, hidden=8, encoder="auto")
     clock = SimpleNamespace(steps=0, progress=0.0)
-    agent = dqn.build(config, spec, clock, torch.device("cpu"), 1, 1)
+    agent = dqn.build(config, spec, Context(clock, torch.device("cpu"), 1, 1))
     ring = ReplayBuffer(40, 1, spec, agent.needs.sampler, window=2, device="cpu", seed=1)
     for t in range(20):
         no, one = torch.zeros(1, dtype=torch.bool), torch.ones(1)
