@@ -6,7 +6,6 @@ more than its pupil because it sees the numbers of the game (Chen et al. 2019, L
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import numpy as np
 import torch
 from gymnasium.vector import VectorEnv
 
+import envs
 from agents.core import dataset
 from agents.core.loop import Loop
 from agents.core.replay import ReplayBuffer
@@ -21,9 +21,10 @@ from agents.core.rows import Agent, Needs, Spec, TimeStep
 from agents.core.run import Run, RunError
 from agents.core.samplers import Uniform
 from agents.core.stream import spec_of
-from experiments import building, players, teachers
+from envs.recordings import reader
+from envs.recordings.rows import Rows, check_info, split
+from experiments import building, cli, players, teachers
 from experiments.building import Lab
-from experiments.driving import recordings
 
 
 class Taught:
@@ -74,27 +75,27 @@ def assemble(config: dict[str, Any], env: dict[str, Any], device: torch.device) 
         if config.get(name) and "expert" not in needs.info:
             raise ValueError(f"--{name}: {config['agent']} learns by playing; it takes no {given}")
     recorded = _recorded(config, stream.spec, needs) if config.get("data") else None
-    teacher = "expert" in building.told(stream)
+    told = building.told(stream)
+    teacher, masks = "expert" in told, "legal" in told
     if recorded is None and not teacher:
         raise ValueError(teachers.none(config["agent"], config["game"]))
     if recorded is not None:
-        agent.take_dataset(len(recorded[0].lap), teacher)
+        agent.take_dataset(len(recorded[0].action), teacher)
         needs = agent.needs
         rounds = config["agent_config"].get("rounds")
         if config.get("expert") and not rounds:
             one = f"{config['agent']} has one teacher; name one, or take --agent dagger"
             raise ValueError(f"--data and --expert: {one}")
         if rounds and not teacher:
-            told = "no teacher here (--expert-info True): no rounds, the recording is learned from"
-            print(f"joypad: {told}", file=sys.stderr)
+            cli.tell("no teacher here (--expert-info True): no rounds, the recording is learned from")
     option = building.ring_option(config)
     replay = building.ring(needs.capacity, stream.num_envs, stream.spec, needs, device, config["seed"], option)
     loop = Loop(agent, stream, replay, clock, seed=config["seed"])
     if recorded is None:
         return Lab(agent, stream, replay, clock, loop)
     training, kept = recorded
-    dataset.fill(replay, training, needs.info)
-    return Lab(agent, stream, replay, clock, loop, _validation(config, kept, stream.spec, needs, device))
+    dataset.fill(replay, training, needs.info, masks)
+    return Lab(agent, stream, replay, clock, loop, _validation(config, kept, stream.spec, needs, device, masks))
 
 
 def _taught(config: dict[str, Any], env: dict[str, Any], device: torch.device) -> Any:
@@ -115,24 +116,36 @@ def _taught(config: dict[str, Any], env: dict[str, Any], device: torch.device) -
     return Taught(games, teacher, device)
 
 
-def _recorded(config: dict[str, Any], spec: Spec, needs: Needs) -> tuple[dataset.Rows, dataset.Rows]:
-    """The dataset of a run as (training, validation) rows. Raises ValueError where it is not the one of its start."""
-    rows = recordings.read(Path(config["data"]), spec, config["env"].get("camera"))
-    dataset.check_labels(rows, needs.info, f"--data {config['data']}")
+def _recorded(config: dict[str, Any], spec: Spec, needs: Needs) -> tuple[Rows, Rows]:
+    """The recordings of a run as (training, validation) rows. Raises ValueError where they have changed since."""
+    paths = named(config["data"])
+    driving = envs.describe(config["game"], **config["env"]).driving
+    wanted = reader.Wanted(spec, config["game"], driving, config["env"].get("komi"))
+    try:
+        rows = reader.read(paths, wanted, cli.tell)
+        check_info(rows, needs.info, str(paths[0]))
+    except ValueError as fault:
+        raise ValueError(f"--data {fault}") from None
     known = config.setdefault("data_digest", rows.digest)
     if known != rows.digest:
-        raise ValueError(f"--data {config['data']}: has changed since the run began, so that it cannot go on from it")
-    return dataset.split(rows, config["agent_config"].get("validation", 0.0), config["seed"])
+        raise ValueError(f"--data {paths[0]}: has changed since the run began, so that it cannot go on from it")
+    return split(rows, config["agent_config"].get("validation", 0.0), config["seed"])
+
+
+def named(data: str | list[str]) -> list[Path]:
+    """The recordings of a run's configuration: one, or a list of them."""
+    return [Path(path) for path in ([data] if isinstance(data, str) else data)]
 
 
 def _validation(
-    config: dict[str, Any], kept: dataset.Rows, spec: Spec, needs: Needs, device: torch.device
+    config: dict[str, Any], kept: Rows, spec: Spec, needs: Needs, device: torch.device, masks: bool
 ) -> ReplayBuffer | None:
     """A ring of the rows that are kept back; None where there are none."""
-    if not len(kept.lap):
+    if not len(kept.action):
         if config["agent_config"].get("validation"):
-            print("joypad: the recording is one lap: none is kept back for validation", file=sys.stderr)
+            cli.tell("the recording is one lap or game: none is kept back for validation")
         return None
-    ring = building.ring(len(kept.lap), 1, spec, needs._replace(sampler=Uniform()), device, 0, "--data")
-    dataset.fill(ring, kept, needs.info)
+    needs = needs._replace(sampler=Uniform())
+    ring = building.ring(len(kept.action), 1, spec, needs, device, 0, "--data")
+    dataset.fill(ring, kept, needs.info, masks)
     return ring

@@ -45,9 +45,9 @@ def start(command: options.Command, agent_config: dict[str, Any], env: dict[str,
     }  # fmt: skip
     if command.opponents:
         config |= {name: getattr(command, name) for name in ("opponents", "opponent_pool", "opponent_every")}
-    if command.data is not None:
-        config["data"] = str(command.data)
-        print(f"reading {command.data}")
+    if command.data:
+        config["data"] = command.data[0] if len(command.data) == 1 else list(command.data)
+        print(f"reading {command.data[0]}" + (f" and {len(command.data) - 1} more" if command.data[1:] else ""))
     with cli.refusing():
         if command.init is not None:  # the newest run of a game may be another one tomorrow
             config["init"] = str(refusals.run_of("--init", command.runs, command.init).path)

@@ -14,13 +14,13 @@ from harness import Lab as Harness
 
 import envs
 from agents.core import dataset
-from agents.core.dataset import Rows
 from agents.core.replay import ReplayBuffer
 from agents.core.rows import Context, Spec
 from agents.core.samplers import Uniform
 from agents.driving import UNKNOWN, Road
 from agents.imitation import DaggerRounds
 from agents.perception import encoders, preprocess
+from envs.recordings.rows import Rows, split
 from experiments import building, lab
 
 CPU = torch.device("cpu")
@@ -161,11 +161,11 @@ def rows_of(laps: list[int]) -> Rows:
 @pytest.mark.parametrize("seed", range(5))
 def test_no_lap_is_on_both_sides(seed: int) -> None:
     rows = rows_of([7, 20, 3, 11, 30, 9])
-    training, kept = dataset.split(rows, 0.2, seed)
-    assert not set(training.lap) & set(kept.lap) and len(training.lap) + len(kept.lap) == 80
-    assert 16 <= len(kept.lap) < 80 and len(training.lap)
+    training, kept = split(rows, 0.2, seed)
+    assert not set(training.group) & set(kept.group) and len(training.group) + len(kept.group) == 80
+    assert 16 <= len(kept.group) < 80 and len(training.group)
     assert sorted([*training.obs[:, 0], *kept.obs[:, 0]]) == list(range(80))
-    assert not len(dataset.split(rows_of([12]), 0.5, seed)[1].lap)  # a single lap is learned from
+    assert not len(split(rows_of([12]), 0.5, seed)[1].group)  # a single lap is learned from
 
 
 @pytest.mark.parametrize("columns", [1, 3, 4])

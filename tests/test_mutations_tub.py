@@ -13,12 +13,11 @@ import numpy as np
 import pytest
 from mutations import Case, cases, surroundings, unchanged
 from PIL import Image
-from tubs import BEGAN, damage, said
+from tubs import BEGAN, damage, read, said
 
 from agents.core.rows import Spec
 from envs.recordings import tub_edits, tub_version1
 from envs.recordings.tub import IMAGE, Tub, TubError, Writer
-from experiments.driving import recordings
 from experiments.driving.page import about
 
 N = 6  # records
@@ -101,8 +100,8 @@ def check_count(tub: Tub) -> None:
 
 def check_rows(path: Path, tub: Tub, whole: set[int]) -> None:
     """What an agent learns from."""
-    rows = recordings.read(path, SPEC)
-    assert len(rows.lap) <= len(tub)
+    rows = read(path, SPEC)
+    assert len(rows.group) <= len(tub)
     steps = {k: np.array([k / 10, 2 * (2.0 + k) / 16 - 1], np.float32) for k in range(N)}
     if whole == set(range(N)):
         for obs, action in zip(rows.obs, rows.action, strict=True):
@@ -120,7 +119,7 @@ def look(around: Around, whole: set[int]) -> None:
             assert str(path) in str(fault) and "\n" not in str(fault)
             assert said(path).strip() == str(fault)
             with pytest.raises(ValueError, match="d"):
-                recordings.read(path, SPEC)
+                read(path, SPEC)
             return
         check_read(tub, whole)
         check_count(tub)
@@ -133,7 +132,7 @@ def look(around: Around, whole: set[int]) -> None:
             try:
                 check_rows(path, tub, whole)
             except ValueError as fault:
-                assert "--data" in str(fault) and "\n" not in str(fault)
+                assert str(path) in str(fault) and "\n" not in str(fault)
         answer = said(path, "--merge", around.copy())
     if around.out.exists():
         copy = Tub(around.out)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from programs import program
 
+from envs.recordings import arrays
 from experiments.watching.player import Player, drive
-from experiments.watching.rows import Rows, read, read_manifest
+from experiments.watching.rows import Rows
 from experiments.watching.source import Source
 
 pytestmark = pytest.mark.usefixtures("dummy_display")
@@ -31,8 +32,8 @@ def test_recorded_rows_are_those_of_the_game(tmp_path):
             rows.flush()
     rows.close()
     player.close()
-    columns = list(read(tmp_path / "data"))
-    assert len(columns) > 1 and read_manifest(tmp_path / "data")["games"] == 2
+    columns = list(arrays.chunks(tmp_path / "data"))
+    assert len(columns) > 1 and arrays.manifest(tmp_path / "data")["games"] == 2
     whole = {k: np.concatenate([c[k] for c in columns]) for k in columns[0]}
     assert len(whole["obs"]) == len(seen) == rows.count
     for name, place in (("obs", 0), ("action", 1), ("reward", 2), ("last", 3)):
@@ -41,13 +42,13 @@ def test_recorded_rows_are_those_of_the_game(tmp_path):
         Rows(tmp_path / "data", "pong", {}, player.focus.spec)
     again = Rows(tmp_path / "data", "flappy", {}, player.focus.spec)
     assert again.count == len(seen)
-    path = tmp_path / "data" / "000001.safetensors"
+    path = tmp_path / "data" / "000001.npz"
     path.write_bytes(path.read_bytes()[:-7])
     with pytest.raises(ValueError, match="is damaged"):
-        list(read(tmp_path / "data"))
+        list(arrays.chunks(tmp_path / "data"))
     (tmp_path / "data" / "manifest.json").write_text("[]")
     with pytest.raises(ValueError, match="no recording"):
-        read_manifest(tmp_path / "data")
+        arrays.manifest(tmp_path / "data")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "mine.txt").write_text("x")
     with pytest.raises(ValueError, match="name another folder"):

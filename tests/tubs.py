@@ -15,6 +15,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import envs
+from agents.core.rows import Spec
+from envs.recordings import reader
+from envs.recordings.rows import Rows
 from envs.recordings.tub import IMAGE, Writer
 from experiments import cli
 
@@ -39,6 +43,13 @@ def written(path: Path, n: int, **more: object) -> Path:
         for k in range(n):
             writer.write(values(k, **more), timestamp_ms=BEGAN + 50 * writer.index)
     return path
+
+
+def read(path: Path, spec: Spec, **options: object) -> Rows:
+    """The rows of a recording, where it is of driving for a kart that sees pictures of the spec's size."""
+    size = {"height": spec.obs_shape[0], "width": spec.obs_shape[1]} if len(spec.obs_shape) == 3 else {}
+    driving = envs.describe("kart", obs="frame", **size, **options).driving
+    return reader.read([path], reader.Wanted(spec, driving=driving), cli.tell)
 
 
 def damage(path: Path, line: int, **change: object) -> None:

@@ -1,117 +1,81 @@
-"""Rows that somebody recorded: read into the same ring that agents fill by playing, split by lap.
-
-Neighbouring frames are nearly the same picture. A validation set of frames drawn at random would be known by heart;
-here whole laps are kept back, and training and validation are two rings.
-"""
+"""Recorded rows in the ring that agents otherwise fill by playing."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Protocol
 
 import numpy as np
 import torch
 
 from agents.core.replay import ReplayBuffer
-from agents.core.rows import Act, Spec, TimeStep
+from agents.core.rows import Act, TimeStep
 
 
-class Rows(NamedTuple):
-    """T rows in the order of time."""
+class Recorded(Protocol):
+    """T rows in the order of time, as arrays of numpy (`envs.recordings.rows.Rows`). None: nothing is known."""
 
-    obs: np.ndarray  # [T, *obs_shape], of the spec's dtype
-    action: np.ndarray  # float32 [T, action_dim] in -1..1, or int64 [T]: what the teacher did
-    lap: np.ndarray  # int64 [T], rising: rows of one lap stand together, a new number is an edge
-    labels: dict[str, np.ndarray]  # more that is known, [T, ...]
-    edge: np.ndarray | None = None  # bool [T]: rows that do not follow the one before, within a lap too; None: no gaps
-
-    def take(self, at: np.ndarray) -> Rows:
-        """The rows of the numbers `at`."""
-        labels = {k: v[at] for k, v in self.labels.items()}
-        return Rows(self.obs[at], self.action[at], self.lap[at], labels, None if self.edge is None else self.edge[at])
-
-    @property
-    def digest(self) -> str:
-        """Of everything that is learned from: a resumed run refuses another dataset."""
-        total = hashlib.sha256()
-        gaps = () if self.edge is None else (self.edge,)
-        for array in (self.obs, self.action, self.lap, *(self.labels[k] for k in sorted(self.labels)), *gaps):
-            total.update(np.ascontiguousarray(array).data)
-        return total.hexdigest()[:16]
+    obs: np.ndarray  # [T, *obs_shape]
+    action: np.ndarray  # float32 [T, D], or int64 [T]
+    info: Mapping[str, np.ndarray]  # name -> [T, ...]
+    begins: np.ndarray  # bool [T], rows that do not follow the row before
+    reward: np.ndarray | None  # float32 [T]
+    discount: np.ndarray | None  # float32 [T]
+    last: np.ndarray | None  # bool [T], rows whose action is ignored
+    legal: np.ndarray | None  # bool [T, A]
 
 
-def split(rows: Rows, share: float, seed: int) -> tuple[Rows, Rows]:
-    """(training, validation): whole laps, drawn at random, until `share` of the rows is kept back.
+def fill(ring: ReplayBuffer, rows: Recorded, wanted: Mapping[str, np.ndarray], masks: bool = False) -> None:
+    """Adds the rows to a ring, a stretch of time to each column.
 
-    With a single lap there is nothing to keep back: validation is empty then.
+    wanted: as `info` of `Needs`; "expert" is what was done. masks: the game tells which actions are legal; rows of a
+    recording that does not are taken to allow every action.
     """
-    laps, sizes = np.unique(rows.lap, return_counts=True)
-    order = np.random.default_rng([17, seed]).permutation(len(laps))
-    kept, total = [], 0
-    for i in order[: len(laps) - 1]:
-        if total >= share * len(rows.lap):
-            break
-        kept.append(laps[i])
-        total += sizes[i]
-    inside = np.isin(rows.lap, kept)
-    return rows.take(np.flatnonzero(~inside)), rows.take(np.flatnonzero(inside))
+    total, num = len(rows.action), ring.num_envs
+    length = -(-total // num)
+    columns, info = _columns(rows, masks, ring), _info(rows, wanted)
+    columns["first"] = columns["first"].copy()
+    columns["first"][::length] = True  # the stretch of each column begins anew
 
-
-def check(rows: Rows, spec: Spec, where: str) -> None:
-    """Raises ValueError, in one sentence, where rows do not fit what an agent sees and does."""
-    if not len(rows.obs):
-        raise ValueError(f"{where} holds no rows")
-    if rows.lap.ndim != 1:
-        raise ValueError(f"{where}: lap must be one number a row, not {rows.lap.shape[1:]}")
-    if rows.obs.shape[1:] != tuple(spec.obs_shape) or str(rows.obs.dtype) != spec.obs_dtype:
-        raise ValueError(
-            f"{where} shows {rows.obs.dtype} of {rows.obs.shape[1:]}, the game {spec.obs_dtype} of {spec.obs_shape}"
-        )
-    if spec.action_dim:
-        if rows.action.shape[1:] != (spec.action_dim,):
-            raise ValueError(f"{where} has actions of {rows.action.shape[1:]}, the game of ({spec.action_dim},)")
-        wrong = ~(np.abs(rows.action) <= 1).all(1)  # nan is wrong too
-    else:
-        wrong = ~((rows.action >= 0) & (rows.action < spec.num_actions))
-    if wrong.any():
-        at = int(np.flatnonzero(wrong)[0])
-        raise ValueError(f"{where}: the action of row {at} is outside the game's space: {rows.action[at]}")
-
-
-def check_labels(rows: Rows, labels: Mapping[str, np.ndarray], where: str) -> None:
-    """Raises ValueError, in one sentence, where a label is not what an agent learns from. labels: as in `Needs`."""
-    for name, unknown in labels.items():
-        label, wanted = rows.labels.get(name), np.shape(unknown)
-        if label is not None and (label.shape[1:] != wanted or label.dtype.kind not in "fiub"):
-            held = f"{label.dtype} of {label.shape[1:]}"
-            raise ValueError(f"{where}: {name} must be numbers of {wanted} a row, not {held}")
-
-
-def fill(ring: ReplayBuffer, rows: Rows, labels: Mapping[str, np.ndarray]) -> None:
-    """Adds the rows to a ring, a stretch of time to each column. labels: as in `Needs`."""
-    total, columns = len(rows.lap), ring.num_envs
-    begins = np.append(True, np.diff(rows.lap) != 0)
-    if rows.edge is not None:
-        begins |= rows.edge
-    known = {"expert": rows.action, **rows.labels}
-    known = {k: v for k, v in known.items() if k in labels}
-    for name, unknown in labels.items():
-        if name not in known:
-            known[name] = np.broadcast_to(unknown, (total, *np.shape(unknown)))
-    length = -(-total // columns)
     for t in range(length):
-        here = np.arange(t, total, length)  # one row for each column, which holds a stretch of time
-        n = len(here)
-        tensor = {k: torch.as_tensor(np.array(v[here])).to(ring.device) for k, v in known.items()}
-        flag = torch.zeros(n, dtype=torch.bool, device=ring.device)
-        step = TimeStep(
-            obs=torch.as_tensor(rows.obs[here]).to(ring.device).unsqueeze(1),  # [n, 1, *obs_shape]
-            reward=torch.zeros(n, device=ring.device),
-            discount=torch.ones(n, device=ring.device),
-            first=torch.as_tensor(begins[here] | (t == 0)).to(ring.device),
-            last=flag,
-        )
-        action = torch.as_tensor(rows.action[here]).to(ring.device)
-        ring.add(step, Act(action, tensor), None if n == columns else np.arange(n))
+        here = np.arange(t, total, length)  # one row for each column
+        at = {name: _on_device(column[here], ring) for name, column in columns.items()}
+        action, obs = at.pop("action"), at.pop("obs").unsqueeze(1)  # [n, 1, *obs_shape]
+        step = TimeStep(obs=obs, **at)
+        told = {name: _on_device(column[here], ring) for name, column in info.items()}
+        ring.add(step, Act(action, told), None if len(here) == num else np.arange(len(here)))
     ring.seal()
+
+
+def _columns(rows: Recorded, masks: bool, ring: ReplayBuffer) -> dict[str, np.ndarray]:
+    """Every column of a row, [T, ...]; what the recording does not tell has its default."""
+    total, begins = len(rows.action), rows.begins
+
+    def of(column: np.ndarray | None, default: float) -> np.ndarray:
+        return np.broadcast_to(np.float32(default), total) if column is None else column.astype(np.float32)
+
+    last = np.zeros(total, np.bool_) if rows.last is None else rows.last.astype(np.bool_)
+    if ring.window > 1:  # No transition leads across a gap. A single row has none, and its action is learned from.
+        last = last | np.append(begins[1:], False)
+    columns = {
+        "obs": rows.obs, "action": rows.action, "reward": of(rows.reward, 0.0), "discount": of(rows.discount, 1.0),
+        "first": begins, "last": last,
+    }  # fmt: skip
+    if masks:
+        every = np.broadcast_to(np.True_, (total, ring.spec.num_actions))
+        columns["legal"] = every if rows.legal is None else rows.legal.astype(np.bool_)
+    return columns
+
+
+def _info(rows: Recorded, wanted: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The wanted columns of info, [T, ...]; what the recording does not tell is unknown."""
+    known, total, found = {"expert": rows.action, **rows.info}, len(rows.action), {}
+    for name, unknown in wanted.items():
+        dtype, shape = np.asarray(unknown).dtype, (total, *np.shape(unknown))
+        with np.errstate(over="ignore", invalid="ignore"):
+            found[name] = known[name].astype(dtype) if name in known else np.broadcast_to(unknown, shape)
+    return found
+
+
+def _on_device(column: np.ndarray, ring: ReplayBuffer) -> torch.Tensor:
+    return torch.as_tensor(np.ascontiguousarray(column)).to(ring.device)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import glob
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, NoReturn
@@ -11,7 +12,7 @@ from typing import Any, Literal, NoReturn
 import envs
 from agents import AGENTS, BASELINES, settings
 from experiments import arguments, cli
-from experiments.arguments import Group, Positional, nearest, read_groups
+from experiments.arguments import Group, Positional, Repeated, nearest, read_groups
 from experiments.configuration import check_fields, read_config
 from experiments.recipes import Recipe, recipes
 
@@ -36,7 +37,7 @@ class Command:
     resume: str | None = None  # go on with this run instead; its few options: train --resume RUN --help
     config: Path | None = None  # a JSON file to start from instead of a recipe: a run's config.json
     init: str | None = None  # start from the weights of another run
-    data: Path | None = None  # a dataset, for agents that learn from data
+    data: Repeated = ()  # recordings, for agents that learn from them: folders, .npz or .sgf; several may be named
     expert: str | None = None  # a run of --obs state that teaches clone and dagger, instead of the game's own expert
     checkpoint_every: int = 300_000  # steps between checkpoints
     checkpoint_ring: Literal["yes", "no"] = "yes"  # save the replay ring; without it a resume starts with an empty one
@@ -107,7 +108,7 @@ def parse(argv: Sequence[str], description: str = "") -> Resume | tuple[Command,
     """Options -> what to resume, or (command, agent's configuration, game's options). description: for --help."""
     if any(a == "--resume" or a.startswith("--resume=") for a in argv):
         return _resume(argv)
-    argv = _joined(argv, ("--wrapper", "--env-kwargs"))
+    argv = _each(_joined(argv, ("--wrapper", "--env-kwargs")), "--data")
     named, asks = _named(argv), bool({"-h", "--help"} & {*argv})
     if "game" not in named:
         if "--version" not in argv and not asks:
@@ -169,6 +170,24 @@ def _joined(argv: Sequence[str], flags: Sequence[str]) -> list[str]:
         else:
             places[flag] = len(kept) + 1
             kept += [flag, value]
+    return kept
+
+
+def _each(argv: Sequence[str], flag: str) -> list[str]:
+    """An option that may be repeated before each of the files that follow it, as a shell writes ``--data *.sgf``."""
+    kept: list[str] = []
+    words = list(argv)
+    while words:
+        kept.append(words.pop(0))
+        if kept[-1] != flag or not words:
+            continue
+        kept.pop()
+        named = [words.pop(0)]
+        while words and not words[0].startswith("-") and Path(words[0]).exists():
+            named.append(words.pop(0))
+        for word in named:
+            found = [] if Path(word).exists() else sorted(glob.glob(word))
+            kept += [part for file in found or [word] for part in (flag, file)]
     return kept
 
 
