@@ -18,7 +18,7 @@ def refuse(command: Command, agent_config: Mapping[str, Any], env: Mapping[str, 
     """Raises UserError for options of a new run that do not go together."""
     taught = getattr(settings(command.agent), "TAUGHT", False)
     for name, kind in (("data", "dataset"), ("expert", "teacher")):
-        if getattr(command, name) is not None and not taught:
+        if getattr(command, name) and not taught:
             raise cli.UserError(f"--{name}: {command.agent} learns by playing; it takes no {kind}")
     for name in ("obs", "reward"):
         if getattr(command, f"normalize_{name}") == "yes" and (taught or command.agent in BASELINES):
@@ -40,8 +40,9 @@ def refuse(command: Command, agent_config: Mapping[str, Any], env: Mapping[str, 
 
 def _require_teacher(command: Command, env: Mapping[str, Any]) -> None:
     """Raises UserError where it is known beforehand that there is nobody to learn from."""
-    if command.data is not None and not command.data.exists():
-        raise cli.UserError(f"--data {command.data}: there is no such dataset")
+    for data in command.data:
+        if not Path(data).exists():
+            raise cli.UserError(f"--data {data}: there is no such dataset")
     if command.expert is not None:
         teacher = run_of("--expert", command.runs, command.expert)
         if teacher.config["game"] != command.game:
