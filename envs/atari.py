@@ -20,7 +20,6 @@ from envs.atari_scores import NATURE
 from envs.description import Description
 
 FIRE = 1  # ALE's number of the action
-TEACHES = False  # there is no expert that an agent could learn from
 FRAME_SKIP = 4  # emulated frames per agent decision
 
 

@@ -32,7 +32,6 @@ from envs.description import Description
 from envs.gym_check import Checked, GameFault
 from envs.gym_observation import reading
 
-TEACHES = False  # there is no expert that an agent could learn from
 ENDLESS = 100_000  # steps of a scored game at most, where the environment has no limit of its own
 PLAIN = (gymnasium.wrappers.OrderEnforcing, gymnasium.wrappers.TimeLimit, gymnasium.wrappers.PassiveEnvChecker)
 

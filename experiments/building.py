@@ -79,15 +79,10 @@ def prepare(config: dict[str, Any], device: torch.device) -> dict[str, Any]:
     return env
 
 
-MEMORY = {  # bytes of a game, measured; what is not here is small beside its frames in the ring
-    "envs.atari": 3 * 2**19, "envs.kart.env": 2**19, "envs.flappy.env": 2**16, "envs.car_racing": 2**26,
-}  # fmt: skip
-
-
 def games(config: dict[str, Any], env: dict[str, Any]) -> Any:
     """The run's games as a vector environment. env: options of the game."""
-    count, family = config["num_envs"], envs.find(config["game"])[0]
-    devices.require_memory("a batch", count, MEMORY.get(family, 0), torch.device("cpu"), "--num-envs", "games")
+    count, each = config["num_envs"], envs.describe(config["game"], **env).memory
+    devices.require_memory("a batch", count, each, torch.device("cpu"), "--num-envs", "games")
     return envs.make_vec(config["game"], count, **env)
 
 

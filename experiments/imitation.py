@@ -40,9 +40,8 @@ class Taught:
         if name.startswith("_"):
             raise AttributeError(name)
         found = getattr(self._games, name)
-        return (
-            found if name != "recv" else lambda: self._labelled(found())
-        )  # the second half of a step, where it is cut
+        # A step may be cut in two: its second half tells, too.
+        return (lambda: self._labelled(found())) if name == "recv" else found
 
     def reset(self, **kwargs: Any) -> tuple[np.ndarray, dict[str, Any]]:
         obs, info = self._games.reset(**kwargs)
@@ -75,10 +74,10 @@ def assemble(config: dict[str, Any], env: dict[str, Any], device: torch.device) 
         if config.get(name) and "expert" not in needs.info:
             raise ValueError(f"--{name}: {config['agent']} learns by playing; it takes no {given}")
     recorded = _recorded(config, stream.spec, needs) if config.get("data") else None
-    told = building.told(stream)
+    about, told = envs.describe(config["game"], **env), building.told(stream)
     teacher, masks = "expert" in told, "legal" in told
     if recorded is None and not teacher:
-        raise ValueError(teachers.none(config["agent"], config["game"]))
+        raise ValueError(teachers.none(config["agent"], about))
     if recorded is not None:
         agent.take_dataset(len(recorded[0].action), teacher)
         needs = agent.needs
@@ -87,7 +86,8 @@ def assemble(config: dict[str, Any], env: dict[str, Any], device: torch.device) 
             one = f"{config['agent']} has one teacher; name one, or take --agent dagger"
             raise ValueError(f"--data and --expert: {one}")
         if rounds and not teacher:
-            cli.tell("no teacher here (--expert-info True): no rounds, the recording is learned from")
+            how = teachers.asking(about, "expert", " ({})")
+            cli.tell(f"no teacher here{how}: no rounds, the recording is learned from")
     option = building.ring_option(config)
     replay = building.ring(needs.capacity, stream.num_envs, stream.spec, needs, device, config["seed"], option)
     loop = Loop(agent, stream, replay, clock, seed=config["seed"])
@@ -101,9 +101,10 @@ def assemble(config: dict[str, Any], env: dict[str, Any], device: torch.device) 
 def _taught(config: dict[str, Any], env: dict[str, Any], device: torch.device) -> Any:
     """The games with the driver of the run `expert` beside them. Raises ValueError where it cannot teach here."""
     told = f"--expert {config['expert']}:"
-    if "numbers_info" not in env:
+    about = envs.describe(config["game"], **env)
+    if "numbers" not in about.info:
         raise ValueError(f"{told} {config['game']} does not tell an expert the numbers of its state")
-    games = building.games(config, {**env, "numbers_info": True})
+    games = building.games(config, {**env, about.info["numbers"]: True})
     numbers = games.reset()[1]["numbers"]
     spec = spec_of(games)._replace(obs_shape=numbers.shape[1:], obs_dtype=str(numbers.dtype), stack=1)
     try:

@@ -6,9 +6,10 @@ from typing import Any
 
 import torch
 
+import envs
 from agents import AGENTS, BASELINES, settings
 from agents.core.loop import Loop
-from experiments import building
+from experiments import building, teachers
 from experiments.building import Lab as Lab
 
 
@@ -25,7 +26,8 @@ def assemble(config: dict[str, Any], device: torch.device) -> Lab:
     if "numbers" in needs.info and told.get("numbers") != needs.info["numbers"].shape:
         raise ValueError(
             f"--critic numbers: {config['game']} tells {told.get('numbers', 'none')} with these options, not"
-            f" {needs.info['numbers'].shape} (--numbers); kart tells them with --numbers-info True"
+            f" {needs.info['numbers'].shape} (--numbers)"
+            + teachers.asking(envs.describe(config["game"], **env), "numbers", "; {} asks for them")
         )
     option = building.ring_option(config)
     replay = building.ring(needs.capacity, stream.num_envs, stream.spec, needs, device, config["seed"], option)

@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-import importlib
+from collections.abc import Mapping
 from typing import Any
 
 import envs
 from agents import settings
+from envs.description import Description
 from experiments import cli
 
 
-def require(agent: str, game: str, env: dict[str, Any], given: bool) -> None:
+def require(agent: str, game: str, env: Mapping[str, Any], given: bool) -> None:
     """Raises UserError for an agent that learns from a teacher where it is known beforehand that there is none.
 
     env: options of the game. given: whether a person names a recording or a run.
     """
     if given or not getattr(settings(agent), "TAUGHT", False):
         return
-    code, _ = envs.find(game)
-    if env.get("expert_info") is False or not getattr(importlib.import_module(code), "TEACHES", True):
-        raise cli.UserError(none(agent, game))
+    about = envs.describe(game, **env)
+    if about.tells("expert") is False:
+        raise cli.UserError(none(agent, about))
 
 
-def none(agent: str, game: str) -> str:
+def none(agent: str, about: Description) -> str:
     """The sentence for an agent without a teacher."""
-    return (
-        f"{agent} learns from a teacher and {game} has none with these options; --data names a recorded drive,"
-        " --expert a run, and kart and car-racing have one with --expert-info True"
-    )
+    sentence = f"{agent} learns from a teacher and {about.name} has none with these options"
+    return f"{sentence}; --data names a recording, --expert a run{asking(about, 'expert', ', and {} asks the game')}"
+
+
+def asking(about: Description, name: str, words: str) -> str:
+    """`words` with the option by which a game tells the array `name` of `info`; empty where no option does."""
+    return words.format(f"--{about.info[name].replace('_', '-')} True") if name in about.info else ""

@@ -18,7 +18,6 @@ from envs.flappy.art import BLOCK_X, BLOCK_Y, COLOURS, GREY_SIZE, VARIANTS, VIEW
 from envs.flappy.draw import SEED_SIZE, STATE_SIZE
 from envs.flappy.rules import FPS, HARDEST_SPEED, HEIGHT, REWARDS, WIDTH, Rules, game_type
 
-TEACHES = False  # there is no expert that an agent could learn from
 VIEWS = {  # name -> (kind, shape of a frame)
     "pixels": (batch.PIXELS, (GREY_SIZE, GREY_SIZE)),
     "rgb": (batch.RGB, (HEIGHT, WIDTH, 3)),

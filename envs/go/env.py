@@ -27,7 +27,6 @@ from envs.go.game import to_vertex
 from envs.go.rules import go_rules, legal, outcome, play, reset
 from envs.go.scoring import score
 
-TEACHES = False  # there is no expert that an agent could learn from
 FPS = 2  # moves per second in a video
 MAX_PLANE = 50.0  # the largest value in an observation: komi / 20
 

@@ -31,9 +31,10 @@ def refuse(command: Command, agent_config: Mapping[str, Any], env: Mapping[str, 
         raise cli.UserError(
             f"--device {command.device}: {command.agent} runs on the processor alone here; name --device cpu, or none"
         )
-    if agent_config.get("critic") == "numbers" and env.get("numbers_info") is not True:
-        told = "kart tells them with --numbers-info True"
-        raise cli.UserError(f"--critic numbers: {command.game} tells none with these options; {told}")
+    about = envs.describe(command.game, **env)
+    if agent_config.get("critic") == "numbers" and about.tells("numbers") is False:
+        how = teachers.asking(about, "numbers", "; {} asks for them")
+        raise cli.UserError(f"--critic numbers: {command.game} tells none with these options{how}")
     if command.init is not None:
         finding.require_checkpoint(run_of("--init", command.runs, command.init), None)
 
