@@ -163,4 +163,5 @@ def test_rollouts_need_no_environment_of_their_own():
     loop = reading(agent, ["......T", "..."])
     for _ in range(13):
         loop.advance()
+    loop.learner.drain()
     assert [batch.reward.shape for batch in agent.batches] == [(2, 5)] * 3
