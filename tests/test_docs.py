@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import agents
 import envs
 from experiments import evaluate, train
 from tests import programs
@@ -43,3 +44,16 @@ def test_the_smallest_game_refuses_what_it_cannot_do(size, tmp_path, capsys, mon
     monkeypatch.setitem(envs.GAMES, "catch", "catch_of_the_docs")
     code, out, err = programs.program(train.main, ["catch", "--size", size, "--runs", str(tmp_path)], capsys)
     assert code == 2 and "size" in err and "Traceback" not in err
+
+
+def test_the_smallest_agent_learns(tmp_path, capsys, monkeypatch):
+    source = example("add-an-agent.md", "agent_of_the_docs", tmp_path, monkeypatch)
+    assert len(source.splitlines()) <= 90
+    monkeypatch.setitem(agents.AGENTS, "tiny-q", "agent_of_the_docs")
+    argv = "gym:CartPole-v1 --agent tiny-q --recipe none --steps 6000 --num-envs 4 --seed 2 --eval-episodes 0"
+    code, _, err = programs.program(train.main, [*argv.split(), "--video", "no", "--runs", str(tmp_path)], capsys)
+    assert code == 0, err
+    argv = ["gym:CartPole-v1", "--episodes", "20", "--runs", str(tmp_path)]
+    code, out, err = programs.program(evaluate.main, argv, capsys, monkeypatch)
+    assert code == 0, err
+    assert float(re.search(r"mean (\S+)", out).group(1)) > 60.0  # chance: 22
