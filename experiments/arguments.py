@@ -2,12 +2,13 @@
 
     game: Positional[str]        a word without a name
     steps: int | None = None     --steps N: 1000000, 1_000_000 or 1e6
-    web: bool = False            --web, --web yes, --no-web or --web no; the same for Literal["yes", "no"]
+    web: bool = False            --web or --no-web
     search: tuple[str, ...]      --search A B C
     env: Repeated = ()           --env A --env B
     out: Annotated[Path, Shown("FILE")]     what stands for the value in the help
 
-Every mistake is one sentence, `experiments.cli.UserError`.
+Options of several groups may have one name: `experiments.spellings` tells which is meant. Every mistake is one
+sentence, `experiments.cli.UserError`.
 """
 
 from __future__ import annotations
@@ -31,16 +32,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, NoReturn, TypeVar
 
+from agents.core import renamed
+from agents.core.renamed import Names
 from experiments import cli
+from experiments.spellings import Spellings, dashed, unique
 
 T = TypeVar("T")
 Positional = Annotated[T, "positional"]
 Repeated = Annotated[tuple[str, ...], "repeated"]
-BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
-SWITCH = ("yes", "no")
 MINUTES = (0.001, 1e6)  # what a training may last: at least some steps, at most two years
 HIDDEN = argparse.SUPPRESS  # the help of an option that is understood, to be refused with a reason, and not offered
-METAVARS = {"game": "GAME", "run": "RUN", "init": "RUN", "expert": "RUN", "resume": "RUN", "agent": "AGENT",
+METAVARS = {"game": "GAME", "run": "RUN", "init": "RUN", "teacher_run": "RUN", "resume": "RUN", "agent": "AGENT",
             "data": "FOLDER", "runs": "FOLDER", "out": "FOLDER", "record": "FOLDER", "split": "FOLDER",
             "merge": "FOLDER", "convert": "FOLDER", "save": "FOLDER", "what": "RUN", "words": "WORD", "tags": "TAG",
             "players": "PLAYER", "player": "PLAYER", "device": "DEVICE", "policy": "POLICY", "recipe": "NAME",
@@ -59,7 +61,7 @@ class Option(NamedTuple):
     """One field of a dataclass as the command line sees it."""
 
     field: str
-    kind: type  # of one value; bool for switches
+    kind: type  # the type of one value; bool for switches
     choices: tuple[str, ...]  # of a Literal
     many: str  # "": one value, "many": a list, "repeated": the option may be repeated
     positional: bool
@@ -67,15 +69,23 @@ class Option(NamedTuple):
     help: str
     default: Any  # dataclasses.MISSING where it must be named
     optional: bool  # has the class itself a default?
+    prefix: str = ""  # the group's, which begins the long form
+    alone: bool = True  # no other option has this name, so that the short form is enough
+
+    @property
+    def long(self) -> str:
+        """The form that always works."""
+        return "--" + dashed(f"{self.prefix}.{self.field}" if self.prefix else self.field)
 
     @property
     def flag(self) -> str:
-        return "--" + self.field.replace("_", "-")
+        """The form that people are shown: the short one where it means this option alone."""
+        return "--" + dashed(self.field) if self.alone else self.long
 
     @property
     def switch(self) -> bool:
         """Is it on or off?"""
-        return self.kind is bool or self.choices == SWITCH
+        return self.kind is bool
 
 
 class Group(NamedTuple):
@@ -85,6 +95,8 @@ class Group(NamedTuple):
     kind: type
     default: Any = None  # an instance whose values are the defaults, else the class's own
     told: Mapping[str, str] = types.MappingProxyType({})  # field -> other help than its comment; HIDDEN: not offered
+    prefix: str = ""  # such as env: the beginning of the long form --env.noise of an option --noise
+    renamed: Names = renamed.NOTHING  # names of earlier versions that are still understood
 
 
 def read(kind: type[T], argv: Sequence[str] | None, about: str, prog: str) -> T:
@@ -92,27 +104,29 @@ def read(kind: type[T], argv: Sequence[str] | None, about: str, prog: str) -> T:
 
     about: the description in the help. prog: the program's name, such as `train`.
     """
-    return read_groups([Group("options", kind)], argv, about, prog)[0]
+    names = renamed.PROGRAMS.get(prog, renamed.NOTHING)
+    return read_groups([Group("options", kind, renamed=names)], argv, about, prog)[0]
 
 
 def read_groups(groups: Sequence[Group], argv: Sequence[str] | None, about: str, prog: str) -> list[Any]:
     """One dataclass for each group of options."""
     words = list(sys.argv[1:] if argv is None else argv)
-    known = [[o._replace(help=g.told.get(o.field, o.help)) for o in options(g.kind, g.default)] for g in groups]
-    every = list(itertools.chain(*known))
-    parser = _Parser(known, [g.title for g in groups], about, prog)
+    known = _known(groups)
+    named = [o for o in itertools.chain(*known) if not o.positional]
+    spellings = Spellings(named, {g.prefix: g.renamed for g in groups})
+    parser = _Parser(known, groups, about, prog)
     if "--version" in words:
         print(cli.version())
         sys.exit(0)
     if {"-h", "--help"} & {*words}:
         print(parser.format_help(), end="")
         sys.exit(0)
-    found, extra = parser.parse_known_intermixed_args(list(normal(words, every)))
+    found, extra = parser.parse_known_intermixed_args(list(spellings.normal(words)))
     if extra:
-        _refuse(extra, every, prog)
+        _refuse(extra, spellings, prog)
     results = []
     for group, mine in zip(groups, known, strict=True):
-        values = {o.field: _value(o, getattr(found, o.field)) for o in mine if hasattr(found, o.field)}
+        values = {o.field: _value(o, getattr(found, _place(o))) for o in mine if hasattr(found, _place(o))}
         values |= {o.field: () for o in mine if o.many and o.default is dataclasses.MISSING and o.field not in values}
         missing = [o for o in mine if o.default is dataclasses.MISSING and o.field not in values]
         if missing:
@@ -122,6 +136,19 @@ def read_groups(groups: Sequence[Group], argv: Sequence[str] | None, about: str,
             base = {} if group.default is None else {o.field: o.default for o in mine}
             results.append(group.kind(**{**base, **values}))
     return results
+
+
+def _known(groups: Sequence[Group]) -> list[list[Option]]:
+    """The options of each group; those that have a name know whether another one is called so."""
+    known = [[o._replace(help=g.told.get(o.field, o.help), prefix=g.prefix) for o in options(g.kind, g.default)]
+             for g in groups]  # fmt: skip
+    named = unique([(o.prefix, o.field) for o in itertools.chain(*known) if not o.positional])
+    return [[o._replace(alone=o.positional or (o.prefix, o.field) in named) for o in mine] for mine in known]
+
+
+def _place(option: Option) -> str:
+    """The attribute of argparse's result that holds an option's words."""
+    return f"{option.prefix}.{option.field}"
 
 
 def choose(kinds: Mapping[str, type], argv: Sequence[str] | None, about: str, prog: str) -> Any:
@@ -201,42 +228,13 @@ def helps(kind: type) -> dict[str, str]:
     return found
 
 
-def normal(words: Sequence[str], known: Sequence[Option]) -> Iterator[str]:
-    """The words as argparse cannot misread them: switches with their value, negative numbers bound to their option."""
-    flags = {o.flag: o for o in known if not o.positional}
-    waiting = list(words)
-    while waiting:
-        word = waiting.pop(0)
-        if word == "--" or not word.startswith("--"):
-            yield word
-            continue
-        name, equals, value = word.partition("=")
-        name = name.replace("_", "-")
-        if name.startswith("--no-") and name not in flags and not equals:
-            positive = flags.get("--" + name.removeprefix("--no-"))
-            if positive is not None and positive.switch:
-                yield f"{positive.flag}=no"
-                continue
-        option = flags.get(name)
-        if option is None or equals or option.many:
-            yield f"{name}={value}" if equals else name
-        elif option.switch:
-            told = waiting.pop(0) if waiting and waiting[0].lower() in BOOLEANS else "yes"
-            yield f"{name}={told}"
-        elif waiting and not waiting[0].startswith("--"):
-            yield f"{name}={waiting.pop(0)}"
-        else:
-            raise cli.UserError(f"{name}: a value is missing ({name} {option.metavar}: {option.help})")
-
-
-def _refuse(extra: Sequence[str], known: Sequence[Option], prog: str) -> NoReturn:
+def _refuse(extra: Sequence[str], spellings: Spellings, prog: str) -> NoReturn:
     """Says what is wrong with words that nothing takes."""
     unknown = next((word.partition("=")[0] for word in extra if word.startswith("-")), None)
     tells = f"{cli.command(prog)} --help lists all"
     if unknown is None:
         raise cli.UserError(f"{extra[0]!r} is one word too many; {tells}")
-    near = difflib.get_close_matches(unknown.replace("_", "-"), [o.flag for o in known if not o.positional], n=1)
-    raise cli.UserError(f"there is no option {unknown}; " + (f"did you mean {near[0]}? " if near else "") + tells)
+    raise cli.UserError(f"there is no option {unknown}; {spellings.nearest(unknown)}{tells}")
 
 
 def _value(option: Option, text: Any) -> Any:
@@ -247,12 +245,9 @@ def _value(option: Option, text: Any) -> Any:
 
 
 def _one(option: Option, text: str) -> Any:
+    if option.switch:  # argparse has read it
+        return text
     told = f"{option.metavar if option.positional else option.flag} {text}"
-    if option.switch:
-        if text.lower() not in BOOLEANS:
-            raise cli.UserError(f"{told}: must be yes or no")
-        on = BOOLEANS[text.lower()]
-        return on if option.kind is bool else SWITCH[not on]
     if option.choices:
         if text not in option.choices:
             raise cli.UserError(f"{told}: {nearest(text, option.choices)}")
@@ -296,18 +291,19 @@ def within(config: Any, low: float, high: float, *names: str) -> None:
 class _Parser(argparse.ArgumentParser):
     """argparse with the options of dataclasses; it collects words, `_value` reads them."""
 
-    def __init__(self, groups: Sequence[Sequence[Option]], titles: Sequence[str], about: str, prog: str):
-        names = [o for mine in groups for o in mine if o.positional]
+    def __init__(self, known: Sequence[Sequence[Option]], groups: Sequence[Group], about: str, prog: str):
+        names = [o for mine in known for o in mine if o.positional]
         words = [f"[{o.metavar} ...]" if o.many else f"[{o.metavar}]" if o.optional else o.metavar for o in names]
         usage = " ".join([cli.command(prog), *words, "[options]"])
         super().__init__(
             prog=cli.command(prog), usage=usage, add_help=False,
             allow_abbrev=False, description=about.strip(), formatter_class=_Help, argument_default=argparse.SUPPRESS,
         )  # fmt: skip
-        for title, mine in zip(titles, groups, strict=True):
-            group = self.add_argument_group(title)
+        for group, mine in zip(groups, known, strict=True):
+            longer = f"Each may be written --{group.prefix}.NAME, too." if group.prefix else None
+            section = self.add_argument_group(group.title, longer)
             for option in mine:
-                group.add_argument(*_names(option), **_settings(option))
+                section.add_argument(*_names(option), **_settings(option))
         last = self.add_argument_group("help")
         last.add_argument("-h", "--help", action="store_true", help="this text")
         last.add_argument("--version", action="store_true", help="the version")
@@ -326,15 +322,19 @@ class _Help(argparse.RawDescriptionHelpFormatter):
 
 
 def _names(option: Option) -> list[str]:
-    return [option.field] if option.positional else [option.flag]
+    return [_place(option)] if option.positional else [option.flag]
 
 
 def _settings(option: Option) -> dict[str, Any]:
     """Arguments of `add_argument`."""
-    metavar = f"{{{','.join(option.choices)}}}" if option.choices and not option.switch else option.metavar
-    metavar = "[yes|no]" if option.switch else metavar
-    told: dict[str, Any] = {"metavar": metavar, "help": _told(option).replace("%", "%%")}
-    if option.many == "repeated":
+    metavar = f"{{{','.join(option.choices)}}}" if option.choices else option.metavar
+    told: dict[str, Any] = {"help": _told(option).replace("%", "%%"), "metavar": metavar}
+    if not option.positional:
+        told["dest"] = _place(option)
+    if option.switch:
+        del told["metavar"]
+        told["action"] = argparse.BooleanOptionalAction
+    elif option.many == "repeated":
         told["action"] = "append"
     elif option.many:
         told["nargs"] = "*"
@@ -348,8 +348,8 @@ def _told(option: Option) -> str:
     default = option.default
     if option.help == HIDDEN or option.positional or default is dataclasses.MISSING or default in (None, (), ""):
         return option.help
-    shown = (
-        SWITCH[not default] if isinstance(default, bool) else f"{default:g}" if isinstance(default, float) else default
-    )
+    shown = f"{default:g}" if isinstance(default, float) else default
+    if isinstance(default, bool):
+        shown = "on" if default else "off"
     shown = " ".join(map(str, default)) if isinstance(default, tuple) else shown
     return f"{option.help} (default: {shown})".lstrip()

@@ -20,7 +20,7 @@ def of_games(run: Run, protocol: str | None, under: str | None, max_steps: int) 
     env = envs.scored(run.config["game"], {**run.config["env"], **limit})
     if under is not None:
         if envs.find(run.config["game"])[0] == "envs.atari":
-            raise ValueError(f"--under {under}: Atari games are scored under a protocol, see --protocol")
+            raise ValueError(f"--options {under}: Atari games are scored under a protocol, see --protocol")
         env |= asked_for(run.config["game"], under)
     if protocol is not None and protocol != run.config["protocol"]:
         if (run.config["protocol"], protocol) != ("baselines", "nature"):
@@ -34,10 +34,10 @@ def of_games(run: Run, protocol: str | None, under: str | None, max_steps: int) 
 
 
 def asked_for(game: str, under: str) -> dict[str, Any]:
-    """The options that `--under` names. Raises ValueError for one that only trainings have."""
+    """The options that `--options` names. Raises ValueError for one that only trainings have."""
     asked = configuration.read_options(game, under)
     if only := sorted(asked.keys() - envs.scored(game, asked).keys()):
-        raise ValueError(f"--under {only[0]}=...: only trainings have it; scores of games with it would say nothing")
+        raise ValueError(f"--options {only[0]}=...: only trainings have it; scores of games with it would say nothing")
     return asked
 
 
@@ -48,8 +48,8 @@ def of_tracks(run: Run, tracks: str, under: str | None, policy: str | None) -> d
     asked = asked_for("kart", under or "")
     if fixed := sorted(asked.keys() & FIXED):
         raise ValueError(
-            f"--under {fixed[0]}=...: --tracks drives alone, for --seconds from the grid of each track; races against"
-            " others are scored without --tracks, such as --under karts=4,rival_speed=1.0,laps=3"
+            f"--options {fixed[0]}=...: --tracks drives alone, for --seconds from the grid of each track; races against"
+            " others are scored without --tracks, such as --options karts=4,rival_speed=1.0,laps=3"
         )
     env = {**envs.scored("kart", run.config["env"]), **asked, "tracks": tracks, "karts": 1}
     env |= {"expert_info": True, "drivable_info": False}

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import envs
-from agents.core import files
-from experiments.arguments import BOOLEANS
+from agents.core import files, renamed
+from experiments.spellings import BOOLEANS
 
 
 def check_fields(kind: type, values: dict[str, Any]) -> None:
@@ -30,13 +30,13 @@ def read_options(game: str, text: str) -> dict[str, Any]:
     for part in text.split(",") if text else ():
         name, equals, value = part.partition("=")
         if equals:
-            found[name.strip().replace("-", "_")] = value.strip()
+            found[name.strip().replace("-", "_").removeprefix("env.")] = value.strip()
         elif found:  # a list: the comma belongs to the value
             found[next(reversed(found))] += f",{part.strip()}"
         else:
             raise ValueError(f"{text}: write option=value, with commas between")
     result: dict[str, Any] = {}
-    for name, value in found.items():
+    for name, value in renamed.apply(renamed.of_game(game), found).items():
         if name not in kinds:
             raise ValueError(f"{game} has no option {name!r}; it has {', '.join(kinds)}")
         kind = {"int": int, "float": float, "bool": bool, "str": str}[kinds[name]]
@@ -48,7 +48,7 @@ def read_options(game: str, text: str) -> dict[str, Any]:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """A configuration file: the config.json of a run, or a recipe written by `sweep`. Raises ValueError."""
+    """A configuration file under the names of today: a run's config.json, or a recipe of `sweep`. Raises ValueError."""
     try:
         content = files.read_json(path)
     except FileNotFoundError:
@@ -57,7 +57,16 @@ def read_config(path: Path) -> dict[str, Any]:
         raise ValueError(f"--config {path}: {fault}") from None
     if not isinstance(content, dict):
         raise ValueError(f"--config {path}: must hold one JSON object")
-    return content
+    return renamed.config(_gathered(content))
+
+
+def _gathered(content: dict[str, Any]) -> dict[str, Any]:
+    """A configuration whose fields of agent and game may stand at the top, as `agent.lr` and `env.noise`."""
+    found = dict(content)
+    for prefix, part in (("agent.", "agent_config"), ("env.", "env")):
+        if isinstance(found.setdefault(part, {}), dict):
+            found[part] = found[part] | {k.removeprefix(prefix): found.pop(k) for k in content if k.startswith(prefix)}
+    return found
 
 
 def fields(kind: type) -> set[str]:

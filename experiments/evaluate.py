@@ -1,8 +1,8 @@
 """Score a run over full games: ``python -m experiments.evaluate RUN --episodes 30 --json``.
 
-    python -m experiments.evaluate RUN --under speed=4.8,random_colours=yes        under other options of the game
+    python -m experiments.evaluate RUN --options speed=4.8,random_colours=yes        under other options of the game
     python -m experiments.evaluate RUN --tracks test:20                            a driver, on tracks new to it
-    python -m experiments.evaluate RUN --tracks test:20 --under theme=night,random_looks=1      and in other looks
+    python -m experiments.evaluate RUN --tracks test:20 --options theme=night,random_looks=1      and in other looks
 
 Episodes are assigned to environments and seeds beforehand. The protocol is the run's; a run trained under
 `baselines` may also be scored under `nature` (30 no-ops, epsilon 0.05 unless it samples, at most 5 minutes).
@@ -50,7 +50,7 @@ class Command:
     max_steps: int = 0  # gym:ID: a game is cut after so many steps; 0: as in the training, 100,000 where it has no end
     tracks: str | None = None  # kart: drive each of these once, such as test:20, and tell autonomy and lap times
     seconds: float = 120.0  # kart with --tracks: seconds on each track
-    under: str | None = None  # other conditions than the run's: options of the game, such as theme=all,latency=2
+    options: str | None = None  # other conditions than the run's: options of the game, such as theme=all,latency=2
     against: str | None = None  # a game of two sides: a run to play against, or random; half of the games on each side
     random_moves: int = 2  # with --against: moves drawn at random at the beginning of each pair of games
     trust: str | None = None  # gym:MODULE:ID or MODULE:CLASS of the run, whose code you allow to be imported
@@ -156,7 +156,7 @@ def score(
     """The figures of full games of an agent, the run's at `step`."""
     from agents.core.evaluate import Policy, play, summary
 
-    played = play(Policy(agent, policy, stream.spec, seed), stream, episodes, seed, follow)
+    played = play(Policy(agent, policy, seed), stream, episodes, seed, follow)
     metadata = stream.envs.metadata
     result = summary(played, metadata.get("protocol", run.config["game"]), policy, int(metadata.get("frame_skip", 1)))
     result |= {"game": run.config["game"], "run": str(run.path), "step": step, "seed": seed}
@@ -201,7 +201,7 @@ def drive(
     agent, at = players.load_player(run, spec, where, step)
     name = policy or agent.evaluation
     known = {"straight": closed_loop.straight, "expert": closed_loop.expert}
-    act = known.get(name) or closed_loop.at_the_wheel(Policy(agent, name, spec, seed), spec, where)
+    act = known.get(name) or closed_loop.Seat(Policy(agent, name, seed), spec, where)
     torch.set_num_threads(devices.plan_threads(where)[0])
     mine = closed_loop.drive(env, act, seconds, seed, None if quiet else closed_loop.Follow(name))
     follow = None if quiet else closed_loop.Follow("the expert")
@@ -304,16 +304,16 @@ def refuse(command: Command, run: Run) -> matches.Player | None:
     Returns whom it plays against, where one is named.
     """
     if command.against is not None:
-        for name in ("tracks", "under", "protocol", "policy", "checkpoint"):
+        for name in ("tracks", "options", "protocol", "policy", "checkpoint"):
             if getattr(command, name) is not None:
                 raise cli.UserError(f"--{name}: not with --against: both sides play as their own runs do")
         return matches.opponent(command.against, run, command.runs)
     finding.require_checkpoint(run, cli.checkpoint(command.checkpoint))
     with cli.refusing():
         if command.tracks is None:
-            conditions.of_games(run, command.protocol, command.under, command.max_steps)
+            conditions.of_games(run, command.protocol, command.options, command.max_steps)
         else:
-            conditions.of_tracks(run, command.tracks, command.under, command.policy)
+            conditions.of_tracks(run, command.tracks, command.options, command.policy)
     return None
 
 
@@ -332,7 +332,7 @@ def main() -> None:
 def played(command: Command, run: Run, other: matches.Player | None) -> tuple[dict[str, Any], str]:
     """The figures, and the sentence that tells them."""
     step = cli.checkpoint(command.checkpoint)
-    same = {k: getattr(command, k) for k in ("seed", "policy", "under", "device")}
+    same = {"under": command.options, **{k: getattr(command, k) for k in ("seed", "policy", "device")}}
     with cli.refusing():
         if other is not None:
             result = _match(run, command, other)

@@ -67,12 +67,12 @@ class Taught:
 
 def assemble(config: dict[str, Any], env: dict[str, Any], device: torch.device) -> Lab:
     """`lab.assemble` for a run that learns from somebody else. env: options of the game. Raises ValueError."""
-    games = _taught(config, env, device) if config.get("expert") else building.games(config, env)
+    games = _taught(config, env, device) if config.get("teacher_run") else building.games(config, env)
     stream, clock, agent = building.actors(config, games, device)
     needs = agent.needs
-    for name, given in (("data", "dataset"), ("expert", "teacher")):
+    for name, given in (("data", "dataset"), ("teacher_run", "teacher")):
         if config.get(name) and "expert" not in needs.info:
-            raise ValueError(f"--{name}: {config['agent']} learns by playing; it takes no {given}")
+            raise ValueError(f"--{name.replace('_', '-')}: {config['agent']} learns by playing; it takes no {given}")
     recorded = _recorded(config, stream.spec, needs) if config.get("data") else None
     about, told = envs.describe(config["game"], **env), building.told(stream)
     teacher, masks = "expert" in told, "legal" in told
@@ -82,9 +82,9 @@ def assemble(config: dict[str, Any], env: dict[str, Any], device: torch.device) 
         agent.take_dataset(len(recorded[0].action), teacher)
         needs = agent.needs
         rounds = config["agent_config"].get("rounds")
-        if config.get("expert") and not rounds:
+        if config.get("teacher_run") and not rounds:
             one = f"{config['agent']} has one teacher; name one, or take --agent dagger"
-            raise ValueError(f"--data and --expert: {one}")
+            raise ValueError(f"--data and --teacher-run: {one}")
         if rounds and not teacher:
             how = teachers.asking(about, "expert", " ({})")
             cli.tell(f"no teacher here{how}: no rounds, the recording is learned from")
@@ -99,8 +99,8 @@ def assemble(config: dict[str, Any], env: dict[str, Any], device: torch.device) 
 
 
 def _taught(config: dict[str, Any], env: dict[str, Any], device: torch.device) -> Any:
-    """The games with the driver of the run `expert` beside them. Raises ValueError where it cannot teach here."""
-    told = f"--expert {config['expert']}:"
+    """The games with the driver of the run `teacher_run` beside them. Raises ValueError where it cannot teach here."""
+    told = f"--teacher-run {config['teacher_run']}:"
     about = envs.describe(config["game"], **env)
     if "numbers" not in about.info:
         raise ValueError(f"{told} {config['game']} does not tell an expert the numbers of its state")
@@ -108,7 +108,7 @@ def _taught(config: dict[str, Any], env: dict[str, Any], device: torch.device) -
     numbers = games.reset()[1]["numbers"]
     spec = spec_of(games)._replace(obs_shape=numbers.shape[1:], obs_dtype=str(numbers.dtype), stack=1)
     try:
-        run = Run.open(Path(config["expert"]))
+        run = Run.open(Path(config["teacher_run"]))
         if run.config["game"] != config["game"]:
             raise RunError(f"is a run of {run.config['game']}")
         teacher, _ = players.load_player(run, spec, device)

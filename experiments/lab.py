@@ -37,4 +37,4 @@ def assemble(config: dict[str, Any], device: torch.device) -> Lab:
 def _is_taught(config: dict[str, Any]) -> bool:
     """Whether the agent learns from somebody else, or is told to."""
     learner = config["agent"] in AGENTS | BASELINES and getattr(settings(config["agent"]), "TAUGHT", False)
-    return bool(learner or config.get("data") or config.get("expert"))
+    return bool(learner or config.get("data") or config.get("teacher_run"))

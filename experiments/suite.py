@@ -111,7 +111,7 @@ class Suite:
         """Options of `train` for a new run."""
         c = self.command
         words = [task.game, "--agent", c.agent, "--minutes", f"{c.minutes_per_game:g}", "--seed", task.seed]
-        words += ["--name", c.called, "--runs", c.runs, "--device", c.device, "--eval-episodes", 0, "--video", "no"]
+        words += ["--name", c.called, "--runs", c.runs, "--device", c.device, "--eval-episodes", 0, "--no-video"]
         return [*map(str, words), *self.rest]
 
     def check(self) -> None:
@@ -184,7 +184,7 @@ class Suite:
             if (task.path / "config.json").exists() and c.agent in BASELINES:
                 print(f"  {c.agent} cannot be resumed and begins anew; what there was: {_aside(task.path)}", flush=True)
             elif (task.path / "config.json").exists():
-                words = ["--resume", task.path, "--device", c.device, "--eval-episodes", 0, "--video", "no"]
+                words = ["--resume", task.path, "--device", c.device, "--eval-episodes", 0, "--no-video"]
                 words += ["--runs", c.runs]
             self._run("train", words, task, stopping, mine)
         if self._finished(task) and not stopping():

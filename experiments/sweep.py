@@ -23,7 +23,7 @@ from pathlib import Path
 
 import envs
 from agents import AGENTS, BASELINES, settings
-from agents.core import files
+from agents.core import files, renamed
 from agents.core.run import duration, safe
 from experiments import arguments, cli
 from experiments.arguments import Positional
@@ -84,7 +84,7 @@ def plan(command: Command, rest: Sequence[str]) -> tuple[trials.Plan, Path]:
              for f in dataclasses.fields(code.Config)}  # fmt: skip
     kinds |= {"num_envs": int}
     wanted = command.search or space.defaults(base.agent, (AGENTS | BASELINES)[base.agent])
-    dimensions = space.parse(wanted, kinds)
+    dimensions = space.parse(wanted, kinds, renamed.of_agent(base.agent))
     made = trials.Plan(
         game=base.game, agent=base.agent, minutes=command.minutes, eval_episodes=command.eval_episodes,
         seed=command.seed, search=[d.text() for d in dimensions], num_envs=base.num_envs, init=base.init,
@@ -107,6 +107,7 @@ def settle(folder: Path, made: trials.Plan) -> None:
             raise cli.UserError(f"{path} cannot be read: {fault}") from None
         if not isinstance(begun, dict):
             raise cli.UserError(f"{path} is not the plan of a sweep")
+    begun = renamed.config(begun)
     now = json.loads(json.dumps(dataclasses.asdict(made)))
     other = [k for k in now if begun.get(k) != now[k] and k != "device"]
     if other:

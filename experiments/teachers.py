@@ -26,9 +26,10 @@ def require(agent: str, game: str, env: Mapping[str, Any], given: bool) -> None:
 def none(agent: str, about: Description) -> str:
     """The sentence for an agent without a teacher."""
     sentence = f"{agent} learns from a teacher and {about.name} has none with these options"
-    return f"{sentence}; --data names a recording, --expert a run{asking(about, 'expert', ', and {} asks the game')}"
+    others = asking(about, "expert", ", and {} asks the game")
+    return f"{sentence}; --data names a recording, --teacher-run a run{others}"
 
 
 def asking(about: Description, name: str, words: str) -> str:
     """`words` with the option by which a game tells the array `name` of `info`; empty where no option does."""
-    return words.format(f"--{about.info[name].replace('_', '-')} True") if name in about.info else ""
+    return words.format(f"--{about.info[name].replace('_', '-')}") if name in about.info else ""

@@ -40,7 +40,7 @@ def start(command: options.Command, agent_config: dict[str, Any], env: dict[str,
         "game": command.game, "agent": command.agent, "name": command.name, "recipe": command.recipe,
         "seed": command.seed, "steps": command.steps, "minutes": command.minutes, "num_envs": command.num_envs,
         "checkpoint_every": command.checkpoint_every, "checkpoint_ring": command.checkpoint_ring,
-        "eval_every": command.eval_every, "stages": command.stages, "init": command.init,
+        "eval_every": command.eval_every, "milestones": command.milestones, "init": command.init,
         "agent_config": agent_config, "env": env, "normalize": _normalized(command), "stop_at": command.stop_at,
     }  # fmt: skip
     if command.opponents:
@@ -51,24 +51,24 @@ def start(command: options.Command, agent_config: dict[str, Any], env: dict[str,
     with cli.refusing():
         if command.init is not None:  # the newest run of a game may be another one tomorrow
             config["init"] = str(refusals.run_of("--init", command.runs, command.init).path)
-        if command.expert is not None:
-            config["expert"] = str(refusals.run_of("--expert", command.runs, command.expert).path)
+        if command.teacher_run is not None:
+            config["teacher_run"] = str(refusals.run_of("--teacher-run", command.runs, command.teacher_run).path)
         with resources.advising(config):
             parts = lab.assemble(config, device)
         _take_weights(parts, command.runs, config["init"])
     config["protocol"] = parts.stream.envs.metadata.get("protocol", command.game)
     config["command"] = shlex.join(["python", "-m", "experiments.train", *argv])
     config |= provenance.surroundings(device)
-    resources.require_disk(command.runs, parts, command.checkpoint_every, command.checkpoint_ring == "yes")
+    resources.require_disk(command.runs, parts, command.checkpoint_every, command.checkpoint_ring)
     run = Run.create(command.runs, config)
     print(f"run: {run.path}", flush=True)  # at once, into a file or a pipe, too
     with _alone(run):
-        return _train(run, parts, command.eval_episodes, command.video == "yes", fresh=True)
+        return _train(run, parts, command.eval_episodes, command.video, fresh=True)
 
 
 def _normalized(command: options.Command) -> str:
     """What is normalised, as agents.core.normalize reads it."""
-    return ",".join(k for k in ("obs", "reward") if getattr(command, f"normalize_{k}") == "yes")
+    return ",".join(k for k in ("obs", "reward") if getattr(command, f"normalize_{k}"))
 
 
 @contextlib.contextmanager
@@ -119,7 +119,7 @@ def resume(command: options.Resume, run: Run) -> int:
             run.config["steps"] = parts.clock.budget = None
         run.write_config()
         print(f"run: {run.path}, from step {parts.clock.steps:,}", flush=True)
-        return _train(run, parts, command.eval_episodes, command.video == "yes", fresh=parts.clock.steps == 0)
+        return _train(run, parts, command.eval_episodes, command.video, fresh=parts.clock.steps == 0)
 
 
 def _restore(run: Run, parts: building.Lab, steps: int | None) -> None:
@@ -144,7 +144,7 @@ def _restore(run: Run, parts: building.Lab, steps: int | None) -> None:
     if told := provenance.changed(meta.get("made_with", run.config), parts.stream.device):
         cli.tell(f"the run goes on, but not bit for bit as it would have: {told}")
     if "replay" not in saved:
-        lost = "'s replay ring is damaged" if meta.get("ring") else " holds no replay ring (--checkpoint-ring no)"
+        lost = "'s replay ring is damaged" if meta.get("ring") else " holds no replay ring (--no-checkpoint-ring)"
         print(f"the checkpoint{lost}: it fills anew")
         parts.loop.refill()
 
@@ -201,7 +201,7 @@ def _hooks(run: Run, parts: building.Lab, log: Log, progress: Progress, periodic
         found.append(periodic)
     if config.get("stop_at") is not None:
         found.append(hooks.StopAt(run, config["stop_at"], log.scores, periodic))
-    if config.get("stages") == "yes":
+    if config.get("milestones"):
         found.append(hooks.Stages(run, parts))
     return found
 
@@ -217,7 +217,7 @@ def _learn(run: Run, parts: building.Lab, log: Log, hooks: list[Any], fresh: boo
     def save() -> None:
         log.report()
         log.flush()
-        players.save(run, parts, config["checkpoint_ring"] == "yes")
+        players.save(run, parts, config["checkpoint_ring"])
 
     stop = Stop(saving=True)
     try:
@@ -246,7 +246,7 @@ def _finish(run: Run, parts: building.Lab, log: Log, episodes: int, video: bool,
         sooner = [f"--{name}" for name in ("warmup", "rollout") if name in config["agent_config"]]
         told = f"the budget ended before the first update ({', '.join([*sooner, '--num-envs'])})"
         cli.tell(f"nothing was learned: {told}")
-    if config.get("stages") == "yes":
+    if config.get("milestones"):
         players.save_milestone(run, parts, 100)
     faults.attempt(run, "proper end of its games", parts.stream.close)
     try:

@@ -2,10 +2,10 @@
 
     python -m experiments.watch breakout                the newest run; else a player without training
     python -m experiments.watch RUN --web               a page on this machine; its address is printed
-    python -m experiments.watch RUN --video out.mp4 --panels yes
+    python -m experiments.watch RUN --video out.mp4 --panels
     python -m experiments.watch RUN --live              a run that is training: follows its newest checkpoint
     python -m experiments.watch RUN RUN                 two agents side by side, on the same seeds
-    python -m experiments.watch RUN --stages --video out.mp4   at 0, 1, 10 and 100 % of training
+    python -m experiments.watch RUN --milestones --video out.mp4   at 0, 1, 10 and 100 % of training
     python -m experiments.watch kart --record data/mine     hold h to take over: your corrections become data
     python -m experiments.watch kart --shadow               you drive, the network's steering wheel is drawn beside
 
@@ -18,7 +18,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from experiments import arguments, cli, finding
 from experiments.arguments import Positional
@@ -41,10 +41,10 @@ class Command:
 
     what: Positional[tuple[str, ...]]  # a game, a run's folder or a checkpoint's; two stand side by side
     live: bool = False  # follow a run that is training, and read only
-    stages: bool = False  # the agent at 0, 1, 10 and 100 % of its training
+    milestones: bool = False  # the agent at 0, 1, 10 and 100 % of its training
     web: bool = False  # a page instead of a window
     video: Path | None = None  # write a video here, .mp4 or .gif
-    panels: Literal["auto", "yes", "no"] = "auto"  # why it acts, beside the picture; auto: not in videos
+    panels: bool | None = None  # explanations beside the picture; by default not in videos
     overlay: str = "off"  # over the picture: gradient or occlusion (what drives the choice), policy, visits, ownership
     copies: int = 1  # of the game, in a grid
     episodes: int | None = None  # stop after so many games; a video without any limit has one
@@ -79,9 +79,9 @@ class Command:
             raise ValueError(f"--video {self.video}: must end in .mp4 or .gif")
         if self.web and self.video is not None:
             raise ValueError("--web and --video: name one")
-        if self.stages and (self.live or len(self.what) > 1 or self.copies > 1 or self.checkpoint is not None):
-            raise ValueError("--stages shows one run alone, without --live, --copies and --checkpoint")
-        if (self.shadow or self.record) and (len(self.what) > 1 or self.copies > 1 or self.stages):
+        if self.milestones and (self.live or len(self.what) > 1 or self.copies > 1 or self.checkpoint is not None):
+            raise ValueError("--milestones shows one run alone, without --live, --copies and --checkpoint")
+        if (self.shadow or self.record) and (len(self.what) > 1 or self.copies > 1 or self.milestones):
             raise ValueError("--shadow and --record: one agent in one game")
         if self.shadow and self.video is not None:
             raise ValueError("--shadow: you drive in a window or on the page; --video has nobody at the wheel")
@@ -133,7 +133,7 @@ def stages_of(source: Source) -> list[Source]:
     kept = [] if source.run is None else finding.milestones(source.run)
     if not kept:
         whose = source.run.path if source.run else source.game
-        raise ValueError(f"--stages: {whose} has kept no stages of its training (train --stages yes keeps them)")
+        raise ValueError(f"--milestones: {whose} has kept no milestones of its training (train --milestones)")
     return [source._replace(stage=percent, step=None) for percent in kept]
 
 
@@ -175,7 +175,7 @@ def found(command: Command) -> list[Source]:
             raise ValueError(f"side by side must be one game, not {' and '.join(s.game for s in sources)}")
         for source in sources:
             refuse_overlay(source, command.overlay)
-        if command.stages:
+        if command.milestones:
             stages_of(sources[0])
         if command.shadow or command.record:
             require_driven(sources[0])
@@ -200,13 +200,13 @@ def watch(command: Command) -> Player:
         os.nice(10)  # the run has the right of way
     to_video = command.video is not None
     with cli.refusing():
-        stages = stages_of(sources[0]) if command.stages else []
+        stages = stages_of(sources[0]) if command.milestones else []
         limits: dict[str, Any] = dict(episodes=command.episodes, seconds=command.seconds)
         if (to_video or stages) and not (command.episodes or command.seconds):
             limits["episodes"] = 1
             if stages:
                 limits["seconds"] = STAGE_SECONDS
-        panels = command.panels == "yes" or (command.panels == "auto" and not to_video)
+        panels = not to_video if command.panels is None else command.panels
         player = Player(
             stages[:1] or sources, stages=stages, copies=command.copies, seed=command.seed, policy=command.policy,
             panels=panels or command.overlay != "off", **limits,

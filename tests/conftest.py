@@ -105,7 +105,7 @@ def trained(tmp_path_factory) -> Path:
 
     root = tmp_path_factory.mktemp("runs")
     argv = ["gym:CartPole-v1", "--steps", "1500", "--rollout", "16", "--num-envs", "4", "--runs", str(root)]
-    argv += ["--checkpoint-every", "600", "--eval-episodes", "3", "--video", "no", "--hidden", "16"]
+    argv += ["--checkpoint-every", "600", "--eval-episodes", "3", "--no-video", "--hidden", "16"]
     with pytest.raises(SystemExit) as stop:
         train.main(argv)
     assert not stop.value.code
@@ -118,7 +118,7 @@ def runs(tmp_path_factory) -> Path:
     from experiments import train
 
     root = tmp_path_factory.mktemp("runs")
-    common = ["--eval-episodes", "0", "--video", "no", "--runs", str(root)]
+    common = ["--eval-episodes", "0", "--no-video", "--runs", str(root)]
     for argv in (
         ["flappy", "--agent", "ppo", "--steps", "400", "--num-envs", "4", "--rollout", "8", "--hidden", "16",
          "--checkpoint-every", "200", "--frame-skip", "1", "--reward", "seed", "--evaluation", "sampled"],

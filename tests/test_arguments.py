@@ -14,6 +14,7 @@ from programs import program
 
 import envs
 from agents import AGENTS, BASELINES, settings
+from agents.core.renamed import Names
 from experiments import arguments, cli
 from experiments.__main__ import PROGRAMS
 from experiments.arguments import Positional, Repeated, Shown
@@ -29,7 +30,8 @@ class Order:
     plates: int = 2  # how many
     salt: float | None = None  # grams; none without it
     hot: bool = False  # with chili
-    wrap: Literal["yes", "no"] = "yes"  # to take away
+    wrap: bool = True  # to take away
+    candles: bool | None = None  # on the cake; by default on birthdays
     size: Literal["small", "large"] = "small"  # of the plate
     sides: tuple[str, ...] = ()  # side dishes
     note: Repeated = ()  # to the cook; may be repeated
@@ -57,9 +59,13 @@ def order(*words: str) -> Order:
         (["soup", "--hot", "no"], "hot", False),
         (["soup", "--hot=True"], "hot", True),
         (["soup", "--hot", "--no-hot"], "hot", False),
-        (["soup", "--no-wrap"], "wrap", "no"),
-        (["soup", "--wrap", "yes"], "wrap", "yes"),
-        (["soup", "--wrap", "false"], "wrap", "no"),
+        (["--no-wrap", "soup"], "wrap", False),
+        (["soup", "--wrap", "yes"], "wrap", True),
+        (["soup", "--wrap", "false"], "wrap", False),
+        (["soup"], "candles", None),
+        (["soup", "--candles", "auto"], "candles", None),
+        (["soup", "--candles"], "candles", True),
+        (["soup", "--no-candles"], "candles", False),
         (["soup", "--size", "large"], "size", "large"),
         (["soup", "--sides", "rice", "-1", "--hot"], "sides", ("rice", "-1")),
         (["soup", "--note", "a", "--note", "b c"], "note", ("a", "b c")),
@@ -87,7 +93,7 @@ def test_words_become_values_of_the_fields_types(words: list[str], field: str, v
         (["soup", "--plats", "3"], "there is no option --plats; did you mean --plates?"),
         (["soup", "--plates"], "--plates: a value is missing (--plates N: how many)"),
         (["soup", "--plates", "--hot"], "--plates: a value is missing"),
-        (["soup", "--hot=maybe"], "--hot maybe: must be yes or no"),
+        (["soup", "--hot=maybe"], "--hot=maybe: write --hot or --no-hot"),
         (["soup", "--size", "larg"], "--size larg: did you mean large?"),
         (["soup", "--xyz"], "there is no option --xyz; python -m experiments.order --help lists all"),
         ([], "DISH is missing: what to cook"),
@@ -107,12 +113,114 @@ def test_the_help_tells_every_field_with_its_default(capsys: pytest.CaptureFixtu
     assert ended.value.code == 0
     for told in (
         "--plates N how many (default: 2)", "--salt N grams; none without it --hot",
-        "--hot [yes|no] with chili (default: no)",
-        "--wrap [yes|no] to take away (default: yes)", "--size {small,large} of the plate (default: small)",
+        "--hot, --no-hot with chili (default: off)", "--wrap, --no-wrap to take away (default: on)",
+        "--candles, --no-candles on the cake; by default on birthdays",
+        "--size {small,large} of the plate (default: small)",
         "--menu PAGE 100 % of it (default: a)", "--bill FILE where the bill goes",
     ):  # fmt: skip
         assert told in words
     assert "None" not in words
+
+
+@dataclasses.dataclass(frozen=True)
+class Learner:
+    """An agent's configuration."""
+
+    lr: float = 0.1  # learning rate
+    noise: float = 0.0  # exploration
+    seed: int = 5  # of the weights
+    greedy: bool = False  # no exploration
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """A game's options."""
+
+    noise: int = 1  # of the sensors
+    seed: int = 7  # of the tracks
+    new_name: str = "plain"  # look
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """The options of a program."""
+
+    seed: int = 0  # of everything
+
+
+def both(*words: str) -> tuple[Program, Learner, Place]:
+    earlier = Names({"old_name": "new_name"}, {"new_name": {"bare": "plain"}})
+    groups = [
+        arguments.Group("run", Program),
+        arguments.Group("agent", Learner, prefix="agent"),
+        arguments.Group("game", Place, prefix="env", renamed=earlier),
+    ]
+    return tuple(arguments.read_groups(groups, list(words), "Both.", "both"))
+
+
+@pytest.mark.parametrize(
+    ("words", "group", "field", "value"),
+    [
+        (["--lr", "1"], 1, "lr", 1.0),
+        (["--agent.lr", "1"], 1, "lr", 1.0),
+        (["--agent.lr=-1e-3"], 1, "lr", -1e-3),
+        (["--agent.noise", "0.5"], 1, "noise", 0.5),
+        (["--env.noise", "3"], 2, "noise", 3),
+        (["--seed", "1"], 0, "seed", 1),  # the program's own
+        (["--agent.seed", "1"], 1, "seed", 1),
+        (["--env.seed", "1"], 2, "seed", 1),
+        (["--greedy"], 1, "greedy", True),
+        (["--agent.greedy"], 1, "greedy", True),
+        (["--greedy", "--no-agent.greedy"], 1, "greedy", False),
+        (["--greedy", "--agent.no-greedy"], 1, "greedy", False),
+        (["--env.new_name", "x"], 2, "new_name", "x"),
+        (["--new-name", "x"], 2, "new_name", "x"),
+    ],
+)
+def test_a_long_form_always_works_and_a_short_one_where_it_means_one_option(
+    words: list[str], group: int, field: str, value: Any
+) -> None:
+    found, plain = both(*words), both()
+    assert getattr(found[group], field) == value
+    for at in range(3):  # nothing else has changed
+        assert at == group or found[at] == plain[at]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--noise", "1"], "--noise could mean --agent.noise or --env.noise: write the one that is meant"),
+        (["--env.lr", "1"], "there is no option --env.lr; did you mean"),
+        (["--run.seed", "1"], "there is no option --run.seed"),
+        (["--agent.lr"], "--agent.lr: a value is missing (--lr N: learning rate)"),
+        (["--env.noise", "x"], "--env.noise x: must be a whole number"),
+        (["--agent.greedy=x"], "--greedy=x: write --greedy or --no-greedy"),
+    ],
+)
+def test_an_option_that_could_mean_two_is_refused_with_both(words: list[str], told: str) -> None:
+    with pytest.raises(cli.UserError) as fault:
+        both(*words)
+    assert told in str(fault.value) and "\n" not in str(fault.value)
+
+
+def test_the_help_shows_the_form_that_works(capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit):
+        both("--help")
+    words = " ".join(capsys.readouterr().out.split())
+    for told in ("--seed N of everything", "--lr N learning rate", "--agent.noise N exploration",
+                 "--agent.seed N of the weights", "--env.noise N of the sensors", "--env.seed N",
+                 "--greedy, --no-greedy no exploration", "Each may be written --env.NAME, too."):  # fmt: skip
+        assert told in words
+    assert " --noise " not in words and words.count(" --seed ") == 1
+
+
+def test_a_name_of_an_earlier_version_is_understood_with_one_line(capsys: pytest.CaptureFixture) -> None:
+    assert both("--old-name", "x", "--old-name", "y")[2].new_name == "y"
+    assert capsys.readouterr().err == "joypad: --old-name is called --new-name now\n"
+    assert both("--env.old_name=bare")[2].new_name == "plain"
+    assert capsys.readouterr().err.splitlines() == [
+        "joypad: --env.old_name is called --new-name now", "joypad: --new-name bare is called --new-name plain now",
+    ]  # fmt: skip
 
 
 def programs() -> list[tuple[str, list[str]]]:
@@ -196,11 +304,18 @@ def test_train_has_three_groups_and_general_values_without_a_game(capsys: pytest
         (["breakout", "--double", "--agent", "dqn"], "breakout"),
         (["--agent", "dqn", "--double", "breakout"], "breakout"),
         (["--no-graphs", "breakout"], "breakout"),
-        (["--graphs", "False", "pong"], "pong"),
+        (["--no-graphs", "pong"], "pong"),
         (["--graphs=no", "pong"], "pong"),
         (["--lr", "-1e-3", "pong"], "pong"),
         (["--num_envs", "3", "pong"], "pong"),
         (["--video", "no", "pong"], "pong"),
+        (["--no-video", "pong"], "pong"),
+        (["--weather-grip", "kart"], "kart"),  # a switch of the game, which is not known yet
+        (["--no-weather-grip", "kart"], "kart"),
+        (["--env.weather-grip", "kart", "--agent.lr", "1"], "kart"),
+        (["--agent.lr", "1", "pong"], "pong"),
+        (["--no-agent.graphs", "pong"], "pong"),
+        (["--tracks", "named", "kart"], "kart"),
     ],
 )
 def test_the_game_is_found_among_options(words: list[str], game: str) -> None:

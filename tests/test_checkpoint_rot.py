@@ -77,7 +77,7 @@ def test_a_run_whose_ring_has_rotted_goes_on_and_says_so(tmp_path, capsys, monke
     monkeypatch.setattr(rings, "SEGMENT_BYTES", 1500)
     argv = ["gym:CartPole-v1", "--agent", "dqn", "--steps", "400", "--num-envs", "4", "--hidden", "16"]
     argv += ["--warmup", "40", "--replay", "400", "--checkpoint-every", "100", "--runs", str(tmp_path)]
-    again = ["--eval-episodes", "0", "--video", "no"]
+    again = ["--eval-episodes", "0", "--no-video"]
     assert program(train.main, [*argv, *again], capsys)[0] == 0
     (run,) = (tmp_path / "gym-CartPole-v1" / "dqn").iterdir()
     one, two = (manifest.read(run / "checkpoints", s)["files"] for s in checkpoint.steps(run / "checkpoints"))

@@ -41,8 +41,8 @@ MISTAKES = [
     (["gym:CartPole-v1", "--gamma", "1.5"], "--gamma"),
     (["gym:CartPole-v1", "--encoder", "resnet", "--agent", "ppo"], "--encoder resnet: choose"),
     (["gym:CartPole-v1", "--encoder", "nature", "--agent", "ppo"], None),  # vectors have no such choice: ignored
-    (["breakout", "--agent", "dqn", "--pool", "True"], "--pool: of --encoder impala; name --pool False with auto"),
-    (["gym:CartPole-v1", "--agent", "btr", "--double", "True"], "there is no action for --double to choose"),
+    (["breakout", "--agent", "dqn", "--pool"], "--pool: of --encoder impala; name --no-pool with auto"),
+    (["gym:CartPole-v1", "--agent", "btr", "--double"], "there is no action for --double to choose"),
     (["breakout", "--agent", "ppo", "--rollout", "1000000"], "rows (--rollout, --num-envs)"),
     (["breakout", "--agent", "sb3-dqn", "--buffer-size", "10000000"], "rows (--buffer-size)"),
     (["gym:CartPole-v1", "--agent", "sb3-ppo", "--device", "cuda"], "--device cuda: sb3-ppo runs on the processor"),
@@ -56,7 +56,7 @@ MISTAKES = [
     (["gym:CartPole-v1", "--config", "missing.json"], "there is no such file"),
     (["gym:CartPole-v1", "--init", "nowhere"], "neither a run nor a game"),
     (["--resume", "nowhere"], "neither a run nor a game"),
-    (["gym:CartPole-v1", "--agent", "dqn", "--noisy", "True"], "--noisy and --epsilon"),
+    (["gym:CartPole-v1", "--agent", "dqn", "--noisy"], "--noisy and --epsilon"),
     (["--hidden", "8", "breakot"], "did you mean breakout"),
     (["--steps", "8"], "which game"),
     (["gym:"], "Malformed"),
@@ -80,7 +80,7 @@ MISTAKES = [
 def test_a_mistake_gets_one_sentence_and_leaves_nothing_behind(argv, message, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     if message is None:
-        argv = [*argv, "--steps", "64", "--eval-episodes", "0", "--video", "no"]
+        argv = [*argv, "--steps", "64", "--eval-episodes", "0", "--no-video"]
     code, out, err = program(train.main, argv, capsys)
     if message is None:
         assert code == 0
@@ -253,7 +253,7 @@ def test_resume_of_another_game_or_format_is_refused(trained, tmp_path, capsys):
 
 
 def test_weights_of_another_run_start_a_new_one_if_they_fit(trained, tmp_path, capsys):
-    rest = ["--steps", "200", "--num-envs", "4", "--rollout", "16", "--eval-episodes", "0", "--video", "no"]
+    rest = ["--steps", "200", "--num-envs", "4", "--rollout", "16", "--eval-episodes", "0", "--no-video"]
     rest += ["--runs", str(tmp_path), "--init", str(trained)]
     assert program(train.main, ["gym:CartPole-v1", "--hidden", "16", *rest], capsys)[0] == 0
     code, _, err = program(train.main, ["gym:CartPole-v1", "--hidden", "32", *rest], capsys)
@@ -275,7 +275,7 @@ def test_a_run_that_is_being_trained_is_not_resumed_beside(trained, tmp_path, ca
 
 
 def test_scores_under_sticky_actions_are_no_share_of_a_persons(tmp_path, capsys):
-    argv = ["pong", "--agent", "random", "--protocol", "machado", "--steps", "32", "--num-envs", "2", "--video", "no"]
+    argv = ["pong", "--agent", "random", "--protocol", "machado", "--steps", "32", "--num-envs", "2", "--no-video"]
     assert program(train.main, [*argv, "--eval-episodes", "0", "--runs", str(tmp_path)], capsys)[0] == 0
     run = players.find_run(tmp_path, "pong")
     stream = evaluate.games(run, 1, None, torch.device("cpu"))
@@ -288,7 +288,7 @@ def test_scores_under_sticky_actions_are_no_share_of_a_persons(tmp_path, capsys)
 
 @pytest.mark.slow
 def test_a_score_under_nature_takes_no_other_scores_place(tmp_path, capsys, monkeypatch):
-    argv = ["pong", "--agent", "random", "--steps", "32", "--num-envs", "2", "--video", "no", "--eval-episodes", "1"]
+    argv = ["pong", "--agent", "random", "--steps", "32", "--num-envs", "2", "--no-video", "--eval-episodes", "1"]
     assert program(train.main, [*argv, "--runs", str(tmp_path)], capsys)[0] == 0
     run = players.find_run(tmp_path, "pong")
     before = evaluations.every(run.path)
@@ -300,7 +300,7 @@ def test_a_score_under_nature_takes_no_other_scores_place(tmp_path, capsys, monk
 
 
 def test_a_taken_name_gets_a_number(trained, tmp_path, capsys):
-    argv = ["gym:CartPole-v1", "--steps", "64", "--num-envs", "4", "--eval-episodes", "0", "--video", "no"]
+    argv = ["gym:CartPole-v1", "--steps", "64", "--num-envs", "4", "--eval-episodes", "0", "--no-video"]
     argv += ["--runs", str(tmp_path), "--name", "../so me/name"]
     for _ in range(2):
         assert program(train.main, argv, capsys)[0] == 0
@@ -310,7 +310,7 @@ def test_a_taken_name_gets_a_number(trained, tmp_path, capsys):
 
 def test_a_run_trains_from_its_own_configuration_file(trained, tmp_path, capsys):
     argv = ["gym:CartPole-v1", "--config", str(trained / "config.json"), "--steps", "64", "--runs", str(tmp_path)]
-    assert program(train.main, [*argv, "--eval-episodes", "0", "--video", "no"], capsys)[0] == 0
+    assert program(train.main, [*argv, "--eval-episodes", "0", "--no-video"], capsys)[0] == 0
     config = json.loads(next(tmp_path.rglob("config.json")).read_text())
     assert config["agent_config"]["hidden"] == 16 and config["num_envs"] == 4
     damaged = tmp_path / "damaged.json"
@@ -360,6 +360,6 @@ def test_the_console_script_and_the_module_are_the_same_program(tmp_path):
 @pytest.mark.parametrize("game", sorted(envs.GAMES))
 def test_each_of_our_games_trains_and_is_scored(game, tmp_path, capsys):
     argv = [game, "--agent", "ppo", "--steps", "64", "--num-envs", "4", "--rollout", "8", "--encoder", "small"]
-    argv += ["--hidden", "16", "--eval-episodes", "0", "--video", "no", "--runs", str(tmp_path)]
+    argv += ["--hidden", "16", "--eval-episodes", "0", "--no-video", "--runs", str(tmp_path)]
     argv = [a for a in argv if game != "go" or a not in ("--encoder", "small")]
     assert program(train.main, argv, capsys)[0] == 0

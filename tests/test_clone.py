@@ -79,7 +79,7 @@ def test_dagger_drives_itself_and_keeps_everything(tmp_path: Path) -> None:
     ring = parts.replay
     assert len(ring) == 60
     assert parts.loop.train()
-    assert parts.loop.learner.pace.round == 3 and parts.clock.updates == 30 + 3 * 20 and len(ring) == 60 + 3 * 40
+    assert parts.loop.pace.round == 3 and parts.clock.updates == 30 + 3 * 20 and len(ring) == 60 + 3 * 40
     told = torch.cat([ring.data["obs"][:45, c] for c in range(4)])
     label = torch.cat([ring.data["expert"][:45, c] for c in range(4)])
     done = torch.cat([ring.data["action"][:45, c] for c in range(4)])
@@ -304,7 +304,7 @@ def test_a_run_from_a_dataset_goes_on_to_the_bit_and_refuses_a_changed_one(tmp_p
         data = linear(tmp_path / "a.npz")
         argv = ["worlds", "--world", "noise", "--axes", 2, "--agent", "clone", "--data", data, "--steps", 120,
                 "--checkpoint-every", 40, "--num-envs", 1, "--hidden", 8, "--batch", 8, "--precision", "fp32",
-                "--eval-episodes", 0, "--video", "no"]  # fmt: skip
+                "--eval-episodes", 0, "--no-video"]  # fmt: skip
         straight = good(runs.train(*argv, "--name", "straight", period=0))
         for kill in (Kill(step=61), Kill(file=5, torn=True)):
             killed = runs.train(*argv, "--name", "killed", kill=kill, period=0)

@@ -16,7 +16,6 @@ from agents.core.device import seed_array
 from agents.core.rows import Act, Context, Spec
 from agents.core.stream import Stream
 from experiments import building, configuration
-from experiments.training import options
 
 ATARI = ["breakout", "pong", "space-invaders", "montezuma-revenge"]
 OTHERS = ["gym:CartPole-v1", "gym:Pendulum-v1", "gym:FrozenLake-v1"]
@@ -271,16 +270,6 @@ def test_every_preset_is_a_valid_configuration_with_a_comment_for_each_field(nam
     for field in configuration.fields(code.Config):
         (line,) = [row for row in source.splitlines() if row.strip().startswith(f"{field}: ")]
         assert "  # " in line, f"{name}: {field} has no comment"
-
-
-@pytest.mark.parametrize("name", [*AGENTS, *BASELINES])
-def test_no_option_of_an_agent_has_the_name_of_one_of_a_game_or_of_the_command(name):
-    """They stand side by side on one command line."""
-    mine = set(configuration.fields(building.module(name).Config))
-    for game in (*envs.GAMES, "breakout", "gym:CartPole-v1"):
-        theirs = set(envs.defaults(game))
-        assert not mine & theirs, game
-        assert not (mine | theirs) & (set(configuration.fields(options.Command)) - {"game"}), game
 
 
 @pytest.mark.parametrize("name", [*AGENTS, *BASELINES])

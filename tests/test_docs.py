@@ -28,7 +28,7 @@ def test_the_smallest_game_trains_and_is_scored(tmp_path, capsys, monkeypatch):
     assert len(source.splitlines()) <= 65
     monkeypatch.setitem(envs.GAMES, "catch", "catch_of_the_docs")
     argv = "catch --agent ppo --recipe none --steps 16000 --num-envs 16 --rollout 32 --lr 0.002 --seed 1 --size 5"
-    argv = [*argv.split(), "--eval-episodes", "0", "--video", "no", "--runs", str(tmp_path)]
+    argv = [*argv.split(), "--eval-episodes", "0", "--no-video", "--runs", str(tmp_path)]
     code, out, err = programs.program(train.main, argv, capsys)
     assert code == 0, err
     argv = ["catch", "--episodes", "100", "--runs", str(tmp_path)]

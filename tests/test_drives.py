@@ -93,7 +93,7 @@ def driver(tmp_path_factory: pytest.TempPathFactory):
     root = tmp_path_factory.mktemp("runs")
     argv = ["kart", "--agent", "ppo", "--steps", "64", "--num-envs", "4", "--rollout", "8", "--hidden", "16"]
     with pytest.raises(SystemExit) as end:
-        train.main([*argv, "--eval-episodes", "0", "--video", "no", "--runs", str(root)])
+        train.main([*argv, "--eval-episodes", "0", "--no-video", "--runs", str(root)])
     assert not end.value.code
     return players.find_run(root, "kart")
 
@@ -118,17 +118,17 @@ def test_drives_on_kart_tracks_are_told_for_each_driver_and_condition(driver) ->
     for under in ("hold=4", "numbers_info=true"):
         for drive in (evaluate.evaluate, evaluate.drive):
             more = dict(tracks="test:2") if drive is evaluate.drive else dict(episodes=1)
-            with pytest.raises(ValueError, match=f"--under {under.split('=')[0]}=...: only trainings have it"):
+            with pytest.raises(ValueError, match=f"--options {under.split('=')[0]}=...: only trainings have it"):
                 drive(driver, under=under, quiet=True, **more)
     for under in ("karts=4", "tracks=oval", "laps=3", "time_limit=5"):
-        with pytest.raises(ValueError, match=f"--under {under.split('=')[0]}=...: --tracks drives alone"):
+        with pytest.raises(ValueError, match=f"--options {under.split('=')[0]}=...: --tracks drives alone"):
             evaluate.drive(driver, tracks="test:2", under=under, quiet=True)
 
 
 @pytest.mark.parametrize(("control", "agent"), [("discrete", "dqn"), ("raw", "ppo")])
 def test_drivers_with_other_controls_drive_too(control, agent, tmp_path) -> None:
     argv = ["kart", "--agent", agent, "--control", control, "--steps", "64", "--num-envs", "4", "--hidden", "16"]
-    argv += ["--encoder", "nature", "--eval-episodes", "0", "--video", "no", "--runs", str(tmp_path)]
+    argv += ["--encoder", "nature", "--eval-episodes", "0", "--no-video", "--runs", str(tmp_path)]
     with pytest.raises(SystemExit) as end:
         train.main([*argv, *(["--rollout", "8"] if agent == "ppo" else ["--warmup", "40", "--replay", "200"])])
     assert not end.value.code

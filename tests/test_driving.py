@@ -35,7 +35,7 @@ def test_record_train_drive(tmp_path: Path) -> None:
     (told,) = json.loads(command("data", tmp_path / "data", "--json"))
     assert not any("only goes straight" in warning for warning in told["warnings"])
     command("train", "kart", "--agent", "clone", "--data", tmp_path / "data", "--minutes", 1, "--eval-episodes", 0,
-            "--video", "no", "--runs", tmp_path / "runs")  # fmt: skip
+            "--no-video", "--runs", tmp_path / "runs")  # fmt: skip
     command("watch", "kart", "--runs", tmp_path / "runs", "--seconds", 20, "--video", tmp_path / "v.mp4",
             "--record", tmp_path / "drive")  # fmt: skip
     assert time.monotonic() - began < 60 * MINUTES

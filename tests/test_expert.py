@@ -1,4 +1,4 @@
-"""A run that sees the numbers of the game teaches one that sees pictures: ``--expert RUN``."""
+"""A run that sees the numbers of the game teaches one that sees pictures: ``--teacher-run RUN``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from envs.kart import race
 from experiments import building, imitation, lab, players, train
 
 CPU = torch.device("cpu")
-SHORT = ("--eval-episodes", "0", "--video", "no", "--num-envs", "4", "--stages", "no")
+SHORT = ("--eval-episodes", "0", "--no-video", "--num-envs", "4", "--no-milestones")
 
 
 def go(runs: Path, *argv: object) -> None:
@@ -35,7 +35,7 @@ def knowing(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_labels_are_what_the_other_run_does_with_the_numbers(knowing: Path) -> None:
     runs = knowing.parents[2]
-    go(runs, "--agent", "dagger", "--expert", knowing, "--rows", 24, "--draws", 4, "--steps", 56, "--replay", 400)
+    go(runs, "--agent", "dagger", "--teacher-run", knowing, "--rows", 24, "--draws", 4, "--steps", 56, "--replay", 400)
     run = Run.open(next((runs / "kart" / "dagger").iterdir()))
     parts = lab.assemble(run.config, CPU)
     step = parts.stream.reset(3, 0)
@@ -93,34 +93,34 @@ def test_a_teacher_is_asked_where_a_step_is_cut_in_two() -> None:
 def test_who_cannot_teach_is_told(knowing: Path, tmp_path: Path) -> None:
     config = {
         "game": "kart", "agent": "dagger", "seed": 1, "steps": 9, "num_envs": 2, "env": envs.defaults("kart"),
-        "agent_config": dict(building.module("dagger").PRESETS["dagger"], replay=400), "expert": str(knowing),
+        "agent_config": dict(building.module("dagger").PRESETS["dagger"], replay=400), "teacher_run": str(knowing),
     }  # fmt: skip
     with pytest.raises(ValueError, match="ppo learns by playing; it takes no teacher"):
         lab.assemble(config | {"agent": "ppo", "agent_config": {}}, CPU)
     with pytest.raises(ValueError, match="it holds no config.json; an expert is a run of kart with --obs"):
-        lab.assemble(config | {"expert": str(tmp_path)}, CPU)
+        lab.assemble(config | {"teacher_run": str(tmp_path)}, CPU)
     with pytest.raises(ValueError, match="breakout does not tell an expert the numbers of its state"):
         lab.assemble(config | {"game": "breakout", "env": {}}, CPU)
     np.savez(tmp_path / "d.npz", obs=np.zeros((4, 60, 80, 3), np.uint8), action=np.zeros((4, 2)), lap=np.arange(4))
     clone = config | {"agent": "clone", "data": str(tmp_path / "d.npz")}
     clone["agent_config"] = building.module("clone").PRESETS["clone"]
-    with pytest.raises(ValueError, match="--data and --expert: clone has one teacher; name one"):
+    with pytest.raises(ValueError, match="--data and --teacher-run: clone has one teacher; name one"):
         lab.assemble(clone, CPU)
     seeing = tmp_path / "runs"
     go(seeing, "--agent", "ppo", "--steps", 64, "--rollout", 16, "--minibatch", 32)
     with pytest.raises(ValueError, match="other observations or actions .*; an expert is a run of kart with"):
-        lab.assemble(config | {"expert": str(next((seeing / "kart" / "ppo").iterdir()))}, CPU)
+        lab.assemble(config | {"teacher_run": str(next((seeing / "kart" / "ppo").iterdir()))}, CPU)
 
 
 def test_a_run_that_was_taught_goes_on_to_the_bit(knowing: Path, tmp_path: Path) -> None:
     """Straight through and in two halves: the same weights, where the learning rate does not know of the budget."""
-    argv = ["--agent", "dagger", "--expert", knowing, "--rows", 16, "--draws", 4, "--replay", 400, "--lr-end", 1]
+    argv = ["--agent", "dagger", "--teacher-run", knowing, "--rows", 16, "--draws", 4, "--replay", 400, "--lr-end", 1]
     argv += ["--checkpoint-every", 20]
     go(tmp_path / "whole", *argv, "--steps", 40)
     go(tmp_path / "half", *argv, "--steps", 20)
     half = next((tmp_path / "half" / "kart" / "dagger").iterdir())
     with pytest.raises(SystemExit) as done:
-        train.main(["--resume", str(half), "--steps", "40", "--eval-episodes", "0", "--video", "no"])
+        train.main(["--resume", str(half), "--steps", "40", "--eval-episodes", "0", "--no-video"])
     assert not done.value.code
     whole = next((tmp_path / "whole" / "kart" / "dagger").iterdir())
     weights = [checkpoint.load(path / "checkpoints", None, {"agent"})[0]["agent"]["network"] for path in (whole, half)]

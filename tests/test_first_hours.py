@@ -22,7 +22,7 @@ from experiments.comparing import groups, report
         (["ALE/Pong-v5"], "a Gymnasium environment is called gym:ALE/Pong-v5 here"),
         (["breakout", "--agent", "clone"], "clone learns from a teacher and breakout has none"),
         (["gym:CartPole-v1", "--agent", "dagger"], "dagger learns from a teacher"),
-        (["kart", "--agent", "clone", "--recipe", "none"], "--expert-info True"),
+        (["kart", "--agent", "clone", "--recipe", "none"], "--expert-info"),
         (["gym:CartPole-v1", "--init", "nothing", "--steps", "10"], "--init nothing: 'nothing' is neither a run"),
         (["--resume", "x", "--gamma", "0.9"], "--gamma"),
         (["--resume", "x", "--steps", "5", "--minutes", "1"], "name one budget"),

@@ -38,7 +38,7 @@ def test_the_seed_projects_network_is_for_its_own_use_only(shape, norm, hidden):
 @pytest.mark.parametrize("name", NAMES)
 def test_every_recipe_trains_and_is_scored_in_pipes(name, tmp_path):
     recipe = recipes("flappy", "envs.flappy")[name]
-    argv = ["flappy", "--recipe", name, "--runs", str(tmp_path), "--video", "no", "--eval-episodes", "2", "--cap", "5"]
+    argv = ["flappy", "--recipe", name, "--runs", str(tmp_path), "--no-video", "--eval-episodes", "2", "--cap", "5"]
     if recipe.agent != "ppo":  # to the first updates
         argv += ["--warmup", "200", "--replay", "2000"]
     argv += ["--steps", str(max(300, recipe.num_envs * 100))]

@@ -52,7 +52,7 @@ def test_every_gym_game_with_a_file_of_recipes_is_listed() -> None:
 
 
 def test_a_run_trains_so_many_minutes_more(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    few = ["--eval-episodes", "0", "--video", "no", "--runs", str(tmp_path)]
+    few = ["--eval-episodes", "0", "--no-video", "--runs", str(tmp_path)]
     argv = ["gym:CartPole-v1", "--recipe", "none", "--rollout", "16", "--hidden", "16", "--steps", "256", *few]
     assert program(train.main, argv, capsys)[0] == 0
     (path,) = (tmp_path / "gym-CartPole-v1" / "ppo").iterdir()

@@ -22,7 +22,7 @@ from experiments import compare, evaluate, runs, train
 
 GAME = ("gym:CartPole-v1", "--agent", "dqn", "--num-envs", "2", "--hidden", "4", "--warmup", "16")
 RING = ("--replay", "64", "--batch", "4", "--ratio", "0.5")
-QUIET = ("--eval-episodes", "0", "--video", "no")
+QUIET = ("--eval-episodes", "0", "--no-video")
 KINDS = {  # the name of a case -> where such a file lies
     "config": "config.json",
     "metrics": "metrics.jsonl",

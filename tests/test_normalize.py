@@ -17,7 +17,7 @@ from experiments import evaluate, lab, players, train
 
 SPEC = Spec((3,), "float32", 1, num_actions=2)
 TINY = ["--agent", "ppo", "--recipe", "none", "--rollout", "8", "--minibatch", "16", "--epochs", "1", "--hidden", "8"]
-TINY += ["--num-envs", "2", "--stages", "no", "--video", "no", "--eval-episodes", "2"]
+TINY += ["--num-envs", "2", "--no-milestones", "--no-video", "--eval-episodes", "2"]
 
 
 class Mirror:
@@ -102,14 +102,14 @@ def test_a_row_counts_once_and_only_in_training():
 
 @pytest.mark.parametrize("what", ["obs", "reward", "obs,reward"])
 def test_a_run_goes_on_exactly_and_is_scored_with_its_own_figures(what, tmp_path, capsys, monkeypatch):
-    asked = [word for part in what.split(",") for word in (f"--normalize-{part}", "yes")]
+    asked = [f"--normalize-{part}" for part in what.split(",")]
     argv = ["gym:strangers:Wide-v0", *TINY, *asked, "--checkpoint-every", "50", "--runs", str(tmp_path)]
     code, _, err = program(train.main, [*argv, "--steps", "200"], capsys)
     assert code == 0, err
     whole = tmp_path / "gym-strangers-Wide-v0" / "ppo" / "none-s0"
     cut = shutil.copytree(whole, whole.with_name("cut"))
     checkpoint.discard_after(cut / "checkpoints", 150)  # as if it had been killed on its way to 200
-    code, out, err = program(train.main, ["--resume", str(cut), "--video", "no", "--eval-episodes", "1"], capsys)
+    code, out, err = program(train.main, ["--resume", str(cut), "--no-video", "--eval-episodes", "1"], capsys)
     assert code == 0 and "from step 150" in out, err
     assert Run.open(cut).config["normalize"] == what
     agents = [checkpoint.load(run / "checkpoints")[0]["agent"] for run in (whole, cut)]
@@ -128,18 +128,18 @@ def test_a_run_goes_on_exactly_and_is_scored_with_its_own_figures(what, tmp_path
 
 def test_a_run_that_starts_from_anothers_configuration_normalises_as_it_did(tmp_path, capsys):
     argv = ["gym:strangers:Wide-v0", *TINY, "--runs", str(tmp_path), "--steps", "64", "--eval-episodes", "0"]
-    assert program(train.main, [*argv, "--normalize-obs", "yes"], capsys)[0] == 0
+    assert program(train.main, [*argv, "--normalize-obs"], capsys)[0] == 0
     (first,) = tmp_path.rglob("config.json")
     del argv[argv.index("--recipe") : argv.index("--recipe") + 2]
-    for more, expected in (([], "obs"), (["--normalize-obs", "no", "--normalize-reward", "yes"], "reward")):
+    for more, expected in (([], "obs"), (["--no-normalize-obs", "--normalize-reward"], "reward")):
         code, out, err = program(train.main, [*argv, "--config", str(first), "--name", expected, *more], capsys)
         assert code == 0, err
         assert Run.open(first.parent.with_name(f"{expected}-s0")).config["normalize"] == expected
 
 
 def test_stages_keep_the_figures(tmp_path, capsys):
-    argv = ["gym:strangers:Wide-v0", *TINY, "--normalize-obs", "yes", "--steps", "64", "--runs", str(tmp_path)]
-    argv[argv.index("--stages") + 1] = "yes"
+    argv = ["gym:strangers:Wide-v0", *TINY, "--normalize-obs", "--steps", "64", "--runs", str(tmp_path)]
+    argv.remove("--no-milestones")
     assert program(train.main, argv, capsys)[0] == 0
     (last,) = tmp_path.rglob("stages/100")
     assert checkpoint.load(last)[0]["agent"]["normalizer"]["counted"]["obs"]["count"] > 60
@@ -147,8 +147,8 @@ def test_stages_keep_the_figures(tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("argv", "words"),
-    [(["gym:strangers:PlanesOfBytes-v0", "--normalize-obs", "yes"], "only for observations that are vectors"),
-     (["gym:CartPole-v1", "--agent", "sb3-ppo", "--normalize-reward", "yes"], "sb3-ppo does not take it")],
+    [(["gym:strangers:PlanesOfBytes-v0", "--normalize-obs"], "only for observations that are vectors"),
+     (["gym:CartPole-v1", "--agent", "sb3-ppo", "--normalize-reward"], "sb3-ppo does not take it")],
 )  # fmt: skip
 def test_what_cannot_be_normalised_is_one_sentence(argv, words, tmp_path, capsys):
     code, _, err = program(train.main, [*argv, "--steps", "64", "--runs", str(tmp_path)], capsys)

@@ -14,7 +14,7 @@ from experiments.training import options
 
 
 def test_a_recipe_of_another_agent_is_refused_or_gives_its_game(tmp_path, capsys):
-    common = ["--steps", "64", "--runs", str(tmp_path), "--eval-episodes", "0", "--video", "no", "--num-envs", "2"]
+    common = ["--steps", "64", "--runs", str(tmp_path), "--eval-episodes", "0", "--no-video", "--num-envs", "2"]
     code, _, err = program(train.main, ["breakout", "--agent", "rainbow", "--recipe", "nature2015", *common], capsys)
     assert code == 2 and "--recipe nature2015 is of dqn, and nothing of it is left for rainbow" in err
     code, out, err = program(train.main, ["flappy", "--agent", "dqn", "--recipe", "looks", *common], capsys)
@@ -75,7 +75,7 @@ def test_a_papers_recipe_trains_as_it_is_past_a_shorter_warm_up(name, tmp_path, 
     whole = recipes("breakout", "envs.atari")[name].config
     assert (whole["replay"], whole["warmup"]) == (1_000_000, 50_000)
     argv = ["breakout", "--recipe", name, "--replay", "1000", "--warmup", "200", "--steps", "280", "--runs", tmp_path]
-    argv += ["--evaluation", "epsilon 0.05", "--eval-episodes", "2", "--video", "no"]
+    argv += ["--evaluation", "epsilon 0.05", "--eval-episodes", "2", "--no-video"]
     code, out, err = program(train.main, [str(x) for x in argv], capsys)
     assert code == 0 and f"recipe {name!r}" in out, err
     run = players.find_run(tmp_path, "breakout")

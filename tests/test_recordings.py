@@ -179,7 +179,7 @@ def test_what_a_recording_cannot_give_is_told(tmp_path: Path, capsys: pytest.Cap
     config = {"agent": "dagger", "agent_config": {"validation": 0.1, "rounds": True}, "data": str(tub(tmp_path / "b"))}
     parts = lab.assemble({**common, **config}, torch.device("cpu"))
     told = capsys.readouterr().err
-    assert parts.validation is not None and "no teacher here (--expert-info True): no rounds" in told
+    assert parts.validation is not None and "no teacher here (--expert-info): no rounds" in told
     assert "one lap or" not in told
     parts.stream.close()
 

@@ -21,7 +21,7 @@ from agents.core import checkpoint, manifest
 from experiments import building
 
 SEED = int(os.environ.get("JOYPAD_KILL_SEED", secrets.randbelow(2**31)))  # of the moments; shown where a test fails
-QUIET = ("--eval-episodes", 0, "--video", "no")
+QUIET = ("--eval-episodes", 0, "--no-video")
 SMALL = dict(  # fields of any agent's configuration: a ring that wraps around, windows that overlap barriers
     rollout=6, minibatch=12, hidden=8, replay=150, warmup=30, batch=8, n_step=3, prioritized=True, atoms=5,
     target_period=40, precision="fp32", ratio=2.0, rows=30, draws=20,
@@ -226,7 +226,7 @@ def test_a_disk_that_fills_up_is_one_sentence_and_costs_nothing_older(runs: Lab)
 
 
 def test_a_run_without_its_ring_says_so_and_goes_on(runs: Lab) -> None:
-    argv = [*GYM, *options("dqn"), "--checkpoint-ring", "no"]
+    argv = [*GYM, *options("dqn"), "--no-checkpoint-ring"]
     killed = runs.train(*argv, *QUIET, kill=Kill(step=45))
     run = folder(runs, killed)
     assert not list((run / "checkpoints").glob("ring/*"))

@@ -140,7 +140,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("runs")
     argv = ["gym:CartPole-v1", "--steps", "64", "--num-envs", "4", "--rollout", "8", "--hidden", "16"]
     with pytest.raises(SystemExit) as ended:
-        train.main([*argv, "--eval-episodes", "4", "--video", "no", "--runs", str(root)])
+        train.main([*argv, "--eval-episodes", "4", "--no-video", "--runs", str(root)])
     assert not ended.value.code
     return next(root.rglob("config.json")).parent
 

@@ -23,7 +23,7 @@ from agents.core.run import Run, RunError, check
 from experiments import compare, evaluate, runs, train, watch
 from experiments.comparing import records
 
-SHORT = ("--eval-episodes", "0", "--video", "no")
+SHORT = ("--eval-episodes", "0", "--no-video")
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ def test_a_module_that_somebody_else_named_is_not_trusted(here: Path) -> None:
 def test_an_argument_that_names_a_module_is_asked_for(here: Path) -> None:
     """Environments of the old API make another one by its name, module and all."""
     with pytest.raises(ValueError, match="add --trust runs.payload:X-v0"):
-        envs.make_vec("gym:CartPole-v1", 1, env_kwargs='env_id=runs.payload:X-v0')
+        envs.make_vec("gym:CartPole-v1", 1, env_kwargs="env_id=runs.payload:X-v0")
     with pytest.raises(ValueError, match="--wrapper|add --trust runs.payload:Wrap"):
         envs.make_vec("gym:CartPole-v1", 1, wrapper="runs.payload:Wrap")
     envs.make_vec("gym:CartPole-v1", 1, env_kwargs="sutton_barto_reward=true").close()

@@ -20,12 +20,20 @@ from envs import gym, gym_check
 from experiments import building, configuration, evaluate, lab, train
 
 TINY = ["--recipe", "none", "--rollout", "8", "--minibatch", "16", "--epochs", "1", "--hidden", "8", "--num-envs", "2"]
-TINY += ["--stages", "no", "--steps", "64"]
+TINY += ["--no-milestones", "--steps", "64"]
 
 
-def trained(name, tmp_path, capsys, *more, video="no", episodes=1):
+def trained(name, tmp_path, capsys, *more, video=False, episodes=1):
     """Trains a little: exit code, standard output, standard error."""
-    argv = [f"gym:strangers:{name}-v0", "--agent", "ppo", *TINY, "--runs", str(tmp_path), "--video", video]
+    argv = [
+        f"gym:strangers:{name}-v0",
+        "--agent",
+        "ppo",
+        *TINY,
+        "--runs",
+        str(tmp_path),
+        "--video" if video else "--no-video",
+    ]
     return program(train.main, [*argv, "--eval-episodes", str(episodes), *more], capsys)
 
 
@@ -85,7 +93,7 @@ def test_what_fails_in_the_midst_is_one_sentence_and_what_was_learned_is_kept(na
     if "fault.txt" in words:
         assert "strangers.py" in (run.path / "fault.txt").read_text()
     monkeypatch.setattr(strangers.Later, "spoilt", False)  # mended: the run goes on from there
-    code, out, err = program(train.main, ["--resume", str(run.path), "--eval-episodes", "1", "--video", "no"], capsys)
+    code, out, err = program(train.main, ["--resume", str(run.path), "--eval-episodes", "1", "--no-video"], capsys)
     assert code == 0 and f"from step {kept[-1]}" in out and "score: mean" in out, err
 
 
@@ -109,7 +117,7 @@ def test_a_game_that_fails_after_its_training_leaves_a_complete_run_without_a_sc
 
 @pytest.mark.parametrize(("name", "good"), [(k, good) for k, (_, good) in strangers.PICTURES.items()])
 def test_odd_pictures_make_a_video_or_a_sentence_and_never_spoil_the_run(name, good, tmp_path, capsys):
-    code, out, err = trained(name, tmp_path, capsys, video="yes")
+    code, out, err = trained(name, tmp_path, capsys, video=True)
     run = the_run(tmp_path)
     assert code == 0 and "score: mean" in out and "resume:" in out and "Traceback" not in err, err
     if good:
@@ -120,7 +128,7 @@ def test_odd_pictures_make_a_video_or_a_sentence_and_never_spoil_the_run(name, g
 
 
 def test_text_for_people_is_no_video_and_a_close_that_raises_ends_nothing(tmp_path, capsys):
-    code, out, err = trained("OnlyText", tmp_path, capsys, video="yes")
+    code, out, err = trained("OnlyText", tmp_path, capsys, video=True)
     assert code == 0 and "has no picture to show (its render_modes: ansi)" in sentence(err) and "resume:" in out
     code, out, err = trained("CloseRaises", tmp_path, capsys)
     assert code == 0 and "resume:" in out and "close() raised RuntimeError: closed twice" in err
@@ -201,7 +209,7 @@ def test_a_float_picture_with_a_number_that_is_not_finite_is_refused(monkeypatch
 @pytest.mark.parametrize("agent", ["ppo", "dqn", "random"])
 def test_a_mask_is_obeyed_where_it_is_asked_for(agent, tmp_path, capsys):
     argv = ["gym:strangers:Masked-v0", "--agent", agent, "--steps", "200", "--num-envs", "2", "--recipe", "none"]
-    argv += ["--runs", str(tmp_path), "--video", "no", "--eval-episodes", "2", "--action-mask", "action_mask"]
+    argv += ["--runs", str(tmp_path), "--no-video", "--eval-episodes", "2", "--action-mask", "action_mask"]
     small = {"hidden": 8, "rollout": 8, "warmup": 20, "replay": 300}
     known = configuration.fields(building.module(agent).Config)
     argv += [x for k, v in small.items() if k in known for x in (f"--{k}", str(v))]
@@ -293,7 +301,7 @@ def test_evaluate_tells_a_stranger_that_fails_in_one_sentence(tmp_path, capsys, 
 @pytest.mark.parametrize("name", ["RewardNotANumber", "RaisesLater"])
 def test_other_agents_keep_what_they_learned_too(agent, name, tmp_path, capsys):
     argv = [f"gym:strangers:{name}-v0", "--agent", agent, "--steps", "200", "--num-envs", "2", "--recipe", "none"]
-    argv += ["--runs", str(tmp_path), "--video", "no", "--eval-episodes", "0", "--stages", "no"]
+    argv += ["--runs", str(tmp_path), "--no-video", "--eval-episodes", "0", "--no-milestones"]
     argv += ["--n-steps", "8"] if agent == "sb3-ppo" else ["--hidden", "8", "--warmup", "20", "--replay", "300"]
     code, _, err = program(train.main, argv, capsys)
     told = sentence(err)
@@ -311,7 +319,7 @@ def test_other_agents_keep_what_they_learned_too(agent, name, tmp_path, capsys):
 def test_rewards_that_spoil_the_loss_are_named_instead_of_the_learning_rate(tmp_path, capsys):
     code, _, err = trained("Huge", tmp_path, capsys, "--reward-clip", "0")
     told = sentence(err)
-    assert code == 2 and "its rewards reach 1e+30: try --normalize-reward yes" in told and "--lr" not in told
+    assert code == 2 and "its rewards reach 1e+30: try --normalize-reward" in told and "--lr" not in told
 
 
 def test_lines_of_figures_are_json_whatever_is_logged(tmp_path):

@@ -52,7 +52,7 @@ def test_words_of_a_space(word: str, expected: Any) -> None:
         (["lr=1..2:ln"], "a range is of numbers"),
         (["encoder=a..b"], "a range is of numbers"),
         (["rollout=8,x"], "rollout is of type int"),
-        (["double=yes,no"], "double is of type bool"),
+        (["double=maybe,no"], "double is of type bool"),
         (["rollout=8,8"], "fewer than two different values"),
         (["lr=1..2", "lr=1..3"], "is named twice"),
     ],
@@ -82,7 +82,7 @@ def made(folder: Path, search: list[str], **changed: Any) -> trials.Plan:
 TRAINER = """
 import json, sys, time
 from pathlib import Path
-words = dict(zip(sys.argv[2::2], sys.argv[3::2]))
+words = {a: b for a, b in zip(sys.argv[2:], sys.argv[3:]) if a[:2] == "--"}
 config = json.loads(Path(words["--config"]).read_text())
 lr, path = config["agent_config"]["lr"], Path(words["--runs"]) / "g" / "ppo" / (config["name"] + "-s0")
 path.mkdir(parents=True)
@@ -233,7 +233,7 @@ def test_killed_in_the_middle_it_goes_on_and_two_processes_lose_no_trial(tmp_pat
     best = max(after, key=lambda t: t.value)
     with pytest.raises(SystemExit) as left:
         train.main([GAME, "--config", str(folder / "best.json"), "--steps", "300", "--seed", "1", "--runs",
-                    str(tmp_path / "runs"), "--eval-episodes", "0", "--video", "no"])  # fmt: skip
+                    str(tmp_path / "runs"), "--eval-episodes", "0", "--no-video"])  # fmt: skip
     assert not left.value.code
     config = json.loads((tmp_path / "runs/gym-CartPole-v1/ppo/best-s1/config.json").read_text())
     assert config["agent_config"]["lr"] == best.params["lr"] and config["agent_config"]["hidden"] == 16

@@ -52,7 +52,7 @@ def options(agent: str) -> list[str]:
 def run(root: Path, agent: str, *argv: str, video: bool = True) -> Path:
     """A short run -> its folder."""
     words = [GAME, "--agent", agent, "--steps", "400", "--num-envs", "4", "--runs", str(root), "--eval-episodes", "2"]
-    words += ["--video", "yes" if video else "no", *options(agent), *argv]
+    words += ["--video" if video else "--no-video", *options(agent), *argv]
     before = set(root.rglob("config.json"))
     with pytest.raises(SystemExit) as left:
         train.main(words)

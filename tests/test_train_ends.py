@@ -15,7 +15,7 @@ from experiments.watching import source
 from experiments.watching.player import Player
 
 TINY = ["--agent", "ppo", "--recipe", "none", "--rollout", "8", "--minibatch", "16", "--epochs", "1", "--hidden", "8"]
-TINY += ["--num-envs", "2", "--stages", "no", "--video", "no"]
+TINY += ["--num-envs", "2", "--no-milestones", "--no-video"]
 
 
 def trained(name, tmp_path, capsys, *more):

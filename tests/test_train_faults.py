@@ -21,7 +21,7 @@ DIVERGING += [("gym:Pendulum-v1", a) for a in ("ppo", "a2c", "reinforce")]  # co
 @pytest.mark.parametrize(("game", "agent"), DIVERGING)
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(game, agent, tmp_path, capsys):
     argv = [game, "--agent", agent, "--steps", "3000", "--num-envs", "4", "--checkpoint-every", "100"]
-    argv += ["--lr", "1e30", "--lr-end", "1", "--max-grad-norm", "1e30", "--runs", str(tmp_path), "--video", "no"]
+    argv += ["--lr", "1e30", "--lr-end", "1", "--max-grad-norm", "1e30", "--runs", str(tmp_path), "--no-video"]
     small = {"hidden": 8, "rollout": 8, "warmup": 150, "replay": 600}
     known = configuration.fields(building.module(agent).Config)
     argv += [x for k, v in small.items() if k in known for x in (f"--{k}", str(v))]
@@ -63,7 +63,7 @@ def test_too_little_memory_is_one_sentence_that_names_what_needs_less(agent, nam
     wanted += f" a run with fewer --num-envs or a smaller --{' or a smaller --'.join(named)} needs less"
     assert code == 2 and err.splitlines()[-1] == f"joypad: {wanted}" and "Traceback" not in err
     (config,) = tmp_path.rglob("config.json")
-    argv = ["--resume", str(config.parent), "--eval-episodes", "0", "--video", "no"]
+    argv = ["--resume", str(config.parent), "--eval-episodes", "0", "--no-video"]
     code, out, err = program(train.main, argv, capsys)
     assert code == 0 and "from step 200" in out, err
 
@@ -90,7 +90,7 @@ def test_a_full_disk_is_one_sentence(trained, tmp_path, capsys, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "checkpoint")
 
     monkeypatch.setattr(checkpoint, "save_file", full)
-    argv = ["gym:CartPole-v1", "--steps", "300", "--num-envs", "4", "--runs", str(tmp_path), "--video", "no"]
+    argv = ["gym:CartPole-v1", "--steps", "300", "--num-envs", "4", "--runs", str(tmp_path), "--no-video"]
     code, _, err = program(train.main, argv, capsys)
     assert code == 2 and "No space left" in err and "Traceback" not in err
 

@@ -278,7 +278,7 @@ def digest(folder):
 
 def test_watching_a_run_only_reads(runs, tmp_path, capsys, monkeypatch):
     before = digest(runs)
-    argv = ["flappy", "--video", str(tmp_path / "a.mp4"), "--seconds", "0.5", "--panels", "yes", "--runs", str(runs)]
+    argv = ["flappy", "--video", str(tmp_path / "a.mp4"), "--seconds", "0.5", "--panels", "--runs", str(runs)]
     assert program(watch.main, argv, capsys, monkeypatch)[0] == 0
     player = Player([find("flappy", runs, live=True)], seed=1)
     take(player, 30)
@@ -325,7 +325,7 @@ def test_live_begins_before_the_first_checkpoint(tmp_path, runs):
 @pytest.mark.parametrize("suffix", ["mp4", pytest.param("gif", marks=pytest.mark.slow)])
 def test_a_video_with_panels_has_the_exact_frames_and_length(runs, tmp_path, capsys, monkeypatch, suffix):
     path = tmp_path / f"out.{suffix}"
-    argv = ["flappy", "--video", str(path), "--seconds", "2", "--panels", "yes", "--overlay", "gradient"]
+    argv = ["flappy", "--video", str(path), "--seconds", "2", "--panels", "--overlay", "gradient"]
     assert program(watch.main, [*argv, "--runs", str(runs)], capsys, monkeypatch)[0] == 0
     if suffix == "mp4":
         import imageio_ffmpeg
@@ -412,20 +412,20 @@ def test_stages_are_joined(runs, tmp_path, capsys, monkeypatch):
     import imageio_ffmpeg
 
     path = tmp_path / "stages.mp4"
-    argv = ["gym:CartPole-v1", "--stages", "--seconds", "0.2", "--video", str(path), "--runs", str(runs)]
+    argv = ["gym:CartPole-v1", "--milestones", "--seconds", "0.2", "--video", str(path), "--runs", str(runs)]
     assert program(watch.main, argv, capsys, monkeypatch)[0] == 0
     assert imageio_ffmpeg.count_frames_and_secs(str(path))[0] == 4 * 10
     code, _, err = program(
-        watch.main, ["pong", "--stages", "--video", str(path), "--runs", str(runs)], capsys, monkeypatch
+        watch.main, ["pong", "--milestones", "--video", str(path), "--runs", str(runs)], capsys, monkeypatch
     )
-    assert code == 2 and "has kept no stages" in err
+    assert code == 2 and "has kept no milestones" in err
 
 
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
         (["flappy", "--copies", "0"], "--copies 0"),
-        (["flappy", "--copies", "2", "--stages"], "--stages shows one run"),
+        (["flappy", "--copies", "2", "--milestones"], "--milestones shows one run"),
         (["flappy", "--web", "--video", "x.mp4"], "--web and --video"),
         (["flappy", "--live", "--video", "x.mp4"], "--live follows"),
         (["flappy", "--live"], "there is no run of it"),

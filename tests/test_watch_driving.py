@@ -28,7 +28,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.raises(SystemExit) as stop:
         train.main([
             "kart", "--agent", "ppo", "--steps", "32", "--num-envs", "2", "--rollout", "8", "--encoder", "nature",
-            "--hidden", "16", "--eval-episodes", "0", "--video", "no", "--runs", str(root),
+            "--hidden", "16", "--eval-episodes", "0", "--no-video", "--runs", str(root),
         ])  # fmt: skip
     assert not stop.value.code
     return root

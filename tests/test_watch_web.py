@@ -44,7 +44,7 @@ def runs(tmp_path_factory) -> Path:
          "--warmup", "50"],
     ):  # fmt: skip
         with pytest.raises(SystemExit) as stop:
-            train.main([*argv, "--eval-episodes", "0", "--video", "no", "--runs", str(root)])
+            train.main([*argv, "--eval-episodes", "0", "--no-video", "--runs", str(root)])
         assert not stop.value.code
     return root
 
@@ -355,7 +355,7 @@ def test_two_agents_and_a_grid(chrome, runs):
 def test_a_run_that_trains_is_followed_and_not_disturbed(chrome, tmp_path):
     """The page shows newer and newer steps; the run ends as the same run does that nobody looked at."""
     argv = ["gym:CartPole-v1", "--agent", "ppo", "--steps", "30000", "--num-envs", "4", "--rollout", "16"]
-    argv += ["--hidden", "16", "--checkpoint-every", "2000", "--eval-episodes", "0", "--video", "no"]
+    argv += ["--hidden", "16", "--checkpoint-every", "2000", "--eval-episodes", "0", "--no-video"]
     command = [sys.executable, "-m", "experiments.train", *argv]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with (tmp_path / "log").open("w") as log:

@@ -76,7 +76,7 @@ class Config:
         if self.munchausen and self.double:
             raise ValueError("--munchausen averages over its soft policy: there is no action for --double to choose")
         if self.encoder != "impala" and (odd := [n for n, plain in IMPALA.items() if getattr(self, n) != plain]):
-            plain = " ".join(f"--{n} {IMPALA[n]}" for n in odd)
+            plain = " ".join(f"--no-{n}" if IMPALA[n] is False else f"--{n} {IMPALA[n]}" for n in odd)
             raise ValueError(f"--{' and --'.join(odd)}: of --encoder impala; name {plain} with {self.encoder}")
         if not -math.inf < self.v_min < self.v_max < math.inf:
             raise ValueError(f"--v-min {self.v_min} must lie below --v-max {self.v_max}")

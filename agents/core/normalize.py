@@ -71,7 +71,7 @@ class Normalized:
 
     def __init__(self, agent: Agent, spec: Spec, what: tuple[str, ...], gamma: float):
         if "obs" in what and (spec.obs_dtype != "float32" or len(spec.obs_shape) != 1):
-            raise ValueError("--normalize-obs yes: only for observations that are vectors of numbers")
+            raise ValueError("--normalize-obs: only for observations that are vectors of numbers")
         self.agent, self.what, self.gamma = agent, what, gamma
         self.needs, self.evaluation = agent.needs, agent.evaluation
         self.training = False

@@ -16,9 +16,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from agents.core import files, manifest
+from agents.core import files, manifest, renamed
 
-FORMAT = 1  # of config.json
+FORMAT = 2  # of config.json; 1: booleans were yes and no, and some fields had other names
 SEAL = "seal"  # the field of config.json that holds the checksum of all others
 MOVING = {"steps", "minutes", SEAL}  # fields that may change while a run goes on
 
@@ -39,20 +39,19 @@ class Field(NamedTuple):
     high: float = math.inf
 
 
-TEXT, SWITCH, NONE = Field((str,)), ("yes", "no"), type(None)
+TEXT, SWITCH, NONE = Field((str,)), Field((bool,)), type(None)
 FIELDS = {
     "format": Field((int,), FORMAT, FORMAT), "game": TEXT, "agent": TEXT, "name": TEXT, "protocol": TEXT,
     "seed": Field((int,), 0, 2**31 - 1), "steps": Field((int, NONE), 0), "minutes": Field((int, float, NONE), 0),
-    "num_envs": Field((int,), 1, 2**20), "checkpoint_every": Field((int,), 1), "checkpoint_ring": TEXT,
-    "eval_every": Field((int, NONE), 0), "stages": Field((str, NONE)), "recipe": Field((str, NONE)),
-    "init": Field((str, NONE)), "data": TEXT, "data_digest": TEXT, "expert": TEXT, "command": TEXT, "machine": TEXT,
-    "device": TEXT, "commit": Field((str, NONE)), "agent_config": Field((dict,)), "env": Field((dict,)),
-    "versions": Field((dict,)), "normalize": TEXT, "stop_at": Field((int, float, NONE)), SEAL: TEXT,
+    "num_envs": Field((int,), 1, 2**20), "checkpoint_every": Field((int,), 1), "checkpoint_ring": SWITCH,
+    "eval_every": Field((int, NONE), 0), "milestones": Field((bool, NONE)), "recipe": Field((str, NONE)),
+    "init": Field((str, NONE)), "data": TEXT, "data_digest": TEXT, "teacher_run": TEXT, "command": TEXT,
+    "machine": TEXT, "device": TEXT, "commit": Field((str, NONE)), "agent_config": Field((dict,)),
+    "env": Field((dict,)), "versions": Field((dict,)), "normalize": TEXT,
+    "stop_at": Field((int, float, NONE)), SEAL: TEXT,
     "opponents": Field((int, float), 0, 1), "opponent_pool": Field((int,), 1, 1000), "opponent_every": Field((int,), 1),
 }  # fmt: skip
-CHOICES = {
-    "checkpoint_ring": SWITCH, "stages": (*SWITCH, None), "normalize": ("", "obs", "reward", "obs,reward"),
-}  # fmt: skip
+CHOICES = {"normalize": ("", "obs", "reward", "obs,reward")}
 IDENTITY = ("format", "game", "agent", "protocol", "seed")  # without them a folder is no run
 PLAYED = (*IDENTITY, "agent_config", "env", "num_envs", "steps")  # what an agent is built from
 TRAINED = (*PLAYED, "name", "minutes", "checkpoint_every", "checkpoint_ring")  # what training goes on with
@@ -149,16 +148,14 @@ class Run:
         """
         kept = _kept(path)
         try:
-            config = _read(path / "config.json")
+            config, intact = _read(path / "config.json")
         except (OSError, ValueError) as fault:
             if kept is None or isinstance(fault, OtherFormat):
                 raise RunError(_sentence(path, fault)) from None
             told = "gone" if isinstance(fault, FileNotFoundError) else f"damaged ({fault})"
             return cls(path, kept, (f"config.json is {told}: the copy in the newest checkpoint is taken",))
-        written = config.pop(SEAL, None)
-        intact = written == manifest.seal(config)
         if kept is None:
-            return cls(path, config, () if intact or written is None else (UNSEALED,))
+            return cls(path, config, () if intact or intact is None else (UNSEALED,))
         differing = differences(config, kept, () if not intact else MOVING)
         mixed = intact and (config["game"], config["agent"]) != (kept["game"], kept["agent"])
         if not differing or mixed:  # another run's checkpoint is refused by whoever loads it
@@ -211,17 +208,29 @@ class Run:
         return path
 
 
-def _read(file: Path) -> dict[str, Any]:
-    """The content of a config.json. Raises OSError or ValueError where it is not what a run says of itself."""
+def _read(file: Path) -> tuple[dict[str, Any], bool | None]:
+    """The content of a config.json under the names of today, and whether its seal fits (None: it has no seal).
+
+    Raises OSError or ValueError where it is not what a run says of itself.
+    """
     config = files.read_json(file)
     if not isinstance(config, dict):
         raise ValueError("it holds no JSON object")
-    if config.get("format", FORMAT) != FORMAT:
-        raise OtherFormat(f"{file.parent} was written in another format than {FORMAT}, the one that this version reads")
-    check(config)
+    if config.get("format", FORMAT) not in range(1, FORMAT + 1):
+        raise OtherFormat(f"{file.parent} was written in another format than 1 to {FORMAT}, which this version reads")
+    written = config.pop(SEAL, None)
+    intact = None if written is None else written == manifest.seal(config)
+    config = _upgraded(config)
+    check({**config, SEAL: written} if written is not None else config)
     if lacking := [name for name in IDENTITY if name not in config]:
         raise RunError(f"{file} lacks {', '.join(lacking)}: it is damaged or of an older version")
-    return config
+    return config, intact
+
+
+def _upgraded(config: dict[str, Any]) -> dict[str, Any]:
+    """A configuration of any version as this one writes it."""
+    found = renamed.config(config)
+    return {**found, "format": FORMAT} if type(found.get("format")) is int else found
 
 
 def _sentence(path: Path, fault: Exception) -> str:
@@ -241,6 +250,7 @@ def _kept(path: Path) -> dict[str, Any] | None:
     config = found[1]["meta"].get("config") if found else None
     if not isinstance(config, dict):
         return None
+    config = _upgraded(config)
     try:
         check(config)
     except ValueError:

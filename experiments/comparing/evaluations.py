@@ -103,7 +103,7 @@ def own(evaluations: Sequence[Mapping[str, Any]], newest: int | None, protocol: 
     """The evaluations that stand for the run, one per protocol; the run's own protocol comes first.
 
     Of each protocol it is the one of the run's own policy, of its newest checkpoint, over most games, in this order;
-    among equals the newest. Games under other options (--under, --tracks) and against somebody (--against) stand for
+    among equals the newest. Games under other options (--options, --tracks) and against somebody (--against) stand for
     nothing but themselves.
     newest: step of the newest checkpoint. protocol: of evaluations that do not tell theirs.
     """

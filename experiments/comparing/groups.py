@@ -23,7 +23,7 @@ from experiments.comparing.records import Left, Record, Score, collect, plain
 # What may differ between the seeds of one group: not part of what was tried, or follows from the machine.
 FREE = {
     "agent", "checkpoint_ring", "command", "commit", "device", "env.env_threads", "eval_every", "format", "game",
-    "machine", "minutes", "name", "protocol", "recipe", "seed", "stages", "steps",
+    "machine", "minutes", "name", "protocol", "recipe", "seed", "milestones", "steps",
 }  # fmt: skip
 MIN_CURVE = 3  # points; with fewer the training scores are drawn instead
 

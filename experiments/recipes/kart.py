@@ -11,7 +11,7 @@ rivals, and taught to a driver that sees pictures.
 
 python -m experiments.train kart --recipe numbers-clone
 python -m experiments.train kart --recipe numbers --init kart/clone
-python -m experiments.train kart --recipe pupil --expert kart/ppo
+python -m experiments.train kart --recipe pupil --teacher-run kart/ppo
 """
 
 from experiments.recipes import Recipe
@@ -90,7 +90,7 @@ RECIPES = {
     ),
     "pupil": Recipe(
         agent="dagger",
-        note="rounds in which a driver from pixels learns what --expert RUN would do, a driver from numbers",
+        note="rounds in which a driver from pixels learns what --teacher-run RUN would do, a driver from numbers",
         steps=84_000,
         num_envs=16,
         checkpoint_every=14_000,

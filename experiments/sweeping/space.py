@@ -12,6 +12,9 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from agents.core.renamed import NOTHING, Names
+from experiments.spellings import BOOLEANS
+
 FACTOR = 20.0  # ranges that span more are drawn by their logarithm
 
 # What is searched without --search: by the agent's module, then by the agent.
@@ -71,11 +74,16 @@ class Choice:
         return f"{self.field}=" + ",".join(f"{v:g}" if isinstance(v, float) else str(v) for v in self.values)
 
 
-def parse(words: Iterable[str], known: Mapping[str, type]) -> list[Range | Choice]:
-    """Words such as ``lr=1e-5..1e-3`` -> dimensions. known: type of each field. Raises ValueError, by name."""
+def parse(words: Iterable[str], known: Mapping[str, type], names: Names = NOTHING) -> list[Range | Choice]:
+    """Words such as ``lr=1e-5..1e-3`` or ``agent.lr=1e-4,1e-3`` -> dimensions. Raises ValueError, by name.
+
+    known: type of each field. names: what fields were called in earlier versions.
+    """
     found: dict[str, Range | Choice] = {}
     for word in words:
         field, equals, values = word.partition("=")
+        field = field.replace("-", "_").removeprefix("agent.")
+        field = field if field in known else names.fields.get(field, field)
         if not equals or not values:
             raise ValueError(f"--search {word}: must be FIELD=LOW..HIGH or FIELD=A,B,C")
         if field not in known:
@@ -112,7 +120,7 @@ def _range(word: str, field: str, values: str, kind: type) -> Range:
 def _choice(word: str, field: str, values: str, known: Mapping[str, type]) -> Choice:
     kind = known[field]
     try:
-        read = [{"True": True, "False": False}[v] if kind is bool else kind(v) for v in values.split(",")]
+        read = [BOOLEANS[v.lower()] if kind is bool else kind(v) for v in values.split(",")]
     except (ValueError, KeyError):
         raise ValueError(f"--search {word}: {field} is of type {kind.__name__}") from None
     if len({*read}) < len(read) or len(read) < 2:

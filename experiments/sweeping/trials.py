@@ -159,8 +159,7 @@ class Sweep:
             self.folder / "runs",
             "--eval-episodes",
             plan.eval_episodes,
-            "--video",
-            "no",
+            "--no-video",
             "--device",
             plan.device,
         ]
@@ -171,8 +170,7 @@ class Sweep:
             words += [
                 "--seed",
                 plan.seed,
-                "--checkpoint-ring",
-                "no",
+                "--no-checkpoint-ring",
                 *(["--init", plan.init] if plan.init else []),
                 *common,
             ]

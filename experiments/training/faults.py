@@ -82,7 +82,7 @@ def advice(parts: building.Lab) -> str:
     held = parts.replay.data["reward"]
     largest = float(held.abs().max()) if len(parts.replay) else 0.0
     if largest > HUGE:
-        return f"its rewards reach {largest:.3g}: try --normalize-reward yes, or --reward-clip 1"
+        return f"its rewards reach {largest:.3g}: try --normalize-reward, or --reward-clip 1"
     return "try a smaller --lr"
 
 

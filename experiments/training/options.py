@@ -7,14 +7,16 @@ import functools
 import glob
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, NoReturn
 
 import envs
 from agents import AGENTS, BASELINES, settings
+from agents.core import renamed
 from experiments import arguments, cli
 from experiments.arguments import Group, Positional, Repeated, nearest, read_groups
 from experiments.configuration import check_fields, read_config
 from experiments.recipes import Recipe, recipes
+from experiments.spellings import BOOLEANS, dashed
 
 BARE = "none"  # instead of a recipe's name
 GENERAL = """Without a game these are the lab's own defaults. `train GAME --help` shows those of the game's recipe,
@@ -38,19 +40,19 @@ class Command:
     config: Path | None = None  # a JSON file to start from instead of a recipe: a run's config.json
     init: str | None = None  # start from the weights of another run
     data: Repeated = ()  # recordings, for agents that learn from them: folders, .npz or .sgf; several may be named
-    expert: str | None = None  # a run of --obs state that teaches clone and dagger, instead of the game's own expert
+    teacher_run: str | None = None  # a run of --obs state that teaches clone and dagger, instead of the scripted driver
     checkpoint_every: int = 300_000  # steps between checkpoints
-    checkpoint_ring: Literal["yes", "no"] = "yes"  # save the replay ring; without it a resume starts with an empty one
-    stages: Literal["yes", "no"] = "yes"  # keep the weights of 0, 1, 10 and 100 % of training, for `watch --stages`
+    checkpoint_ring: bool = True  # save the replay buffer; without it a resume starts with an empty one
+    milestones: bool = True  # keep the weights of 0, 1, 10 and 100 % of training, for `watch --milestones`
     eval_episodes: int = 30  # full games at the end, 0 for none
     eval_every: int = 0  # steps between evaluations along the way, each of as many games; 0: only at the end
     stop_at: float | None = None  # end when the last 100 training games (with --eval-every: an evaluation) reach it
-    normalize_obs: Literal["yes", "no"] = "no"  # vectors of numbers by their running mean and deviation
-    normalize_reward: Literal["yes", "no"] = "no"  # rewards by the running deviation of their discounted sum
+    normalize_obs: bool = False  # normalise observation vectors by their running mean and standard deviation
+    normalize_reward: bool = False  # divide rewards by the running standard deviation of their discounted sum
     opponents: float = 0.0  # games of two sides: share of the games that the agent plays against earlier selves
     opponent_pool: int = 8  # with --opponents: how many earlier selves are kept
     opponent_every: int = 50_000  # with --opponents: steps between them
-    video: Literal["yes", "no"] = "yes"  # write a video at the end
+    video: bool = True  # write a video at the end
     runs: Path = Path("runs")  # where run folders go
 
     def __post_init__(self) -> None:
@@ -91,7 +93,7 @@ class Resume:
     trust: str | None = None  # gym:MODULE:ID or MODULE:CLASS of the run, whose code you allow to be imported
     device: str = "auto"  # auto, cpu, cuda, cuda:N or mps
     eval_episodes: int = 30  # full games at the end, 0 for none
-    video: Literal["yes", "no"] = "yes"  # write a video at the end
+    video: bool = True  # write a video at the end
     runs: Path = Path("runs")  # where run folders are
 
     def __post_init__(self) -> None:
@@ -108,28 +110,27 @@ def parse(argv: Sequence[str], description: str = "") -> Resume | tuple[Command,
     """Options -> what to resume, or (command, agent's configuration, game's options). description: for --help."""
     if any(a == "--resume" or a.startswith("--resume=") for a in argv):
         return _resume(argv)
-    argv = _each(_joined(argv, ("--wrapper", "--env-kwargs")), "--data")
+    argv = _each(_joined(argv, ("wrapper", "env-kwargs")), "--data")
     named, asks = _named(argv), bool({"-h", "--help"} & {*argv})
     if "game" not in named:
         if "--version" not in argv and not asks:
             raise cli.UserError("which game? try: python -m experiments.train breakout")
         return _without_game(argv, description, named.get("agent", "ppo"))
     game = envs.canonical(named["game"])
-    code, _ = envs.find(game)
-    choice, name = _recipe(game, code, *(named.get(k) for k in ("recipe", "agent", "config")))
+    choice, name = _recipe(game, envs.find(game)[0], *(named.get(k) for k in ("recipe", "agent", "config")))
     agent = named.get("agent") or choice.agent
     if agent not in AGENTS | BASELINES:
         raise cli.UserError(f"there is no agent {agent!r}; {nearest(agent, AGENTS | BASELINES)}")
     fitting = choice.config if choice.agent == agent else {}
     with cli.refusing():
+        code, options = settings(agent), type(envs.options(game))
+        start = Command(
+            game=game, agent=agent, recipe="default" if "config" in named else name, num_envs=choice.num_envs,
+            checkpoint_every=choice.checkpoint_every, name=name, **_normalized(named.get("config")),
+        )  # fmt: skip
         groups = [
-            Group("run", Command, Command(
-                game=game, agent=agent, recipe="default" if "config" in named else name, num_envs=choice.num_envs,
-                checkpoint_every=choice.checkpoint_every, name=name, **_normalized(named.get("config")),
-            )),
-            Group(f"agent: {agent}", settings(agent).Config,
-                  _apply(settings(agent).Config, {**settings(agent).PRESETS.get(agent, {}), **fitting})),
-            Group(f"game: {game}", type(envs.options(game)), _apply(type(envs.options(game)), choice.env)),
+            _of_run(start), _of_agent(agent, _apply(code.Config, {**code.PRESETS.get(agent, {}), **fitting})),
+            Group(f"game: {game}", options, _apply(options, choice.env), prefix="env", renamed=renamed.of_game(game)),
         ]  # fmt: skip
     command, agent_config, env = read_groups(groups, argv, description, "train")
     command = dataclasses.replace(command, game=game)
@@ -148,27 +149,35 @@ def parse(argv: Sequence[str], description: str = "") -> Resume | tuple[Command,
 def _normalized(file: str | None) -> dict[str, Any]:
     """What the run of a configuration file normalised, as options."""
     words = str(read_config(Path(file)).get("normalize") or "").split(",") if file else []
-    return {f"normalize_{part}": "yes" if part in words else "no" for part in ("obs", "reward")}
+    return {f"normalize_{part}": part in words for part in ("obs", "reward")}
 
 
-def _joined(argv: Sequence[str], flags: Sequence[str]) -> list[str]:
+def _of_run(default: Command | None = None) -> Group:
+    return Group("run", Command, default, renamed=renamed.PROGRAMS["train"])
+
+
+def _of_agent(agent: str, default: Any) -> Group:
+    return Group(f"agent: {agent}", type(default), default, prefix="agent", renamed=renamed.of_agent(agent))
+
+
+def _joined(argv: Sequence[str], names: Sequence[str]) -> list[str]:
     """Options that may be repeated, as one with commas between its values, where the first of them stood."""
     kept: list[str] = []
     places: dict[str, int] = {}  # option -> where its value stands
     words = iter(argv)
     for word in words:
         flag, equals, value = word.partition("=")
-        if flag.replace("_", "-") not in flags:
+        name = dashed(flag).removeprefix("--").removeprefix("env.")
+        if not flag.startswith("--") or name not in names:
             kept.append(word)
             continue
         value = value if equals else next(words, None)
-        flag = flag.replace("_", "-")
         if value is None:
             kept.append(flag)  # its value is missing, which is told where options are read
-        elif flag in places:
-            kept[places[flag]] += f",{value}"
+        elif name in places:
+            kept[places[name]] += f",{value}"
         else:
-            places[flag] = len(kept) + 1
+            places[name] = len(kept) + 1
             kept += [flag, value]
     return kept
 
@@ -194,9 +203,11 @@ def _each(argv: Sequence[str], flag: str) -> list[str]:
 def _resume(argv: Sequence[str]) -> Resume:
     """The options of `--resume`; what only a new run has is refused by name."""
     mine = {o.flag for o in arguments.options(Resume)}
+    switches, valued = _known()
     for word in argv:
-        flag = word.partition("=")[0].replace("_", "-")
-        if flag in _switches() | {o.flag for o in arguments.options(Command)} and flag not in mine:
+        flag = dashed(word.partition("=")[0]).replace("--agent.", "--")
+        positive = f"--{flag[5:]}" if flag.startswith("--no-") else flag
+        if (flag in switches | valued and not {flag, positive} & mine) or flag.startswith("--env."):
             raise cli.UserError(f"{flag}: a run that goes on keeps its configuration; --steps or --minutes may be new")
     return arguments.read(Resume, argv, Resume.__doc__ or "", "train")
 
@@ -208,13 +219,15 @@ def _without_game(argv: Sequence[str], description: str, agent: str) -> NoReturn
     kind = settings(agent).Config
     own = kind(**settings(agent).PRESETS.get(agent, {}))
     about = f"{description.strip()}\n\n{GENERAL}"
-    read_groups([Group("run", Command), Group(f"agent: {agent}", kind, own)], argv, about, "train")
+    read_groups([_of_run(), _of_agent(agent, own)], argv, about, "train")
     raise AssertionError("help and version end the program")
 
 
 def _named(argv: Sequence[str]) -> dict[str, str]:
     """What must be known before the options are: agent, recipe, config, and the game, which is no option's value."""
     found: dict[str, str] = {}
+    behind: list[str] = []  # words behind options that may be switches of the game
+    switches, valued = _known()
     waiting = list(argv)
     while waiting:
         word = waiting.pop(0)
@@ -224,25 +237,45 @@ def _named(argv: Sequence[str]) -> dict[str, str]:
             found.setdefault("game", word)
             continue
         flag, equals, value = word.partition("=")
-        flag = flag.replace("_", "-")
-        if not equals and flag in _switches():
-            if waiting and waiting[0].lower() in arguments.BOOLEANS:
+        flag = dashed(flag).replace("--agent.", "--").replace("--no-agent.", "--no-")
+        if not equals and flag in switches - valued:
+            if waiting and waiting[0].lower() in BOOLEANS:
                 waiting.pop(0)
         elif not equals:
-            value = waiting.pop(0) if waiting else None
+            value = waiting.pop(0) if waiting and not waiting[0].startswith("--") else None
+            behind += [value] if value is not None and flag not in valued else []
         if flag in ("--agent", "--recipe", "--config"):
             if value is None:
                 raise cli.UserError(f"{flag}: a value is missing")
             found[flag[2:]] = value
+    if "game" not in found and (games := [word for word in behind if _is_game(word)]):
+        found["game"] = games[0]
     return found
 
 
+def _is_game(word: str) -> bool:
+    try:
+        envs.find(word)
+    except envs.UnknownGame:
+        return False
+    return True
+
+
 @functools.cache
-def _switches() -> set[str]:
-    """Options of the run and of all agents that may stand without a value."""
-    kinds = [Command, *{settings(agent).Config for agent in AGENTS | BASELINES}]
-    flags = {o.flag for kind in kinds for o in arguments.options(kind) if o.switch}
-    return flags | {f"--no-{flag[2:]}" for flag in flags}
+def _known() -> tuple[set[str], set[str]]:
+    """The options of the run and of all agents, under all their names: switches, and those that take a value."""
+    switches, valued = set(), set()
+    kinds = [(Command, renamed.PROGRAMS["train"])]
+    kinds += [(settings(agent).Config, renamed.of_agent(agent)) for agent in AGENTS | BASELINES]
+    for kind, names in kinds:
+        for option in arguments.options(kind):
+            every = {option.field, *(old for old, new in names.fields.items() if new == option.field)}
+            flags = {f"--{dashed(name)}" for name in every}
+            if option.switch:
+                switches |= flags | {f"--no-{flag[2:]}" for flag in flags}
+            elif not option.positional:
+                valued |= flags
+    return switches, valued
 
 
 def _apply(kind: type, values: Any) -> Any:

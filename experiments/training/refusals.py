@@ -17,13 +17,13 @@ from experiments.training.options import Command, Resume
 def refuse(command: Command, agent_config: Mapping[str, Any], env: Mapping[str, Any]) -> None:
     """Raises UserError for options of a new run that do not go together."""
     taught = getattr(settings(command.agent), "TAUGHT", False)
-    for name, kind in (("data", "dataset"), ("expert", "teacher")):
+    for name, kind in (("data", "dataset"), ("teacher_run", "teacher")):
         if getattr(command, name) and not taught:
-            raise cli.UserError(f"--{name}: {command.agent} learns by playing; it takes no {kind}")
+            raise cli.UserError(f"--{name.replace('_', '-')}: {command.agent} learns by playing; it takes no {kind}")
     for name in ("obs", "reward"):
-        if getattr(command, f"normalize_{name}") == "yes" and (taught or command.agent in BASELINES):
+        if getattr(command, f"normalize_{name}") and (taught or command.agent in BASELINES):
             raise cli.UserError(
-                f"--normalize-{name} yes: {command.agent} does not take it; agents of the lab that learn by playing do"
+                f"--normalize-{name}: {command.agent} does not take it; agents of the lab that learn by playing do"
             )
     if taught:
         _require_teacher(command, env)
@@ -44,13 +44,13 @@ def _require_teacher(command: Command, env: Mapping[str, Any]) -> None:
     for data in command.data:
         if not Path(data).exists():
             raise cli.UserError(f"--data {data}: there is no such dataset")
-    if command.expert is not None:
-        teacher = run_of("--expert", command.runs, command.expert)
+    if command.teacher_run is not None:
+        teacher = run_of("--teacher-run", command.runs, command.teacher_run)
         if teacher.config["game"] != command.game:
             told = f"is a run of {teacher.config['game']}; an expert is a run of {command.game} with --obs state"
-            raise cli.UserError(f"--expert {command.expert}: {told}")
+            raise cli.UserError(f"--teacher-run {command.teacher_run}: {told}")
         finding.require_checkpoint(teacher, None)
-    teachers.require(command.agent, command.game, env, given=bool(command.data or command.expert))
+    teachers.require(command.agent, command.game, env, given=bool(command.data or command.teacher_run))
 
 
 def refuse_resume(command: Resume) -> Run:

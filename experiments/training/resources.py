@@ -51,7 +51,7 @@ def require_disk(root: Path, parts: building.Lab, barrier: int, with_ring: bool)
     if needed > free:
         raise cli.UserError(
             f"the checkpoints need up to {size_text(needed)} and {root} has {size_text(free)} free;"
-            " --checkpoint-ring no or a smaller --replay needs less"
+            " --no-checkpoint-ring or a smaller --replay needs less"
         )
 
 
