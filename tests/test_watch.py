@@ -24,6 +24,7 @@ from experiments.watching.commands import COMMANDS, KEYS, SPEEDS
 from experiments.watching.follower import Follower
 from experiments.watching.human import Human, axes_of, choose, keys_of
 from experiments.watching.player import Player
+from experiments.watching.seat import Seat
 from experiments.watching.source import Source, find
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -462,3 +463,20 @@ def test_no_page_or_window_is_loaded_for_a_video():
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=300
     )
     assert shown.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("game", ["flappy", "kart", "breakout", "gym:CartPole-v1"])
+def test_a_game_that_describes_itself_is_opened_once(game: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A screen or a car cannot be opened just to read what it is."""
+    opened: list[str] = []
+    for name in ("make", "make_vec"):
+        real = getattr(envs, name)
+        monkeypatch.setattr(envs, name, lambda *a, real=real, name=name, **k: [opened.append(name), real(*a, **k)][1])
+    seat = Seat(Source(game, env=envs.defaults(game)))
+    try:
+        assert seat.protocol and seat.spec.stack >= 1
+        declared = envs.describe(game).frame_stack is not None
+        assert declared == (game != "gym:CartPole-v1")
+        assert opened == ["make"] if declared else len(opened) > 1
+    finally:
+        seat.close()

@@ -7,7 +7,6 @@ import math
 from collections import deque
 from typing import Any
 
-import gymnasium
 import numpy as np
 import torch
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
@@ -18,12 +17,12 @@ from agents.core.evaluate import Policy
 from agents.core.stream import Stream
 from agents.perception import saliency
 from envs.description import Board
-from experiments import building, display, players
+from experiments import building, players
 from experiments.watching.driving import HOLD, drives, with_wheels
 from experiments.watching.follower import Follower
 from experiments.watching.human import Human, action_names, own
+from experiments.watching.opening import known, rendered, with_picture
 from experiments.watching.overlay import blend, coloured, inset, on_board, stack_picture
-from experiments.watching.pictures import as_picture, fitted
 from experiments.watching.scripted import player_of
 from experiments.watching.source import BOARD, Source
 
@@ -40,14 +39,12 @@ class Seat:
                  explaining: bool = False):  # fmt: skip
         env = source.options
         self.about = envs.describe(source.game, **env)
-        probe = envs.make_vec(source.game, 1, **env)
-        stack, self.protocol = probe.metadata.get("frame_stack", 1), str(probe.metadata.get("protocol", ""))
-        told = {k: probe.metadata[k] for k in ("lab_info", "name") if k in probe.metadata}
-        probe.close()
+        facts = known(self.about)
+        self.protocol = str(facts.get("protocol") or "")
         vector = SyncVectorEnv(
-            [functools.partial(with_picture, source.game, env)] * copies, autoreset_mode=AutoresetMode.NEXT_STEP
+            [functools.partial(with_picture, self.about)] * copies, autoreset_mode=AutoresetMode.NEXT_STEP
         )
-        vector.metadata = {**vector.metadata, "frame_stack": stack, **told}
+        vector.metadata = {**vector.metadata, **facts}
         self.envs, self.copies, self.seed, self.named_policy = vector.envs, copies, seed, policy
         self.device = building.device_for(source.run.config["agent"] if source.run else "random", "auto")
         self.stream = Stream(vector, self.device)
@@ -345,48 +342,3 @@ def _first(rows: Any) -> Any:
 def _repeated(rows: Any, n: int) -> Any:
     """Those of one copy, n times."""
     return _mapped(lambda x: x.repeat(n, *[1] * (x.ndim - 1)) if isinstance(x, torch.Tensor) else x.repeat(n, 0), rows)
-
-
-def with_picture(game: str, env: dict[str, Any]) -> Any:
-    """The game with every picture that it can show: a list per step where it has more than one."""
-    display.go_without()
-    one = envs.make(game, None, **env)
-    modes = one.metadata.get("render_modes", [])
-    one.close()
-    mode = next((m for m in ("rgb_array_list", "rgb_array") if m in modes), None)
-    if mode is None:
-        shows = f" (its render_modes: {', '.join(map(str, modes))})" if modes else ""
-        raise ValueError(f"{game} has no picture to show{shows}")
-    if "rgb_array" in modes and not envs.describe(game, **env).every_frame:
-        mode = "rgb_array"  # Gymnasium's own list mode collects for ever
-    return Told(envs.make(game, mode, **env), game)
-
-
-class Told(gymnasium.Wrapper):
-    """Keeps what the game told last, in `told`, and the size of its first picture."""
-
-    told: dict[str, Any] = {}  # noqa: RUF012
-    shape: tuple[int, ...] | None = None
-
-    def __init__(self, env: gymnasium.Env, name: str):
-        super().__init__(env)
-        self.name = name
-
-    def reset(self, **options: Any) -> tuple[Any, dict[str, Any]]:
-        obs, self.told = self.env.reset(**options)
-        return obs, self.told
-
-    def step(self, action: Any) -> tuple[Any, ...]:
-        result = self.env.step(action)
-        self.told = result[4]
-        return result
-
-
-def rendered(env: Any) -> list[np.ndarray]:
-    """The pictures since the last call: one, or all emulated frames where the game tells them."""
-    shown = env.render()
-    told = shown if isinstance(shown, list) and (not shown or isinstance(shown[0], np.ndarray)) else [shown]
-    pictures = [as_picture(one, env.name) for one in told]
-    if pictures and env.shape is None:
-        env.shape = pictures[0].shape
-    return [fitted(one, env.shape) for one in pictures]
