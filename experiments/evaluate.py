@@ -156,7 +156,7 @@ def score(
     """The figures of full games of an agent, the run's at `step`."""
     from agents.core.evaluate import Policy, play, summary
 
-    played = play(Policy(agent, policy, seed), stream, episodes, seed, follow)
+    played = play(Policy(agent, policy, stream.spec, seed), stream, episodes, seed, follow)
     metadata = stream.envs.metadata
     result = summary(played, metadata.get("protocol", run.config["game"]), policy, int(metadata.get("frame_skip", 1)))
     result |= {"game": run.config["game"], "run": str(run.path), "step": step, "seed": seed}
@@ -201,7 +201,7 @@ def drive(
     agent, at = players.load_player(run, spec, where, step)
     name = policy or agent.evaluation
     known = {"straight": closed_loop.straight, "expert": closed_loop.expert}
-    act = known.get(name) or closed_loop.Seat(Policy(agent, name, seed), spec, where)
+    act = known.get(name) or closed_loop.at_the_wheel(Policy(agent, name, spec, seed), spec, where)
     torch.set_num_threads(devices.plan_threads(where)[0])
     mine = closed_loop.drive(env, act, seconds, seed, None if quiet else closed_loop.Follow(name))
     follow = None if quiet else closed_loop.Follow("the expert")

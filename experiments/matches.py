@@ -121,9 +121,9 @@ class Table:
         from experiments import players
 
         if player.run is None:
-            return Chance(seed), 0
+            return Chance(self.stream.spec, seed), 0
         agent, step = players.load_player(player.run, self.stream.spec, self.device)
-        return Policy(agent, agent.evaluation, seed), step
+        return Policy(agent, agent.evaluation, self.stream.spec, seed), step
 
     def play(
         self, sides: tuple[Any, Any], pairs: int, seed: int, random_moves: int, follow: Callable[[int, int], None]

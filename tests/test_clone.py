@@ -79,7 +79,7 @@ def test_dagger_drives_itself_and_keeps_everything(tmp_path: Path) -> None:
     ring = parts.replay
     assert len(ring) == 60
     assert parts.loop.train()
-    assert parts.loop.pace.round == 3 and parts.clock.updates == 30 + 3 * 20 and len(ring) == 60 + 3 * 40
+    assert parts.loop.learner.pace.round == 3 and parts.clock.updates == 30 + 3 * 20 and len(ring) == 60 + 3 * 40
     told = torch.cat([ring.data["obs"][:45, c] for c in range(4)])
     label = torch.cat([ring.data["expert"][:45, c] for c in range(4)])
     done = torch.cat([ring.data["action"][:45, c] for c in range(4)])

@@ -42,7 +42,7 @@ def test_it_learns_there(agent: str) -> None:
     parts = assembled(agent, "cuda")
     assert parts.loop.train()
     stream = Stream(worlds.make_vec(8, world="picture"), "cuda")
-    played = play(Policy(parts.agent, parts.agent.evaluation, 5), stream, 40, 5)
+    played = play(Policy(parts.agent, parts.agent.evaluation, stream.spec, 5), stream, 40, 5)
     assert np.mean([e.score for e in played]) > 7  # of 8; by chance 2
 
 

@@ -17,7 +17,7 @@ from agents.core.clock import Clock
 from agents.core.loop import Loop
 from agents.core.pace import Every, Ratio
 from agents.core.replay import ReplayBuffer
-from agents.core.rows import Act, Learned, Needs, Spec, TimeStep
+from agents.core.rows import Act, Learned, Needs, Priority, Spec, TimeStep
 from agents.core.samplers import Prioritized, Recent, Uniform
 from agents.core.stream import Stream, spec_of
 from experiments import building, lab
@@ -82,7 +82,7 @@ class Reader:
 
     def learn(self, batch):
         self.batches.append(batch)
-        yield Learned({})
+        yield Learned({}, Priority(batch.index, batch.reward[:, -1].abs()))  # a sampler may have no use for it
 
     def state_dict(self):
         return {}
@@ -163,4 +163,5 @@ def test_rollouts_need_no_environment_of_their_own():
     loop = reading(agent, ["......T", "..."])
     for _ in range(13):
         loop.advance()
+    loop.learner.drain()
     assert [batch.reward.shape for batch in agent.batches] == [(2, 5)] * 3

@@ -131,7 +131,7 @@ def heavy_are_slow(agents: Iterable[str]) -> list[Any]:
 def games(parts: lab.Lab, world: str, policy: str | None = None) -> tuple[float, float]:
     """Mean score and mean length of 40 games."""
     stream = Stream(worlds.make_vec(8, world=world))
-    played = play(Policy(parts.agent, policy or parts.agent.evaluation, 5), stream, 40, 5)
+    played = play(Policy(parts.agent, policy or parts.agent.evaluation, stream.spec, 5), stream, 40, 5)
     return float(np.mean([e.score for e in played])), float(np.mean([e.length for e in played]))
 
 

@@ -152,7 +152,7 @@ def test_a_ring_that_was_lost_fills_with_whole_games(tmp_path):
     copy.restore(checkpoint.load(tmp_path)[0])
     copy.loop.refill()
     copy.loop.advance()
-    assert copy.replay.data["first"][0].all() and copy.loop.memory is None
+    assert copy.replay.data["first"][0].all() and copy.loop.actor.memory is None
 
 
 @pytest.mark.parametrize("chunks", [1, 3, 4, 12])
@@ -230,7 +230,7 @@ def test_a_barrier_seals_resets_and_drains():
     def save():
         row = lab.replay.cursor[0] - 1
         states.append((row, lab.replay.data["last"][row].clone(), lab.clock.updates))
-        assert lab.stream.step.first.all() and lab.loop.memory is None
+        assert lab.stream.step.first.all() and lab.loop.actor.memory is None
 
     lab.loop.train(barrier=4 * 13, save=save)
     assert [s[0] for s in states] == [13, 27, 41, 43]  # 13 steps and the row where they ended

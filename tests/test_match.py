@@ -22,7 +22,7 @@ class Script:
     def __init__(self, order):
         self.order, self.asked = order, []
 
-    def act(self, step, memory, spec):
+    def act(self, step, memory=None):
         self.asked.append(step.obs[:, -1].clone())
         legal = step.legal.numpy()
         return Act(torch.tensor([next(k for k in self.order if row[k]) for row in legal]))
@@ -31,8 +31,8 @@ class Script:
 class Keeper(Script):
     """As Script, with a memory that counts the rows since its column's game began."""
 
-    def act(self, step, memory, spec):
-        act = super().act(step, memory, spec)
+    def act(self, step, memory=None):
+        act = super().act(step, memory)
         before = torch.zeros(len(step.first)) if memory is None else memory
         return act._replace(memory=torch.where(step.first, 0.0, before + 1))
 
@@ -70,9 +70,9 @@ def test_the_two_games_of_a_pair_share_their_opening_and_pairs_differ():
     seen = []
 
     class Recorder(Script):
-        def act(self, step, memory, spec):
+        def act(self, step, memory=None):
             seen.extend(tuple(row.int().tolist()) for row in step.obs[:, -1])
-            return super().act(step, memory, spec)
+            return super().act(step, memory)
 
     order = list(range(9))
     stream = Stream(tictactoe.make_vec(1))
@@ -96,7 +96,7 @@ def test_a_policy_without_memory_is_asked_only_where_it_is_to_move():
 
 def test_chance_is_legal_and_even():
     stream = Stream(tictactoe.make_vec(8))
-    played = matches.match((matches.Chance(1), matches.Chance(2)), stream, 200, 3)
+    played = matches.match((matches.Chance(stream.spec, 1), matches.Chance(stream.spec, 2)), stream, 200, 3)
     points = np.array([g.points for g in played])
     assert len(played) == 400 and abs(points.mean() - 0.5) < 0.1  # four standard errors
     first = np.array([g.points if g.first == 0 else 1 - g.points for g in played])
@@ -106,7 +106,7 @@ def test_chance_is_legal_and_even():
 def test_a_game_of_one_player_is_refused():
     stream = Stream(envs.make_vec("gym:CartPole-v1", 2))
     with pytest.raises(ValueError, match="has one side"):
-        matches.match((matches.Chance(1), matches.Chance(2)), stream, 2, 0)
+        matches.match((matches.Chance(stream.spec, 1), matches.Chance(stream.spec, 2)), stream, 2, 0)
 
 
 def make_run(root, name, steps):

@@ -40,7 +40,8 @@ def assembled(agent: str, steps: int, recurrent: int, **env: Any) -> lab.Lab:
 def test_a_lamp_is_remembered_and_only_with_a_memory(agent: str, recurrent: int) -> None:
     parts = assembled(agent, {"ppo": 8_000, "pqn": 16_000}[agent], recurrent)
     assert parts.loop.train()
-    played = play(Policy(parts.agent, "greedy", 5), Stream(worlds.make_vec(8, world="recall")), 80, 5)
+    stream = Stream(worlds.make_vec(8, world="recall"))
+    played = play(Policy(parts.agent, "greedy", stream.spec, 5), stream, 80, 5)
     score = float(np.mean([e.score for e in played]))
     if recurrent:
         assert score > 0.95
@@ -96,7 +97,7 @@ def test_resumed_in_the_middle_of_a_rollout_it_goes_on_to_the_bit(agent: str, tm
     other.restore(checkpoint.load(tmp_path)[0])
     for each in (one, other):
         run(each, 1_200)
-    assert one.clock.updates > 10 and torch.equal(one.loop.memory, other.loop.memory)
+    assert one.clock.updates > 10 and torch.equal(one.loop.actor.memory, other.loop.actor.memory)
     for name, weight in one.agent.state_dict()["network"].items():
         assert torch.equal(weight, other.agent.state_dict()["network"][name]), name
     for name, column in one.replay.data.items():

@@ -267,7 +267,7 @@ def test_a_game_for_each_number_of_actions_learns_and_is_scored(game: str, monke
     assert any(not torch.equal(v, before[k]) for k, v in parts.agent.online.state_dict().items())
     parts.stream.close()
     scored = Stream(envs.make_vec(config["game"], 1, protocol="nature", env_threads=1), "cpu")
-    (episode,) = play(Policy(parts.agent, "epsilon 0.05", 1), scored, 1, seed=1)
+    (episode,) = play(Policy(parts.agent, "epsilon 0.05", scored.spec, 1), scored, 1, seed=1)
     scored.close()
     assert 1 <= episode.length <= 210 and np.isfinite(episode.score)
     assert np.isfinite(human_normalised(game, episode.score))

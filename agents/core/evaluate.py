@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from agents.core.actor import Actor
 from agents.core.device import generator
-from agents.core.rows import Agent, TimeStep
+from agents.core.rows import Act, Agent, Spec, TimeStep
 from agents.core.stream import Episode, Stream
 from agents.exploration import epsilon_greedy
 
@@ -20,7 +21,7 @@ from agents.exploration import epsilon_greedy
 class Policy:
     """How an agent is evaluated: "greedy", "sampled" (its own exploration) or "epsilon E" over greedy."""
 
-    def __init__(self, agent: Agent, name: str, seed: int):
+    def __init__(self, agent: Agent, name: str, spec: Spec, seed: int):
         kind, _, number = name.partition(" ")
         if kind not in ("greedy", "sampled", "epsilon") or (kind == "epsilon") != bool(number):
             raise ValueError(f"the evaluation policy must be greedy, sampled or 'epsilon E', not {name!r}")
@@ -28,16 +29,21 @@ class Policy:
         self.epsilon = float(number) if number else 0.0
         if not 0 <= self.epsilon <= 1:
             raise ValueError(f"epsilon must lie in 0..1, not {self.epsilon}")
-        self.seed, self.generator = seed, None
+        self.spec, self.seed, self.generator = spec, seed, None
 
-    def act(self, step: TimeStep, memory: Any, spec: Any) -> Any:
+    def begin(self, columns: int) -> None:
+        """It will act for so many columns from now on."""
+        if (begin := getattr(self.agent, "begin", None)) is not None:
+            begin(columns)
+
+    def act(self, step: TimeStep, memory: Any = None) -> Act:
         act = self.agent.act(step, memory, explore=self.sampled)
-        if not self.epsilon or not spec.num_actions:
+        if not self.epsilon or not self.spec.num_actions:
             return act
         device = act.action.device
         if self.generator is None:
             self.generator = generator(device, self.seed, 3)
-        mixed = epsilon_greedy(act.action, step.legal, spec.num_actions, self.epsilon, self.generator)
+        mixed = epsilon_greedy(act.action, step.legal, self.spec.num_actions, self.epsilon, self.generator)
         return act._replace(action=mixed)
 
 
@@ -51,13 +57,12 @@ def play(
     """Plays `episodes` full games, in the order of their assignment. on_step(episodes done, steps) follows along."""
     quota = [len(range(i, episodes, stream.num_envs)) for i in range(stream.num_envs)]
     played: list[list[Episode]] = [[] for _ in quota]
-    step, memory, steps = stream.reset(seed, 1), None, 0
+    actor, steps = Actor(policy, stream.spec, stream.columns), 0
+    stream.reset(seed, 1)
     stream.take_episodes()
     while any(len(p) < q for p, q in zip(played, quota, strict=True)):
-        act = policy.act(step, memory, stream.spec)
-        memory = act.memory
-        stream.send(act)
-        step = stream.receive()
+        stream.send(actor.act())
+        stream.receive()
         steps += stream.num_envs
         for episode in stream.take_episodes():
             if len(played[episode.column]) < quota[episode.column]:

@@ -1,4 +1,4 @@
-"""The one training loop: act -> send -> remember and learn -> receive. It knows no algorithm and no game.
+"""One actor and one learner in lock-step: act -> send -> store and learn -> receive. No algorithm and no game is known.
 
 The environments step while the learner works, in one Python thread, so runs stay deterministic.
 """
@@ -6,13 +6,15 @@ The environments step while the learner works, in one Python thread, so runs sta
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
 
+from agents.core.actor import Actor
 from agents.core.clock import Clock
-from agents.core.pace import Pace
+from agents.core.learner import Diverged as Diverged
+from agents.core.learner import Learner
 from agents.core.replay import ReplayBuffer
 from agents.core.rows import Act, Agent, Learned
 from agents.core.stream import Episode, Stream
@@ -27,22 +29,15 @@ class Moment(NamedTuple):
     agent: Agent
 
 
-class Diverged(Exception):
-    """A loss is not finite; the message says which tensor, at which update."""
-
-
 class Loop:
-    """Agent, environments and memory, and what is under way between them."""
+    """Agent, environments and replay buffer, and what is under way between them."""
 
     def __init__(self, agent: Agent, stream: Stream, replay: ReplayBuffer, clock: Clock, *, seed: int):
         self.agent, self.stream, self.replay, self.clock, self.seed = agent, stream, replay, clock, seed
-        self.pace: Pace = agent.needs.pace
-        self.memory: Any = None  # recurrent state of the actor
-        self._learning: Iterator[Learned] | None = None  # a `learn` that is spread over vector steps
-        self._quota = 0.0  # optimizer steps that it owes by now
-        self._learned: list[Learned] = []  # since the last vector step
-        self._unchecked: list[tuple[int, Learned]] = []
-        self._newest = "fresh"  # row: of a reset; then "open", "stored" once it was acted on, or "sealed"
+        self.actor = Actor(agent, stream.spec, stream.columns)
+        self.learner = Learner(agent, replay, agent.needs.pace, clock)
+        # The newest row: "fresh" from a reset, "open" from a step, "stored" once it was acted on, "sealed" as a cut.
+        self._newest = "fresh"
 
     def train(
         self,
@@ -78,55 +73,74 @@ class Loop:
 
     def _halt(self, hooks: Sequence[Callable[[Moment], None]], save: Callable[[], None]) -> None:
         self.barrier()
-        if self._learned:
+        if self.learner.learned:
             self._tell(hooks)
         save()
 
     def _tell(self, hooks: Sequence[Callable[[Moment], None]]) -> None:
-        moment = Moment(self.clock, self.stream.take_episodes(), self._learned, self.agent)
-        self._learned = []
+        moment = Moment(self.clock, self.stream.take_episodes(), self.learner.take_learned(), self.agent)
         for hook in hooks:
             hook(moment)
 
     def advance(self) -> None:
-        """One vector step: act, send, remember and learn beside it, receive. Or one draw without the environments."""
-        self.clock.lap()
-        if self.pace.learns_offline():
-            self.clock.steps += 1
-            self._begin()
-            self._drain()
-            self._check(patience=0 if self.replay.device.type == "cpu" else 256)
+        """One vector step: act, send, store and learn meanwhile, receive. Or one draw without the environments."""
+        clock, stream, learner = self.clock, self.stream, self.learner
+        clock.lap()
+        if learner.study():
+            clock.steps += 1
+            learner.check()
             return
-        act, draws = self._act()
-        self.clock.lap("act")
-        self.stream.send(act)
-        self.clock.lap("env")
-        self.clock.steps += self.stream.num_envs
-        self._remember(act, draws)
+        act = self._act()
+        clock.lap("act")
+        stream.send(act)
+        clock.lap("env")
+        clock.steps += stream.num_envs
+        self._store(act)
         self._newest = "stored"
-        if self._learning is not None:
-            self._quota += self.pace.spread
-            while self._quota >= 1 and self._learning is not None:
-                self._quota -= 1
-                self._absorb(next(self._learning, None))
-        self._check(patience=0 if self.replay.device.type == "cpu" else 256)
-        self.clock.lap("learn")
-        self.stream.receive()
+        learner.learn(stream.deadline)
+        learner.check()
+        clock.lap("learn")
+        stream.receive()
         self._newest = "open"
-        self.clock.lap("env")
+        clock.lap("env")
+
+    def _act(self) -> Act:
+        """Acts on the newest row; on one that ends a rollout twice, where the pace says so (`rewrites_boundary`).
+
+        That row also begins the next rollout, and the weights that are to collect that one are chosen when the agent
+        begins to learn. Every other row is stored while the environments step.
+        """
+        act, learner = self.actor.act(), self.learner
+        if self._newest != "sealed" and learner.pace.rewrites_boundary and learner.is_due(self.stream.num_envs):
+            self.clock.lap("act")
+            self._store(act)
+            learner.begin()
+            act = self.actor.act()
+            self.replay.amend(act)
+        return act
+
+    def _store(self, act: Act) -> None:
+        """Stores the newest row, once."""
+        if self._newest in ("fresh", "open"):
+            self.learner.absorb(self.stream.step, act)
+            self._newest = "stored"
 
     def barrier(self) -> None:
-        """Drains a running `learn`; resets environments that cannot be saved, and seals their columns.
+        """Brings all learning to its end, and cuts the games that cannot be saved: a time limit, nothing else.
 
-        It happens in every run, so that a killed and resumed run equals one that was not.
+        Those begin anew; a game in real time cannot, so it goes on and the agent sees another episode begin. It happens
+        in every run, so that a killed and resumed run equals one that was not.
         """
         self.clock.lap()
-        self._drain()
+        self.learner.drain()
         if not self.stream.exact:
             self._seal()
-            self.stream.reset(self.seed, self.clock.steps)
-            self._newest = "fresh"
-        self._check(patience=0)
+            if not self.stream.real_time:
+                self.stream.reset(self.seed, self.clock.steps)
+                self._newest = "fresh"
+            elif self._newest == "sealed":
+                self.stream.cut()
+        self.learner.check(patience=0)
 
     def abandon(self) -> bool:
         """After a fault of the environments: ends as a barrier does, without them. Is there anything to save?
@@ -138,7 +152,7 @@ class Loop:
         if self._newest == "stored":  # the step that it was to lead to has not come
             self.clock.steps -= self.stream.num_envs
         self._seal()
-        self._check(patience=0)
+        self.learner.check(patience=0)
         return True
 
     def _seal(self) -> None:
@@ -146,92 +160,26 @@ class Loop:
         if self._newest == "fresh":
             return
         if self._newest == "open":
-            self._remember(*self._act())
-        self._drain()
+            self._store(self._act())
         if self._newest != "sealed":
-            self.replay.seal()
-        self._newest, self.memory = "sealed", None
-
-    def _act(self) -> tuple[Act, int | None]:
-        """Acts on the newest row. Also the draws that it makes due, None if it is stored and learned from already.
-
-        The row that ends a rollout is: it also begins the next one, and the weights that are to collect that one are
-        chosen by `learn` when it is called. Every other row is stored while the environments step.
-        """
-        step = self.stream.step
-        act = self.agent.act(step, self.memory)
-        draws: int | None = self.pace.draws_due(self.replay.added + self.stream.num_envs)
-        if draws and self.pace.rewrites_boundary:
-            self.clock.lap("act")
-            self.replay.add(step, act)
-            self._drain()
-            self._begin()
-            draws = None
-            if not self.agent.needs.overlap:  # learn before acting on
-                self._drain()
-            act = self.agent.act(step, self.memory)
-            self.replay.amend(act)
-        self.memory = act.memory
-        return act, draws
-
-    def _remember(self, act: Act, draws: int | None) -> None:
-        """Stores the newest row; then learns from as many draws, of which the agent may take some together."""
-        if draws is None:
-            return
-        self.replay.add(self.stream.step, act)
-        while draws:
-            some = min(draws, self.agent.needs.together)
-            self._begin(some)
-            self._drain()
-            draws -= some
-
-    def _begin(self, draws: int = 1) -> None:
-        batch = self.replay.sample(draws * self.agent.needs.batch)
-        self.clock.lap("sample")
-        if batch is not None:  # what was due while nothing could be drawn is not owed later
-            self._learning, self._quota = self.agent.learn(batch), 0.0
-
-    def _drain(self) -> None:
-        while self._learning is not None:
-            self._absorb(next(self._learning, None))
-        self.clock.lap("learn")
-
-    def _absorb(self, learned: Learned | None) -> None:
-        """Counts one optimizer step and hands its priorities to the memory; None: `learn` has come to its end."""
-        if learned is None:
-            self._learning = None
-            return
-        self.clock.updates += 1
-        if learned.priority is not None:
-            self.replay.update_priorities(*learned.priority)
-        self._learned.append(learned)
-        self._unchecked.append((self.clock.updates, learned))
-
-    def _check(self, patience: int) -> None:
-        """Raises Diverged where a metric is not finite. On a GPU it waits for `patience` updates, to sync rarely."""
-        if len(self._unchecked) <= patience:
-            return
-        for update, learned in self._unchecked:
-            names = list(learned.metrics)
-            values = [learned.metrics[k].detach().float() for k in names]
-            finite = torch.isfinite(torch.stack(values)) if values else torch.ones(0, dtype=torch.bool)
-            if not finite.all():
-                bad = ", ".join(k for k, good in zip(names, finite.tolist(), strict=True) if not good)
-                raise Diverged(f"{bad} is not finite at update {update} (step {self.clock.steps})")
-        self._unchecked.clear()
+            self.replay.seal()  # before it is learned from: what is done there is never executed
+        self.learner.drain()
+        self._newest = "sealed"
+        self.actor.begin()
 
     def refill(self) -> None:
-        """After a resume without the ring. Games do not go on in their midst: the frames of their stacks are lost."""
+        """After a resume without the ring. Episodes are restarted: without it their frame stacks cannot be rebuilt."""
         self.replay.filling = self.clock.steps
-        self.pace.restart()
+        self.learner.pace.restart()
         self.stream.reset(self.seed, self.clock.steps)
-        self.memory, self._newest = None, "fresh"
+        self._newest = "fresh"
+        self.actor.begin()
 
     def state_dict(self) -> dict[str, Any]:
         """At a barrier only: no `learn` is under way."""
-        return {"pace": self.pace.state_dict(), "memory": self.memory}
+        return {**self.learner.state_dict(), "memory": self.actor.memory}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.pace.load_state_dict(state["pace"])
+        self.learner.load_state_dict(state)
         memory = state["memory"]
-        self.memory = memory.to(self.replay.device) if isinstance(memory, torch.Tensor) else memory
+        self.actor.memory = memory.to(self.replay.device) if isinstance(memory, torch.Tensor) else memory

@@ -22,7 +22,7 @@ from agents.core.stream import Stream
 class Side(Protocol):
     """Whoever plays: `agents.core.evaluate.Policy`, for instance."""
 
-    def act(self, step: TimeStep, memory: Any, spec: Spec) -> Act: ...
+    def act(self, step: TimeStep, memory: Any = None) -> Act: ...
 
 
 class Played(NamedTuple):
@@ -37,11 +37,11 @@ class Played(NamedTuple):
 class Chance:
     """The opponent `random`: every legal action is equally likely."""
 
-    def __init__(self, seed: int):
-        self._rng = np.random.default_rng(seed)
+    def __init__(self, spec: Spec, seed: int):
+        self._actions, self._rng = spec.num_actions, np.random.default_rng(seed)
 
-    def act(self, step: TimeStep, memory: Any, spec: Spec) -> Act:
-        return Act(_any_legal(step.legal, len(step.first), spec.num_actions, self._rng, step.first.device))
+    def act(self, step: TimeStep, memory: Any = None) -> Act:
+        return Act(_any_legal(step.legal, len(step.first), self._actions, self._rng, step.first.device))
 
 
 def match(
@@ -73,7 +73,7 @@ def match(
         action = torch.zeros(n, dtype=torch.int64, device=stream.device)
         for who in (0, 1):
             mine = torch.as_tensor(turn == who, device=stream.device)
-            action, memories[who] = _acted(policies[who], step, memories[who], spec, mine, action)
+            action, memories[who] = _acted(policies[who], step, memories[who], mine, action)
         legal = None if step.legal is None else step.legal.cpu().numpy()
         for i, column in enumerate(table):
             if column.opens():
@@ -143,14 +143,14 @@ class _Column:
             self.games.append(Played(self._pairs[self._number // 2], self._first, points, self._moves))
 
 
-def _acted(policy: Side, step: TimeStep, memory: Any, spec: Spec, mine: Tensor, action: Tensor) -> tuple[Tensor, Any]:
+def _acted(policy: Side, step: TimeStep, memory: Any, mine: Tensor, action: Tensor) -> tuple[Tensor, Any]:
     """`action` [N] with the policy's own where it is to move (`mine`, bool [N]); and its memory after this row."""
     if memory is None and not mine.any():
         return action, None
     if memory is None and not step.first.any():  # whoever had kept a memory would have one by now
-        act = policy.act(_rows(step, mine), None, spec)
+        act = policy.act(_rows(step, mine))
         return action.masked_scatter(mine, act.action.to(action.dtype)), act.memory
-    act = policy.act(step, memory, spec)
+    act = policy.act(step, memory)
     return torch.where(mine, act.action.to(action.dtype), action), act.memory
 
 

@@ -30,11 +30,11 @@ class Pool:
     def __init__(
         self, agent: Agent, make: Callable[[], Agent], spec: Spec, *, share: float, size: int, every: int, seed: int
     ):
-        self.agent, self.spec, self.share, self.size, self.every = agent, spec, share, size, every
+        self.agent, self.share, self.size, self.every = agent, share, size, every
         self.needs, self.evaluation = agent.needs, agent.evaluation
         self.training = False  # whether opponents play; set by whoever trains
         self._opponent = make()
-        self._policy = Policy(self._opponent, self._opponent.evaluation, seed)
+        self._policy = Policy(self._opponent, self._opponent.evaluation, spec, seed)
         self._generator = torch.Generator().manual_seed(seed)
         self._snapshots: list[dict[str, Any]] = []  # oldest first
         self._taken = 0  # snapshots ever taken
@@ -55,7 +55,7 @@ class Pool:
         theirs = (self._side == self._opposed).to(step.first.device)
         action = act.action
         if theirs.any():
-            answer = self._policy.act(_rows(step, theirs), None, self.spec).action
+            answer = self._policy.act(_rows(step, theirs)).action
             action = action.masked_scatter(theirs, answer.to(action.dtype))
         return act._replace(action=action, extras={**act.extras, "skip": theirs})
 

@@ -45,8 +45,8 @@ class Sampler(Protocol):
         """`size` slots [B] and their importance weights [B], None for all 1. None where nothing may be drawn yet."""
         ...
 
-    def update(self, index: Tensor, priority: Tensor) -> None:
-        """New priorities [B] of the windows at the slots [B]."""
+    def update(self, index: Tensor, priority: Tensor, beta: float | None = None) -> None:
+        """New priorities [B] of the windows at the slots [B], and what else an agent says in `Priority`."""
         ...
 
     def state_dict(self) -> dict[str, Any]: ...
@@ -133,7 +133,7 @@ class Uniform:
     def closed(self, index: Tensor) -> None:
         self.drawable.set(index, 0.0)
 
-    def update(self, index: Tensor, priority: Tensor) -> None:
+    def update(self, index: Tensor, priority: Tensor, beta: float | None = None) -> None:
         """Every start stays as likely as the others."""
 
     def draw(self, size: int, starts: Starts, generator: torch.Generator) -> tuple[Tensor, Tensor | None] | None:
@@ -227,7 +227,7 @@ class Recent:
     def closed(self, index: Tensor) -> None:
         """See `opened`."""
 
-    def update(self, index: Tensor, priority: Tensor) -> None:
+    def update(self, index: Tensor, priority: Tensor, beta: float | None = None) -> None:
         """Nothing is more likely than anything else."""
 
     def draw(self, size: int, starts: Starts, generator: torch.Generator) -> tuple[Tensor, None] | None:

@@ -13,6 +13,7 @@ No row holds a number that is not finite, or a mask without a legal action: `Row
 from __future__ import annotations
 
 import math
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -22,6 +23,7 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 from torch import Tensor
 
+from agents.core.actor import Columns
 from agents.core.device import require_memory, seed_array
 from agents.core.rows import Act, Spec, TimeStep
 
@@ -74,16 +76,25 @@ class Stream:
         if self.spec.action_dim:
             space = envs.single_action_space
             self._box = (space.low, space.high)
-        shape, dtype = (self.num_envs, self.spec.stack, *self.spec.obs_shape), getattr(torch, self.spec.obs_dtype)
-        row = math.prod(shape[1:]) * dtype.itemsize
+        row = self.spec.stack * math.prod(self.spec.obs_shape) * np.dtype(self.spec.obs_dtype).itemsize
         require_memory("the frame stack", 2 * self.num_envs, row, self.device, "--num-envs, --frame-stack")
-        self._stack = torch.zeros(shape, dtype=dtype, device=self.device)  # the newest row's
-        self._next = torch.zeros_like(self._stack)  # the row's to come; its newest frame is missing
-        self._last = np.zeros(self.num_envs, bool)
+        self.columns = Columns(self.spec, self.num_envs, self.device)
+        self.real_time = bool(envs.metadata.get("real_time"))  # does the game go on while nobody acts?
+        self._step_seconds = float(envs.metadata.get("step_seconds", 0.0)) if self.real_time else 0.0
+        self.deadline: float | None = None  # when the next row comes of itself (`time.perf_counter`)
+        self._over = np.zeros(self.num_envs, bool)  # the newest row ended a game
         self._score = np.zeros(self.num_envs)
         self._length = np.zeros(self.num_envs, np.int64)
         self.info_wanted: tuple[str, ...] = ()  # arrays of `info` that the agent wants with each row
-        self.step: TimeStep | None = None  # the newest
+
+    @property
+    def step(self) -> TimeStep | None:
+        """The newest row of every environment."""
+        return self.columns.step
+
+    @step.setter
+    def step(self, step: TimeStep | None) -> None:
+        self.columns.step = step
 
     def reset(self, *key: int) -> TimeStep:
         """Starts every environment anew, with seeds from `key` (the run's seed and the barrier's number)."""
@@ -92,8 +103,12 @@ class Stream:
         zeros = np.zeros(self.num_envs, np.float32)
         info = info if self.told else {}
         self._check(obs, zeros, info)
-        self._next = torch.zeros_like(self._stack)
-        return self._row(obs, zeros, zeros + 1, np.ones(self.num_envs, bool), np.zeros(self.num_envs, bool), info)
+        self.columns.restart()
+        return self._row(obs, zeros, zeros + 1, np.zeros(self.num_envs, bool), info)
+
+    def cut(self) -> None:
+        """The next row of every environment is `first`, although its game goes on."""
+        self.columns.cut()
 
     def send(self, act: Act) -> None:
         """Hands over the actions; the environments may step while the caller goes on."""
@@ -103,7 +118,9 @@ class Stream:
             self._sent = action
         else:
             self._sent = self._pool.submit(self.envs.step, action) if self._pool else action
-        self._next = self._shifted()
+        if self._step_seconds:
+            self.deadline = time.perf_counter() + self._step_seconds
+        self.columns.prepare()
 
     def receive(self) -> TimeStep:
         """The next row of every environment."""
@@ -117,7 +134,7 @@ class Stream:
         obs, reward, terminated, truncated, info = result
         info = info if self.told else {}
         self._check(obs, reward, info)
-        first, last = self._last, terminated | truncated
+        first, last = self._over, terminated | truncated
         discount = info.get("discount")
         if discount is None:
             discount = 1.0 - terminated
@@ -130,7 +147,7 @@ class Stream:
             for i in np.flatnonzero(last & counts):
                 more = {k: float(v[i]) for k, v in figures.items()}
                 self.episodes.append(Episode(int(i), float(told[i]), int(self._length[i]), more))
-        return self._row(obs, reward, discount, first, last, info)
+        return self._row(obs, reward, discount, last, info)
 
     def take_episodes(self) -> list[Episode]:
         """The episodes that finished since the last call."""
@@ -165,35 +182,12 @@ class Stream:
             i = int(np.flatnonzero(~np.asarray(legal).any(1))[0])
             raise RowFault(f"{self.name}: no action is legal in environment {i}: its mask is all False")
 
-    def _row(self, obs: Any, reward: Any, discount: Any, first: Any, last: Any, info: dict[str, Any]) -> TimeStep:
-        self._stack = self._next
-        self._stack[:, -1] = torch.as_tensor(np.asarray(obs))  # [N, *obs_shape]
-        begins = torch.as_tensor(first.copy(), device=self.device)
-        self._last = np.array(last, bool)
-        legal = info.get("legal")
-        self.step = TimeStep(
-            obs=self._stack,
-            reward=self._copied(reward, np.float32),
-            discount=self._copied(discount, np.float32),
-            first=begins,
-            last=torch.as_tensor(self._last, device=self.device),
-            legal=None if legal is None else self._copied(legal, np.bool_),
-            state=info.get("state"),
-            info={k: self._wanted(k, info[k]) for k in self.info_wanted if k in info},
+    def _row(self, obs: Any, reward: Any, discount: Any, last: Any, info: dict[str, Any]) -> TimeStep:
+        self._over = np.array(last, bool)
+        wanted = {k: self._wanted(k, info[k]) for k in self.info_wanted if k in info}
+        return self.columns.observe(
+            obs, reward, discount, last, legal=info.get("legal"), state=info.get("state"), info=wanted
         )
-        return self.step
-
-    def _shifted(self) -> Tensor:
-        """The stack of the row to come, all but its newest frame: made while the environments step."""
-        stack = torch.empty_like(self._stack)  # a new one: rows handed out earlier stay as they are
-        stack[:, :-1] = self._stack[:, 1:]
-        if self._last.any():
-            stack[torch.as_tensor(self._last, device=self.device), :-1] = 0
-        return stack
-
-    def _copied(self, array: Any, dtype: type) -> Tensor:
-        """On the device, apart from the environments' own memory: they may reuse it at the next step."""
-        return torch.from_numpy(np.array(array, dtype)).to(self.device)
 
     def _wanted(self, name: str, array: Any) -> Tensor:
         """Numbers as float32, whole ones and flags as they are; what a teacher does as agents say it, from -1 to 1."""
@@ -201,7 +195,7 @@ class Stream:
         if name == "expert" and self._box is not None:
             low, high = self._box
             array = (array - (high + low) / 2) / ((high - low) / 2)
-        return self._copied(array, np.float32 if array.dtype.kind == "f" else array.dtype)
+        return self.columns.arrays.copied(array, np.float32 if array.dtype.kind == "f" else array.dtype)
 
     def _checked(self, action: Tensor) -> np.ndarray:
         """Actions for the environments. Refuses one outside the space: some environments would hang on it for ever."""
@@ -234,5 +228,5 @@ class Stream:
         row = dict(state["row"])
         info = {**row.pop("labels", {}), **row.pop("info", {})}  # older checkpoints call it labels
         info = {k: v.to(self.device) for k, v in info.items()}
-        self.step = TimeStep(**{k: v.to(self.device) for k, v in row.items()}, info=info)
-        self._stack, self._last = self.step.obs, self.step.last.cpu().numpy().copy()
+        self.columns.resume(TimeStep(**{k: v.to(self.device) for k, v in row.items()}, info=info))
+        self._over = self.step.last.cpu().numpy().copy()

@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from agents.core.actor import Actor
 from agents.core.evaluate import Policy
-from agents.core.rows import Spec, TimeStep
+from agents.core.rows import Spec
 from agents.core.run import duration
 from experiments.comparing import statistics
 
@@ -122,26 +123,18 @@ def drive(
     )  # fmt: skip
 
 
-class Seat:
-    """An agent at the wheel: observations -> actions. Keeps its frames and its memory."""
+def at_the_wheel(policy: Policy, spec: Spec, device: torch.device) -> Act:
+    """A policy as a driver: the first call says how many karts it drives, all of them from the start."""
+    actors: list[Actor] = []
 
-    def __init__(self, policy: Policy, spec: Spec, device: torch.device):
-        self.policy, self.spec, self.device = policy, spec, device
-        self.stack: torch.Tensor | None = None  # [N, stack, *obs_shape]
-        self.memory: Any = None
+    def act(obs: np.ndarray, info: dict[str, Any]) -> np.ndarray:
+        if not actors:
+            actors.append(Actor(policy, spec, len(obs), device))
+        actors[0].observe(obs)
+        action = actors[0].act().action
+        return (action.float() if spec.action_dim else action).cpu().numpy()
 
-    def __call__(self, obs: np.ndarray, info: dict[str, Any]) -> np.ndarray:
-        frame = torch.as_tensor(obs).to(self.device).unsqueeze(1)
-        first = self.stack is None
-        if first:
-            self.stack = frame.new_zeros((len(obs), self.spec.stack, *self.spec.obs_shape))
-        self.stack = torch.cat([self.stack[:, 1:], frame], 1)
-        zeros = torch.zeros(len(obs), device=self.device)
-        step = TimeStep(self.stack, zeros, zeros + 1, (zeros + first).bool(), zeros.bool())
-        act = self.policy.act(step, self.memory, self.spec)
-        self.memory = act.memory
-        action = act.action if self.spec.action_dim == 0 else act.action.float()
-        return action.cpu().numpy()
+    return act
 
 
 def expert(obs: np.ndarray, info: dict[str, Any]) -> np.ndarray:

@@ -12,8 +12,10 @@ import torch
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 import envs
+from agents.core.actor import Actor
 from agents.core.clock import Clock
 from agents.core.evaluate import Policy
+from agents.core.rows import TimeStep
 from agents.core.stream import Stream
 from agents.perception import saliency
 from envs.description import Board
@@ -59,6 +61,7 @@ class Seat:
         self.explaining, self.overlay = explaining, "off"
         self.follower: Follower | None = None
         self.listeners: list[Any] = []  # each hears began(), add(step, action, person) and ended(score)
+        self.actor: Actor | None = None  # of the games that `begin` has begun
         self.load(source)
         self.begin(seed)
 
@@ -81,12 +84,15 @@ class Seat:
 
     def choose_policy(self, name: str) -> None:
         """greedy, sampled or "epsilon E"."""
-        self.policy = Policy(self.agent, name, self.seed)
+        self.policy = Policy(self.agent, name, self.spec, self.seed)
         self.policy_name = name
+        if self.actor is not None:
+            self.actor.policy = self.policy
 
     def begin(self, *key: int) -> None:
         """A new game everywhere; equal keys begin equal games."""
-        self.step, self.memory = self.stream.reset(*key, 1), None
+        self.stream.reset(*key, 1)
+        self.actor = Actor(self.policy, self.spec, self.stream.columns)
         self.stream.take_episodes()
         self.scores: list[float] = []  # of finished games, all copies
         self.moves = 0  # decisions of the first copy's game
@@ -95,6 +101,11 @@ class Seat:
         self.decide_once()
         for listener in self.listeners:
             listener.began()
+
+    @property
+    def step(self) -> TimeStep:
+        """The newest row of every copy."""
+        return self.stream.step
 
     @property
     def score(self) -> float:
@@ -131,7 +142,7 @@ class Seat:
     def decide(self) -> None:
         """What the agent would do now, and why."""
         self.alternates |= float(self.step.discount[0]) < 0
-        self.act = self.policy.act(self.step, self.memory, self.spec)
+        self.act = self.actor.act()
         self.chosen = self.act.action[0].tolist()
         self.reasons: dict[str, np.ndarray] = {}
         self.heat: np.ndarray | None = None
@@ -146,7 +157,7 @@ class Seat:
         if told is None:
             return
         first = type(self.step)(*map(_first, self.step))
-        memory = _first(self.memory)
+        memory = _first(self.actor.before)
         with torch.no_grad():
             found = told(first, memory)
         self.reasons = {k: v[0].float().cpu().numpy() for k, v in found.items()}
@@ -225,10 +236,9 @@ class Seat:
             act = act._replace(action=action)
         for listener in self.listeners:
             listener.add(self.step, act.action, person)
-        self.memory = act.memory
         was_over = self.over
         self.stream.send(act)
-        self.step = self.stream.receive()
+        self.stream.receive()
         self.moves = 0 if was_over else self.moves + 1
         finished = self.stream.take_episodes()
         self.scores += [episode.score for episode in finished]
