@@ -14,13 +14,13 @@ import importlib
 import importlib.util
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from envs import kernels
-from envs.description import Description
+from envs.description import Description, Suite
 
 kernels.drop_stale(Path(__file__).resolve().parent.parent)
 
@@ -31,6 +31,7 @@ class Game(NamedTuple):
     module: str  # dotted name of its code
     about: str = ""  # the game in a line
     ids: Mapping[str, Mapping[str, Any]] = MappingProxyType({})  # its Gymnasium ids -> options of each
+    room: str = ""  # package with programs of its own: `play`, which opens it to people, and `watched` (PLAYERS)
 
 
 GAMES: dict[str, Game | str] = {  # our own games; the name of the module alone is an entry, too
@@ -46,6 +47,7 @@ GAMES: dict[str, Game | str] = {  # our own games; the name of the module alone 
         "envs.go.env",
         "Go on 2x2 to 19x19: to play against, to analyse (play go, gtp, tournament)",
         {f"Go{size}-v0": {"size": size} for size in (5, 7, 9, 13, 19)},
+        room="experiments.go",
     ),
     "car-racing": Game(
         "envs.car_racing", "Gymnasium's CarRacing-v3, the same pictures many times faster (extra box2d)"
@@ -55,6 +57,9 @@ SAME = {"gym:CarRacing-v3": "car-racing"}  # Gymnasium's games that are here too
 
 # ROMs in ale-py's wheel that need two players; the emulator ends the whole process on them.
 TWO_PLAYERS = frozenset({"combat", "joust", "maze_craze", "warlords"})
+
+
+OTHERS = "any other Gymnasium environment: gym:ID, such as gym:CartPole-v1 or gym:package:ID"
 
 
 class UnknownGame(ValueError):
@@ -98,9 +103,25 @@ def atari_roms() -> Iterator[str]:
     yield from sorted({p.stem for p in folder.glob("*.bin")} - TWO_PLAYERS)
 
 
+class Family(NamedTuple):
+    """Games that share a module, and are scored together beside the literature (`Suite`)."""
+
+    module: str
+    title: str
+    roms: Callable[[], Iterator[str]]  # names of its games, with underscores
+
+    @property
+    def games(self) -> list[str]:
+        """The canonical names of its games."""
+        return [name.replace("_", "-") for name in self.roms()]
+
+
+FAMILIES = {"atari": Family("envs.atari", "Atari", atari_roms)}
+
+
 def games() -> list[str]:
     """Every name that `find` knows, without the open family ``gym:ID``."""
-    return [*GAMES, *(name.replace("_", "-") for name in atari_roms())]
+    return [*GAMES, *(name for family in FAMILIES.values() for name in family.games)]
 
 
 def entry(name: str) -> Game:
@@ -173,6 +194,16 @@ def describe(name: str, **values: Any) -> Description:
     name = canonical(name)
     about = entry(name).about if name in GAMES else found.about
     return dataclasses.replace(found, name=name, about=about, options=chosen)
+
+
+def suite(family: str) -> Suite:
+    """The sets of games of one of FAMILIES, and how they are scored."""
+    return _load(FAMILIES[family].module).SUITE
+
+
+def is_of(name: str, family: str) -> bool:
+    """Is a game of one of FAMILIES?"""
+    return find(name)[0] == FAMILIES[family].module
 
 
 def make_vec(name: str, num_envs: int, **values: Any) -> Any:

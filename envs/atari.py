@@ -16,7 +16,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 
 from envs import description
 from envs.atari_actions import ACTIONS
-from envs.atari_scores import NATURE
+from envs.atari_scores import ATARI5, NATURE
 from envs.description import Description
 
 FIRE = 1  # ALE's number of the action
@@ -247,6 +247,16 @@ SCORING = {
     "machado": description.Protocol(),
     "nature": description.Protocol(trains=False, epsilon=0.05),
 }
+
+
+SUITE = description.Suite(
+    title="Atari",
+    sets={"atari5": ATARI5, "nature49": tuple(NATURE)},
+    protocol="nature",
+    trained="baselines",
+    agent="Nature DQN",
+    source="Mnih et al. 2015, 200 M frames",
+)
 
 
 def describe(options: Options, game: str) -> Description:

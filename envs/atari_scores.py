@@ -5,8 +5,6 @@ no-ops, epsilon 0.05 (docs/protocols.md), games of at most 5 minutes. Later pape
 two are never mixed.
 """
 
-from typing import Any
-
 from envs.description import Published
 
 NATURE: dict[str, Published] = {
@@ -63,9 +61,3 @@ NATURE: dict[str, Published] = {
 
 # Aitchison et al. (2022). Phoenix is none of the 49 games, so it has no published score here.
 ATARI5 = ("battle_zone", "double_dunk", "name_this_game", "phoenix", "qbert")
-
-
-def human_normalised(game: str, score: Any) -> Any:
-    """A score or an array of them: 0 is random play, 1 the professional tester; None outside the 49 games."""
-    row = NATURE.get(game.replace("-", "_"))
-    return None if row is None else (score - row.random) / (row.human - row.random)

@@ -41,7 +41,8 @@ def present(games: gymnasium.vector.VectorEnv, about: Description, num_envs: int
     games.observation_space = batch_space(about.observation, num_envs)
     games.action_space = batch_space(about.actions, num_envs)
     games.metadata = {
-        **games.metadata, "autoreset_mode": AutoresetMode.NEXT_STEP, **about.metadata, "lab_info": not about.foreign
+        **games.metadata, "autoreset_mode": AutoresetMode.NEXT_STEP, **about.metadata, "lab_info": not about.foreign,
+        "real_time": about.real_time,
     }  # fmt: skip
 
 

@@ -37,6 +37,17 @@ class Published(NamedTuple):
         return (score - self.random) / (self.human - self.random)
 
 
+class Suite(NamedTuple):
+    """Games of one family that are trained one after the other and scored beside the literature."""
+
+    title: str  # name of the family, for people
+    sets: Mapping[str, tuple[str, ...]]  # named sets of games; the first one is the usual choice
+    protocol: str  # of the scores
+    trained: str  # protocol of the trainings
+    agent: str  # whose scores the literature has
+    source: str  # where they were published
+
+
 class Board(NamedTuple):
     """The points of a board game: action `row * columns + column` plays there."""
 

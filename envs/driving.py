@@ -55,8 +55,8 @@ class Course:
         """The steering, [N], in the actions of a batch."""
         raise NotImplementedError
 
-    def straight(self, count: int) -> np.ndarray | None:
-        """Actions of the constant predictor, who goes straight on; None where no single action does that."""
+    def straight(self, count: int) -> np.ndarray:
+        """Actions of the constant predictor, who goes straight on. Raises ValueError where no one action does that."""
         raise NotImplementedError
 
 

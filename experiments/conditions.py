@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import envs
 from agents.core.run import Run
+from envs.driving import Course
 from experiments import configuration
-
-# What `--tracks` decides itself: every driver has the same time on each track, alone, from the grid.
-FIXED = {"tracks", "laps", "time_limit", "order", "start", "on_stuck", "karts", "expert_info", "drivable_info"}
 
 
 def of_games(run: Run, protocol: str | None, under: str | None, max_steps: int) -> dict[str, Any]:
@@ -17,19 +16,21 @@ def of_games(run: Run, protocol: str | None, under: str | None, max_steps: int) 
     if max_steps and "max_steps" not in run.config["env"]:
         raise ValueError(f"--max-steps {max_steps}: only for gym:ID; {run.config['game']} has an end of its own")
     limit = {"max_steps": max_steps} if max_steps else {}
-    env = envs.scored(run.config["game"], {**run.config["env"], **limit})
+    game, trained = run.config["game"], run.config["protocol"]
+    env = envs.scored(game, {**run.config["env"], **limit})
+    protocols = envs.describe(game, **env).protocols
     if under is not None:
-        if envs.find(run.config["game"])[0] == "envs.atari":
-            raise ValueError(f"--options {under}: Atari games are scored under a protocol, see --protocol")
-        env |= asked_for(run.config["game"], under)
-    if protocol is not None and protocol != run.config["protocol"]:
-        if (run.config["protocol"], protocol) != ("baselines", "nature"):
+        if protocols:
+            raise ValueError(f"--options {under}: {game} is scored under a protocol, see --protocol")
+        env |= asked_for(game, under)
+    if protocol is not None and protocol != trained:
+        if protocol not in (protocols[trained].scores if trained in protocols else ()):
             raise ValueError(
-                f"--protocol {protocol}: {run.path} was trained under {run.config['protocol']};"
+                f"--protocol {protocol}: {run.path} was trained under {trained};"
                 " scores of different protocols are never mixed"
             )
         env["protocol"] = protocol
-    envs.options(run.config["game"], **env)  # refuses what is out of range
+    envs.options(game, **env)  # refuses what is out of range
     return env
 
 
@@ -42,18 +43,27 @@ def asked_for(game: str, under: str) -> dict[str, Any]:
 
 
 def of_tracks(run: Run, tracks: str, under: str | None, policy: str | None) -> dict[str, Any]:
-    """The options of kart that its tracks are driven with. Raises ValueError for those that they cannot be."""
-    if run.config["game"] != "kart":
-        raise ValueError(f"--tracks: {run.path} is a run of {run.config['game']}; only kart has tracks")
-    asked = asked_for("kart", under or "")
-    if fixed := sorted(asked.keys() & FIXED):
+    """The game's options that its tracks are driven with. Raises ValueError for those that they cannot be."""
+    game = run.config["game"]
+    if _course(game, run.config["env"]) is None:
+        raise ValueError(f"--tracks: {run.path} is a run of {game}, which has no tracks to drive on")
+    asked = asked_for(game, under or "")
+    env = {**envs.scored(game, run.config["env"]), **asked}
+    course = _course(game, env)
+    if fixed := sorted(asked.keys() & course.fixed):
         raise ValueError(
             f"--options {fixed[0]}=...: --tracks drives alone, for --seconds from the grid of each track; races against"
-            " others are scored without --tracks, such as --options karts=4,rival_speed=1.0,laps=3"
+            f" others are scored without --tracks, such as --options {course.example}"
         )
-    env = {**envs.scored("kart", run.config["env"]), **asked, "tracks": tracks, "karts": 1}
-    env |= {"expert_info": True, "drivable_info": False}
-    if policy == "straight" and env.get("control", "speed") != "speed":
-        raise ValueError(f"--policy straight: holds a speed, and {run.path} has control={env['control']}, not speed")
-    envs.options("kart", **env)
+    course.count(tracks)
+    if policy == "straight":
+        try:
+            course.straight(1)
+        except ValueError as fault:
+            raise ValueError(f"--policy straight: {fault}") from None
     return env
+
+
+def _course(game: str, env: Mapping[str, Any]) -> Course | None:
+    driving = envs.describe(game, **env).driving
+    return None if driving is None else driving.course

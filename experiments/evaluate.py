@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any
 
 import envs
 from agents.core.run import Run, duration
-from envs.atari_scores import human_normalised
 from experiments import arguments, cli, conditions, finding, matches
 from experiments.arguments import Positional
 from experiments.comparing import evaluations
@@ -48,8 +47,8 @@ class Command:
     seed: int = 1  # seed of the games
     checkpoint: str | None = None  # step of the checkpoint, or best: of the evaluations along the way; else the newest
     max_steps: int = 0  # gym:ID: a game is cut after so many steps; 0: as in the training, 100,000 where it has no end
-    tracks: str | None = None  # kart: drive each of these once, such as test:20, and tell autonomy and lap times
-    seconds: float = 120.0  # kart with --tracks: seconds on each track
+    tracks: str | None = None  # of a driver: drive each of these once, such as test:20; tells autonomy and lap times
+    seconds: float = 120.0  # with --tracks: seconds on each track
     options: str | None = None  # other conditions than the run's: options of the game, such as theme=all,latency=2
     against: str | None = None  # a game of two sides: a run to play against, or random; half of the games on each side
     random_moves: int = 2  # with --against: moves drawn at random at the beginning of each pair of games
@@ -109,7 +108,7 @@ def evaluate(
     where = building.device_for(run.config["agent"], device)
     stream = games(run, episodes, protocol, where, under, max_steps)
     agent, at = players.load_player(run, stream.spec, where, step)
-    name = policy or usual_policy(agent, protocol)
+    name = policy or usual_policy(agent, run.config["game"], protocol)
     try:
         with cli.Live(quiet=quiet) as live:
             follow = _follow(episodes, live, stream.envs.metadata.get("max_steps"))
@@ -117,7 +116,7 @@ def evaluate(
     except GameFault as fault:
         raise cli.UserError(faults.traced(run, fault)) from fault
     stream.close()
-    result |= {"own_policy": name == usual_policy(agent, protocol), "under": under}
+    result |= {"own_policy": name == usual_policy(agent, run.config["game"], protocol), "under": under}
     return result | {"own_protocol": protocol in (None, run.config["protocol"])}
 
 
@@ -129,11 +128,13 @@ def keep(run: Run, result: dict[str, Any]) -> None:
         raise cli.UserError(f"the score could not be stored in {run.path}: {fault.strerror}") from None
 
 
-def usual_policy(agent: Agent, protocol: str | None) -> str:
-    """The policy that scores are made with. `nature` puts 5 % of chance into what would always do the same; whoever
+def usual_policy(agent: Agent, game: str, protocol: str | None) -> str:
+    """The policy that scores are made with. A protocol may put some chance into what would always do the same; whoever
     samples its actions goes on sampling: the likeliest action alone is another policy than the one that was trained.
     """
-    return "epsilon 0.05" if protocol == "nature" and agent.evaluation != "sampled" else agent.evaluation
+    asked = envs.describe(game).protocols.get(protocol)
+    chance = asked is not None and asked.epsilon and agent.evaluation != "sampled"
+    return f"epsilon {asked.epsilon:g}" if chance else agent.evaluation
 
 
 def games(
@@ -162,60 +163,9 @@ def score(
     result |= {"game": run.config["game"], "run": str(run.path), "step": step, "seed": seed}
     if limit := metadata.get("max_steps"):
         result |= {"max_steps": limit, "cut": sum(e.length >= limit for e in played)}
-    published = metadata.get("protocol") != "machado"  # sticky actions: the table's scores are of other games
-    share = human_normalised(run.config["game"], result["mean"]) if published else None
-    result["human_normalised"] = None if share is None else 100 * share  # in per cent
+    published = envs.describe(run.config["game"], **run.config["env"]).published
+    result["human_normalised"] = 100 * published.normalised(result["mean"]) if published else None  # in per cent
     return result
-
-
-def drive(
-    run: Run,
-    *,
-    tracks: str,
-    seconds: float = 120.0,
-    under: str | None = None,
-    seed: int = 1,
-    policy: str | None = None,
-    step: int | None = None,
-    device: str = "auto",
-    quiet: bool = False,
-) -> dict[str, Any]:
-    """Drives each of the tracks once, beside the expert. The figures are for `keep`, once they have been told.
-
-    policy: as for games; or `straight`, the constant predictor, or `expert`.
-    """
-    import numpy as np
-    import torch
-
-    from agents.core import device as devices
-    from agents.core.evaluate import Policy
-    from agents.core.stream import Stream
-    from experiments import players
-    from experiments.driving import closed_loop
-
-    where = devices.choose(device)
-    env = conditions.of_tracks(run, tracks, under, policy)
-    stream = Stream(envs.make_vec("kart", 1, **env), where)
-    spec = stream.spec
-    stream.close()
-    agent, at = players.load_player(run, spec, where, step)
-    name = policy or agent.evaluation
-    known = {"straight": closed_loop.straight, "expert": closed_loop.expert}
-    act = known.get(name) or closed_loop.at_the_wheel(Policy(agent, name, spec, seed), spec, where)
-    torch.set_num_threads(devices.plan_threads(where)[0])
-    mine = closed_loop.drive(env, act, seconds, seed, None if quiet else closed_loop.Follow(name))
-    follow = None if quiet else closed_loop.Follow("the expert")
-    teacher = closed_loop.drive(env, closed_loop.expert, seconds, seed, follow)
-    told = closed_loop.figures(mine, teacher)
-    protocol = f"drives tracks={tracks} seconds={seconds:g}" + (f" under {under}" if under else "")
-    laps = mine.laps
-    result = {
-        "protocol": protocol, "policy": name, "episodes": len(laps), "mean": float(laps.mean()),
-        "median": float(np.median(laps)), "sem": float(laps.std(ddof=1) / len(laps) ** 0.5) if len(laps) > 1 else None,
-        "scores": [float(x) for x in laps], "frames": int(mine.seconds.sum() * closed_loop.FPS),
-        "human_normalised": None, **told, "game": "kart", "run": str(run.path), "step": at, "seed": seed,
-    }  # fmt: skip
-    return result | {"own_policy": name == agent.evaluation, "under": under, "tracks": tracks}
 
 
 class Along:
@@ -338,11 +288,10 @@ def played(command: Command, run: Run, other: matches.Player | None) -> tuple[di
             result = _match(run, command, other)
             return result, matches.sentence(result)
         if command.tracks is not None:
-            from experiments.driving import closed_loop
+            from experiments.driving import closed_loop, scoring
 
-            result = drive(
-                run, tracks=command.tracks, seconds=command.seconds, step=step, quiet=command.json, **same
-            )  # fmt: skip
+            asked = scoring.Asked(command.tracks, command.seconds, step=step, quiet=command.json, **same)
+            result = scoring.drive(run, asked)
             return result, closed_loop.sentence(result)
         result = evaluate(
             run, episodes=command.episodes, protocol=command.protocol, step=step, max_steps=command.max_steps,

@@ -9,7 +9,6 @@ python -m experiments.list recipes kart     of one game
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -19,10 +18,7 @@ import envs
 from agents import ABOUT, AGENTS, BASELINES
 from experiments import arguments, cli
 from experiments.arguments import Positional, Shown
-from experiments.recipes import recipes
-
-GYM = ("CartPole-v1", "LunarLander-v3")  # Gymnasium's games with recipes of their own
-FAMILIES = {"atari": "every Atari game", "gym": "every gym:ID"}  # games that share their recipes
+from experiments.recipes import every, recipes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,10 +34,10 @@ def games() -> Iterator[str]:
     yield "games of the lab:"
     for name in envs.GAMES:
         yield f"  {name:12} {envs.entry(name).about}".rstrip()
-    atari = [name.replace("_", "-") for name in envs.atari_games()]
-    yield f"\nAtari, {len(atari)} games:"
-    yield textwrap.indent(textwrap.fill(", ".join(atari), 110, break_on_hyphens=False), "  ")
-    yield "\nany other Gymnasium environment: gym:ID, such as gym:CartPole-v1 or gym:package:ID"
+    for family in envs.FAMILIES.values():
+        yield f"\n{family.title}, {len(family.games)} games:"
+        yield textwrap.indent(textwrap.fill(", ".join(family.games), 110, break_on_hyphens=False), "  ")
+    yield f"\n{envs.OTHERS}"
 
 
 def agents() -> Iterator[str]:
@@ -57,23 +53,11 @@ def tuned(game: str | None) -> Iterator[str]:
         name = envs.canonical(game)
         sources = {name: recipes(name, envs.find(name)[0])}
     else:
-        own = {name: recipes(name, envs.entry(name).module) for name in envs.GAMES}
-        atari = {n: importlib.import_module(f"experiments.recipes.{n}").RECIPES for n in _atari_files()}
-        sources = {**own, **{FAMILIES[f]: recipes("", f"envs.{f}") for f in FAMILIES}, **atari}
-        sources |= {f"gym:{id}": recipes(f"gym:{id}", "envs.gym", own=True) for id in GYM}
+        sources = every()
     for name, found in sources.items():
         yield f"{name}:" if found else f"{name}: none; an agent's own defaults are taken"
         for recipe, content in found.items():
             yield f"  {recipe:14} {content.agent:9} {content.steps:>12,} steps   {content.note}"
-
-
-def _atari_files() -> list[str]:
-    """Atari games with a file of recipes of their own."""
-    from pathlib import Path
-
-    files = Path(__file__).with_name("recipes").glob("*.py")
-    known = set(envs.atari_games())
-    return sorted(f.stem for f in files if f.stem in known)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

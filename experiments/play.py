@@ -8,6 +8,7 @@ did as a dataset. Escape, or Ctrl-C, ends; t lets the random agent play, and giv
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import secrets
 import sys
 from pathlib import Path
@@ -112,10 +113,9 @@ def table(root: Path, game: str, scores: list[float], protocol: str = "") -> str
 
 
 def main() -> None:
-    if sys.argv[1:2] == ["go"]:
-        from experiments.go import play as go
-
-        go.main(sys.argv[2:])
+    game = "".join(sys.argv[1:2])
+    if game in envs.GAMES and (room := envs.entry(game).room):  # a page or window of its own
+        importlib.import_module(f"{room}.play").main(sys.argv[2:])
         return
     with cli.edge():
         command = arguments.read(Command, None, __doc__, "play")

@@ -59,7 +59,7 @@ def parse(argv: Sequence[str]) -> tuple[Command, Any]:
     named = _game(argv)
     if named is None:
         arguments.read_groups([group], argv, __doc__, "record")  # the help of what every game has, or what is missing
-        raise cli.UserError("which game? try: python -m experiments.record kart --out data/kart")
+        raise cli.UserError("which game? try: python -m experiments.record kart --out data/mine")
     with cli.refusing():
         game = envs.canonical(named)
     about = envs.describe(game)

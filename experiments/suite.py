@@ -19,14 +19,13 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 import envs
 from agents import AGENTS, BASELINES
 from agents.core.run import RunError, duration, safe
-from envs.atari_scores import ATARI5, NATURE, human_normalised
 from experiments import arguments, child, cli
 from experiments.arguments import Positional
 from experiments.comparing import records, report, statistics
@@ -34,8 +33,6 @@ from experiments.comparing.records import Score
 from experiments.comparing.report import Table, estimate, number, percent
 from experiments.training import options
 
-SETS = {"nature49": tuple(NATURE), "atari5": ATARI5}
-PROTOCOL = "nature"  # of the scores, as of the published ones they stand beside
 PERIOD = 1.0  # seconds between looks at a run
 
 
@@ -43,8 +40,8 @@ PERIOD = 1.0  # seconds between looks at a run
 class Command:
     """Which games, and how long."""
 
-    family: Positional[Literal["atari"]]  # the family of games
-    games: str = "atari5"  # nature49, atari5, or names with commas
+    family: Positional[str]  # the family of games, such as atari
+    games: str | None = None  # a set such as nature49, or names with commas; without it the family's usual set, atari5
     minutes_per_game: float = 30.0  # of training
     agent: str = "ppo"  # the algorithm, with the games' own recipes for it
     seeds: int = 1  # runs per game; three make an interval
@@ -55,6 +52,8 @@ class Command:
     out: Path | None = None  # folder for the table; without it suites/AGENT-NAME
 
     def __post_init__(self) -> None:
+        if self.family not in envs.FAMILIES:
+            raise ValueError(f"{self.family}: choose {', '.join(envs.FAMILIES)}")
         arguments.within(self, *arguments.MINUTES, "minutes_per_game")
         for name in ("seeds", "eval_episodes"):
             if getattr(self, name) < 1:
@@ -82,14 +81,16 @@ class Task(NamedTuple):
     path: Path  # of its run
 
 
-def games(words: str) -> list[str]:
-    """``nature49``, ``atari5`` or names with commas -> canonical names. Raises ValueError or UnknownGame."""
-    names = SETS.get(words) or [w.strip() for w in words.split(",") if w.strip()]
+def games(family: str, words: str | None) -> list[str]:
+    """A set of the family or names with commas -> canonical names. Raises ValueError or UnknownGame."""
+    suite = envs.suite(family)
+    words = next(iter(suite.sets)) if words is None else words
+    names = suite.sets.get(words) or [w.strip() for w in words.split(",") if w.strip()]
     if not names:
-        raise ValueError(f"--games {words}: choose {', '.join(SETS)} or names with commas")
+        raise ValueError(f"--games {words}: choose {', '.join(suite.sets)} or names with commas")
     found = list(dict.fromkeys(envs.canonical(n) for n in names))
-    if other := [n for n in found if envs.find(n)[0] != "envs.atari"]:
-        raise ValueError(f"--games: {', '.join(other)} is no Atari game")
+    if other := [n for n in found if not envs.is_of(n, family)]:
+        raise ValueError(f"--games: {', '.join(other)} is no {suite.title} game")
     return found
 
 
@@ -98,7 +99,7 @@ class Suite:
 
     def __init__(self, command: Command, rest: Sequence[str]):
         self.command, self.rest = command, list(rest)
-        self.games = games(command.games)
+        self.family, self.games = envs.suite(command.family), games(command.family, command.games)
         self.out = command.out or Path("suites") / f"{safe(command.agent)}-{safe(command.called)}"
         self.failed: dict[Task, str] = {}
         self.tasks = [
@@ -117,10 +118,10 @@ class Suite:
     def check(self) -> None:
         """Refuses what `train` would refuse, and runs of that name that were begun otherwise."""
         _, _, env = options.parse(self.training(self.tasks[0]))
-        if env.get("protocol") != "baselines":
+        if env.get("protocol") != self.family.trained:
             raise cli.UserError(
-                f"--protocol {env.get('protocol')}: the suite scores under {PROTOCOL}, beside the published scores, and"
-                " that is for trainings under baselines"
+                f"--protocol {env.get('protocol')}: the suite scores under {self.family.protocol}, beside the published"
+                f" scores, and that is for trainings under {self.family.trained}"
             )
         for task in self.tasks:
             if (task.path / "config.json").exists():
@@ -136,7 +137,7 @@ class Suite:
             return None
         newest = record.newest
         whole = record.budget is not None and newest is not None and newest >= record.budget
-        found = record.scores("eval/return").get(PROTOCOL) if whole else None
+        found = record.scores("eval/return").get(self.family.protocol) if whole else None
         enough = found is not None and found.own and found.step == newest and found.games >= self.command.eval_episodes
         return found if enough else None
 
@@ -188,7 +189,8 @@ class Suite:
                 words += ["--runs", c.runs]
             self._run("train", words, task, stopping, mine)
         if self._finished(task) and not stopping():
-            words = [task.path, "--episodes", c.eval_episodes, "--device", c.device, "--json", "--protocol", PROTOCOL]
+            words = [task.path, "--episodes", c.eval_episodes, "--device", c.device, "--json"]
+            words += ["--protocol", self.family.protocol]
             self._run("evaluate", words, task, stopping, mine)
 
     def _finished(self, task: Task) -> bool:
@@ -241,9 +243,10 @@ class Suite:
 
         self.out.mkdir(parents=True, exist_ok=True)
         found, written = self.scores(), [self.out / "suite.md", self.out / "suite.csv"]
-        known = {g: human_normalised(g, s) for g, s in found.items() if human_normalised(g, 0.0) is not None}
+        rows = {g: row for g in found if (row := envs.describe(g).published) is not None}
+        known = {g: row.normalised(found[g]) for g, row in rows.items()}
         if known:
-            published = {g: human_normalised(g, NATURE[g.replace("-", "_")].dqn) for g in known}
+            published = {g: row.normalised(row.dqn) for g, row in rows.items()}
             written.append(plots.suite(known, published, self.command.agent, self.out / "suite.png"))
         parts = [report.markdown(t) for t in self.tables()]
         parts += ["![scores](suite.png)"] if known else []
@@ -255,50 +258,51 @@ class Suite:
             writer.writerow(["game", "seed", "protocol", "score", "games", "human_normalised", "run"])
             for task in self.tasks:
                 if (score := self.score(task)) is not None:
-                    share = human_normalised(task.game, score.value)
-                    figures = [score.value, score.games, "" if share is None else share]
-                    writer.writerow([task.game, task.seed, PROTOCOL, *figures, task.path])
+                    row = envs.describe(task.game).published
+                    figures = [score.value, score.games, "" if row is None else row.normalised(score.value)]
+                    writer.writerow([task.game, task.seed, self.family.protocol, *figures, task.path])
         return written
 
 
 def each_game(names: Sequence[str], found: dict[str, np.ndarray], command: Command) -> Table:
     """random / human / Nature DQN / ours, a row per game; a game without a score keeps its row."""
-    rows = []
+    family, rows = envs.suite(command.family), []
     for game in names:
-        row, mine = NATURE.get(game.replace("-", "_")), found.get(game)
+        row, mine = envs.describe(game).published, found.get(game)
         published = [number(x) for x in (row.random, row.human, row.dqn)] if row else ["-"] * 3
         ours = "-" if mine is None else number(float(mine.mean()))
         shares = ["-", "-"]
         if row:
-            shares[0] = percent(human_normalised(game, row.dqn))
-            shares[1] = "-" if mine is None else percent(float(human_normalised(game, mine).mean()))
+            shares[0] = percent(row.normalised(row.dqn))
+            shares[1] = "-" if mine is None else percent(float(row.normalised(mine).mean()))
         rows.append([game, *published, ours, str(0 if mine is None else len(mine)), *shares])
     header = [
         "game",
         "random",
         "human",
-        "Nature DQN",
+        family.agent,
         f"{command.agent}",
         "seeds",
-        "Nature DQN, normalised",
+        f"{family.agent}, normalised",
         "ours, normalised",
     ]
     remark = (
         f"{command.agent}: {command.minutes_per_game:g} minutes of training for each game, mean of"
-        f" {command.eval_episodes} full games, protocol {PROTOCOL}. The other columns are published"
-        " (Mnih et al. 2015, 200 M frames). Normalised: 0 % is random play, 100 % the human."
+        f" {command.eval_episodes} full games, protocol {family.protocol}. The other columns are published"
+        f" ({family.source}). Normalised: 0 % is random play, 100 % the human."
     )
-    return Table("Atari", header, rows, remark)
+    return Table(family.title, header, rows, remark)
 
 
 def together(found: dict[str, np.ndarray], command: Command) -> Table:
     """Human-normalised scores over the games that have one."""
-    known = [g for g in found if human_normalised(g, 0.0) is not None]
+    known = {g: row for g in found if (row := envs.describe(g).published) is not None}
     rows = []
     if known:
-        dqn = [np.array([human_normalised(g, NATURE[g.replace("-", "_")].dqn)]) for g in known]
-        mine = [human_normalised(g, found[g]) for g in known]
-        for label, scores in (("Nature DQN (published)", dqn), (command.agent, mine)):
+        published = [np.array([row.normalised(row.dqn)]) for row in known.values()]
+        mine = [row.normalised(found[g]) for g, row in known.items()]
+        whose = f"{envs.suite(command.family).agent} (published)"
+        for label, scores in ((whose, published), (command.agent, mine)):
             rows.append(
                 [label, *(estimate(f, scores, statistics.RESAMPLES).text(percent) for f in report.AGGREGATES.values())]
             )

@@ -11,7 +11,6 @@ Every field of the agent's and the game's configuration is an option; ``train GA
 from __future__ import annotations
 
 import contextlib
-import importlib
 import shlex
 import sys
 import time
@@ -255,7 +254,7 @@ def _finish(run: Run, parts: building.Lab, log: Log, episodes: int, video: bool,
         log.finish()
         log.close()
     print(f"  watch:    {cli.line('watch', run.path)}{cli.trusting(config)}")
-    if said := _score_command(config["game"]):
+    if said := envs.describe(config["game"], **config["env"]).score_command:
         print(f"  score:    python -m experiments.{said.format(run=shlex.quote(str(run.path)))}")
     family = run.path.absolute().parents[1] if len(run.path.parts) < 3 else run.path.parents[1]
     print(f"  compare:  {cli.line('compare', family)}")
@@ -267,11 +266,6 @@ def _finish(run: Run, parts: building.Lab, log: Log, episodes: int, video: bool,
 def _resume_line(run: Run) -> str:
     """The line that tells how the run goes on."""
     return f"  resume:   {cli.line('train', '--resume', run.path)}{cli.trusting(run.config)}"
-
-
-def _score_command(game: str) -> str | None:
-    """The command that a game names for the score of a trained agent; {run} in it stands for the run's folder."""
-    return getattr(importlib.import_module(envs.find(game)[0]), "NEXT", None)
 
 
 def _conclude(run: Run, log: Log, episodes: int, video: bool, device: str, best: Any = None) -> None:

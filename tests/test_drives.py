@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
+from agents.core.run import Run
 from envs.kart.splits import SPLITS, parse_tracks
 from experiments import configuration, evaluate, players, train
 from experiments.comparing import evaluations
-from experiments.driving import closed_loop
+from experiments.driving import closed_loop, scoring
 
-OPTIONS = dict(tracks="test:20", obs="state", expert_info=True)
+TEST = closed_loop.Course("kart", {"obs": "state"}, "test:20", 60.0)
+
+
+def drove(run: Run, **asked: Any) -> dict[str, Any]:
+    return scoring.drive(run, scoring.Asked(**asked))
 
 
 def literal(off_road: list[bool], rescues: list[int]) -> int:
@@ -32,7 +39,7 @@ def test_interventions_are_counted_as_a_person_would(seed: int) -> None:
     lengths = rng.integers(1, 60, 40)
     off = np.concatenate([np.full(n, k % 2 == 0) for k, n in enumerate(lengths)])
     rescues = np.cumsum(rng.random(len(off)) < 0.02)
-    watch = closed_loop.Watch(2)
+    watch = closed_loop.Watch(2, 20)
     for t in range(len(off)):
         watch(np.array([off[t], False]), np.array([rescues[t], 0]))
     assert watch.count[0] == literal(off.tolist(), rescues.tolist()) and watch.count[1] == 0
@@ -54,20 +61,21 @@ def test_the_ranges_of_tracks_are_apart() -> None:
 
 def test_the_constant_predictor_fails_where_the_expert_passes() -> None:
     """Done-when 2 asks for 99 %: going straight on must be nowhere near it on the same tracks."""
-    teacher = closed_loop.drive(OPTIONS, closed_loop.expert, 60.0, 1)
+    teacher = closed_loop.drive(TEST, closed_loop.expert, 1)
     told = closed_loop.figures(teacher, teacher)
     assert told["autonomy"] == 1.0 and told["interventions"] == 0 and told["lap_time_ratio"] == 1.0
     assert told["laps"] > 1.2 and told["off_road_share"] < 0.01 and len(told["tracks"]) == 20
     assert [row["track"] for row in told["tracks"]] == list(range(2_000_000, 2_000_020))
-    straight = closed_loop.figures(closed_loop.drive(OPTIONS, closed_loop.straight, 60.0, 1), teacher)
+    straight = closed_loop.figures(closed_loop.drive(TEST, TEST.straight, 1), teacher)
     assert straight["autonomy"] < 0.4 and straight["interventions"] > 80 and straight["laps"] < 1.0
     assert straight["autonomy_interval"][1] < 0.6
 
 
 def test_the_same_seed_drives_the_same_race() -> None:
-    hard = {**OPTIONS, "tracks": "test:3", "steer_noise": 0.2, "theme": "all", "random_looks": 1.0}
-    one, two = (closed_loop.drive(hard, closed_loop.expert, 20.0, 5) for _ in range(2))
-    other = closed_loop.drive(hard, closed_loop.expert, 20.0, 6)
+    options = {"obs": "state", "steer_noise": 0.2, "theme": "all", "random_looks": 1.0}
+    hard = closed_loop.Course("kart", options, "test:3", 20.0)
+    one, two = (closed_loop.drive(hard, closed_loop.expert, 5) for _ in range(2))
+    other = closed_loop.drive(hard, closed_loop.expert, 6)
     assert all(np.array_equal(a, b, equal_nan=True) for a, b in zip(one, two, strict=True))
     assert not np.array_equal(one.laps, other.laps)
 
@@ -101,14 +109,14 @@ def driver(tmp_path_factory: pytest.TempPathFactory):
 def test_drives_on_kart_tracks_are_told_for_each_driver_and_condition(driver) -> None:
     """`evaluate RUN --tracks`: the constant predictor and the expert on two tracks, beside the run's own agent."""
     told = {
-        name: evaluate.drive(driver, tracks="test:2", seconds=30.0, policy=name, quiet=True)
+        name: drove(driver, tracks="test:2", seconds=30.0, policy=name, quiet=True)
         for name in (None, "straight", "expert")
     }
     assert told["expert"]["autonomy"] == 1.0 and told["expert"]["lap_time_ratio"] in (None, 1.0)
     assert 0 <= told["straight"]["autonomy"] < 0.5 and told["straight"]["interventions"] >= 5
     assert told[None]["policy"] == "greedy" and 0 <= told[None]["autonomy"] <= 1
     under = "theme=night,latency=2"
-    told["night"] = evaluate.drive(driver, tracks="test:2", seconds=30.0, under=under, policy="straight", quiet=True)
+    told["night"] = drove(driver, tracks="test:2", seconds=30.0, under=under, policy="straight", quiet=True)
     for result in told.values():
         evaluate.keep(driver, result)
     kept = evaluations.every(driver.path)  # none takes another's place, and none stands for the run's games
@@ -116,13 +124,13 @@ def test_drives_on_kart_tracks_are_told_for_each_driver_and_condition(driver) ->
     assert list(evaluations.own(kept, None, "")) == []
     assert "tracks' mean" not in closed_loop.sentence(told["expert"])  # two tracks have no interval
     for under in ("hold=4", "numbers_info=true"):
-        for drive in (evaluate.evaluate, evaluate.drive):
-            more = dict(tracks="test:2") if drive is evaluate.drive else dict(episodes=1)
+        for drive in (evaluate.evaluate, drove):
+            more = dict(tracks="test:2") if drive is drove else dict(episodes=1)
             with pytest.raises(ValueError, match=f"--options {under.split('=')[0]}=...: only trainings have it"):
                 drive(driver, under=under, quiet=True, **more)
     for under in ("karts=4", "tracks=oval", "laps=3", "time_limit=5"):
         with pytest.raises(ValueError, match=f"--options {under.split('=')[0]}=...: --tracks drives alone"):
-            evaluate.drive(driver, tracks="test:2", under=under, quiet=True)
+            drove(driver, tracks="test:2", under=under, quiet=True)
 
 
 @pytest.mark.parametrize(("control", "agent"), [("discrete", "dqn"), ("raw", "ppo")])
@@ -133,20 +141,18 @@ def test_drivers_with_other_controls_drive_too(control, agent, tmp_path) -> None
         train.main([*argv, *(["--rollout", "8"] if agent == "ppo" else ["--warmup", "40", "--replay", "200"])])
     assert not end.value.code
     run = players.find_run(tmp_path, "kart")
-    told = {
-        name: evaluate.drive(run, tracks="test:2", seconds=30.0, policy=name, quiet=True) for name in (None, "expert")
-    }
+    told = {name: drove(run, tracks="test:2", seconds=30.0, policy=name, quiet=True) for name in (None, "expert")}
     assert 0 <= told[None]["autonomy"] <= 1 and told[None]["steering_change"] >= 0
     assert told["expert"]["autonomy"] == 1.0 and 0 < told["expert"]["steering_change"] < 1
     with pytest.raises(ValueError, match=f"--policy straight: .* control={control}, not speed"):
-        evaluate.drive(run, tracks="test:2", policy="straight", quiet=True)
+        drove(run, tracks="test:2", policy="straight", quiet=True)
 
 
 def test_what_a_run_had_in_training_alone_is_gone_where_it_drives(driver, monkeypatch) -> None:
     """An action that was held for four steps while training is asked for at every step of a scored drive."""
-    plain = evaluate.drive(driver, tracks="test:2", seconds=10.0, policy="straight", quiet=True)
+    plain = drove(driver, tracks="test:2", seconds=10.0, policy="straight", quiet=True)
     monkeypatch.setitem(driver.config, "env", {**driver.config["env"], "hold": 4, "numbers_info": True})
-    assert evaluate.drive(driver, tracks="test:2", seconds=10.0, policy="straight", quiet=True) == plain
+    assert drove(driver, tracks="test:2", seconds=10.0, policy="straight", quiet=True) == plain
 
 
 def test_races_of_kart_tell_how_many_were_won(driver) -> None:

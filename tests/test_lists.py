@@ -13,7 +13,7 @@ from agents import AGENTS, BASELINES
 from agents.core.run import Run
 from experiments import evaluate, train
 from experiments import list as listing
-from experiments.recipes import recipes
+from experiments.recipes import GYM, recipes
 
 
 def test_games_are_listed(capsys: pytest.CaptureFixture) -> None:
@@ -48,7 +48,7 @@ def test_recipes_are_listed(capsys: pytest.CaptureFixture) -> None:
 
 def test_every_gym_game_with_a_file_of_recipes_is_listed() -> None:
     files = Path(listing.__file__).with_name("recipes").glob("gym_*.py")
-    assert {f.stem for f in files} == {"gym_" + id.replace("-", "_") for id in listing.GYM}
+    assert {f.stem for f in files} == {"gym_" + id.replace("-", "_") for id in GYM}
 
 
 def test_a_run_trains_so_many_minutes_more(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

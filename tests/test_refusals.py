@@ -119,8 +119,8 @@ def test_watch(argv: list[str], told: str, root: Path, light: None, capsys, monk
     [
         (["breakout", "--checkpoint", "5"], "it has 704, 1408"),
         (["breakout", "--protocol", "machado"], "scores of different protocols are never mixed"),
-        (["breakout", "--options", "x=1"], "Atari games are scored under a protocol"),
-        (["breakout", "--tracks", "test:2"], "only kart has tracks"),
+        (["breakout", "--options", "x=1"], "breakout is scored under a protocol"),
+        (["breakout", "--tracks", "test:2"], "which has no tracks to drive on"),
         (["breakout", "--max-steps", "9"], "--max-steps 9: only for gym:ID"),
         (["kart", "--tracks", "test:2", "--options", "karts=4"], "--tracks drives alone"),
         (["kart", "--tracks", "tset:2"], "'tset:2' is unknown"),

@@ -19,25 +19,26 @@ import envs
 from agents.core.evaluate import Policy, play
 from agents.core.stream import Stream
 from envs import atari
-from envs.atari_scores import ATARI5, NATURE, human_normalised
+from envs.atari_scores import ATARI5, NATURE
 from experiments import building, child, cli, evaluate, lab, suite
 
 
 def test_sets_of_games() -> None:
-    assert len(suite.games("nature49")) == 49 == len({envs.canonical(n) for n in NATURE})
-    assert suite.games("atari5") == [n.replace("_", "-") for n in ATARI5]
-    assert suite.games("pong, space_invaders,pong") == ["pong", "space-invaders"]
+    assert len(suite.games("atari", "nature49")) == 49 == len({envs.canonical(n) for n in NATURE})
+    assert suite.games("atari", None) == suite.games("atari", "atari5") == [n.replace("_", "-") for n in ATARI5]
+    assert suite.games("atari", "pong, space_invaders,pong") == ["pong", "space-invaders"]
     for words in ("", ",", "gym:CartPole-v1", "flappy"):
         with pytest.raises(ValueError):
-            suite.games(words)
+            suite.games("atari", words)
     with pytest.raises(envs.UnknownGame, match="did you mean breakout"):
-        suite.games("pong,breakot")
+        suite.games("atari", "pong,breakot")
 
 
 def test_human_normalised_by_hand() -> None:
-    assert human_normalised("pong", 9.3) == pytest.approx(1) and human_normalised("pong", -20.7) == pytest.approx(0)
-    assert human_normalised("space-invaders", np.array([148.0, 900.0])).tolist() == pytest.approx([0, 0.5])
-    assert human_normalised("phoenix", 100.0) is None and human_normalised("gym:CartPole-v1", 500.0) is None
+    pong, invaders = (envs.describe(game).published for game in ("pong", "space-invaders"))
+    assert pong.normalised(9.3) == pytest.approx(1) and pong.normalised(-20.7) == pytest.approx(0)
+    assert invaders.normalised(np.array([148.0, 900.0])).tolist() == pytest.approx([0, 0.5])
+    assert envs.describe("phoenix").published is None and envs.describe("gym:CartPole-v1").published is None
 
 
 def pretend_to_train(words: list[str], mended: bool) -> str:
@@ -199,6 +200,7 @@ def test_runs_of_that_name_that_were_begun_otherwise_are_refused(tmp_path: Path,
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
+        (["chess"], "chess: choose atari"),
         (["atari", "--games", "breakot"], "did you mean breakout"),
         (["atari", "--games", "flappy"], "is no Atari game"),
         (["atari", "--agent", "pp"], "--agent pp"),
@@ -229,7 +231,7 @@ def test_mistakes_get_one_sentence(argv: list[str], said: str, capsys: pytest.Ca
 )
 def test_chance_is_put_into_policies_that_have_none(agent: str, protocol: str | None, policy: str) -> None:
     settings = building.module(agent).Config(**building.module(agent).PRESETS[agent])
-    assert evaluate.usual_policy(SimpleNamespace(evaluation=settings.evaluation), protocol) == policy
+    assert evaluate.usual_policy(SimpleNamespace(evaluation=settings.evaluation), "pong", protocol) == policy
 
 
 ACTIONS = {
@@ -249,7 +251,7 @@ def test_every_game_of_the_49_constructs_steps_and_has_a_share_of_a_persons_scor
         obs, reward, *_, info = games.step(np.array([action]))
     assert np.isfinite(reward).all() and np.ptp(obs) > 0  # something is seen
     games.close()
-    assert np.isfinite(human_normalised(game, float(reward[0])))
+    assert np.isfinite(envs.describe(game).published.normalised(float(reward[0])))
 
 
 @pytest.mark.parametrize("game", ["pong", *(pytest.param(g, marks=pytest.mark.slow) for g in ACTIONS if g != "pong")])
@@ -270,7 +272,7 @@ def test_a_game_for_each_number_of_actions_learns_and_is_scored(game: str, monke
     (episode,) = play(Policy(parts.agent, "epsilon 0.05", scored.spec, 1), scored, 1, seed=1)
     scored.close()
     assert 1 <= episode.length <= 210 and np.isfinite(episode.score)
-    assert np.isfinite(human_normalised(game, episode.score))
+    assert np.isfinite(envs.describe(game).published.normalised(episode.score))
 
 
 @pytest.mark.parametrize(("stopped", "failed"), [(True, 0), (False, 1)])

@@ -46,9 +46,11 @@ class Tracks(Course):
     def steering(self, actions: np.ndarray) -> np.ndarray:
         return (DISCRETE[actions] if self._options.control == "discrete" else actions)[:, 0].astype(np.float64)
 
-    def straight(self, count: int) -> np.ndarray | None:
+    def straight(self, count: int) -> np.ndarray:
         """Straight on at 8 m/s: whoever is no better has learned nothing."""
-        return np.zeros((count, 2), np.float32) if self._options.control == "speed" else None
+        if self._options.control != "speed":
+            raise ValueError(f"holds a speed, and the driver has control={self._options.control}, not speed")
+        return np.zeros((count, 2), np.float32)
 
 
 class KartDriving(Driving):

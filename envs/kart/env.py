@@ -36,9 +36,6 @@ KEYS = {  # keys -> discrete action
 }  # fmt: skip
 
 
-NEXT = "evaluate {run} --tracks test:20"  # what to do with a trained driver
-
-
 class KartVectorEnv(gymnasium.vector.VectorEnv):
     """N races in one compiled step without the GIL; autoreset NEXT_STEP; returned arrays are fresh.
 

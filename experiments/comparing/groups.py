@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import itertools
 import json
 import math
@@ -14,8 +15,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+import envs
 from agents.core.run import flat
-from envs.atari_scores import human_normalised
+from envs.description import Published
 from experiments import cli
 from experiments.comparing import statistics
 from experiments.comparing.records import Left, Record, Score, collect, plain
@@ -80,12 +82,12 @@ class Comparison:
 
     def normalised(self, label: str, games: Sequence[str]) -> list[np.ndarray]:
         """Human-normalised scores, [seeds] per game: 0 is random play, 1 a professional tester."""
-        return [human_normalised(game, self.group(game, label).scores) for game in games]
+        return [published(game).normalised(self.group(game, label).scores) for game in games]
 
     @property
     def known(self) -> list[str]:
         """Games with published human scores that every agent has played."""
-        return [g for g in self.shared_games(self.labels) if human_normalised(g, np.zeros(1)) is not None]
+        return [g for g in self.shared_games(self.labels) if published(g) is not None]
 
     def protocols(self, games: Sequence[str]) -> list[str]:
         """The protocols of the games' scores, each once."""
@@ -96,6 +98,15 @@ class Comparison:
         """The games whose human-normalised scores may be averaged: at least two, all under one protocol."""
         whole = len(self.known) > 1 and len(self.protocols(self.known)) == 1
         return self.known if whole and self.metric in ("eval/return", "eval/mean", "train/return") else []
+
+
+@functools.cache
+def published(game: str) -> Published | None:
+    """The scores in the literature of a game; None where there are none, or the game is no longer known."""
+    try:
+        return envs.describe(game).published
+    except (envs.UnknownGame, ImportError):
+        return None
 
 
 def configuration(config: dict[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 Every track is driven for the same time, all side by side. The expert drives the same races (tracks, looks, noise), so
 that a lap time can be told as a share of the expert's. An *intervention* is what a person beside the driver would do:
-the kart was off the road for a second without a break, or it was rescued (3 s stuck). Autonomy is PilotNet's formula
+the car was off the road for a second without a break, or it was rescued (3 s stuck). Autonomy is PilotNet's formula
 (Bojarski et al. 2016): the share of the time that is left when each intervention costs six seconds.
 """
 
@@ -16,18 +16,18 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+import envs
 from agents.core.actor import Actor
 from agents.core.evaluate import Policy
 from agents.core.rows import Spec
 from agents.core.run import duration
+from envs.driving import Driving
 from experiments.comparing import statistics
 
 COST = 6.0  # s that an intervention costs
 OFF_ROAD = 1.0  # s off the road without a break: somebody has to intervene
-FPS = 20  # control steps per second
-STRAIGHT = (0.0, 0.0)  # the constant predictor: straight on at 8 m/s
 
-Act = Callable[[np.ndarray, dict[str, Any]], np.ndarray]  # (observations, info) -> actions of the option `control`
+Act = Callable[[np.ndarray, dict[str, Any]], np.ndarray]  # (observations, info) -> actions of the game
 
 
 class Drive(NamedTuple):
@@ -49,9 +49,10 @@ class Drive(NamedTuple):
 
 
 class Watch:
-    """Counts interventions of N karts step by step."""
+    """Counts interventions of N cars step by step. rate: steps a second."""
 
-    def __init__(self, num: int):
+    def __init__(self, num: int, rate: float):
+        self.long = round(OFF_ROAD * rate)  # steps off the road that are one intervention
         self.count = np.zeros(num, np.int64)
         self.spell = np.zeros(num, np.int64)  # steps off the road without a break
         self.rescues = np.zeros(num)
@@ -59,9 +60,9 @@ class Watch:
     def __call__(self, off_road: np.ndarray, rescues: np.ndarray) -> None:
         """off_road: bool [N], rescues: so far [N]."""
         rescued = rescues > self.rescues
-        counted = self.spell >= OFF_ROAD * FPS  # this spell has been counted already
+        counted = self.spell >= self.long  # this spell has been counted already
         self.spell = np.where(off_road, self.spell + 1, 0)
-        self.count += self.spell == OFF_ROAD * FPS
+        self.count += self.spell == self.long
         self.count += rescued & ~counted
         self.rescues = rescues.copy()
 
@@ -81,34 +82,49 @@ class Follow:
             print(f"{self.who} drives: {share:.0%}, {duration(left)} left", file=sys.stderr)
 
 
-def drive(
-    options: dict[str, Any], act: Act, seconds: float, seed: int, follow: Callable[[float], None] | None = None
-) -> Drive:
-    """One driver on all tracks of `options` (of the game kart) for `seconds` each, from the grid."""
-    from envs.kart.env import make_vec
-    from envs.kart.splits import parse_tracks
+class Course(NamedTuple):
+    """What is driven: the tracks of a game (`envs.driving.Course`), each for the same time."""
 
-    wanted = dict(order="cycle", laps=0, time_limit=float(seconds), start="grid", on_stuck="rescue")
-    tracks = parse_tracks(options["tracks"])
-    if len(tracks) > 1000:
-        raise ValueError(f"--tracks {options['tracks']}: are {len(tracks)}; name how many, such as test:20")
-    env = make_vec(len(tracks), **{**options, **wanted})
+    game: str
+    options: dict[str, Any]  # of the game
+    tracks: str
+    seconds: float  # on each track
+
+    @property
+    def driving(self) -> Driving:
+        return envs.describe(self.game, **self.options).driving
+
+    def open(self, count: int | None = None) -> Any:
+        """The batch: game i drives track i. Raises ValueError for tracks that there are not."""
+        course = self.driving.course
+        num = course.count(self.tracks) if count is None else count
+        return envs.make_vec(self.game, num, **course.options(self.options, self.tracks, self.seconds))
+
+    def straight(self, obs: np.ndarray, info: dict[str, Any]) -> np.ndarray:
+        """The constant predictor: whoever is no better than this has learned nothing."""
+        return self.driving.course.straight(len(obs))
+
+
+def drive(what: Course, act: Act, seed: int, follow: Callable[[float], None] | None = None) -> Drive:
+    """One driver on every track."""
+    course, rate, env = what.driving.course, what.driving.rate, what.open()
+    num = env.num_envs
     obs, info = env.reset(seed=seed)
-    watch, num = Watch(len(tracks)), len(tracks)
+    watch = Watch(num, rate)
     off, jerk, before, lap = np.zeros(num), np.zeros(num), None, np.zeros(num)
     times: list[list[float]] = [[] for _ in range(num)]
-    steps = round(seconds * FPS)
+    steps = round(what.seconds * rate)
     for t in range(steps):
         action = act(obs, info)
         if action.dtype.kind == "f":
             action = np.clip(action, -1.0, 1.0)
-        steering = env.batch.command(action)[:, 0]
+        steering = course.steering(action)
         if before is not None:
             jerk += np.abs(steering - before)
         before = steering
         obs, _, _, _, info = env.step(action)
         watch(info["off_road"], info["rescues"])
-        off += info["off_road"] / FPS
+        off += info["off_road"] / rate
         for i in np.flatnonzero(info["lap"] > lap):
             if info["lap"][i] > 1:  # the first is from standstill
                 times[i].append(float(info["lap_time"][i]))
@@ -119,7 +135,7 @@ def drive(
     middle = np.array([np.median(ts) if ts else np.nan for ts in times])
     return Drive(
         info["track"].copy(), watch.count, off, info["contacts"].copy(), np.maximum(info["progress"], 0.0), middle,
-        jerk / max(1, steps - 1), np.full(num, steps / FPS),
+        jerk / max(1, steps - 1), np.full(num, steps / rate),
     )  # fmt: skip
 
 
@@ -140,11 +156,6 @@ def at_the_wheel(policy: Policy, spec: Spec, device: torch.device) -> Act:
 def expert(obs: np.ndarray, info: dict[str, Any]) -> np.ndarray:
     """The teacher; needs the option expert_info."""
     return info["expert"]
-
-
-def straight(obs: np.ndarray, info: dict[str, Any]) -> np.ndarray:
-    """The constant predictor: whoever is no better than this has learned nothing."""
-    return np.tile(np.float32(STRAIGHT), (len(obs), 1))
 
 
 def figures(mine: Drive, teacher: Drive) -> dict[str, Any]:

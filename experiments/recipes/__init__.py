@@ -7,7 +7,10 @@ import importlib
 import importlib.util
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+
+import envs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,3 +46,17 @@ def recipes(game: str, module: str, own: bool = False) -> dict[str, Recipe]:
                 return {**recipes(family, module), **found}
             return dict(found)
     return {}
+
+
+GYM = ("CartPole-v1", "LunarLander-v3")  # Gymnasium's games with recipes of their own
+SHARED = {"atari": "every Atari game", "gym": "every gym:ID"}  # games that share their recipes
+
+
+def every() -> dict[str, dict[str, Recipe]]:
+    """All recipes, by the games that they are of."""
+    found = {name: recipes(name, envs.entry(name).module) for name in envs.GAMES}
+    found |= {title: recipes("", f"envs.{family}") for family, title in SHARED.items()}
+    files = {file.stem for file in Path(__file__).parent.glob("*.py")}
+    for name in sorted(files & {*envs.atari_games()}):
+        found[name] = importlib.import_module(f"experiments.recipes.{name}").RECIPES
+    return found | {f"gym:{id}": recipes(f"gym:{id}", "envs.gym", own=True) for id in GYM}

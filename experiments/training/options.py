@@ -134,9 +134,11 @@ def parse(argv: Sequence[str], description: str = "") -> Resume | tuple[Command,
         ]  # fmt: skip
     command, agent_config, env = read_groups(groups, argv, description, "train")
     command = dataclasses.replace(command, game=game)
-    if getattr(env, "protocol", None) == "nature":
+    protocols, named = envs.describe(game).protocols, getattr(env, "protocol", None)
+    if named in protocols and not protocols[named].trains:
+        start = next(other for other, rules in protocols.items() if named in rules.scores)
         raise cli.UserError(
-            "--protocol nature is for scores: train under baselines, then evaluate RUN --protocol nature"
+            f"--protocol {named} is for scores: train under {start}, then evaluate RUN --protocol {named}"
         )
     if command.steps is None and command.minutes is None:
         with cli.refusing():

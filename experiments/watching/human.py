@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 import envs
+from envs import gym_keys
 from envs.driving import Driving
 from experiments.driving.hands import Hands, Pad
-from experiments.watching import keys as gymnasium_keys
 
 Keys = Mapping[frozenset[str], int]  # keys that are held together -> action
 Axis = tuple[str, str, float]  # key for -1, key for +1, value without either
@@ -50,7 +50,7 @@ def keys_of(game: str, env: Any) -> Keys:
         raise Unplayable(f"{game} acts in {space}: there are no keys for it")
     if keys := own(game, env, "keys"):
         return keys()
-    if (declared := gymnasium_keys.keys_of(env)) is not None:
+    if (declared := gym_keys.keys_of(env)) is not None:
         return declared
     found = convention(env, "get_keys_to_action")  # for gymnasium.utils.play
     if isinstance(found, dict) and all(isinstance(keys, str | tuple) for keys in found):
@@ -63,7 +63,7 @@ def axes_of(env: Any, game: str = "") -> tuple[Axis, ...]:
     """One axis for each dimension of a Box, in [-1, 1] whatever the Box's bounds are."""
     if axes := own(game, env, "axes"):
         return tuple(axes())
-    if (declared := gymnasium_keys.axes_of(env)) is not None:
+    if (declared := gym_keys.axes_of(env)) is not None:
         return declared
     free, pedals, found = list(FREE), list(PEDALS), []
     for low in np.ravel(env.action_space.low):
@@ -172,7 +172,7 @@ def action_names(game: str, env: Any) -> list[str]:
     meanings = convention(env, "get_action_meanings")
     if isinstance(meanings, list | tuple) and len(meanings) == int(space.n):
         return [str(name).lower() for name in meanings]
-    if (told := gymnasium_keys.names_of(env)) is not None:
+    if (told := gym_keys.names_of(env)) is not None:
         return list(told)
     names = {action: " ".join(sorted(keys)) or "nothing" for keys, action in keys_of(game, env).items()}
     return [names.get(a, str(a)) for a in range(int(space.n))]

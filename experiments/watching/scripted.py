@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
-import numpy as np
-import torch
-
+import envs
 from agents.core.rows import Act, TimeStep
 from agents.core.stream import Stream
-
-VISITS = 400  # of a search's tree for each move
 
 
 class Expert:
@@ -25,26 +22,8 @@ class Expert:
         return Act(step.info["expert"])
 
 
-class Rave:
-    """Searches each position anew, by playouts; for Go."""
-
-    evaluation = "greedy"
-
-    def __init__(self, stream: Stream):
-        from experiments.go.players import rave
-
-        self.rules = stream.envs.envs[0].unwrapped.options.rules
-        self.players = [rave(seed=i) for i in range(stream.num_envs)]
-
-    def act(self, step: TimeStep, memory: Any = None, *, explore: bool = True) -> Act:
-        states, over = np.asarray(step.state), step.last.tolist()
-        found = [
-            0 if over[i] else int(player.think(self.rules, states[i], VISITS).action[0])
-            for i, player in enumerate(self.players)
-        ]  # fmt: skip
-        return Act(torch.tensor(found, device=step.first.device))
-
-
-def player_of(name: str, stream: Stream) -> Expert | Rave:
-    """The player of that name (`source.PLAYERS`) for the games of a stream."""
-    return {"expert": Expert, "rave": Rave}[name](stream)
+def player_of(game: str, name: str, stream: Stream) -> Any:
+    """The player of that name for the games of a stream: the game's own `expert`, or one of its room's PLAYERS."""
+    if name == "expert":
+        return Expert(stream)
+    return importlib.import_module(f"{envs.entry(game).room}.watched").PLAYERS[name](stream)

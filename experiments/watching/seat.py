@@ -69,7 +69,7 @@ class Seat:
         """Takes the agent of `source`, which must be of the same game."""
         self.source = source
         if source.scripted:
-            self.agent, self.at = player_of(source.scripted, self.stream), 0
+            self.agent, self.at = player_of(source.game, source.scripted, self.stream), 0
         elif source.run is None:
             config = {"agent": "random", "agent_config": {}, "seed": self.seed, "num_envs": 1}
             self.agent, self.at = building.build_agent(config, self.spec, Clock(1), self.device), 0

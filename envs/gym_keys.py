@@ -1,7 +1,7 @@
 """Arrow keys for Gymnasium's own games, which number their actions and tell no keys.
 
 By the id without its version: {keys: action} where actions are discrete, an axis for each dimension otherwise
-(human.py). A game of the lab or of somebody else says the same by methods of its own.
+(experiments/watching/human.py). A game of the lab or of somebody else says the same by methods of its own.
 """
 
 from __future__ import annotations
