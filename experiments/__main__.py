@@ -17,7 +17,7 @@ PROGRAMS = {  # name -> what it is for; read without importing any of them
     "suite": "train and score an agent on game after game",
     "runs": "keep the run folders in order: list, find, tag, archive, delete, export, import",
     "record": "record driving for cloning",
-    "data": "look at recordings of driving and edit them",
+    "data": "look at recordings, and edit those of driving",
     "gtp": "play Go by the Go Text Protocol, or by KataGo's analysis protocol",
     "tournament": "matches between Go programs",
     "bench": "measure speed beside the peers",

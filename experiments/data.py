@@ -1,4 +1,4 @@
-"""Look at recordings of driving and edit them: ``python -m experiments.data DATA``.
+"""Look at recordings and edit those of driving: ``python -m experiments.data DATA``.
 
     python -m experiments.data DATA                          statistics, and what would keep a network from learning
     python -m experiments.data DATA --sheet frames.png       frames with their steering
@@ -11,6 +11,8 @@
     python -m experiments.data A B --merge OUT               good records of all into one (also to mend a damaged one)
     python -m experiments.data OLD --convert OUT             version 1 of the format -> version 2
 
+DATA is a recording of driving, what `play GAME --record` has written, a file of arrays (.npz), or Go games in SGF.
+Those that are not of driving can be looked at (statistics, --sheet), and not be edited.
 Deleted records stay in the files, marked: `--restore A:B` or `--undo` brings them back, `--merge` leaves them out.
 """
 
@@ -26,11 +28,12 @@ from pathlib import Path
 import numpy as np
 
 import envs
-from envs.recordings import tub_copies, tub_edits, tub_statistics, tub_version1
+from envs.recordings import reader, summary, tub_copies, tub_edits, tub_statistics, tub_version1
 from envs.recordings.tub import Tub, TubError
 from experiments import arguments, cli
 from experiments.arguments import Positional
 from experiments.driving import overlay
+from experiments.progress import TimeLeft
 from experiments.web import address
 
 ACTIONS = ("sheet", "web", "video", "delete", "trim", "restore", "undo", "split", "merge", "convert")
@@ -99,7 +102,7 @@ def video(tub: Tub, path: Path) -> int:
     from experiments.video import Video
 
     tub.require("user/angle")
-    plot, progress = overlay.Plot(), Progress(len(tub), "frames written")
+    plot, progress = overlay.Plot(tub_statistics.FPS), TimeLeft(len(tub), "frames written")
     get = tub.records.get
     throttle, pilot, speed = get("user/throttle"), get("pilot/angle"), get("game/speed")
     with Video(path, tub_statistics.FPS) as out:
@@ -118,21 +121,6 @@ def video(tub: Tub, path: Path) -> int:
             out.write(overlay.panel(frame(tub, row, 400), plot, lines))
             progress(row + 1)
     return len(tub)
-
-
-class Progress:
-    """Prints how far it is and the time left, every 5 s."""
-
-    def __init__(self, total: int, what: str):
-        self.total, self.what = total, what
-        self.began = self.shown = time.monotonic()
-
-    def __call__(self, done: int) -> None:
-        now = time.monotonic()
-        if now - self.shown > 5.0:
-            self.shown = now
-            left = (now - self.began) / done * (self.total - done)
-            print(f"{done:,} of {self.total:,} {self.what}, {left:.0f} s left", flush=True)
 
 
 def edit(command: Command) -> None:
@@ -172,7 +160,7 @@ def copies(command: Command) -> None:
     path, skipped = command.data[0], []
     if command.convert is not None:
         total = sum(1 for _ in path.glob("record_*.json")) if path.is_dir() else 0
-        done, skipped, notes = tub_version1.convert(path, command.convert, Progress(total, "records converted"))
+        done, skipped, notes = tub_version1.convert(path, command.convert, TimeLeft(total, "records converted"))
         print(f"{done:,} records in {command.convert}")
         _tell(skipped)
         for note in notes:
@@ -196,7 +184,7 @@ def copies(command: Command) -> None:
     else:
         total = sum(len(tub) for tub in tubs)
         sources = [(tub, np.arange(len(tub))) for tub in tubs]
-        done = tub_copies.copy(sources, command.merge, Progress(total, "records copied"), skipped)
+        done = tub_copies.copy(sources, command.merge, TimeLeft(total, "records copied"), skipped)
         print(f"{done:,} records in {command.merge}")
         _tell(skipped)
         print(f"look: {cli.line('data', command.merge)}")
@@ -228,26 +216,72 @@ def serve(command: Command) -> None:
 
 def show(command: Command) -> None:
     """Statistics, --sheet, --video."""
-    tubs = [Tub(path) for path in command.data]
     if command.sheet is not None:
         from PIL import Image
 
+        path, kind = command.data[0], kind_of(command.data[0])
+        picture = sheet(Tub(path), command.frames) if kind == "tub" else play_sheet(path, kind, command.frames)
         command.sheet.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(sheet(tubs[0], command.frames)).save(command.sheet)
-        print(f"frames with their steering: {command.sheet}")
+        Image.fromarray(picture).save(command.sheet)
+        print(f"frames with what was done: {command.sheet}")
     elif command.video is not None:
-        print(f"video: {command.video}, {video(tubs[0], command.video):,} frames")
+        print(f"video: {command.video}, {video(Tub(command.data[0]), command.video):,} frames")
     elif command.json:
-        found = [tub_statistics.statistics(tub) for tub in tubs]
-        print(json.dumps([{**one, "warnings": tub_statistics.balance(one)} for one in found]))
+        print(json.dumps([figures(path)[0] for path in command.data]))
     else:
-        for tub in tubs:
-            print(tub_statistics.report(tub_statistics.statistics(tub), tub.damaged))
+        for path in command.data:
+            print(figures(path)[1])
+
+
+def figures(path: Path) -> tuple[dict, str]:
+    """The statistics of a recording: for programs, and for people."""
+    kind = kind_of(path)
+    if kind != "tub":
+        found = summary.summary(path, kind)
+        return found, summary.report(found)
+    tub = Tub(path)
+    found = tub_statistics.statistics(tub)
+    told = tub_statistics.report(found, tub.damaged)
+    return {"kind": kind, **found, "warnings": tub_statistics.balance(found)}, told
+
+
+def play_sheet(path: Path, kind: reader.Kind, count: int) -> np.ndarray:
+    """Frames of a recording of play, evenly spread, each with its number and the action there."""
+    from experiments.watching.overlay import coloured
+
+    if kind == "games":
+        raise TubError(f"{path}: Go games have no pictures here; --sheet shows recordings of what was seen")
+    columns = summary.columns(path, kind, [])
+    obs, action = columns["obs"], columns["action"]
+    if obs.dtype != np.uint8 or obs.ndim not in (3, 4):
+        raise TubError(f"{path}: what was seen is {obs.dtype} of {obs.shape[1:]}, no picture")
+    rows = np.unique(np.linspace(0, len(obs) - 1, min(count, len(obs))).round().astype(int))
+    tiles = [coloured(obs[row]) for row in rows]
+    captions = [f"{row}  {np.array2string(action[row], precision=2)}" for row in rows]
+    return overlay.sheet(tiles, captions, max(1, min(len(tiles), 1320 // tiles[0].shape[1])))
+
+
+def kind_of(path: Path) -> reader.Kind:
+    """The format of a recording. Raises TubError where there is none; a tub says itself what is wrong with it."""
+    kind = reader.kind_of(path)
+    if kind == "several":
+        raise TubError(f"{path} holds {', '.join(part.name for part in reader.inside(path))}; name one of them")
+    return "tub" if kind in (None, "tub 1") else kind
+
+
+def require_tub(command: Command) -> None:
+    """Raises TubError where a recording that is no drive is to be edited, copied or browsed."""
+    for path in command.data:
+        chosen = next((name for name in ACTIONS if name not in ("sheet", "convert") and getattr(command, name)), None)
+        if chosen and kind_of(path) != "tub":
+            told = f"{path} is none, and `train --data` takes it as it is"
+            raise TubError(f"--{chosen}: is for recordings of driving; {told}")
 
 
 def run(argv: Sequence[str]) -> None:
     command = arguments.read(Command, argv, __doc__, "data")
     with cli.refusing():
+        require_tub(command)
         if command.delete or command.trim is not None or command.restore or command.undo:
             edit(command)
         elif command.split or command.merge or command.convert:

@@ -293,7 +293,7 @@ def test_the_ray_points_where_it_steers() -> None:
 
 
 def test_the_plot_has_gaps_where_nothing_was_told() -> None:
-    plot = overlay.Plot()
+    plot = overlay.Plot(20)
     for k in range(300):
         plot.add(0.5, -0.5, 0.9 if k > 250 else None)
     shown = plot.picture(400, 120)
@@ -322,7 +322,7 @@ def test_the_video_has_a_frame_per_record(tmp_path: Path) -> None:
         (["D", "D", "--undo"], "takes one dataset"),
         (["D", "--sheet", "x.jpg"], "must end in .png"),
         (["D", "--video", "x.txt"], "must end in .mp4 or .gif"),
-        (["D", "--validation", "1"], "must lie between 0 and 1"),
+        (["D", "--validation", "1"], "must lie in 0.001..0.999"),
         (["D", "--frames", "0"], "--frames 0"),
         (["D", "--restore", "x"], "say A:B"),
         (["D", "--delete", "99"], "chooses no records"),

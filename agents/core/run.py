@@ -45,7 +45,7 @@ FIELDS = {
     "seed": Field((int,), 0, 2**31 - 1), "steps": Field((int, NONE), 0), "minutes": Field((int, float, NONE), 0),
     "num_envs": Field((int,), 1, 2**20), "checkpoint_every": Field((int,), 1), "checkpoint_ring": SWITCH,
     "eval_every": Field((int, NONE), 0), "milestones": Field((bool, NONE)), "recipe": Field((str, NONE)),
-    "init": Field((str, NONE)), "data": TEXT, "data_digest": TEXT, "teacher_run": TEXT, "command": TEXT,
+    "init": Field((str, NONE)), "data": Field((str, list)), "data_digest": TEXT, "teacher_run": TEXT, "command": TEXT,
     "machine": TEXT, "device": TEXT, "commit": Field((str, NONE)), "agent_config": Field((dict,)),
     "env": Field((dict,)), "versions": Field((dict,)), "normalize": TEXT,
     "stop_at": Field((int, float, NONE)), SEAL: TEXT,
@@ -80,6 +80,10 @@ def _check_values(name: str, value: Any) -> None:
         raise ValueError(f"{name} holds characters that cannot be shown: {_short(value)}")
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"{name} is {value}, not a finite number")
+    for one in value if isinstance(value, list) else ():
+        if not isinstance(one, str):
+            raise ValueError(f"{name} must hold texts, not {_short(one)}")
+        _check_values(name, one)
     for inner, one in value.items() if isinstance(value, dict) else ():
         if isinstance(one, dict | list):
             raise ValueError(f"{name}.{inner} must be one value, not {_short(one)}")

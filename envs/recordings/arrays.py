@@ -222,9 +222,8 @@ def from_folder(folder: Path, spec: Any, tell: Tell) -> Rows:
     columns["first"] = _flags(columns["first"])
     if damaged:  # where a file is missing, nothing follows
         columns["first"][np.cumsum([0, *(len(part["obs"]) for part in parts[:-1])])] = True
-    person = _flags(columns.pop("person", np.ones(len(columns["obs"]), np.bool_)))
-    if person.ndim != 1:
-        raise RecordingError(f"{folder}: person must be one flag a row, not {person.shape[1:]}")
+    person = examples(columns)
+    columns.pop("person", None)
     rows = _rows(columns, spec, str(folder))
     check(rows, spec, str(folder))
     if person.all():
@@ -233,6 +232,15 @@ def from_folder(folder: Path, spec: Any, tell: Tell) -> Rows:
         raise RecordingError(f"{folder}: an agent played all of its {len(person):,} rows: nothing to learn from")
     tell(f"{folder}: {(~person).sum():,} rows that an agent played are left out")
     return rows.without(~person)
+
+
+def examples(columns: Mapping[str, np.ndarray]) -> np.ndarray:
+    """bool [T]: rows that a person played. The final row of an episode, where nobody acts, goes with the one before."""
+    count = len(columns["obs"])
+    person = _flags(columns.get("person", np.ones(count, np.bool_))).reshape(count, -1).all(1)
+    last = _flags(columns.get("last", np.zeros(count, np.bool_))).reshape(count, -1).any(1)
+    person[1:] |= last[1:] & person[:-1]
+    return person
 
 
 def from_file(path: Path, spec: Any) -> Rows:
