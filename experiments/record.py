@@ -166,6 +166,14 @@ def _drive(recorder: races.Recorder, person: Hands, keyboard: Any, steps: int | 
         video(picture)
 
 
+def training(command: Command, options: Any) -> str:
+    """The command that learns from the recording: with what its pictures depend on, where that is not the default."""
+    usual, about = envs.options(command.game), _driving(command, options).about()
+    other = {name: told for name, told in about.items() if getattr(usual, name, None) not in (None, told)}
+    words = [word for name, told in other.items() if name != "protocol" for word in (f"--{name}", told)]
+    return cli.line("train", command.game, "--agent", "clone", "--data", command.out, *words)
+
+
 def main() -> None:
     with cli.edge():
         cli.starting(kernels=True)
@@ -178,7 +186,7 @@ def main() -> None:
         if share > NOISE_OFF_ROAD:
             print(f"warning: {share:.0%} of the time the car was off the road; less --noise keeps it there")
         print(f"look:  {cli.line('data', command.out)}")
-        print(f"train: {cli.line('train', command.game, '--agent', 'clone', '--data', command.out)}")
+        print(f"train: {training(command, options)}")
 
 
 if __name__ == "__main__":

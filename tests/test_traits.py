@@ -63,6 +63,16 @@ def test_car_racing_is_recorded_by_its_expert(tmp_path):
     games.close()
 
 
+@pytest.mark.parametrize(
+    ("words", "more"),
+    [("kart", ""), ("kart --camera picam", " --camera picam"), ("car-racing", " --obs rgb"),
+     ("kart --obs pilotnet --tracks oval", " --obs pilotnet")],
+)  # fmt: skip
+def test_the_command_that_learns_from_a_recording_sees_what_it_holds(words, more):
+    told = record.training(*record.parse([*words.split(), "--out", "d"]))
+    assert told == f"python -m experiments.train {words.split()[0]} --agent clone --data d{more}"
+
+
 @pytest.mark.parametrize("game", ["car-racing", "buggy"])
 def test_a_drive_that_is_watched_is_recorded(game, tmp_path, monkeypatch):
     declared.car(monkeypatch)
