@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import envs
-from agents.core.run import Run, duration
-from experiments import arguments, cli, conditions, finding, matches
+from agents.core.run import Run
+from experiments import arguments, cli, conditions, finding, matches, progress
 from experiments.arguments import Positional
 from experiments.comparing import evaluations
 
@@ -111,7 +111,7 @@ def evaluate(
     name = policy or usual_policy(agent, run.config["game"], protocol)
     try:
         with cli.Live(quiet=quiet) as live:
-            follow = _follow(episodes, live, stream.envs.metadata.get("max_steps"))
+            follow = progress.of_games(live, "evaluating", episodes, stream.envs.metadata.get("max_steps"))
             result = score(run, stream, agent, at, episodes=episodes, seed=seed, policy=name, follow=follow)
     except GameFault as fault:
         raise cli.UserError(faults.traced(run, fault)) from fault
@@ -213,19 +213,6 @@ class Along:
 def scalars(result: dict[str, Any]) -> dict[str, float]:
     """The figures that are logged, by their tags."""
     return {"eval/return": result["mean"], "eval/mean": result["mean"], "eval/median": result["median"]}
-
-
-def _follow(episodes: int, live: cli.Live, limit: int | None) -> Callable[[int, int], None]:
-    started = time.perf_counter()
-
-    def follow(done: int, steps: int) -> None:
-        # Before the first game has ended nobody knows how long they are; a limit of steps ends the longest.
-        left = f"a game ends after {limit:,} steps at most" if limit else "no game has ended yet"
-        if done:
-            left = f"{duration((time.perf_counter() - started) / done * (episodes - done))} left"
-        live(f"evaluating: {done} of {episodes} games, {steps:,} steps, {left}")
-
-    return follow
 
 
 def sentence(result: dict[str, Any]) -> str:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import envs
-from agents.core.run import PLAYED, Run, RunError, duration
-from experiments import cli, finding
+from agents.core.run import PLAYED, Run, RunError
+from experiments import cli, finding, progress
 
 if TYPE_CHECKING:  # what needs torch is imported where it is used
     from agents.core.match import Played
@@ -142,7 +141,7 @@ def against(
     me, step = table.side(Player(str(run.path), run), seed)
     sides = (me, table.side(other, seed + 1)[0])
     with cli.Live(quiet=quiet) as live:
-        follow = _following(live, f"against {other.name}", games)
+        follow = progress.of_games(live, f"against {other.name}", games)
         played = table.play(sides, games // 2, seed, random_moves, follow)
     table.stream.close()
     points = [game.points for game in played]
@@ -183,7 +182,7 @@ def round_robin(
     for i, j in combinations(range(len(everyone)), 2):
         names = f"{everyone[i].name} against {everyone[j].name}"
         with cli.Live() as live:
-            follow = _following(live, names, games)
+            follow = progress.of_games(live, names, games)
             played = table.play((sides[i], sides[j]), games // 2, seed, random_moves, follow)
         tally = Tally.of([game.points for game in played])
         print(f"{names}: {tally.sentence()}", flush=True)
@@ -198,13 +197,3 @@ def round_robin(
     ]
     settings = {"game": table.game, "games": games, "seed": seed, "random_moves": random_moves}
     return {"settings": settings, "pairs": pairs, "players": rated}
-
-
-def _following(live: cli.Live, what: str, games: int) -> Callable[[int, int], None]:
-    started = time.perf_counter()
-
-    def follow(done: int, steps: int) -> None:
-        left = duration((time.perf_counter() - started) / done * (games - done)) if done else "?"
-        live(f"{what}: {done} of {games} games, {steps:,} steps, {left} left")
-
-    return follow

@@ -27,6 +27,7 @@ from experiments import arguments, cli, display
 from experiments.arguments import Positional
 from experiments.driving import dashboard, races
 from experiments.driving.hands import HELP, Hands
+from experiments.progress import TimeLeft
 
 NOISE_OFF_ROAD = 0.25  # more of the time off the road than this, and the data teach accidents
 
@@ -92,7 +93,7 @@ def by_expert(command: Command, options: Any) -> races.Recorder:
     steps = max(1, round(command.minutes * minute))
     seed = races.sessions(command.out) if command.seed is None else command.seed  # never the same drive twice
     pushes = races.Pushes(command.noise, np.random.default_rng([19, seed]), driving.rate)
-    began = shown = time.monotonic()
+    began, progress = time.monotonic(), TimeLeft(steps, "records")
     about = dict(noise=command.noise, seed=seed)
     with (
         races.open_writer(command.out, command.game, driving, "expert", **about) as writer,
@@ -107,12 +108,7 @@ def by_expert(command: Command, options: Any) -> races.Recorder:
             record = recorder.step(label, sent)
             if board:
                 video(board.picture(recorder, record))
-            if done == 1:
-                paced = time.monotonic()  # the first step compiles
-            if time.monotonic() - shown > 5.0:
-                shown = time.monotonic()
-                left = f"{(shown - paced) / (done - 1) * (steps - done):.0f} s" if done > 1 else "?"
-                print(f"recorded {done / minute:.1f} of {steps / minute:.1f} minutes, {left} left", flush=True)
+            progress(done)
     seconds = time.monotonic() - began
     print(f"{steps:,} records, {steps / minute:.1f} minutes of driving in {seconds:.1f} s, {recorder.race + 1} races")
     return recorder

@@ -8,8 +8,6 @@ the car was off the road for a second without a break, or it was rescued (3 s st
 
 from __future__ import annotations
 
-import sys
-import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -20,7 +18,6 @@ import envs
 from agents.core.actor import Actor
 from agents.core.evaluate import Policy
 from agents.core.rows import Spec
-from agents.core.run import duration
 from envs.driving import Driving
 from experiments.comparing import statistics
 
@@ -65,21 +62,6 @@ class Watch:
         self.count += self.spell == self.long
         self.count += rescued & ~counted
         self.rescues = rescues.copy()
-
-
-class Follow:
-    """Prints how far a drive has come, every five seconds."""
-
-    def __init__(self, who: str):
-        self.who, self.began = who, time.perf_counter()
-        self.shown = self.began
-
-    def __call__(self, share: float) -> None:
-        now = time.perf_counter()
-        if now - self.shown >= 5.0:
-            self.shown = now
-            left = (now - self.began) / share * (1.0 - share)
-            print(f"{self.who} drives: {share:.0%}, {duration(left)} left", file=sys.stderr)
 
 
 class Course(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from agents.core.run import Run
 from agents.core.stream import Stream
 from experiments import conditions, players
 from experiments.driving import closed_loop
+from experiments.progress import TimeLeft
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,8 +46,9 @@ def drive(run: Run, asked: Asked) -> dict[str, Any]:
     known = {"straight": what.straight, "expert": closed_loop.expert}
     act = known.get(name) or closed_loop.at_the_wheel(Policy(agent, name, spec, asked.seed), spec, where)
     torch.set_num_threads(devices.plan_threads(where)[0])
-    mine = closed_loop.drive(what, act, asked.seed, None if asked.quiet else closed_loop.Follow(name))
-    follow = None if asked.quiet else closed_loop.Follow("the expert")
+    follow = None if asked.quiet else TimeLeft(1.0, f"driven by {name}", sys.stderr)
+    mine = closed_loop.drive(what, act, asked.seed, follow)
+    follow = None if asked.quiet else TimeLeft(1.0, "driven by the expert", sys.stderr)
     teacher = closed_loop.drive(what, closed_loop.expert, asked.seed, follow)
     under = f" under {asked.under}" if asked.under else ""
     laps, rate = mine.laps, envs.describe(game, **env).driving.rate
