@@ -71,14 +71,14 @@ class Columns:
             self.prepare()
         stack, self._next = self._next, None
         stack[:, -1] = self.arrays.of(np.asarray(obs))
-        begins, self._begins = self._begins, np.array(np.zeros(self.num) if last is None else last, bool)
-        copied = self.arrays.copied
+        begins, self._begins = self._begins, np.zeros(self.num, bool) if last is None else np.array(last, bool)
+        copied, of = self.arrays.copied, self.arrays.of
         self.step = TimeStep(
             obs=stack,
             reward=copied(np.zeros(self.num) if reward is None else reward, np.float32),
             discount=copied(np.ones(self.num) if discount is None else discount, np.float32),
-            first=copied(begins, np.bool_),
-            last=copied(self._begins, np.bool_),
+            first=of(begins),
+            last=of(self._begins),
             legal=None if legal is None else copied(legal, np.bool_),
             state=state,
             info=info or {},
@@ -156,6 +156,8 @@ class _Torch:
 
         self.torch, self.device = torch, torch.device(device)
         self.empty_like = torch.empty_like
+        if self.device.type == "cpu":  # the short way: this runs at every vector step
+            self.of = torch.from_numpy
 
     def zeros(self, shape: tuple[int, ...], dtype: str) -> Array:
         return self.torch.zeros(shape, dtype=getattr(self.torch, dtype), device=self.device)
@@ -164,7 +166,7 @@ class _Torch:
         return self.torch.as_tensor(array, device=self.device)
 
     def copied(self, array: Any, dtype: Any) -> Array:
-        return self.torch.from_numpy(np.array(array, dtype)).to(self.device)
+        return self.of(np.array(array, dtype))
 
     def host(self, array: Array) -> np.ndarray:
         return array.cpu().numpy()
