@@ -248,6 +248,17 @@ def test_a_saved_stream_goes_on_as_if_nothing_had_happened(moment, tmp_path):
     assert episodes == episodes_of_copy and len(episodes) > 3
 
 
+def test_a_stream_of_an_older_checkpoint_which_called_the_arrays_of_info_labels():
+    stream = Stream(Scripted(SCRIPT, tell=("discount", "legal", "score")))
+    stream.info_wanted = ("score",)
+    played(stream, 3)
+    state = stream.state_dict()
+    state["row"]["labels"] = state["row"].pop("info")
+    copy = Stream(Scripted(SCRIPT, tell=("discount", "legal", "score")))
+    copy.load_state_dict(state)
+    assert copy.step.info.keys() == {"score"} and torch.equal(copy.step.info["score"], stream.step.info["score"])
+
+
 def test_environments_that_cannot_be_saved_have_no_state():
     stream = Stream(Scripted(SCRIPT, saved=False))
     played(stream, 3)
