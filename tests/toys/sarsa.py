@@ -1,7 +1,7 @@
 """SARSA(lambda) with linear features in one file, as somebody else would add it (docs/add-an-agent.md).
 
 Sutton & Barto (2018), section 12.7, accumulating traces. It learns after every row from the action that was executed
-there. The final row of an on-policy window may be acted on once more, so it asks for one row more than it learns from.
+there: its pace does not act on a rollout's last row once more, so both rows of a window hold what was done.
 """
 
 from __future__ import annotations
@@ -44,9 +44,8 @@ class Sarsa:
         self.trace = torch.zeros(context.num_envs, spec.num_actions, size, device=context.device)
         self.generator = devices.generator(context.device, context.seed, 1)
         self.needs = Needs(
-            window=3, sampler=Recent(), pace=Every(1, 1, context.num_envs), capacity=4 * context.num_envs,
-            batch=context.num_envs,
-            overlap=False,
+            window=2, sampler=Recent(), pace=Every(1, 1, context.num_envs), capacity=4 * context.num_envs,
+            batch=context.num_envs, overlap=False,
         )  # fmt: skip
 
     def features(self, obs):
