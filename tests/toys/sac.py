@@ -65,8 +65,7 @@ class SAC:
         if not spec.num_actions:
             raise ValueError("sac needs discrete actions")
         self.config, self.device, self.num_actions = config, context.device, spec.num_actions
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(context.seed)
+        with devices.seeded(context.seed):
             self.network = Network(config, spec).to(context.device)
         self.target = copy.deepcopy(self.network).requires_grad_(False)
         self.optimizer = optimizers.build("adam", self.network.parameters(), config.lr, eps=1e-8)
