@@ -82,7 +82,8 @@ class Chrome:
         return self._run(self._call(method, **params))
 
     def open(self, address: str) -> None:
-        self.call("Page.navigate", url=address)
+        told = self.call("Page.navigate", url=address)
+        assert "errorText" not in told, f"{address}: {told['errorText']}"
         self.wait("document.readyState === 'complete'")
 
     def eval(self, expression: str) -> Any:
@@ -95,7 +96,9 @@ class Chrome:
         end = time.monotonic() + timeout
         while not (value := self.eval(expression)):
             if time.monotonic() > end:
-                raise TimeoutError(f"{expression} is still {value!r} after {timeout} s; faults: {self.faults}")
+                page = self.eval("`${location.href}: ${document.body?.innerText.slice(0, 300)}`")
+                told = f"{expression} is still {value!r} after {timeout} s; faults: {self.faults}; page: {page}"
+                raise TimeoutError(told)
             time.sleep(0.05)
         return value
 

@@ -273,7 +273,7 @@ def test_wrong_commands_change_nothing_but_the_message(seat):
         assert len(told) < 200 and "Error" not in told
         table.command("analyse", False)
         after = until(table, lambda v: not v["message"])
-        assert [key for key in before if before[key] != after[key]] == [], (name, value)
+        assert [key for key in before if before[key] != after[key] and key != "clock"] == [], (name, value)
 
 
 def test_analysis_fills_the_view(seat):

@@ -1,6 +1,6 @@
-"""The pages of watching and of datasets in a real browser, at desk and phone size, light and dark: nothing is cut.
+"""The pages of watching, datasets and Go in a real browser, at desk and phone size, light and dark: nothing is cut.
 
-That of Go is in test_go_table.py.
+What the page of Go does is in test_go_table.py.
 
 PAGES=FOLDER in the environment keeps the pictures, to be looked at.
 """
@@ -19,8 +19,11 @@ from chrome import Chrome
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZES = {"desk": (1280, 800, False), "phone": (390, 844, True)}
+ANSWERED = "window.joypad && joypad.state() && (joypad.state().ply > 1 && joypad.state().mine"
+ANSWERED += " ? joypad.state().found.visits > 100 : (window.sent ??= (joypad.command('play', 40), true), false))"
 PAGES = {
     "watch": (["watch", "kart"], "window.joypad && joypad.state() && joypad.link.figures.drawn > 10"),
+    "go": (["play", "go", "--main-time", "10", "--byo-yomi", "30"], ANSWERED),
     "data": (["data", "drive"], "document.querySelector('canvas') && document.querySelector('canvas').width > 0"),
 }
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.web.page import MAILBOX
+from experiments.web.page import MAILBOX, Item
 from experiments.web.pictures import encode
 from experiments.web.server import Server
 
@@ -230,3 +230,48 @@ def test_a_port_that_is_taken_and_a_bad_name_are_told(served, tmp_path):
     for name in ("here", "shared", "Tub", "../x", ""):
         with pytest.raises(ValueError, match="name of a page"):
             server.add_page(name, tmp_path, title="")
+
+
+def test_a_browser_that_leaves_takes_a_state_from_nobody_else(served, monkeypatch):
+    """A page that is opened again while what it shows is being encoded for the one before."""
+    server, page, _ = served
+    begun, go_on, encode_now = threading.Event(), threading.Event(), Item._encode
+
+    def slow(item):
+        begun.set()
+        assert go_on.wait(30)
+        return encode_now(item)
+
+    monkeypatch.setattr(Item, "_encode", slow)
+    page.publish(states={"now": 7})
+
+    async def check():
+        async with aiohttp.ClientSession() as session:
+            async with Browser(session, server):
+                assert await asyncio.to_thread(begun.wait, 30)
+            while page.watchers:
+                await asyncio.sleep(0.01)
+            go_on.set()
+            async with Browser(session, server) as late:
+                assert (await late.delivery())[1] == {"now": 7}
+
+    run(check())
+
+
+def test_what_is_published_before_the_start_delays_nothing_later(tmp_path):
+    server = Server()
+    page = server.add_page("here", tmp_path, title="Here")
+    page.publish(states={"now": 1})
+    with server:
+        server.start(page)
+
+        async def check():
+            async with aiohttp.ClientSession() as session, Browser(session, server) as browser:
+                assert (await browser.delivery())[1] == {"now": 1}
+                for wanted in (2, 3):
+                    await browser.say(type="ready")
+                    await asyncio.sleep(0.3)  # it has heard so, and found nothing new
+                    page.publish(states={"now": wanted})
+                    assert (await browser.delivery())[1] == {"now": wanted}
+
+        run(check())

@@ -68,6 +68,11 @@ def statistics(tub: Tub) -> dict[str, Any]:
     }
 
 
+def length(minutes: float) -> str:
+    """How long a recording is; a short one in seconds, since 0.0 minutes says nothing."""
+    return f"{minutes:.1f} minutes" if minutes >= 1 else f"{60 * minutes:.0f} s"
+
+
 def _minutes(tub: Tub) -> float:
     """Time that the records cover: gaps and pauses between them count as one step."""
     stamps = tub.records.get("_timestamp_ms")
@@ -106,7 +111,7 @@ def balance(s: dict[str, Any]) -> list[str]:
 def report(s: dict[str, Any], damaged: Sequence[str] = ()) -> str:
     """The statistics for people."""
     lines = [
-        f"{s['path']}: {s['records']:,} records, {s['minutes']:.1f} minutes, pictures {s['width']}x{s['height']}",
+        f"{s['path']}: {s['records']:,} records, {length(s['minutes'])}, pictures {s['width']}x{s['height']}",
         f"  {s['sessions']} sessions, {s['laps']} laps, {s['tracks']} tracks; {s['labelled']:,} labels, "
         f"{s['overrides']:,} of them overrides; {s['by_network']:,} driven by a network",
         f"  damaged {s['damaged']:,} (skipped), deleted {s['deleted']:,}, lost {s['lost']:,}",

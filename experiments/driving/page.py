@@ -113,7 +113,7 @@ def about(tub: Tub) -> dict[str, Any]:
         if values is not None:
             facts[label] = [_told(value, form) for value in values.tolist()]
     laps = f"{s['laps']} lap{'s' * (s['laps'] != 1)}"
-    counts = f"{len(tub):,} records, {s['minutes']:.1f} minutes, {laps}, {tub.deleted:,} deleted"
+    counts = f"{len(tub):,} records, {tub_statistics.length(s['minutes'])}, {laps}, {tub.deleted:,} deleted"
     mode = tub.records.get("user/mode")
     if mode is not None:
         person = DRIVERS.get(str(tub.metadata.get("driver")), "a person")

@@ -70,18 +70,25 @@ class Clock:
         if setting.kind == "fischer":
             self._left[colour] = Left(min(max(time, 0.0) + setting.period, setting.cap))
         elif setting.kind == "byoyomi":
-            count = left.count
-            if count == 0 and time <= 0 and setting.count:  # main time is over
-                count, time = setting.count, time + setting.period
-            while count > 1 and time <= 0 < setting.period:  # a period is over
-                count, time = count - 1, time + setting.period
-            self._left[colour] = Left(setting.period, count) if count else Left(max(time, 0.0))
+            now = self.during(colour, seconds)
+            self._left[colour] = Left(setting.period, now.count) if now.count else Left(max(now.time, 0.0))
         elif left.count == 1:
             self._left[colour] = Left(setting.period, setting.count) if setting.count else Left(max(time, 0.0), 1)
         elif left.count == 0 and time <= 0 and setting.count:
             self._left[colour] = Left(max(setting.period + time, 0.0), setting.count)
         else:
             self._left[colour] = Left(max(time, 0.0), max(left.count - 1, 0))
+
+    def during(self, colour: int, seconds: float) -> Left:
+        """What the clock shows so many seconds into a move: below 0 where it is overstepped."""
+        setting, left = self.setting, self._left[colour]
+        time, count = left.time - seconds, left.count
+        if setting.kind == "byoyomi":
+            if count == 0 and time <= 0 and setting.count:  # main time is over
+                count, time = setting.count, time + setting.period
+            while count > 1 and time <= 0 < setting.period:  # a period is over
+                count, time = count - 1, time + setting.period
+        return Left(time, count)
 
     def allowed(self, colour: int, moves: int, points: int) -> float | None:
         """Seconds for the next move, None without a limit. moves: played so far; points: of the board."""

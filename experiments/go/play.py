@@ -14,6 +14,7 @@ from typing import Literal
 
 from experiments import arguments, cli
 from experiments.display import has_display
+from experiments.go.clock import Setting
 from experiments.web import address
 
 
@@ -28,6 +29,9 @@ class Command:
     handicap: int = 0  # black stones on fixed points
     rules: str = "chinese"  # chinese, tromp-taylor, aga, new-zealand, japanese
     seconds: float = 2.0  # seconds that the player thinks about a move
+    main_time: float | None = None  # minutes that each side has for the game; without it, and --byo-yomi, no limit
+    byo_yomi: float | None = None  # seconds of a period; periods follow the main time
+    periods: int = 5  # periods of byo-yomi that each side has
     visits: int | None = None  # visits of the search for a move, at most
     sgf: Path | None = None  # a game to begin with
     web: bool = False  # a page instead of a window
@@ -41,6 +45,9 @@ class Command:
         if not abs(self.komi) <= 1000:
             raise ValueError(f"--komi {self.komi}: must be -1000 to 1000")
         arguments.within(self, 0.01, 120, "seconds")
+        arguments.within(self, 0.1, 6000, "main_time")
+        arguments.within(self, 1, 3600, "byo_yomi")
+        arguments.within(self, 1, 100, "periods")
         if self.handicap and not 2 <= self.handicap <= 9:
             raise ValueError(f"--handicap {self.handicap}: must be 0, or 2 to 9")
         address.check(self.host, self.port)
@@ -73,6 +80,7 @@ def main(argv: list[str]) -> None:
                 player, size=command.size, komi=command.komi, human=command.you,
                 habits=Habits(command.visits, command.seconds), handicap=command.handicap, rules=rules,
             )  # fmt: skip
+        table.watch.setting = control(command)
         if command.sgf is not None:
             try:
                 remarks = table.load(sgf.read_file(command.sgf))
@@ -93,6 +101,14 @@ def main(argv: list[str]) -> None:
                 screen.run()
                 return
         serve(command, table)
+
+
+def control(command: Command) -> Setting:
+    """The time control that the options ask for."""
+    main = 60 * (command.main_time or 0)
+    if command.byo_yomi:
+        return Setting("byoyomi", main, command.byo_yomi, command.periods)
+    return Setting("absolute", main) if main else Setting()
 
 
 def serve(command: Command, table) -> None:

@@ -10,9 +10,11 @@ import numpy as np
 
 from envs.go import sgf
 from envs.go.picture import SIDE, action_at, draw, geometry
+from experiments.go.stopwatch import told
 from experiments.go.table import SIDES, Table
 
 PANEL = 320  # px, width of the right side
+TICK = 0.25  # s between two looks at the clock
 OVERLAYS = ("off", "visits", "policy", "ownership")
 KEYS = {
     "p": "pass", "u": "undo", "left": "one move back", "right": "one move on", "home": "to the beginning",
@@ -33,11 +35,12 @@ class Screen:
         self.pygame, self.table, self.save = pygame, table, save
         self.overlay, self.note, self._fonts = "off", "", {}
         self._view, self._lock, self._fresh = table.view(), threading.Lock(), True
+        self._came = time.monotonic()  # when the view did
         table.publish = self._take
 
     def _take(self, view: dict) -> None:
         with self._lock:
-            self._view, self._fresh = view, True
+            self._view, self._fresh, self._came = view, True, time.monotonic()
 
     def run(self) -> None:
         """Until the window is closed."""
@@ -47,6 +50,7 @@ class Screen:
         surface = pygame.display.set_mode((SIDE + PANEL, draw(np.zeros((2, 2), np.int8)).shape[0]))
         print("click plays; " + "; ".join(f"{key}: {about}" for key, about in KEYS.items()), flush=True)
         self.table.start()
+        drawn = 0.0
         try:
             while True:
                 for event in pygame.event.get():
@@ -54,8 +58,10 @@ class Screen:
                         return
                 with self._lock:
                     view, fresh, self._fresh = self._view, self._fresh, False
-                if fresh:
+                ticks = view["clock"]["running"] is not None and time.monotonic() - drawn > TICK
+                if fresh or ticks:
                     self.draw(surface, view)
+                    drawn = time.monotonic()
                     pygame.display.flip()
                 time.sleep(0.02)
         finally:
@@ -147,12 +153,15 @@ class Screen:
                     shade.a = round(90 + 130 * part)
                     pygame.draw.circle(layer, shade, (x, y), gap * (0.2 + 0.22 * part**0.5))
                     if part > 0.12:
-                        self._write(layer, f"{100 * share:.0f}", (x, y), max(14, round(gap * 0.32)), INK, middle=True)
+                        height = max(14, round(gap * 0.32))
+                        self._write(layer, f"{100 * share:.0f}", (x, y), height, INK, anchor="center")
         surface.blit(layer, (0, 0))
 
     def _panel(self, surface, view: dict, found: dict) -> None:
         pygame, left, width = self.pygame, SIDE + 16, PANEL - 32
         you = {"both": "you play both sides", "none": "nobody plays by hand"}.get(view["human"])
+        clocks = " : ".join(told(view["clock"], side, time.monotonic() - self._came) for side in (0, 1))
+        self._write(surface, clocks, (left + width, 16), 22, ACCENT, anchor="topright")
         self._write(surface, you or f"you play {view['human'].capitalize()}", (left, 14), 24, INK)
         self._write(surface, f"{view['player']}, komi {view['komi']:g}, move {view['ply']}", (left, 40), 20, QUIET)
         chance = found.get("chance")
@@ -195,8 +204,8 @@ class Screen:
         x = box.left + 4 + (box.width - 8) * view["ply"] / last
         pygame.draw.line(surface, QUIET, (x, box.top + 4), (x, box.bottom - 4))
 
-    def _write(self, surface, text: str, at, height: int, colour, middle: bool = False) -> None:
+    def _write(self, surface, text: str, at, height: int, colour, anchor: str = "topleft") -> None:
         if height not in self._fonts:
             self._fonts[height] = self.pygame.font.Font(None, height)
         label = self._fonts[height].render(text, True, colour)
-        surface.blit(label, label.get_rect(center=at) if middle else at)
+        surface.blit(label, label.get_rect(**{anchor: at}))

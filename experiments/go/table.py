@@ -22,7 +22,8 @@ from envs.go.game import Game, fixed_handicap, to_vertex
 from experiments.go.engine import Engine, Habits
 from experiments.go.players import Player
 from experiments.go.protocol import Output
-from experiments.go.telling import counted, lost, why_illegal
+from experiments.go.stopwatch import Stopwatch
+from experiments.go.telling import counted, given_up, lost, outcome, why_illegal
 from experiments.web.values import Type, flag, nothing, number, optional, take, text, whole
 from experiments.web.values import record as fields
 
@@ -32,8 +33,6 @@ ENOUGH = 40_000  # visits after which an analysis rests
 PLAYOUTS = 60  # for the ownership, per look
 SHOWN = 8  # moves in the list of candidates
 WAITING = 200  # commands that wait at most; more are dropped
-
-
 LONGEST = 10**7  # characters of a game that is loaded
 
 
@@ -68,7 +67,9 @@ class Table:
         self.engine = Engine(player, Output(io.BytesIO()), size=size, komi=komi, rules=rules)
         self.seconds, self.visits = habits.seconds, habits.visits
         self.message, self.thinking, self.ended, self.result = "", False, "", ""
-        self.resigned: int | None = None  # the side that gave the game up
+        self.resigned: int | None = None  # the side that gave the game up, or whose time is over
+        self.late = False  # was it the time?
+        self.watch = Stopwatch()
         self.names = ("", "")  # of the players of a game that was loaded: black, white
         self.saved = b""  # the game as SGF, to be read from any thread
         self._queue: queue.Queue[tuple[str, Any]] = queue.Queue(WAITING)
@@ -128,7 +129,22 @@ class Table:
 
     def _wait(self) -> None:
         self._show()
-        self._apply(*self._queue.get())
+        try:
+            self._apply(*self._queue.get(timeout=self.watch.remaining()))
+        except queue.Empty:
+            self._fall()
+
+    def _fall(self) -> None:
+        """The time of the side that is to move is over."""
+        if self.watch.remaining() == 0:
+            self.resigned, self.late = self.watch.running, True
+            self._go(len(self.line))
+
+    def _running(self) -> int | None:
+        """The side whose time passes: not the player's while a person looks back, since it does not think then."""
+        turn = 1 - self.line[-1][0] if self.looking_back else self.game.turn
+        waits = not self.watch.begun if self._is_persons(turn) else self.looking_back
+        return None if waits or self.ended or self.result else turn
 
     @property
     def looking_back(self) -> bool:
@@ -136,7 +152,10 @@ class Table:
         return len(self.game.moves) < len(self.line)
 
     def _persons_turn(self) -> bool:
-        return self.looking_back or self.human == "both" or self.human == ("black", "white")[self.game.turn]
+        return self.looking_back or self._is_persons(self.game.turn)
+
+    def _is_persons(self, side: int) -> bool:
+        return self.human in ("both", ("black", "white")[side])
 
     def _think(self, **limits: Any) -> Any:
         rules, state = self.engine.position()
@@ -148,16 +167,19 @@ class Table:
             self._look()
             self._show()
             self._looked = time.monotonic()
-        return not self._queue.empty()
+        return not self._queue.empty() or self.watch.remaining() == 0
 
     def _move(self) -> None:
         """The player's turn; a command that comes meanwhile is heard first."""
         if self.engine.may_pass(self.game.turn):
             self._play(self.game.size**2)
             return
-        found = self._think(visits=self.visits, seconds=self.seconds, settle=True)
+        allowed = self.watch.clock().allowed(self.game.turn, len(self.game.moves), self.game.size**2)
+        seconds = min((limit for limit in (self.seconds, allowed) if limit is not None), default=None)
+        found = self._think(visits=self.visits, seconds=seconds, settle=True)
         self._look()
-        if self._queue.empty():
+        self._fall()
+        if self._queue.empty() and self.resigned is None:
             action = int(found.action[0])
             try:
                 self._play(self.game.size**2 if action < 0 else action)
@@ -169,6 +191,7 @@ class Table:
         self.chances = {ply: value for ply, value in self.chances.items() if ply <= len(self.game.moves)}
         if reason := why_illegal(self.game, action):
             raise ValueError(reason)
+        self.watch.played(len(self.game.moves), self.game.turn)
         self.game.play(action)
         self._cut()
         self._settle()
@@ -177,19 +200,17 @@ class Table:
         """The line ends here."""
         self.line = list(self.game.moves)
         self.chances = {ply: value for ply, value in self.chances.items() if ply <= len(self.line)}
-        self.resigned, self.result = None, ""
+        self.watch.cut(len(self.line))
+        self.resigned, self.late, self.result = None, False, ""
 
     def _settle(self) -> None:
         """Forgets what was found about another position; counts the game if it is over."""
         self.found, self.ended = {}, ""
         if self.resigned is not None and not self.looking_back:
-            winner, loser = "Black" if self.resigned else "White", "White" if self.resigned else "Black"
-            self.result, self.ended = f"{winner[0]}+R", f"{loser} resigns: {winner} wins."
+            self.result, self.ended = given_up(self.resigned, self.late)
         elif self.game.over:
             lead = self.engine.score()
-            self.result = "0" if lead == 0 else f"{'B' if lead > 0 else 'W'}+{abs(lead):g}"
-            winner = "Nobody wins" if lead == 0 else f"{'Black' if lead > 0 else 'White'} wins by {abs(lead):g}"
-            self.ended = f"{winner}; dead stones are taken off. Play on to dispute it."
+            self.result, self.ended = outcome(lead)
             judged = self.engine.judged()
             self.found = {
                 "ownership": counted(self.engine), "chance": float(lead > 0) if lead else 0.5,
@@ -214,7 +235,8 @@ class Table:
 
     def _begin(self) -> None:
         self.line, self.chances, self.result, self.message = list(self.game.moves), {}, "", ""
-        self.resigned = None
+        self.resigned, self.late = None, False
+        self.watch.restart(len(self.line))
         self._settle()
 
     def _saved(self) -> bytes:
@@ -249,13 +271,14 @@ class Table:
         if not self._persons_turn():
             raise ValueError("it is not your turn")
         if self.resigned is not None and not self.looking_back:
-            raise ValueError("the game was given up: take a move back, or begin a new one")
+            how = "was lost by time" if self.late else "was given up"
+            raise ValueError(f"the game {how}: take a move back, or begin a new one")
         self._play(self.game.size**2 if action is None else action)
 
     def _undo(self, _: None) -> None:
         """To the last move of the person's own."""
         ply = len(self.game.moves)
-        mine = [p for p in range(ply) if self.human in ("both", ("black", "white")[self._turn_at(p)])]
+        mine = [p for p in range(ply) if self._is_persons(self._turn_at(p))]
         if not mine:
             raise ValueError("there is nothing to take back")
         self.line, self.resigned, self.result = self.line[: mine[-1]], None, ""
@@ -346,11 +369,12 @@ class Table:
             "analysing": self.analysing, "seconds": self.seconds, "player": self.player.name, "message": self.message,
             "looking_back": self.looking_back,
             "loss": None if self.ended else lost(self.line, self.chances, len(game.moves)),
-            "ended": self.ended, "result": self.result, "found": self.found,
+            "clock": self.watch.view(), "ended": self.ended, "result": self.result, "found": self.found,
             "chances": [self.chances.get(ply) for ply in range(len(self.line) + 1)],
         }  # fmt: skip
 
     def _show(self) -> None:
+        self.watch.run(self._running())
         self.publish(self.view())
 
 

@@ -70,3 +70,17 @@ def lost(line: list[tuple[int, int]], chances: dict[int, float], ply: int) -> fl
     if before is None or after is None:
         return None
     return round((before - after) * (-1 if line[ply - 1][0] else 1), 4)
+
+
+def given_up(side: int, late: bool) -> tuple[str, str]:
+    """The result and a sentence about it, where this side has resigned or, late, run out of time."""
+    winner, loser = ("White", "Black") if side == 0 else ("Black", "White")
+    how = "has run out of time" if late else "resigns"
+    return f"{winner[0]}+{'T' if late else 'R'}", f"{loser} {how}: {winner} wins."
+
+
+def outcome(lead: float) -> tuple[str, str]:
+    """The result of a game that is counted, Black's lead, and a sentence about it."""
+    winner = "Nobody wins" if lead == 0 else f"{'Black' if lead > 0 else 'White'} wins by {abs(lead):g}"
+    result = "0" if lead == 0 else f"{'B' if lead > 0 else 'W'}+{abs(lead):g}"
+    return result, f"{winner}; dead stones are taken off. Play on to dispute it."

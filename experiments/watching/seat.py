@@ -293,7 +293,7 @@ class Seat:
         value = self.values[-1] if self.values else None
         return {
             "label": self.source.label, "step": self.at, "stage": self.source.stage, "live": self.source.live,
-            "trained": self.source.run is not None,
+            "trained": self.source.run is not None, "scripted": bool(self.source.scripted),
             "policy": self.policy_name, "actions": self.actions, "chosen": self.chosen,
             "bars": bars, "heights": [] if bars is None else [_finite(x) for x in self.reasons[bars]],
             "value": value, "reward": self.rewards[-1], "score": _finite(self.score), "moves": self.moves,

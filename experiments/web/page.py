@@ -99,7 +99,7 @@ class Item:
     def encoded(self) -> asyncio.Future:
         if self._task is None:
             self._task = asyncio.get_running_loop().run_in_executor(None, self._encode)
-        return self._task
+        return asyncio.shield(self._task)  # a browser that leaves meanwhile takes it from nobody else
 
     def _encode(self) -> str | bytes:
         kind, _, name = self.key.partition(" ")
@@ -144,7 +144,7 @@ class Page:
                 for name, content in (group or {}).items():
                     self._number += 1
                     self.items[f"{kind} {name}"] = Item(f"{kind} {name}", self._number, content, at)
-            if self._waking:
+            if self._waking or self.loop is None:  # who comes later gets it then
                 return
             self._waking = True
         self.call(self._wake_all)

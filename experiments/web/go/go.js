@@ -6,6 +6,7 @@ import { Board, nameOf } from "./board.js";
 const $ = (id) => document.getElementById(id);
 const board = new Board($("board"));
 let view = null; // the newest state
+let arrived = 0; // ms, when it did
 let cells = []; // x of each move in the graph
 
 const link = connect({
@@ -29,6 +30,7 @@ function show(state) {
     $("new").komi.value = state.komi;
   }
   view = board.view = state;
+  arrived = performance.now();
   const found = state.found, side = state.turn ? "White" : "Black";
   $("state").textContent = state.ended
     ? "the game is over"
@@ -39,8 +41,10 @@ function show(state) {
   for (const [i, id] of ["black", "white"].entries()) {
     const who = state.names[i] || (state.human === "both" || state.human === id ? "you" : state.player);
     const more = i ? `, komi ${state.komi}` : state.handicap ? `, ${state.handicap} handicap` : "";
-    $(id).textContent = `${who}, ${state.captured[i]} captured${more}`;
+    $(id).textContent = $(id).title = who;
+    $(id).parentElement.lastElementChild.textContent = `${state.captured[i]} captured${more}`;
   }
+  tick();
   if (found.chance !== undefined) {
     $("bar").firstElementChild.style.width = `${100 * found.chance}%`;
     $("bar").setAttribute("aria-label", `Black wins with ${percent(found.chance)}`);
@@ -75,6 +79,27 @@ function show(state) {
   board.draw();
   graph();
 }
+
+// Both clocks, as they are now: the time used, or what a time control leaves.
+function tick() {
+  if (!view) return;
+  const { running, used, left, period, count } = view.clock, past = (performance.now() - arrived) / 1000;
+  for (const [i, id] of ["black", "white"].entries()) {
+    const clock = $(id).parentElement.querySelector("time"), more = running === i ? past : 0;
+    let seconds = used[i] + more, periods = 0;
+    if (left) {
+      [seconds, periods] = [left[i].time - more, left[i].count];
+      if (seconds <= 0 && !periods && count) [seconds, periods] = [seconds + period, count];
+      while (seconds <= 0 && periods > 1) [seconds, periods] = [seconds + period, periods - 1];
+    }
+    const whole = Math.floor(Math.max(seconds, 0));
+    clock.textContent = `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}${periods ? ` ×${periods}` : ""}`;
+    clock.title = !left ? "time used" : periods ? `time left in this period; periods: ${periods} of ${period} s` : "main time left";
+    clock.classList.toggle("running", running === i);
+    clock.classList.toggle("short", Boolean(left) && running === i && seconds < 10 && periods <= 1 && !(count && !periods));
+  }
+}
+setInterval(tick, 200);
 
 function row(move) {
   const line = document.createElement("tr");

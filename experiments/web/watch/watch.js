@@ -210,7 +210,8 @@ function drawSeat(panel, seat, i) {
   const put = (name, text) => (panel.querySelector(name).textContent = text);
   const stage = seat.stage === null ? "" : `${seat.stage} % of training · `;
   put(".label", seat.label);
-  put(".about", `${stage}${seat.step < 0 ? "untrained" : `step ${seat.step.toLocaleString("en")}`} · ${seat.human ? "a person plays" : seat.policy}${seat.live ? " · live" : ""}`);
+  if (seat.scripted && !seat.human) put(".about", "a scripted player");
+  else put(".about", `${stage}${seat.step < 0 ? "untrained" : `step ${seat.step.toLocaleString("en")}`} · ${seat.human ? "a person plays" : seat.policy}${seat.live ? " · live" : ""}`);
   put(".now", number(seat.score));
   const chance = seat.winrate === null ? "" : `winrate ${(100 * seat.winrate).toFixed(0)} % · `;
   put(".last", chance + (seat.games ? `last game ${number(seat.last_score)} · ${seat.games} played` : ""));
