@@ -316,7 +316,7 @@ def test_a_run_from_a_dataset_goes_on_to_the_bit_and_refuses_a_changed_one(tmp_p
         linear(data, rows=599)
         refused = resume(runs, folder(runs, killed))
         assert refused.code == 2 and "has changed since the run began" in refused.err and "Traceback" not in refused.err
-        missing = runs.train(*argv[:-2], "--data", tmp_path / "none")
+        missing = runs.train(*argv, "--data", tmp_path / "none")
         assert missing.code == 2 and "there is no such dataset" in missing.err
     finally:
         runs.close()
