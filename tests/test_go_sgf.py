@@ -258,3 +258,18 @@ def test_mutated_files_end_in_a_clear_error_or_a_tree():
 def test_mutated_files_at_length():
     refused, read = fuzz(10_000, 2)
     assert min(refused, read) > 1000
+
+
+@pytest.mark.parametrize(
+    "stones",
+    [
+        "[dd][pp][pd][dp][dj][pj]",  # six, in two columns at the left and right
+        "[dd][pp][pd][dp][jd][jp]",  # six, in two rows at the top and bottom
+        "[dd][pp][pd][dp][jd][jp][jj]",
+    ],
+)
+def test_handicap_stones_are_taken_as_they_stand(stones):
+    points = {(ord(at[1]) - 97) * 19 + ord(at[0]) - 97 for at in stones[1:-1].split("][")}
+    loaded = go_record.load(f"(;SZ[19]HA[{len(points)}]AB{stones};W[cn])".encode())
+    game = go_record.replay(loaded)
+    assert {action for action in range(361) if game.at(action) == 1} == points and game.handicap == len(points)
