@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import envs
 from agents.core.run import Run
@@ -11,8 +11,17 @@ from envs.driving import Course
 from experiments import configuration
 
 
-def of_games(run: Run, protocol: str | None, under: str | None, max_steps: int) -> dict[str, Any]:
+class Conditions(NamedTuple):
+    """What is asked of the games that score a run; the run's own where nothing is."""
+
+    protocol: str | None = None  # another protocol
+    under: str | None = None  # other options of the game, such as theme=all,latency=2
+    max_steps: int = 0  # a game is cut after so many steps; 0: as in the training
+
+
+def of_games(run: Run, asked: Conditions) -> dict[str, Any]:
     """The game's options that the run is scored with. Raises ValueError for those that it may not be scored with."""
+    protocol, under, max_steps = asked
     if max_steps and "max_steps" not in run.config["env"]:
         raise ValueError(f"--max-steps {max_steps}: only for gym:ID; {run.config['game']} has an end of its own")
     limit = {"max_steps": max_steps} if max_steps else {}

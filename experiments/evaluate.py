@@ -24,6 +24,7 @@ from agents.core.run import Run
 from experiments import arguments, cli, conditions, finding, matches, progress
 from experiments.arguments import Positional
 from experiments.comparing import evaluations
+from experiments.conditions import Conditions
 
 if TYPE_CHECKING:  # what needs torch is imported where it is used: `--help` answers at once
     import torch
@@ -56,6 +57,11 @@ class Command:
     device: str = "auto"  # auto, cpu, cuda, cuda:N or mps
     json: bool = False  # print one JSON object and nothing else
     runs: Path = Path("runs")  # where run folders are
+
+    @property
+    def conditions(self) -> Conditions:
+        """What it asks of the games."""
+        return Conditions(self.protocol, self.options, self.max_steps)
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**31:
@@ -90,25 +96,24 @@ def evaluate(
     episodes: int,
     seed: int = 1,
     policy: str | None = None,
-    protocol: str | None = None,
-    under: str | None = None,
+    asked: Conditions = Conditions(),  # noqa: B008  it cannot be changed
     step: int | str | None = None,
-    max_steps: int = 0,
     device: str = "auto",
     quiet: bool = False,
 ) -> dict[str, Any]:
     """Plays full games with the run's agent. The figures are for `keep`, once they have been told.
 
-    under: other options of the game than the run's. step: of the checkpoint, or "best". max_steps: of a game.
+    asked: conditions of the games other than the run's. step: of the checkpoint, or "best".
     """
     from envs.gym_check import GameFault
     from experiments import building, players
     from experiments.training import faults
 
     where = building.device_for(run.config["agent"], device)
-    stream = games(run, episodes, protocol, where, under, max_steps)
+    stream = games(run, episodes, where, asked)
     agent, at = players.load_player(run, stream.spec, where, step)
-    name = policy or usual_policy(agent, run.config["game"], protocol)
+    usual = usual_policy(agent, run.config["game"], asked.protocol)
+    name = policy or usual
     try:
         with cli.Live(quiet=quiet) as live:
             follow = progress.of_games(live, "evaluating", episodes, stream.envs.metadata.get("max_steps"))
@@ -116,8 +121,8 @@ def evaluate(
     except GameFault as fault:
         raise cli.UserError(faults.traced(run, fault)) from fault
     stream.close()
-    result |= {"own_policy": name == usual_policy(agent, run.config["game"], protocol), "under": under}
-    return result | {"own_protocol": protocol in (None, run.config["protocol"])}
+    result |= {"own_policy": name == usual, "under": asked.under}
+    return result | {"own_protocol": asked.protocol in (None, run.config["protocol"])}
 
 
 def keep(run: Run, result: dict[str, Any]) -> None:
@@ -137,14 +142,12 @@ def usual_policy(agent: Agent, game: str, protocol: str | None) -> str:
     return f"epsilon {asked.epsilon:g}" if chance else agent.evaluation
 
 
-def games(
-    run: Run, episodes: int, protocol: str | None, device: torch.device, under: str | None = None, max_steps: int = 0
-) -> Stream:
+def games(run: Run, episodes: int, device: torch.device, asked: Conditions = Conditions()) -> Stream:  # noqa: B008
     """Games to score the run on, side by side. Raises ValueError for conditions that it may not be scored under."""
     from agents.core import device as devices
     from agents.core.stream import Stream
 
-    env = conditions.of_games(run, protocol, under, max_steps)
+    env = conditions.of_games(run, asked)
     if env.get("env_threads") == 0:
         env["env_threads"] = devices.cores()
     return Stream(envs.make_vec(run.config["game"], min(episodes, MAX_ENVS), **env), device)
@@ -182,7 +185,7 @@ class Along:
         from experiments import building
 
         self.run, self.clock, self.write, self.every, self.episodes = run, clock, write, every, episodes
-        self.stream = games(run, episodes, None, device)
+        self.stream = games(run, episodes, device)
         self.player = building.build_agent(run.config, self.stream.spec, Clock(1), device)
         self.scored = clock.steps // every
         self.listener = listener  # hears every result
@@ -248,7 +251,7 @@ def refuse(command: Command, run: Run) -> matches.Player | None:
     finding.require_checkpoint(run, cli.checkpoint(command.checkpoint))
     with cli.refusing():
         if command.tracks is None:
-            conditions.of_games(run, command.protocol, command.options, command.max_steps)
+            conditions.of_games(run, command.conditions)
         else:
             conditions.of_tracks(run, command.tracks, command.options, command.policy)
     return None
@@ -269,7 +272,7 @@ def main() -> None:
 def played(command: Command, run: Run, other: matches.Player | None) -> tuple[dict[str, Any], str]:
     """The figures, and the sentence that tells them."""
     step = cli.checkpoint(command.checkpoint)
-    same = {"under": command.options, **{k: getattr(command, k) for k in ("seed", "policy", "device")}}
+    same = {k: getattr(command, k) for k in ("seed", "policy", "device")}
     with cli.refusing():
         if other is not None:
             result = _match(run, command, other)
@@ -277,13 +280,13 @@ def played(command: Command, run: Run, other: matches.Player | None) -> tuple[di
         if command.tracks is not None:
             from experiments.driving import closed_loop, scoring
 
-            asked = scoring.Asked(command.tracks, command.seconds, step=step, quiet=command.json, **same)
+            asked = scoring.Asked(
+                command.tracks, command.seconds, under=command.options, step=step, quiet=command.json, **same
+            )
             result = scoring.drive(run, asked)
             return result, closed_loop.sentence(result)
-        result = evaluate(
-            run, episodes=command.episodes, protocol=command.protocol, step=step, max_steps=command.max_steps,
-            quiet=command.json, **same,
-        )  # fmt: skip
+        how = {"asked": command.conditions, "step": step, "quiet": command.json}
+        result = evaluate(run, episodes=command.episodes, **how, **same)
         return result, sentence(result)
 
 

@@ -278,7 +278,7 @@ def test_scores_under_sticky_actions_are_no_share_of_a_persons(tmp_path, capsys)
     argv = ["pong", "--agent", "random", "--protocol", "machado", "--steps", "32", "--num-envs", "2", "--no-video"]
     assert program(train.main, [*argv, "--eval-episodes", "0", "--runs", str(tmp_path)], capsys)[0] == 0
     run = players.find_run(tmp_path, "pong")
-    stream = evaluate.games(run, 1, None, torch.device("cpu"))
+    stream = evaluate.games(run, 1, torch.device("cpu"))
     agent, at = players.load_player(run, stream.spec, torch.device("cpu"))
 
     result = evaluate.score(run, stream, agent, at, episodes=1, seed=1, policy="sampled")

@@ -11,6 +11,7 @@ from agents.core.run import Run
 from envs.kart.splits import SPLITS, parse_tracks
 from experiments import configuration, evaluate, players, train
 from experiments.comparing import evaluations
+from experiments.conditions import Conditions
 from experiments.driving import closed_loop, scoring
 
 TEST = closed_loop.Course("kart", {"obs": "state"}, "test:20", 60.0)
@@ -157,6 +158,9 @@ def test_what_a_run_had_in_training_alone_is_gone_where_it_drives(driver, monkey
 
 def test_races_of_kart_tell_how_many_were_won(driver) -> None:
     result = evaluate.evaluate(
-        driver, episodes=2, under="tracks=test:2,karts=4,rival_speed=1.0,laps=1,time_limit=10", quiet=True
+        driver,
+        episodes=2,
+        quiet=True,
+        asked=Conditions(under="tracks=test:2,karts=4,rival_speed=1.0,laps=1,time_limit=10"),
     )
     assert result["won"] == 0.0 and result["place"] > 1 and "karts=4" in result["protocol"]

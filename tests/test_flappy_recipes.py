@@ -9,6 +9,7 @@ from agents.core.run import Run
 from agents.perception import encoders
 from experiments import evaluate, train
 from experiments.comparing import evaluations
+from experiments.conditions import Conditions
 from experiments.recipes import recipes
 
 NAMES = sorted(recipes("flappy", "envs.flappy"))
@@ -50,7 +51,7 @@ def test_every_recipe_trains_and_is_scored_in_pipes(name, tmp_path):
     assert len(told["scores"]) == 2 and all(s == int(s) and 0 <= s <= 5 for s in told["scores"])
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert any("loss" in key for line in lines for key in line)
-    other = evaluate.evaluate(Run.open(run), episodes=2, under="speed=4.8,light=night", quiet=True)
+    other = evaluate.evaluate(Run.open(run), episodes=2, asked=Conditions(under="speed=4.8,light=night"), quiet=True)
     assert other["scores"] and "speed=4.8" in other["protocol"] and "light=night" in other["protocol"]
     evaluate.keep(Run.open(run), other)
     assert len(evaluations.every(run)) == 2 and list(evaluations.own(evaluations.every(run), None, "")) == [told]
@@ -60,7 +61,7 @@ def test_conditions_that_do_not_exist_are_refused(tmp_path):
     run = Run.create(tmp_path, {"game": "flappy", "agent": "ppo", "name": "x", "seed": 0, "env": {}, "protocol": ""})
     for under, told in (("wind=3", "no option 'wind'"), ("gap=7", "gap must be from"), ("night", "option=value")):
         with pytest.raises(ValueError, match=told):
-            evaluate.games(run, 1, None, torch.device("cpu"), under)
+            evaluate.games(run, 1, torch.device("cpu"), Conditions(under=under))
     run.config["game"] = "breakout"
-    with pytest.raises(ValueError, match="Atari games are scored under a protocol"):
-        evaluate.games(run, 1, None, torch.device("cpu"), "noop_max=0")
+    with pytest.raises(ValueError, match="breakout is scored under a protocol"):
+        evaluate.games(run, 1, torch.device("cpu"), Conditions(under="noop_max=0"))

@@ -65,8 +65,8 @@ class Command:
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
                 raise ValueError(f"--{name.replace('_', '-')} {value}: must be above 0")
-        if not 0 <= self.opponents <= 1:
-            raise ValueError(f"--opponents {self.opponents}: must lie in 0..1")
+        if self.opponents and not 0.001 <= self.opponents <= 1:
+            raise ValueError(f"--opponents {self.opponents}: must be 0, or lie in 0.001..1")
         if not 1 <= self.opponent_pool <= 1000:
             raise ValueError(f"--opponent-pool {self.opponent_pool}: must lie in 1..1000")
         if self.opponent_every < 1:
