@@ -24,6 +24,7 @@ ANY = {
     ("gtp", "--komi"): "1e-300 -1 0", ("tournament", "--komi"): "1e-300 -1 0", ("play go", "--komi"): "1e-300 -1 0",
     ("record", "--noise"): "1e-300 0", ("gtp", "--resign"): "1e-300 0",  # shares, from 0
     ("watch", "--speed"): "0",  # as fast as it goes
+    ("train", "--opponents"): "0",  # none
 }  # fmt: skip
 NEEDED = {
     "game": "kart", "what": ("kart",), "run": "x", "resume": "x", "player": "rave", "players": ("rave", "rave"),
