@@ -79,7 +79,8 @@ class Clone:
         self.act_generator = devices.generator(device, seed, 1)
         self.learn_generator = devices.generator(device, seed, 2)
         self.optimizer = optimizers.build(config.optimizer, self.learner.parameters(), config.lr, eps=1e-8)
-        self.rounds = DaggerRounds(config.first, config.rows, config.draws) if config.rounds else None
+        lengths = config.pretrain_updates, config.rows_per_round, config.updates_per_round
+        self.rounds = DaggerRounds(*lengths) if config.dagger else None
         pace: Pace = self.rounds or Ratio(config.ratio, config.batch, config.warmup)
         further = self.part.info if self.part is not None else {}
         self.needs = Needs(
@@ -122,7 +123,7 @@ class Clone:
             return Act(action, {"expert": action, **known})
         asked = torch.ones(len(action), dtype=torch.bool, device=self.device)
         if self.rounds is not None:
-            share = self.config.teacher ** (self.rounds.round + 1)
+            share = self.config.teacher_share ** (self.rounds.round + 1)
             asked = torch.rand(len(action), generator=self.act_generator, device=self.device) < share
         done = torch.where(asked[:, None] if self.spec.action_dim else asked, expert.to(action.dtype), action)
         return Act(done, {"expert": expert, **known})
@@ -156,7 +157,7 @@ class Clone:
         norm = nn.utils.clip_grad_norm_(self.learner.parameters(), c.max_grad_norm, foreach=True)
         self.optimizer.step()
         updates = self.clock.updates + 1
-        decay = min(c.average, updates / (updates + 10))  # the first weights are soon forgotten
+        decay = min(c.ema_decay, updates / (updates + 10))  # the first weights are soon forgotten
         with torch.no_grad():
             mine, theirs = list(self.driver.parameters()), list(self.learner.parameters())
             torch._foreach_lerp_(mine, theirs, 1 - decay)

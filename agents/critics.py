@@ -77,7 +77,7 @@ class Privileged(Shared):
 
 def kind(config: Any) -> Shared:
     """The critic that `config.critic` names: shared, own or numbers."""
-    return {"shared": Shared, "own": Own, "numbers": lambda: Privileged(config.numbers)}[config.critic]()
+    return {"shared": Shared, "own": Own, "privileged": lambda: Privileged(config.privileged_size)}[config.critic]()
 
 
 def transferred(given: Mapping[str, Tensor], network: nn.Module, critic: Shared) -> dict[str, Tensor]:

@@ -234,7 +234,7 @@ class DQN:
         q_t = self.target.mean(z_t, self.categorical)  # [B, A]
         if c.munchausen:
             bonus = losses.munchausen_bonus(
-                drawn.now, drawn.action, c.munchausen, c.temperature, c.lowest, drawn.allowed
+                drawn.now, drawn.action, c.munchausen, c.temperature, c.munchausen_clip, drawn.allowed
             )
             policy, logp = losses.soft_policy(q_t, c.temperature, drawn.legal)
             soft = (policy[..., None] * (z_t - c.temperature * logp[..., None])).sum(1)  # [B, M]

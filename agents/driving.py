@@ -78,7 +78,7 @@ class Driving:
 
     def emphasis(self, action: Tensor) -> Tensor:
         """How much each row counts, [B]: more with more steering. action: [B, D]."""
-        return 1 + self.config.balance * action[:, 0].abs()
+        return 1 + self.config.steering_weight * action[:, 0].abs()
 
     def losses(
         self, head: nn.Module | None, features: Tensor, labels: dict[str, Tensor], weight: Tensor
@@ -107,5 +107,5 @@ class Driving:
 
 def part(config: Any, spec: Spec, device: torch.device) -> Driving | None:
     """The driving part of a configuration (`agents.configs.driving`); None where nothing of it is asked for."""
-    asked = config.road or config.balance or not augment.plain(config)
+    asked = config.road or config.steering_weight or not augment.plain(config)
     return Driving(config, spec, device) if asked else None

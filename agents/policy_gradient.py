@@ -64,10 +64,12 @@ class Network(nn.Module):
         self.kind = critics.kind(config)
         self.critic = self.kind.encoder(config, spec)
         self.value = Value(features if self.critic is None else self.critic.features)
-        if config.idle and isinstance(self.policy, Categorical):
-            others = (1 - config.idle) / max(1, spec.num_actions - 1)
+        if config.initial_noop_probability and isinstance(self.policy, Categorical):
+            others = (1 - config.initial_noop_probability) / max(1, spec.num_actions - 1)
             with torch.no_grad():
-                self.policy.logits.bias.copy_(torch.tensor([config.idle] + [others] * (spec.num_actions - 1)).log())
+                self.policy.logits.bias.copy_(
+                    torch.tensor([config.initial_noop_probability] + [others] * (spec.num_actions - 1)).log()
+                )
 
     def features(
         self, obs: Tensor, memory: Tensor | None, first: Tensor | None, privileged: Tensor | None
@@ -117,9 +119,9 @@ class PolicyGradient:
             self.actor.network.critic.to(self.dtype)
         self.act_generator = devices.generator(device, seed, 1)
         self.learn_generator = devices.generator(device, seed, 2)
-        groups = zip(self.network.parts(), (config.policy_share, 1.0), strict=True)
+        groups = zip(self.network.parts(), (config.policy_lr_scale, 1.0), strict=True)
         self.optimizer = optimizers.build(config.optimizer, groups, config.lr, eps=1e-5)
-        overlap, info = config.overlap and config.ratio, self.network.kind.info
+        overlap, info = config.overlap and config.importance_ratio, self.network.kind.info
         self.minibatch, self.needs = planned(config, spec, num_envs, info=info, overlap=overlap)
         graphs = config.graphs and not config.recurrent
         self._chosen = Graphed(self._choose, device, generators=[self.act_generator], enabled=graphs)
@@ -188,7 +190,7 @@ class PolicyGradient:
         c, left = self.config, 1 - self.clock.progress
         optimizers.set_rate(self.optimizer, c.lr * (c.lr_end + (1 - c.lr_end) * left))
         bonus = c.entropy_coef * (c.entropy_end + (1 - c.entropy_end) * left)
-        figures = self._learned(*minibatch, bonus, self.clock.progress < c.value_first)
+        figures = self._learned(*minibatch, bonus, self.clock.progress < c.critic_warmup)
         return Learned(dict(zip(FIGURES, figures, strict=True)))
 
     def _update(self, *args: Any) -> tuple[Tensor, ...]:
@@ -219,11 +221,11 @@ class PolicyGradient:
     def _policy_loss(self, b: Minibatch, logp: Tensor) -> Tensor:
         """PPO's clipped surrogate (Schulman et al. 2017, eq. 7), or the plain policy gradient. logp: [M] now."""
         c, advantage = self.config, b.advantage
-        if c.normalize:
+        if c.normalize_advantages:
             centre = losses.mean(advantage, b.weight)
             spread = losses.mean((advantage - centre).square(), b.weight).sqrt()
             advantage = (advantage - centre) / (spread + 1e-8)
-        if c.ratio:
+        if c.importance_ratio:
             return losses.mean(losses.clipped_surrogate(logp, b.old_logp, advantage, c.clip), b.weight)
         return losses.mean(losses.policy_gradient(logp, advantage), b.weight)
 
@@ -262,8 +264,8 @@ class PolicyGradient:
 
     def _set_deviation(self) -> None:
         """Where the configuration names a deviation of continuous actions, it holds at the start."""
-        if self.config.deviation and isinstance(self.network.policy, Gaussian):
-            nn.init.constant_(self.network.policy.log_std, math.log(self.config.deviation))
+        if self.config.initial_std and isinstance(self.network.policy, Gaussian):
+            nn.init.constant_(self.network.policy.log_std, math.log(self.config.initial_std))
 
 
 build = PolicyGradient

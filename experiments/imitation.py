@@ -81,7 +81,7 @@ def assemble(config: dict[str, Any], env: dict[str, Any], device: torch.device) 
     if recorded is not None:
         agent.take_dataset(len(recorded[0].action), teacher)
         needs = agent.needs
-        rounds = config["agent_config"].get("rounds")
+        rounds = config["agent_config"].get("dagger")
         if config.get("teacher_run") and not rounds:
             one = f"{config['agent']} has one teacher; name one, or take --agent dagger"
             raise ValueError(f"--data and --teacher-run: {one}")

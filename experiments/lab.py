@@ -25,8 +25,8 @@ def assemble(config: dict[str, Any], device: torch.device) -> Lab:
     told = building.told(stream) if needs.info else {}
     if "numbers" in needs.info and told.get("numbers") != needs.info["numbers"].shape:
         raise ValueError(
-            f"--critic numbers: {config['game']} tells {told.get('numbers', 'none')} with these options, not"
-            f" {needs.info['numbers'].shape} (--numbers)"
+            f"--critic privileged: {config['game']} tells {told.get('numbers', 'none')} with these options, not"
+            f" {needs.info['numbers'].shape} (--privileged-size)"
             + teachers.asking(envs.describe(config["game"], **env), "numbers", "; {} asks for them")
         )
     option = building.ring_option(config)

@@ -295,7 +295,7 @@ def test_train_has_three_groups_and_general_values_without_a_game(capsys: pytest
     assert "agent: dqn:" in dqn and "--replay N" in dqn
     titles = [line for line in breakout.splitlines() if line.endswith(":") and not line.startswith(" ")]
     assert titles == ["run:", "agent: ppo:", "game: breakout:", "help:"]
-    assert "shared with the policy, own, or numbers" in " ".join(breakout.split())  # --critic: all three
+    assert "shared with the policy, own, or privileged" in " ".join(breakout.split())  # --critic: all three
 
 
 @pytest.mark.parametrize(

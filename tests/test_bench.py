@@ -89,7 +89,7 @@ class Here:
             config, _ = atari.settings(args[0])
             small = dict(
                 replay=400, warmup=64, batch=8, rollout=8, minibatch=16, epochs=1, hidden=8, encoder="small", atoms=5,
-                wider=1, pool=False, spectral=False,
+                encoder_width=1, pool=False, spectral=False,
             )  # fmt: skip
             known = configuration.fields(building.module(args[0]).Config)
             args = (*args[:2], ({**config, **{k: v for k, v in small.items() if k in known}}, 4))

@@ -66,7 +66,7 @@ MISTAKES = [
     (["gym:CartPole-v1", "--lr", "nan"], "--lr nan: must be above 0"),
     (["gym:CartPole-v1", "--evaluation", "best"], "--evaluation best: choose sampled, greedy"),
     (["gym:CartPole-v1", "--agent", "dqn", "--evaluation", "epsilon 2"], "--evaluation epsilon 2: choose greedy"),
-    (["gym:CartPole-v1", "--idle", "1"], "--idle 1"),
+    (["gym:CartPole-v1", "--initial-noop-probability", "1"], "--initial-noop-probability 1"),
     (["gym:CartPole-v1", "--hidden", "0"], "--hidden 0: must be at least 1"),
     (["gym:CartPole-v1", "--frame-stack", "-1"], "--frame-stack -1"),
     (["gym:CartPole-v1", "--precision", "fp16"], "--precision fp16: choose"),

@@ -72,7 +72,15 @@ def test_dagger_drives_itself_and_keeps_everything(tmp_path: Path) -> None:
     """Rows of the dataset stay, each round adds its own; the label is the teacher's, the action often is not."""
     data = np.random.default_rng(2).uniform(-0.8, 0.8, (60, 2)).astype(np.float32)
     np.savez(tmp_path / "t.npz", obs=data, action=data, lap=np.arange(60) // 10)
-    settings = config("dagger", tmp_path / "t.npz", 30 + 3 * (40 + 20), first=30, rows=40, draws=20, teacher=0.0)
+    settings = config(
+        "dagger",
+        tmp_path / "t.npz",
+        30 + 3 * (40 + 20),
+        pretrain_updates=30,
+        rows_per_round=40,
+        updates_per_round=20,
+        teacher_share=0.0,
+    )
     settings |= {"env": {"world": "target"}, "num_envs": 4}
     settings["agent_config"] |= {"replay": 200, "validation": 0.0}
     parts = lab.assemble(settings, CPU)
@@ -131,7 +139,15 @@ def test_without_its_ring_a_run_goes_on_learning_from_the_dataset_and_leaves_a_r
 def test_the_learning_rate_falls_with_the_updates_and_not_while_a_round_is_collected(tmp_path, monkeypatch) -> None:
     data = np.zeros((60, 2), np.float32)
     np.savez(tmp_path / "t.npz", obs=data, action=data, lap=np.arange(60) // 10)
-    settings = config("dagger", tmp_path / "t.npz", 30 + 3 * (400 + 20), first=30, rows=400, draws=20, lr_end=0.1)
+    settings = config(
+        "dagger",
+        tmp_path / "t.npz",
+        30 + 3 * (400 + 20),
+        pretrain_updates=30,
+        rows_per_round=400,
+        updates_per_round=20,
+        lr_end=0.1,
+    )
     settings |= {"env": {"world": "target"}, "num_envs": 4}
     settings["agent_config"] |= {"replay": 2_000, "validation": 0.0}
     rates = []
@@ -220,7 +236,9 @@ def test_reinforcement_starts_where_the_clone_is() -> None:
     spec = Spec((60, 80, 3), "uint8", 1, action_dim=2)
     settings = dict(hidden=64, precision="fp32")
     driver = clone.build(clone.Config(**settings, road=0.3), spec, Context(Clock(9), CPU, 1, 1))
-    race = policy_gradient.build(policy_gradient.Config(**settings, deviation=0.1), spec, Context(Clock(9), CPU, 2, 1))
+    race = policy_gradient.build(
+        policy_gradient.Config(**settings, initial_std=0.1), spec, Context(Clock(9), CPU, 2, 1)
+    )
     obs = torch.randint(0, 256, (4, 1, 60, 80, 3), dtype=torch.uint8)
     no, ones = torch.zeros(4, dtype=torch.bool), torch.ones(4)
     step = TimeStep(obs, ones, ones, no, no)
@@ -276,7 +294,7 @@ def test_a_clone_of_no_driver_knows_nothing_of_roads() -> None:
     agent = clone.build(clone.Config(hidden=8), Spec((3,), "float32", num_actions=2), Context(Clock(9), CPU, 1, 1))
     assert agent.part is None and set(agent.needs.info) == {"expert"}
     balanced = clone.build(
-        clone.Config(hidden=8, balance=1.0), Spec((3,), "float32", action_dim=1), Context(Clock(9), CPU, 1, 1)
+        clone.Config(hidden=8, steering_weight=1.0), Spec((3,), "float32", action_dim=1), Context(Clock(9), CPU, 1, 1)
     )
     assert balanced.part.emphasis(torch.tensor([[0.0], [-0.5], [1.0]])).tolist() == [1, 1.5, 2]
     assert not balanced.part.info and balanced.learner.extra is None

@@ -19,7 +19,7 @@ CASES = [
     ("flappy", {"obs": "state", "frame_skip": 3}),
     ("flappy", {"obs": "rgb", "speed": 5.0}),
     ("kart", {"obs": "grey", "control": "discrete", "tracks": "oval"}),
-    ("kart", {"obs": "state", "control": "raw", "stack": 3, "hold": 2, "tracks": "oval"}),
+    ("kart", {"obs": "state", "control": "raw", "stack": 3, "action_repeat": 2, "tracks": "oval"}),
     ("kart", {"obs": "frame", "width": 32, "height": 24, "tracks": "oval"}),
     ("go", {"size": 5, "komi": 0.5, "superko": "simple"}),
     ("car-racing", {"obs": "rgb", "control": "raw", "frame_skip": 2}),

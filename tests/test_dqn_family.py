@@ -276,8 +276,11 @@ def test_target_network_differs_between_copies_and_equals_right_after():
         (dict(noisy=True), "--noisy and --epsilon"),
         (dict(munchausen=0.9, head="categorical"), "--munchausen has no form"),
         (dict(munchausen=0.9, double=True), "no action for --double to choose"),
-        (dict(spectral=True), "--spectral: of --encoder impala; name --spectral False with auto"),
-        (dict(encoder="btr", wider=3, pool=True), "--wider and --pool: of .* name --wider 1 --pool False with btr"),
+        (dict(spectral=True), "--spectral: of --encoder impala; name --no-spectral with auto"),
+        (
+            dict(encoder="btr", encoder_width=3, pool=True),
+            "--encoder-width and --pool: of .* name --encoder-width 1 --no-pool with btr",
+        ),
         (dict(head="quantil"), "--head quantil: choose"),
         (dict(head="categorical", v_min=1.0, v_max=1.0), "--v-min"),
         (dict(optimizer="sgd"), "--optimizer sgd"),
@@ -297,8 +300,10 @@ def test_btr_is_its_papers_table():
     assert c.ratio * 64 == c.batch == 256 and c.target_period * c.ratio / c.batch == 500
     assert (c.replay, c.warmup, c.n_step, c.atoms, c.hidden) == (2**20, 200_000, 3, 8, 512)
     assert (c.lr, c.lr_end, c.gamma, c.alpha, c.huber, c.max_grad_norm) == (1e-4, 1.0, 0.997, 0.2, 1.0, 10.0)
-    assert (c.munchausen, c.temperature, c.lowest) == (0.9, 0.03, -1.0) and c.eps == pytest.approx(1.95e-5, rel=2e-3)
-    assert (c.encoder, c.wider, c.pool, c.spectral) == ("impala", 2, True, True)
+    assert (c.munchausen, c.temperature, c.munchausen_clip) == (0.9, 0.03, -1.0) and c.eps == pytest.approx(
+        1.95e-5, rel=2e-3
+    )
+    assert (c.encoder, c.encoder_width, c.pool, c.spectral) == ("impala", 2, True, True)
     assert c.noisy and c.dueling and c.prioritized and c.head == "implicit" and c.optimizer == "adam" and not c.double
 
 
@@ -359,7 +364,7 @@ def test_only_learning_moves_the_vectors_of_spectral_norm():
     assert not all(torch.equal(v, agent.online.state_dict()[k]) for k, v in before.items())
 
 
-@pytest.mark.parametrize("field, value", [("wider", 2), ("pool", True), ("spectral", True)])
+@pytest.mark.parametrize("field, value", [("encoder_width", 2), ("pool", True), ("spectral", True)])
 def test_each_part_of_the_residual_network_works_alone(field, value):
     spec = Spec((84, 84), "uint8", 4, num_actions=4)
     obs = torch.randint(0, 256, (3, 4, 84, 84), dtype=torch.uint8, generator=torch.Generator().manual_seed(2))
@@ -369,7 +374,7 @@ def test_each_part_of_the_residual_network_works_alone(field, value):
     agent = dqn.build(config, spec, Context(Clock(100), torch.device("cpu"), 0, 2))
     encoder = agent.online.encoder
     assert plain(obs).shape == (3, 32 * 11 * 11)
-    wanted = {"wider": 64 * 11 * 11, "pool": 32 * 6 * 6, "spectral": 32 * 11 * 11}[field]
+    wanted = {"encoder_width": 64 * 11 * 11, "pool": 32 * 6 * 6, "spectral": 32 * 11 * 11}[field]
     assert encoder.features == wanted and encoder(obs).shape == (3, wanted)
     residual = [m for name, m in encoder.named_modules() if name.endswith((".first", ".second"))]
     assert len(residual) == 12

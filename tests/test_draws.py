@@ -23,8 +23,19 @@ from agents.core.stream import Stream, spec_of
 from experiments import building, lab
 
 CPU = torch.device("cpu")
-TINY = dict(rollout=4, minibatch=8, hidden=8, replay=400, warmup=24, batch=4, ratio=8.0, rows=16, draws=5, atoms=5)
-TINY |= dict(encoder="auto", wider=1, pool=False, spectral=False)
+TINY = dict(
+    rollout=4,
+    minibatch=8,
+    hidden=8,
+    replay=400,
+    warmup=24,
+    batch=4,
+    ratio=8.0,
+    rows_per_round=16,
+    updates_per_round=5,
+    atoms=5,
+)
+TINY |= dict(encoder="auto", encoder_width=1, pool=False, spectral=False)
 
 
 @pytest.mark.parametrize("name", [name for name in AGENTS if name != "random"])
@@ -64,7 +75,7 @@ def test_every_agent_makes_one_optimizer_step_per_batch_of_windows(name, monkeyp
         assert set(calls) == {(8, config.get("epochs", 1) * math.ceil(32 / minibatch))}
         return
     assert all(windows == made * needs.batch and made <= needs.together for windows, made in calls)
-    if not config.get("rounds"):
+    if not config.get("dagger"):
         assert parts.clock.updates == int(8.0 * (120 - needs.pace.start) / 4)
 
 

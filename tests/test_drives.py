@@ -124,7 +124,7 @@ def test_drives_on_kart_tracks_are_told_for_each_driver_and_condition(driver) ->
     assert [k["protocol"] for k in kept] == [t["protocol"] for t in told.values()] and "night" in kept[-1]["protocol"]
     assert list(evaluations.own(kept, None, "")) == []
     assert "tracks' mean" not in closed_loop.sentence(told["expert"])  # two tracks have no interval
-    for under in ("hold=4", "numbers_info=true"):
+    for under in ("action_repeat=4", "privileged_info=true"):
         for drive in (evaluate.evaluate, drove):
             more = dict(tracks="test:2") if drive is drove else dict(episodes=1)
             with pytest.raises(ValueError, match=f"--options {under.split('=')[0]}=...: only trainings have it"):
@@ -152,7 +152,7 @@ def test_drivers_with_other_controls_drive_too(control, agent, tmp_path) -> None
 def test_what_a_run_had_in_training_alone_is_gone_where_it_drives(driver, monkeypatch) -> None:
     """An action that was held for four steps while training is asked for at every step of a scored drive."""
     plain = drove(driver, tracks="test:2", seconds=10.0, policy="straight", quiet=True)
-    monkeypatch.setitem(driver.config, "env", {**driver.config["env"], "hold": 4, "numbers_info": True})
+    monkeypatch.setitem(driver.config, "env", {**driver.config["env"], "action_repeat": 4, "privileged_info": True})
     assert drove(driver, tracks="test:2", seconds=10.0, policy="straight", quiet=True) == plain
 
 

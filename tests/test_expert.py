@@ -35,7 +35,21 @@ def knowing(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_labels_are_what_the_other_run_does_with_the_numbers(knowing: Path) -> None:
     runs = knowing.parents[2]
-    go(runs, "--agent", "dagger", "--teacher-run", knowing, "--rows", 24, "--draws", 4, "--steps", 56, "--replay", 400)
+    go(
+        runs,
+        "--agent",
+        "dagger",
+        "--teacher-run",
+        knowing,
+        "--rows-per-round",
+        24,
+        "--updates-per-round",
+        4,
+        "--steps",
+        56,
+        "--replay",
+        400,
+    )
     run = Run.open(next((runs / "kart" / "dagger").iterdir()))
     parts = lab.assemble(run.config, CPU)
     step = parts.stream.reset(3, 0)
@@ -49,7 +63,7 @@ def test_the_labels_are_what_the_other_run_does_with_the_numbers(knowing: Path) 
         assert not torch.allclose(step.info["expert"], own, atol=0.05)  # the scripted expert would do otherwise
         parts.stream.send(parts.agent.act(step))
         step = parts.stream.receive()
-    assert "numbers" not in step.info and run.config["env"]["numbers_info"] is False
+    assert "numbers" not in step.info and run.config["env"]["privileged_info"] is False
     parts.stream.close()
 
 
@@ -114,7 +128,20 @@ def test_who_cannot_teach_is_told(knowing: Path, tmp_path: Path) -> None:
 
 def test_a_run_that_was_taught_goes_on_to_the_bit(knowing: Path, tmp_path: Path) -> None:
     """Straight through and in two halves: the same weights, where the learning rate does not know of the budget."""
-    argv = ["--agent", "dagger", "--teacher-run", knowing, "--rows", 16, "--draws", 4, "--replay", 400, "--lr-end", 1]
+    argv = [
+        "--agent",
+        "dagger",
+        "--teacher-run",
+        knowing,
+        "--rows-per-round",
+        16,
+        "--updates-per-round",
+        4,
+        "--replay",
+        400,
+        "--lr-end",
+        1,
+    ]
     argv += ["--checkpoint-every", 20]
     go(tmp_path / "whole", *argv, "--steps", 40)
     go(tmp_path / "half", *argv, "--steps", 20)

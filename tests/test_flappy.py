@@ -252,12 +252,12 @@ def test_ramp_and_speed_spread():
 
 
 def test_practice_narrows_the_gaps_of_training_and_of_nothing_else():
-    env = make_vec(300, obs="state", practice=0.2, gap=120)
+    env = make_vec(300, obs="state", narrow_gap=0.2, gap=120)
     env.reset(seed=0)
     state = env.state_dict()
     gaps = state["gap_bottom"][:, :2] - state["gap_top"][:, :2]
     assert (gaps[:, 0] == gaps[:, 1]).all()  # one for the whole episode
     assert 96 <= gaps.min() < 99 and 117 < gaps.max() <= 120
-    values = {"practice": 0.2, "gap": 120, "frame_skip": 2}
+    values = {"narrow_gap": 0.2, "gap": 120, "frame_skip": 2}
     assert envs.scored("flappy", values) == {"gap": 120, "frame_skip": 2}
     assert env.metadata["protocol"] == make_vec(1, gap=120).metadata["protocol"]

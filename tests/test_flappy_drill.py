@@ -27,7 +27,10 @@ def moment(state, i: int) -> bytes:
 
 
 def test_half_of_the_frames_begin_two_pipes_before_one_of_the_newest_crashes():
-    env, random = make_vec(NUM, obs="state", drill=0.5, frame_skip=2, practice=0.15), np.random.default_rng(0)
+    env, random = (
+        make_vec(NUM, obs="state", restart_before_crash=0.5, frame_skip=2, narrow_gap=0.15),
+        np.random.default_rng(0),
+    )
     env.reset(seed=1)
     state = env.state_dict()
     passed = [[moment(state, i)] * 2 for i in range(NUM)]  # the newest last
@@ -67,7 +70,7 @@ def test_half_of_the_frames_begin_two_pipes_before_one_of_the_newest_crashes():
 
 
 def test_the_same_moment_has_another_future():
-    env, random = make_vec(NUM, obs="state", drill=0.9), np.random.default_rng(3)
+    env, random = make_vec(NUM, obs="state", restart_before_crash=0.9), np.random.default_rng(3)
     env.reset(seed=2)
     state, futures = env.state_dict(), set()
     for _ in range(4_000):
@@ -87,16 +90,16 @@ def test_a_seed_decides_everything_whatever_was_played_before():
         assert env.state_dict()["drill.drilled"].all()
         return np.array(frames)
 
-    env = make_vec(NUM, obs="state", drill=0.5, frame_skip=2)
+    env = make_vec(NUM, obs="state", restart_before_crash=0.5, frame_skip=2)
     assert np.array_equal(played(env), played(env))
 
 
 def test_it_goes_on_to_the_bit_after_a_restore():
-    first, random = make_vec(NUM, drill=0.5), np.random.default_rng(5)
+    first, random = make_vec(NUM, restart_before_crash=0.5), np.random.default_rng(5)
     first.reset(seed=4)
     for _ in range(900):
         first.step(clumsy(first.state_dict(), random))
-    second = make_vec(NUM, drill=0.5)
+    second = make_vec(NUM, restart_before_crash=0.5)
     second.load_state_dict(first.state_dict())
     for _ in range(900):
         action = clumsy(first.state_dict(), random)
@@ -107,7 +110,10 @@ def test_it_goes_on_to_the_bit_after_a_restore():
 
 
 def test_only_whole_games_of_a_training_are_counted_and_none_is_scored_like_that():
-    stream, random = Stream(make_vec(NUM, obs="state", drill=0.5, frame_skip=2)), np.random.default_rng(6)
+    stream, random = (
+        Stream(make_vec(NUM, obs="state", restart_before_crash=0.5, frame_skip=2)),
+        np.random.default_rng(6),
+    )
     stream.reset(7)
     counted = whole = ends = 0
     for _ in range(2_000):
@@ -119,7 +125,7 @@ def test_only_whole_games_of_a_training_are_counted_and_none_is_scored_like_that
         ends += last.sum()
         whole += (last & (stream.envs.state_dict()["drill.drilling"] == 0)).sum()
     assert counted == whole and 20 < whole < ends - 20
-    assert envs.scored("flappy", {"drill": 0.5, "gap": 120}) == {"gap": 120}
-    assert make_vec(1, drill=0.5).metadata["protocol"] == make_vec(1).metadata["protocol"]
-    with pytest.raises(ValueError, match="drill must be from 0"):
-        make_vec(1, drill=0.95)
+    assert envs.scored("flappy", {"restart_before_crash": 0.5, "gap": 120}) == {"gap": 120}
+    assert make_vec(1, restart_before_crash=0.5).metadata["protocol"] == make_vec(1).metadata["protocol"]
+    with pytest.raises(ValueError, match="restart_before_crash must be from 0"):
+        make_vec(1, restart_before_crash=0.95)

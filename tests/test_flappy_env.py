@@ -137,7 +137,7 @@ def test_actions_outside_the_space_move_nothing():
         ("speed", float("nan")), ("speed", "fast"), ("speed_spread", 0.9), ("spacing", 20), ("spacing", -1),
         ("flap", -9.0), ("gravity", 0.0), ("ramp", -1), ("light", "dusk"), ("random_colours", 1),
         ("random_background", "yes"), ("reward", "shaped"), ("cap", -1), ("frame_skip", 0), ("frame_skip", 99),
-        ("practice", 0.6), ("practice", -0.1), ("drill", 1.0), ("drill", -0.1),
+        ("narrow_gap", 0.6), ("narrow_gap", -0.1), ("restart_before_crash", 1.0), ("restart_before_crash", -0.1),
     ],
 )  # fmt: skip
 def test_bad_options_are_refused_by_name(name, value):
@@ -148,8 +148,8 @@ def test_bad_options_are_refused_by_name(name, value):
 def test_other_mistakes_are_refused_by_name():
     with pytest.raises(ValueError, match="speed 8.0 with speed_spread 0.5"):
         Options(speed=8.0, speed_spread=0.5)
-    with pytest.raises(ValueError, match="gap 60 with practice 0.2 reaches 48"):
-        Options(gap=60, practice=0.2)
+    with pytest.raises(ValueError, match="gap 60 with narrow_gap 0.2 reaches 48"):
+        Options(gap=60, narrow_gap=0.2)
     with pytest.raises(ValueError, match="no option 'gaps'"):
         make_vec(2, gaps=3)
     with pytest.raises(ValueError, match="num_envs"):

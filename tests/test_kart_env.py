@@ -193,7 +193,7 @@ def test_options_change_what_they_say():
 def test_an_action_may_be_held_for_several_steps_while_training():
     """Four held actions are sixteen steps of the same game; a race that ends meanwhile stands still."""
     common = dict(tracks="validation:3", order="cycle", obs="state", laps=0, time_limit=1.05)
-    one, held = make_vec(3, **common), make_vec(3, **common, hold=4)
+    one, held = make_vec(3, **common), make_vec(3, **common, action_repeat=4)
     assert held.metadata["frame_skip"] == 4
     one.reset(seed=1), held.reset(seed=1)
     rng = np.random.default_rng(0)
@@ -211,9 +211,9 @@ def test_an_action_may_be_held_for_several_steps_while_training():
 
 
 def test_what_a_critic_may_know_is_told_beside_the_picture_and_gone_in_scored_games():
-    seen, told = make_vec(2, obs="state"), make_vec(2, obs="trunk", numbers_info=True)
+    seen, told = make_vec(2, obs="state"), make_vec(2, obs="trunk", privileged_info=True)
     numbers, (_, info) = seen.reset(seed=3)[0], told.reset(seed=3)
     assert np.array_equal(info["numbers"], numbers)
     action = np.zeros((2, 2), np.float32)
     assert np.array_equal(told.step(action)[4]["numbers"], seen.step(action)[0])
-    assert envs.scored("kart", {"numbers_info": True, "hold": 4, "latency": 1}) == {"latency": 1}
+    assert envs.scored("kart", {"privileged_info": True, "action_repeat": 4, "latency": 1}) == {"latency": 1}

@@ -61,12 +61,22 @@ LEARNERS = {
     # With a teacher in the world. Cloning sees the corridor only as the teacher does, and that is enough.
     "clone": Row(dict(hidden=64, precision="fp32", lr=3e-3, warmup=100, batch=32, replay=4_000), None, continuous=True),
     "dagger": Row(
-        dict(hidden=64, precision="fp32", lr=3e-3, batch=32, replay=4_000, rows=200, draws=100), None, continuous=True
+        dict(hidden=64, precision="fp32", lr=3e-3, batch=32, replay=4_000, rows_per_round=200, updates_per_round=100),
+        None,
+        continuous=True,
     ),
     # Noisy layers of this size give up exploring before every context of the bandit is known (rainbow's first values
     # are optimistic: the middle of its atoms), so btr explores as DQN does.
     "btr": Row(
-        {**DQN, "noisy": False, "epsilon": 1.0, "encoder": "auto", "wider": 1, "pool": False, "spectral": False},
+        {
+            **DQN,
+            "noisy": False,
+            "epsilon": 1.0,
+            "encoder": "auto",
+            "encoder_width": 1,
+            "pool": False,
+            "spectral": False,
+        },
         best_action,
     ),
 }
@@ -194,7 +204,7 @@ def test_continuous_actions(agent: str) -> None:
 
 @pytest.mark.slow
 def test_continuous_actions_with_a_critic_of_its_own() -> None:
-    parts = trained("ppo", "target", 15_000, gamma=0.0, critic="own", policy_share=0.5)
+    parts = trained("ppo", "target", 15_000, gamma=0.0, critic="own", policy_lr_scale=0.5)
     assert games(parts, "target", "greedy")[0] > 7.5  # of 8
 
 

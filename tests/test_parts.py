@@ -131,9 +131,9 @@ def test_a_copy_acts_with_old_weights_until_it_takes_the_new_ones() -> None:
     assert not torch.equal(copied.network[0].weight, network[0].weight)  # no memory is shared
 
 
-@pytest.mark.parametrize("name", ["shared", "own", "numbers"])
+@pytest.mark.parametrize("name", ["shared", "own", "privileged"])
 def test_what_a_critic_sees(name: str) -> None:
-    config = SimpleNamespace(critic=name, numbers=3, encoder="auto", hidden=8)
+    config = SimpleNamespace(critic=name, privileged_size=3, encoder="auto", hidden=8)
     critic = critics.kind(config)
     encoder = critic.encoder(config, Spec((2,), "float32", num_actions=2))
     features, obs, state = torch.randn(4, 8), torch.randn(4, 1, 2), torch.randn(4, 3)

@@ -13,7 +13,7 @@ from experiments import lab
 
 @pytest.mark.parametrize("idle, expected", [(0.0, 1 / 3), (0.9, 0.9)])
 def test_idle_is_the_first_share_of_action_0(idle, expected):
-    config = policy_gradient.Config(idle=idle, hidden=8, rollout=4)
+    config = policy_gradient.Config(initial_noop_probability=idle, hidden=8, rollout=4)
     spec = Spec((3,), "float32", 1, 3)
     agent = policy_gradient.build(config, spec, Context(Clock(100), torch.device("cpu"), 0, 2))
     obs = torch.randn((4000, 1, 3), generator=torch.Generator().manual_seed(1))
@@ -24,7 +24,7 @@ def test_idle_is_the_first_share_of_action_0(idle, expected):
 
 
 def test_idle_leaves_continuous_policies_alone():
-    config = policy_gradient.Config(idle=0.9, hidden=8, rollout=4)
+    config = policy_gradient.Config(initial_noop_probability=0.9, hidden=8, rollout=4)
     spec = Spec((3,), "float32", 1, 0, 2)
     agent = policy_gradient.build(config, spec, Context(Clock(100), torch.device("cpu"), 0, 2))
     assert agent.network.policy.mean.bias.abs().max() == 0
@@ -62,11 +62,11 @@ def moved(agent, before):
     return {k.split(".")[0] for k in after if not torch.equal(after[k], before[k])}
 
 
-@pytest.mark.parametrize("critic", ["own", "numbers"])
+@pytest.mark.parametrize("critic", ["own", "privileged"])
 def test_a_critic_apart_and_the_policy_never_move_each_other(critic):
     """Only the value is learned: the policy stays as it is; without a value loss the critic does."""
     for changed, parts in (
-        (dict(value_first=1.0), {"critic", "value"}),
+        (dict(critic_warmup=1.0), {"critic", "value"}),
         (dict(value_coef=0.0), {"encoder", "policy"}),
         ({}, {"encoder", "policy", "critic", "value"}),
     ):
@@ -82,7 +82,7 @@ def test_a_critic_apart_and_the_policy_never_move_each_other(critic):
 
 def test_the_policys_share_of_the_learning_rate():
     """Adam's first step is the learning rate, for every weight with a gradient."""
-    agent = learner(critic="own", policy_share=0.1, lr=1e-2)
+    agent = learner(critic="own", policy_lr_scale=0.1, lr=1e-2)
     before = {k: v.clone() for k, v in agent.network.state_dict().items()}
     list(agent.learn(rollout(agent)))
     after = agent.network.state_dict()
@@ -101,7 +101,7 @@ def test_a_critic_of_ones_own_begins_with_the_eyes_of_a_clone():
         for name, weights in teacher.driver.encoder.state_dict().items():
             assert torch.equal(found[f"encoder.{name}"], weights)
             assert kind == "shared" or torch.equal(found[f"critic.{name}"], weights)
-    own, shared, knowing = (learner(spec, critic=kind) for kind in ("own", "shared", "numbers"))
+    own, shared, knowing = (learner(spec, critic=kind) for kind in ("own", "shared", "privileged"))
     for one, other in itertools.permutations((own, shared, knowing), 2):
         one.load_weights(other.state_dict())  # from one kind to the other
         assert torch.equal(one.network.policy.mean.weight, other.network.policy.mean.weight)
@@ -109,7 +109,7 @@ def test_a_critic_of_ones_own_begins_with_the_eyes_of_a_clone():
 
 def test_what_a_critic_is_told_is_learned_from_and_not_needed_to_play():
     """The value follows the numbers, whatever is seen; a player that is told nothing acts, and has no value to show."""
-    agent = learner(critic="numbers", numbers=2)
+    agent = learner(critic="privileged", privileged_size=2)
     obs, told = torch.zeros(2, 1, 3), torch.tensor([[0.0, 1.0], [1.0, 0.0]])
     step = TimeStep(obs, None, None, None, None)
     value = agent.act(step._replace(info={"numbers": told})).extras["value"]
@@ -120,15 +120,15 @@ def test_what_a_critic_is_told_is_learned_from_and_not_needed_to_play():
 
 
 def test_numbers_that_a_game_does_not_tell_are_refused_by_name():
-    config = {"agent": "ppo", "agent_config": dict(critic="numbers", hidden=8, rollout=4), "num_envs": 2, "seed": 0}
+    config = {"agent": "ppo", "agent_config": dict(critic="privileged", hidden=8, rollout=4), "num_envs": 2, "seed": 0}
     for game, env in (("flappy", {}), ("kart", {"obs": "state"})):
-        with pytest.raises(ValueError, match="--critic numbers"):
+        with pytest.raises(ValueError, match="--critic privileged"):
             lab.assemble({**config, "game": game, "env": env, "steps": 10}, torch.device("cpu"))
-    told = {"obs": "state", "numbers_info": True}
+    told = {"obs": "state", "privileged_info": True}
     lab.assemble({**config, "game": "kart", "env": told, "steps": 10}, torch.device("cpu")).stream.close()
 
 
-@pytest.mark.parametrize("wrong", [dict(critic="both"), dict(critic="own", recurrent=8), dict(policy_share=0.5)])
+@pytest.mark.parametrize("wrong", [dict(critic="both"), dict(critic="own", recurrent=8), dict(policy_lr_scale=0.5)])
 def test_critics_that_cannot_be_are_refused_by_name(wrong):
     with pytest.raises(ValueError, match="--critic"):
         policy_gradient.Config(**wrong)

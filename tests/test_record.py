@@ -129,7 +129,7 @@ def test_another_size_does_not_go_into_a_dataset(tmp_path: Path) -> None:
         (["kart", "--out", "d", "--obs", "state"], "--obs state has no colour picture"),
         (["kart", "--out", "d", "--obs", "grey"], "--obs grey has no colour picture"),
         (["kart", "--out", "d", "--control", "raw"], "--control raw"),
-        (["kart", "--out", "d", "--hold", "4"], "--hold 4: recordings have 20 records a second"),
+        (["kart", "--out", "d", "--action-repeat", "4"], "--action-repeat 4: recordings have 20 records a second"),
         (["kart", "--out", "d", "--width", "3"], "width must be from 16"),
     ],
 )
@@ -155,7 +155,7 @@ def test_help_offers_nothing_that_is_refused(capsys: pytest.CaptureFixture[str])
         record.parse(["kart", "--help"])
     told = capsys.readouterr().out
     assert "--tracks" in told and "--steer-noise" in told and "pilotnet 66x200" in told
-    for refused in ("--control", "--hold", "state 21", "grey", "--reward", "--expert-info"):
+    for refused in ("--control", "--action-repeat", "state 21", "grey", "--reward", "--expert-info"):
         assert refused not in told, refused
 
 

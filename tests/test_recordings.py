@@ -176,7 +176,7 @@ def test_what_a_recording_cannot_give_is_told(tmp_path: Path, capsys: pytest.Cap
     parts = lab.assemble({**common, **config}, torch.device("cpu"))
     assert parts.validation is None and "one lap or game: none is kept back" in capsys.readouterr().err
     parts.stream.close()
-    config = {"agent": "dagger", "agent_config": {"validation": 0.1, "rounds": True}, "data": str(tub(tmp_path / "b"))}
+    config = {"agent": "dagger", "agent_config": {"validation": 0.1, "dagger": True}, "data": str(tub(tmp_path / "b"))}
     parts = lab.assemble({**common, **config}, torch.device("cpu"))
     told = capsys.readouterr().err
     assert parts.validation is not None and "no teacher here (--expert-info): no rounds" in told

@@ -143,7 +143,7 @@ def test_evaluate(argv: list[str], told: str, root: Path, light: None, capsys, m
         (["kart", "--agent", "clone", "--normalize-obs"], "--normalize-obs: clone does not take it"),
         (["breakout", "--agent", "sb3-dqn", "--normalize-reward"], "--normalize-reward: sb3-dqn does not take it"),
         (["breakout", "--agent", "sb3-dqn", "--device", "cuda"], "--device cuda: sb3-dqn runs on the processor"),
-        (["breakout", "--critic", "numbers"], "--critic numbers: breakout tells none"),
+        (["breakout", "--critic", "privileged"], "--critic privileged: breakout tells none"),
         (["breakout", "--init", "flappy"], "--init flappy: 'flappy' is neither a run"),
         (["--resume", "breakout", "--steps", "100"], "--steps 100: the run has 1,408 steps already"),
         (["--resume", "pong"], "stable-baselines3 does not save its loop"),

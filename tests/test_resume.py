@@ -24,7 +24,7 @@ SEED = int(os.environ.get("JOYPAD_KILL_SEED", secrets.randbelow(2**31)))  # of t
 QUIET = ("--eval-episodes", 0, "--no-video")
 SMALL = dict(  # fields of any agent's configuration: a ring that wraps around, windows that overlap barriers
     rollout=6, minibatch=12, hidden=8, replay=150, warmup=30, batch=8, n_step=3, prioritized=True, atoms=5,
-    target_period=40, precision="fp32", ratio=2.0, rows=30, draws=20,
+    target_period=40, precision="fp32", ratio=2.0, rows_per_round=30, updates_per_round=20,
 )  # fmt: skip
 WORLD = ("worlds", "--world", "grid", "--steps", 150, "--num-envs", 3, "--checkpoint-every", 40)  # saved exactly
 GYM = ("gym:CartPole-v1", "--steps", 150, "--num-envs", 3, "--checkpoint-every", 40)  # reset at each barrier
@@ -38,7 +38,9 @@ def options(agent: str) -> list[Any]:
     known = {k: v for k, v in SMALL.items() if type(usual.get(k)) is type(v)}
     if "encoder" in usual:
         known["encoder"] = "auto"  # small worlds show vectors and small pictures
-        known |= {k: v for k, v in dict(wider=1, pool=False, spectral=False).items() if k in usual}  # those of impala
+        known |= {
+            k: v for k, v in dict(encoder_width=1, pool=False, spectral=False).items() if k in usual
+        }  # those of impala
     return ["--agent", agent, *(x for k, v in known.items() for x in (f"--{k.replace('_', '-')}", v))]
 
 

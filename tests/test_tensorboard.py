@@ -30,7 +30,21 @@ ROOT = Path(__file__).resolve().parents[1]
 GAME = "gym:CartPole-v1"
 TAUGHT = {  # learn from recordings: their options, and what they have not
     "clone": (["--steps", "60"], {"train/return", "train/length"}),  # plays no games before its evaluation
-    "dagger": (["--steps", "600", "--rows", "200", "--draws", "20", "--first", "20", "--num-envs", "4"], set()),
+    "dagger": (
+        [
+            "--steps",
+            "600",
+            "--rows-per-round",
+            "200",
+            "--updates-per-round",
+            "20",
+            "--pretrain-updates",
+            "20",
+            "--num-envs",
+            "4",
+        ],
+        set(),
+    ),
 }
 LEARNERS = [name for name in (*AGENTS, *BASELINES) if name not in ("random", *TAUGHT)]
 FAST = ("ppo", "dqn", "sb3-dqn")  # the rest takes the same way, in the slow run

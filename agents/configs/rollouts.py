@@ -19,13 +19,13 @@ class Rollouts:
     optimizer: str = "adam"  # adam, radam, rmsprop or centred-rmsprop
     gamma: float = 0.99  # discount per step
     lam: float = 0.95  # lambda of the returns (GAE)
-    max_grad_norm: float = 0.5  # gradients are scaled down to this norm
-    reward_clip: float = 1.0  # learns from rewards cut to +-this, 0: as they are
+    max_grad_norm: float = 0.5  # largest norm of the gradients
+    reward_clip: float = 1.0  # bound of the rewards that are learned from (+-), 0: none
     encoder: str = "auto"  # nature, nips, small, tiny, impala or auto (by the size of the picture)
-    hidden: int = 512  # features
+    hidden: int = 512  # features that the encoder gives
     recurrent: int = 0  # units of an LSTM after the encoder, for games that do not show everything; 0: none
     precision: str = "auto"  # bf16 where the machine has it, or fp32
-    graphs: bool = True  # on a CUDA device: steps are recorded once and replayed
+    graphs: bool = True  # CUDA graphs: on a CUDA device steps are captured once and replayed
 
     def __post_init__(self) -> None:
         ranges.at_least(self, 1, "rollout", "epochs", "hidden")

@@ -30,8 +30,27 @@ PROGRAMS: dict[str, Names] = {
     "watch": Names({"stages": "milestones"}),
     "evaluate": Names({"under": "options"}),
 }
-AGENT_MODULES: dict[str, Names] = {}  # module of the agent -> its Config
-GAMES: dict[str, Names] = {}  # game -> its Options
+AGENT_MODULES: dict[str, Names] = {  # module of the agent -> its Config
+    "agents.policy_gradient": Names(
+        {
+            "policy_share": "policy_lr_scale", "numbers": "privileged_size", "idle": "initial_noop_probability",
+            "value_first": "critic_warmup", "deviation": "initial_std", "ratio": "importance_ratio",
+            "normalize": "normalize_advantages",
+        },
+        {"critic": {"numbers": "privileged"}},
+    ),
+    "agents.dqn": Names({"wider": "encoder_width", "lowest": "munchausen_clip"}),
+    "agents.clone": Names(
+        {
+            "average": "ema_decay", "balance": "steering_weight", "rounds": "dagger", "first": "pretrain_updates",
+            "rows": "rows_per_round", "draws": "updates_per_round", "teacher": "teacher_share",
+        }
+    ),
+}  # fmt: skip
+GAMES: dict[str, Names] = {  # game -> its Options
+    "kart": Names({"hold": "action_repeat", "numbers_info": "privileged_info"}),
+    "flappy": Names({"practice": "narrow_gap", "drill": "restart_before_crash"}),
+}
 
 
 def of_agent(agent: object) -> Names:

@@ -135,17 +135,19 @@ class Residual(nn.Module):
 
 
 class Impala(nn.Module):
-    """IMPALA's residual network (Espeholt et al. 2018), `wider` times as wide.
+    """IMPALA's residual network (Espeholt et al. 2018), `encoder_width` times as wide.
 
     pool: adaptive max-pool to 6x6 before the linear layer; spectral: spectral norm in the residual convolutions
     (both Clark et al. 2024, "Beyond The Rainbow").
     """
 
-    def __init__(self, channels: int, hidden: int, size: tuple[int, int], wider: int, pool: bool, spectral: bool):
+    def __init__(
+        self, channels: int, hidden: int, size: tuple[int, int], encoder_width: int, pool: bool, spectral: bool
+    ):
         super().__init__()
         wrap = nn.utils.parametrizations.spectral_norm if spectral else (lambda layer: layer)
         modules: list[nn.Module] = []
-        for i, out in enumerate((16 * wider, 32 * wider, 32 * wider)):
+        for i, out in enumerate((16 * encoder_width, 32 * encoder_width, 32 * encoder_width)):
             conv = Scaled(channels, out, 3, padding=1) if i == 0 else nn.Conv2d(channels, out, 3, padding=1)
             modules += [conv, nn.MaxPool2d(3, 2, padding=1), Residual(out, wrap), Residual(out, wrap)]
             channels, size = out, ((size[0] + 1) // 2, (size[1] + 1) // 2)
@@ -260,8 +262,8 @@ LAYERS = {
 DRIVING = {(60, 80, 3): "trunk", (66, 200, 3): "pilotnet"}  # size of the picture -> its encoder
 PILOTNET_DENSE = (100, 50)  # its last layer of 10 units gives way to the heads
 IMPALA: dict[str, dict[str, Any]] = {
-    "impala": dict(wider=1, pool=False, spectral=False),
-    "btr": dict(wider=2, pool=True, spectral=True),
+    "impala": dict(encoder_width=1, pool=False, spectral=False),
+    "btr": dict(encoder_width=2, pool=True, spectral=True),
 }
 EMPTY: Mapping[str, Any] = {}
 
@@ -272,8 +274,8 @@ def build(
     """The encoder `name` for frames of `obs_shape`; "auto" goes by the size of the picture.
 
     hidden: units of the linear layer, 0: none for pictures (the features are the flat convolutions), 64 for vectors.
-    norm: layer norm after every layer (not for the residual networks). impala: what differs from IMPALA (wider, pool,
-    spectral).
+    norm: layer norm after every layer (not for the residual networks). impala: what differs from
+    IMPALA (encoder_width, pool, spectral).
     """
     if len(obs_shape) == 1 and name in ("auto", "deepflappy", *LAYERS, *IMPALA):  # vectors have but one
         return Dense(obs_shape[0] * stack, hidden or 64, norm)

@@ -30,8 +30,8 @@ RANGES = {  # smallest, largest
     "gap": (50, 280),
     "speed": (0.5, 8.0),
     "speed_spread": (0.0, 0.5),
-    "practice": (0.0, 0.5),
-    "drill": (0.0, 0.9),
+    "narrow_gap": (0.0, 0.5),
+    "restart_before_crash": (0.0, 0.9),
     "spacing": (100, 400),
     "flap": (2.0, 20.0),
     "gravity": (0.1, 4.0),
@@ -63,8 +63,8 @@ class Options:
     reward: str = "seed"  # seed (+0.1 a frame, +1 a pipe, -1 a crash), score (+1), score_crash (+1, -1)
     cap: int = 1000  # pipes after which an episode is truncated, which is not death; 0: never
     frame_skip: int = 1  # frames per action, a flap acts in the first; 1 as in the original: all are choices
-    practice: float = field(default=0.0, metadata=TRAINING)  # gaps are uniform in gap * [1 - this, 1], one per episode
-    drill: float = field(default=0.0, metadata=TRAINING)  # share of the frames in episodes from before earlier crashes
+    narrow_gap: float = field(default=0.0, metadata=TRAINING)  # gap of an episode: uniform in gap * [1 - this, 1]
+    restart_before_crash: float = field(default=0.0, metadata=TRAINING)  # share of frames in restarts before crashes
 
     def __post_init__(self):
         for option in fields(self):
@@ -79,10 +79,10 @@ class Options:
                 if not low <= value <= high:
                     also = " (or 0, the original's rule)" if name == "spacing" else ""
                     raise ValueError(f"{name} must be from {low} to {high}{also}, not {value}")
-        narrowest = self.gap * (1 - self.practice)
+        narrowest = self.gap * (1 - self.narrow_gap)
         if narrowest < RANGES["gap"][0]:
             raise ValueError(
-                f"gap {self.gap} with practice {self.practice} reaches {narrowest:g} px;"
+                f"gap {self.gap} with narrow_gap {self.narrow_gap} reaches {narrowest:g} px;"
                 f" at least {RANGES['gap'][0]} is allowed"
             )
         fastest = self.speed * (1 + self.speed_spread) * (HARDEST_SPEED if self.ramp else 1)
@@ -98,7 +98,8 @@ class Options:
         return Rules(
             gap=self.gap, speed=float(self.speed), speed_spread=float(self.speed_spread),
             spacing=float(self.spacing), flap=float(self.flap), gravity=float(self.gravity), ramp=self.ramp,
-            cap=self.cap, frame_skip=self.frame_skip, practice=float(self.practice), drill=float(self.drill),
+            cap=self.cap, frame_skip=self.frame_skip, practice=float(self.narrow_gap),
+            drill=float(self.restart_before_crash),
             reward=REWARDS.index(self.reward), light=LIGHTS.index(self.light),
             random_colours=self.random_colours, random_background=self.random_background,
         )  # fmt: skip
@@ -108,7 +109,7 @@ class Options:
         """Label of scores: everything that changes them, and for the rest the original's rules."""
         standard = Options()
         shown = ("gap", "speed", "cap", "frame_skip")
-        silent = ("obs", "reward", "practice", "drill")
+        silent = ("obs", "reward", "narrow_gap", "restart_before_crash")
         parts = [
             f"{option.name}={getattr(self, option.name)}"
             for option in fields(self)
@@ -135,7 +136,7 @@ class FlappyVectorEnv(gymnasium.vector.VectorEnv):
         self._rules = options.rules
         self._look = build_look(VARIANTS if options.random_background else 1)
         self._games = np.zeros(num_envs, game_type(len(COLOURS)))
-        self._notes, self._moments = drill.room(self._games, options.drill)
+        self._notes, self._moments = drill.room(self._games, options.restart_before_crash)
         self._scenes = batch.new_scenes(num_envs, self._view)
         self._unused = np.empty((0, 0), np.uint8 if options.obs == "state" else np.float32)
         self._seed(environment_seeds(None, num_envs))

@@ -66,8 +66,8 @@ class KartDriving(Driving):
     labels = {"lateral": (), "heading": (), "drivable": DRIVABLE}
     start = {"laps": 1, "threads": 1}
     unused = frozenset(
-        ("control", "hold", "stack", "view", "reward_progress", "reward_finish", "cost_off_road", "cost_margin",
-         "cost_contact", "expert_info", "numbers_info", "drivable_info", "threads")
+        ("control", "action_repeat", "stack", "view", "reward_progress", "reward_finish", "cost_off_road",
+         "cost_margin", "cost_contact", "expert_info", "privileged_info", "drivable_info", "threads")
     )  # fmt: skip
     told = {"obs": "trunk 60x80, pilotnet 66x200, frame height x width"}
 
@@ -134,8 +134,9 @@ class KartDriving(Driving):
 def _refusal(options: Options) -> str | None:
     if options.control != "speed":
         return f"--control {options.control}: recordings hold a target speed, so it must be speed"
-    if options.hold != 1:
-        return f"--hold {options.hold}: recordings have {KartDriving.rate} records a second, each with its own steering"
+    if options.action_repeat != 1:
+        told = f"recordings have {KartDriving.rate} records a second, each with its own steering"
+        return f"--action-repeat {options.action_repeat}: {told}"
     if options.picture is None or not options.picture[2]:
         return f"--obs {options.obs} has no colour picture; use trunk, pilotnet or frame"
     return None

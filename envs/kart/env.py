@@ -15,6 +15,7 @@ fraction, `lap` completed laps, `checkpoint` 0..7, `lap_time` and `best_lap` s (
 """
 
 import math
+import re
 
 import gymnasium
 import numpy as np
@@ -34,6 +35,11 @@ KEYS = {  # keys -> discrete action
     "": 7, "up": 0, "up left": 3, "up right": 4, "left": 8, "right": 9, "down": 10, "down left": 11, "down right": 12,
     "up left space": 13, "up right space": 14, "left space": 13, "right space": 14,
 }  # fmt: skip
+
+
+def _values(options: object) -> str:
+    """Options as text without the names of fields, some of which were others in earlier versions."""
+    return re.sub(r"\b\w+=", "", str(options))
 
 
 class KartVectorEnv(gymnasium.vector.VectorEnv):
@@ -67,7 +73,7 @@ class KartVectorEnv(gymnasium.vector.VectorEnv):
         actions = self._checked(actions)
         fresh = self.batch.over.copy()
         reward, ending = self.batch.step(actions)
-        for _ in range(self.options.hold - 1):
+        for _ in range(self.options.action_repeat - 1):
             more, then = self.batch.step(actions)
             reward, ending = reward + more, np.where(ending == race.GOES_ON, then, ending)
         for i in np.flatnonzero(fresh):
@@ -127,7 +133,7 @@ class KartVectorEnv(gymnasium.vector.VectorEnv):
         }
         if options.expert_info:
             info["expert"] = batch.expert()
-        if options.numbers_info:
+        if options.privileged_info:
             info["numbers"] = batch.numbers()
         if options.drivable_info:
             info["drivable"] = batch.drivable()
@@ -149,7 +155,7 @@ class KartVectorEnv(gymnasium.vector.VectorEnv):
 
     def load_state_dict(self, state: dict) -> None:
         """Continues exactly where `state_dict` was taken; `observe()` gives that moment's observation."""
-        if state.get("options") != repr(self.options):
+        if _values(state.get("options")) != _values(repr(self.options)):
             raise ValueError(f"state: it comes from {state.get('options')}, these races have {self.options!r}")
         self.batch.load_state_dict(state)
 
@@ -210,13 +216,13 @@ def describe(options: Options) -> Description:
         observation=observation,
         actions=Box(-1.0, 1.0, (dims,), np.float32) if dims else Discrete(len(DISCRETE)),
         frame_stack=options.stack or (4 if options.obs == "grey" else 1),
-        frame_skip=options.hold,
+        frame_skip=options.action_repeat,
         protocol=options.protocol,
         chance=True,
         saves=True,
         two_players=False,
         scripted="expert",
-        info={"expert": "expert_info", "numbers": "numbers_info", "drivable": "drivable_info"},
+        info={"expert": "expert_info", "numbers": "privileged_info", "drivable": "drivable_info"},
         driving=KartDriving(options),
         score_command="evaluate {run} --tracks test:20",
         memory=2**19,

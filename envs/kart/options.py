@@ -57,7 +57,7 @@ RANGES = {
     "laps": (0, 100),
     "time_limit": (1.0, 3600.0),
     "grip": (0.3, 1.5),
-    "hold": (1, 20),
+    "action_repeat": (1, 20),
     "latency": (0, race.MAX_DELAY),
     "random_latency": (0, race.MAX_DELAY),
     "steer_noise": (0.0, 1.0),
@@ -73,7 +73,7 @@ RANGES = {
 }
 SILENT = (  # options that do not change what a score means
     "order", "view", "obs", "stack", "width", "height", "control", "reward_progress", "reward_finish", "cost_off_road",
-    "cost_margin", "cost_contact", "hold", "expert_info", "numbers_info", "drivable_info", "threads",
+    "cost_margin", "cost_contact", "action_repeat", "expert_info", "privileged_info", "drivable_info", "threads",
 )  # fmt: skip
 SHOWN = ("tracks", "laps", "time_limit")
 TRAINING = {"training": True}  # metadata of options that games for a score do not have
@@ -90,31 +90,31 @@ class Options:
     camera: str = "kart"  # kart (1.15 m high, clean), wide (112 degrees), picam (low, blur, noise, JPEG) or chase
     random_camera: float = 0.0  # 0 mounted as designed .. 1 height, tilt, zoom, exposure, noise vary widely
     obs: str = "trunk"  # trunk 60x80x3, pilotnet 66x200x3, grey 84x84, frame height x width x 3, state 21 numbers
-    stack: int = 0  # newest pictures that agents are given, 50 ms apart; 0: four grey ones, one of any other kind
-    width: int = 160  # of the observation `frame`, pixels
-    height: int = 120  # of the observation `frame`, pixels
+    stack: int = 0  # frame stack, frames 50 ms apart; 0: 4 for grey observations, 1 for all others
+    width: int = 160  # width of the observation `frame`, pixels
+    height: int = 120  # height of the observation `frame`, pixels
     view: str = "chase"  # camera of `render`
     control: str = "speed"  # speed: steering, target speed; raw: steering, pedal, hand brake; discrete: 15 actions
-    karts: int = 1  # the player and up to 7 scripted rivals
+    karts: int = 1  # karts on the track: the player and up to 7 scripted rivals
     rival_speed: float = 0.9  # fraction of the expert's speed; rivals differ by up to 4 % around it
     laps: int = 2  # the race ends after so many; 0: only the time limit ends it
-    time_limit: float = 120.0  # s of the game, 20 steps each; it truncates
+    time_limit: float = 120.0  # seconds of a game, 20 steps each, after which it is truncated
     start: str = "grid"  # grid: standing, behind the line; random: anywhere, rolling, a little askew
     on_stuck: str = "rescue"  # after 3 s stuck or off the road: rescue puts the kart back; end terminates
-    grip: float = 1.0  # of the road, 1 is dry
+    grip: float = 1.0  # grip of the road, 1 is dry
     weather_grip: bool = False  # rain and snow are slippery too (0.8 and 0.65 of the grip), not only to look at
     random_dynamics: float = 0.0  # 0 the kart as designed .. 1 grip, engine, brakes, steering vary by up to a fifth
     latency: int = 0  # control steps (50 ms) from action to wheels
-    random_latency: int = 0  # up to so many steps more, drawn per episode
+    random_latency: int = 0  # largest number of further control steps of latency, drawn per episode
     steer_noise: float = 0.0  # standard deviation of slowly changing noise on the steering, 1 is full lock
-    reward_progress: float = 0.1  # per metre along the track; backwards it is negative
-    reward_finish: float = 10.0  # at the end of the last lap
-    cost_off_road: float = 1.0  # per second with the kart's middle 0.5 m or more beyond the edge
-    cost_margin: float = 0.0  # m before that at which the cost begins: a driver that learns keeps away from the grass
-    cost_contact: float = 0.5  # per step with an impact on wall, kart or cone above 0.5 m/s
+    reward_progress: float = 0.1  # reward per metre along the track; negative backwards
+    reward_finish: float = 10.0  # reward at the end of the last lap
+    cost_off_road: float = 1.0  # cost per second with the kart's middle 0.5 m or more beyond the edge
+    cost_margin: float = 0.0  # m before that edge at which the cost begins, so that drivers keep away from the grass
+    cost_contact: float = 0.5  # cost per step with an impact on wall, kart or cone above 0.5 m/s
     expert_info: bool = False  # info `expert`: the teacher's action; it knows of `latency`, not of `steer_noise`
-    hold: int = field(default=1, metadata=TRAINING)  # control steps for which an action is held, while training
-    numbers_info: bool = field(default=False, metadata=TRAINING)  # info `numbers`: the observation `state`
+    action_repeat: int = field(default=1, metadata=TRAINING)  # control steps per action, while training
+    privileged_info: bool = field(default=False, metadata=TRAINING)  # info `numbers`: the simulator's state
     drivable_info: bool = False  # info `drivable`: uint8 [N, 15, 20], 1 where the picture shows road within 60 m
     threads: int = 1  # threads that share the environments of a batch
 

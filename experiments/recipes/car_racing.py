@@ -28,8 +28,9 @@ RECIPES = {
         num_envs=16,
         checkpoint_every=12_000,
         config=dict(
-            flip=0.5, brightness=0.05, balance=1.0, batch=128, lr_end=0.02, first=0, rows=8_000, draws=4_000,
-            teacher=0.5, replay=80_000, encoder="small", hidden=256,
+            flip=0.5, brightness=0.05, steering_weight=1.0, batch=128, lr_end=0.02, pretrain_updates=0,
+            rows_per_round=8_000, updates_per_round=4_000,
+            teacher_share=0.5, replay=80_000, encoder="small", hidden=256,
         ),
         # Short games: more tracks, and more beginnings. Noise: more of what it should come back from.
         env=dict(patience=240, limit=400, steer_noise=0.05, expert_info=True),
@@ -40,7 +41,7 @@ RECIPES = {
         steps=500_000,
         num_envs=16,
         checkpoint_every=100_000,
-        config={**PPO, "encoder": "small", "clip": 0.1, "lr": 1e-4, "value_first": 0.05, "deviation": 0.1},
+        config={**PPO, "encoder": "small", "clip": 0.1, "lr": 1e-4, "critic_warmup": 0.05, "initial_std": 0.1},
         env=dict(patience=120),
     ),
 }  # fmt: skip

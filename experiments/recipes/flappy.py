@@ -8,7 +8,7 @@ from experiments.recipes import Recipe
 # teach a margin, and half of the frames are played from before earlier crashes (docs/log.md has what each brings).
 PPO = dict(
     rollout=32, epochs=3, minibatch=128, lr=5e-4, encoder="small", hidden=256, entropy_coef=0.005, entropy_end=0.0,
-    normalize=False, reward_clip=0.0, idle=0.95, evaluation="greedy",
+    normalize_advantages=False, reward_clip=0.0, initial_noop_probability=0.95, evaluation="greedy",
 )  # fmt: skip
 
 RECIPES = {
@@ -19,7 +19,7 @@ RECIPES = {
         num_envs=64,
         checkpoint_every=400_000,
         config=PPO,
-        env=dict(frame_skip=2, reward="score_crash", practice=0.15, drill=0.5),
+        env=dict(frame_skip=2, reward="score_crash", narrow_gap=0.15, restart_before_crash=0.5),
     ),
     "looks": Recipe(
         agent="ppo",
@@ -29,7 +29,8 @@ RECIPES = {
         checkpoint_every=400_000,
         config=PPO,
         env=dict(
-            frame_skip=2, reward="score_crash", practice=0.15, drill=0.5, speed_spread=0.2, light="random",
+            frame_skip=2, reward="score_crash", narrow_gap=0.15, restart_before_crash=0.5, speed_spread=0.2,
+            light="random",
             random_colours=True, random_background=True,
         ),
     ),

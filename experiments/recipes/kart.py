@@ -3,7 +3,7 @@
 python -m experiments.record kart --driver expert --minutes 10 --theme day,desert,rain --random-looks 1 \\
     --laps 0 --time-limit 10 --start random --out DATA
 python -m experiments.train kart --agent clone --data DATA
-python -m experiments.train kart --agent dagger --data DATA --init RUN --first 0 --steps 5400
+python -m experiments.train kart --agent dagger --data DATA --init RUN --pretrain-updates 0 --steps 5400
 python -m experiments.train kart --agent ppo --recipe race --init RUN
 
 Faster than its teacher: what the expert does is learned from the game's numbers, made faster by reinforcement among
@@ -18,7 +18,7 @@ from experiments.recipes import Recipe
 
 DRIVER = dict(
     flip=0.5, shift=0.08, colour=1.0, brightness=0.5, noise=15.0, exposure=2.3, shade=0.8, invert=0.25, road=0.3,
-    balance=1.0, batch=96,
+    steering_weight=1.0, batch=96,
 )  # fmt: skip
 RACE = dict(obs="trunk", laps=0, time_limit=40.0, start="random", on_stuck="end")
 RIVALS = dict(RACE, karts=4, rival_speed=1.0)
@@ -44,10 +44,11 @@ RECIPES = {
         num_envs=64,
         checkpoint_every=200_000,
         config={
-            **PPO, "critic": "numbers", "policy_share": 0.1, "lr": 3e-4, "gamma": 0.98, "lam": 0.9, "minibatch": 2_048,
-            "reward_scale": 0.2, "value_first": 0.04, "deviation": 0.1,
+            **PPO, "critic": "privileged", "policy_lr_scale": 0.1, "lr": 3e-4, "gamma": 0.98, "lam": 0.9,
+            "minibatch": 2_048,
+            "reward_scale": 0.2, "critic_warmup": 0.04, "initial_std": 0.1,
         },
-        env=dict(**RACE, hold=2, numbers_info=True),
+        env=dict(**RACE, action_repeat=2, privileged_info=True),
     ),
     "clone": Recipe(
         agent="clone",
@@ -64,7 +65,10 @@ RECIPES = {
         steps=8_400,
         num_envs=4,
         checkpoint_every=3_000,
-        config=dict(**DRIVER, first=3_000, rows=1_200, draws=1_500, teacher=0.0, replay=20_000),
+        config=dict(
+            **DRIVER, pretrain_updates=3_000, rows_per_round=1_200, updates_per_round=1_500, teacher_share=0.0,
+            replay=20_000,
+        ),
         env=dict(
             obs="trunk", theme="all", random_looks=1.0, laps=0, time_limit=60.0, expert_info=True, drivable_info=True,
         ),
@@ -84,9 +88,9 @@ RECIPES = {
         num_envs=128,
         checkpoint_every=2_000_000,
         config={
-            **PPO, "minibatch": 2_048, "lr": 1e-3, "reward_scale": 0.2, "value_first": 0.01, "deviation": 0.3,
+            **PPO, "minibatch": 2_048, "lr": 1e-3, "reward_scale": 0.2, "critic_warmup": 0.01, "initial_std": 0.3,
         },
-        env=dict(RIVALS, obs="state", hold=2, cost_off_road=3.0, cost_margin=0.8),
+        env=dict(RIVALS, obs="state", action_repeat=2, cost_off_road=3.0, cost_margin=0.8),
     ),
     "pupil": Recipe(
         agent="dagger",
@@ -95,8 +99,9 @@ RECIPES = {
         num_envs=16,
         checkpoint_every=14_000,
         config=dict(
-            flip=0.5, brightness=0.1, noise=5.0, exposure=0.2, road=0.3, balance=1.0, batch=128, lr_end=0.02, first=0,
-            rows=10_000, draws=4_000, teacher=0.0, replay=60_000,
+            flip=0.5, brightness=0.1, noise=5.0, exposure=0.2, road=0.3, steering_weight=1.0, batch=128, lr_end=0.02,
+            pretrain_updates=0,
+            rows_per_round=10_000, updates_per_round=4_000, teacher_share=0.0, replay=60_000,
         ),
         env=dict(RIVALS, obs="trunk", stack=2, steer_noise=0.05, expert_info=True, drivable_info=True),
     ),

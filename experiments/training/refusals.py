@@ -32,9 +32,9 @@ def refuse(command: Command, agent_config: Mapping[str, Any], env: Mapping[str, 
             f"--device {command.device}: {command.agent} runs on the processor alone here; name --device cpu, or none"
         )
     about = envs.describe(command.game, **env)
-    if agent_config.get("critic") == "numbers" and about.tells("numbers") is False:
+    if agent_config.get("critic") == "privileged" and about.tells("numbers") is False:
         how = teachers.asking(about, "numbers", "; {} asks for them")
-        raise cli.UserError(f"--critic numbers: {command.game} tells none with these options{how}")
+        raise cli.UserError(f"--critic privileged: {command.game} tells none with these options{how}")
     if command.init is not None:
         finding.require_checkpoint(run_of("--init", command.runs, command.init), None)
 
