@@ -3,8 +3,9 @@
     python -m experiments.go.counting --games 600
 
 plays games on 9x9 as people do: who has nothing left to do passes, and what is dead stays on the
-board. `rave` with few playouts plays itself, or GNU Go at a low level; when to pass GNU Go says, so that our own
-judgement has no say in which positions are judged. GNU Go at level 10 then counts by area, and so do we.
+board. `rave` with few playouts plays itself; when to pass GNU Go says, so that our own judgement has no say in which
+positions are judged. GNU Go at level 10 then counts by area, and so do we. With `--mixed` two games of three are
+against GNU Go at a low level, whose passes leave fights open: there the two counts are opinions.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ class Command:
 
     games: int = 600
     seed: int = 1  # of the openings and of every player
+    mixed: bool = False  # some games are against GNU Go, which may pass before they are finished
     out: Path | None = None  # folder for the games that are counted differently, as SGF
 
     def __post_init__(self) -> None:
@@ -66,11 +68,11 @@ def gnugo(level: int, seed: int) -> Program:
 class Hall:
     """Where the games are played: the programs stay alive from game to game."""
 
-    def __init__(self, seed: int):
+    def __init__(self, seed: int, mixed: bool):
         self.rng = random.Random(seed)
         self.rave, self.judge = players.rave(seed=seed), Judge()
         self.adviser, self.counter = gnugo(0, seed), gnugo(10, seed)
-        self.opponents = [gnugo(level, seed + level) for level in LEVELS]
+        self.opponents = [gnugo(level, seed + level) for level in LEVELS] if mixed else []
 
     def close(self) -> None:
         for program in (self.adviser, self.counter, *self.opponents):
@@ -116,9 +118,9 @@ class Hall:
         return Counted(game, result(ours), self.counter.ask("final_score", PATIENCE))
 
 
-def games(count: int, seed: int) -> Iterator[Counted]:
+def games(count: int, seed: int, mixed: bool = False) -> Iterator[Counted]:
     """So many finished games, counted twice. Raises UserError where GNU Go is missing."""
-    hall, number, tried = Hall(seed), 0, 0
+    hall, number, tried = Hall(seed, mixed), 0, 0
     try:
         while number < count:
             tried += 1
@@ -132,7 +134,7 @@ def games(count: int, seed: int) -> Iterator[Counted]:
                 if tried > 3 * (number + 1):
                     raise
                 hall.close()
-                hall = Hall(seed + 1000 * tried)
+                hall = Hall(seed + 1000 * tried, mixed)
             if counted is not None:
                 number += 1
                 yield counted
@@ -145,7 +147,7 @@ def main() -> None:
         command = arguments.read(Command, None, __doc__, "go.counting")
         alike, started, number = 0, time.monotonic(), 0
         try:
-            for number, counted in enumerate(games(command.games, command.seed), 1):
+            for number, counted in enumerate(games(command.games, command.seed, command.mixed), 1):
                 alike += counted.ours == counted.theirs
                 if counted.ours != counted.theirs:
                     print(f"\rgame {number}: {counted.ours}, GNU Go {counted.theirs}", flush=True)
