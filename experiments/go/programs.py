@@ -31,6 +31,11 @@ class Refused(Exception):
     """The program answered with `?`."""
 
 
+def found(program: str) -> str | None:
+    """Where a program is: in the PATH, or where Debian puts games, which many PATHs leave out."""
+    return shutil.which(program) or shutil.which(program, path="/usr/games")
+
+
 def command_line(player: str, size: int, play_on: bool = False) -> list[str]:
     """The program and arguments of a player's name. play_on: ours captures what is dead before it passes, for a referee
     who counts the stones as they stand.
@@ -44,9 +49,10 @@ def command_line(player: str, size: int, play_on: bool = False) -> list[str]:
             words = shlex.split(rest)
         except ValueError as fault:
             raise UserError(f"{player}: {fault}") from fault
-        if not words or shutil.which(words[0]) is None:
+        path = found(words[0]) if words else None
+        if path is None:
             raise UserError(f"{player}: there is no program {words[0] if words else ''!r}")
-        return [shutil.which(words[0]), *words[1:]]
+        return [path, *words[1:]]
     options = {}
     for item in filter(None, rest.split(",")):
         name, equals, value = item.partition("=")
@@ -54,7 +60,7 @@ def command_line(player: str, size: int, play_on: bool = False) -> list[str]:
             raise UserError(f"{player}: {item!r} is not NAME=VALUE")
         options[name] = value
     if kind == "gnugo":
-        path = shutil.which("gnugo") or shutil.which("gnugo", path="/usr/games")
+        path = found("gnugo")
         if path is None:
             raise UserError("gnugo is not installed (apt-get install gnugo)")
         options = {"level": "10"} | options
