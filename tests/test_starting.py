@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from envs import kernels
+from experiments.__main__ import PROGRAMS
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -132,3 +133,47 @@ def test_a_library_is_silent_and_a_program_is_not() -> None:
     for before, heard in (("", "False"), ("from experiments import cli; cli.starting();", "True")):
         done = subprocess.run([sys.executable, "-c", before + code], cwd=ROOT, capture_output=True, text=True)
         assert done.stdout.strip() == heard and not done.stderr
+
+
+LOADED = """
+import contextlib, importlib, io, sys
+main = importlib.import_module("experiments." + sys.argv[1]).main
+shown = sys.stdout
+sys.argv = sys.argv[1:]
+with contextlib.redirect_stdout(io.TextIOWrapper(io.BytesIO())), contextlib.suppress(SystemExit):
+    main()
+print(*sorted({name.partition(".")[0] for name in sys.modules}), file=shown)
+"""
+
+
+def loaded(*words: str) -> set[str]:
+    """The packages that a program has loaded when it ends."""
+    done = subprocess.run([sys.executable, "-c", LOADED, *words], cwd=ROOT, capture_output=True, text=True, input="")
+    assert not done.returncode, done.stderr
+    return {*done.stdout.split()}
+
+
+RARE = {"stable_baselines3", "sb3_contrib", "aiohttp", "matplotlib", "optuna", "pygame", "av"}  # where they are used
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_help_comes_without_torch(name: str) -> None:
+    assert not {"torch", *RARE} & loaded(name, "--help")
+
+
+@pytest.mark.parametrize(
+    "words", [("train", "breakout", "--agent", "dqn", "--help"), ("runs", "list", "--runs", "none"), ("gtp",)]
+)
+def test_what_needs_no_network_comes_without_torch(words: tuple[str, ...]) -> None:
+    assert not {"torch", *RARE} & loaded(*words)
+
+
+def test_the_general_help_loads_no_library_of_numbers() -> None:
+    assert not {"torch", "numpy", "numba", "gymnasium", "scipy", *RARE} & loaded("train", "--help")
+
+
+def test_a_training_loads_what_it_uses(tmp_path: Path) -> None:
+    words = ["train", "breakout", "--steps", "32", "--num-envs", "2", "--rollout", "8", "--eval-episodes", "0"]
+    words += ["--encoder", "small", "--hidden", "8", "--no-video", "--no-milestones", "--device", "cpu"]
+    found = loaded(*words, "--runs", str(tmp_path))
+    assert "torch" in found and not RARE & found
