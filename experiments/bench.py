@@ -29,10 +29,10 @@ class Command:
 
     what: Positional[str]  # atari, agents, throughput, replay, or a game with a benchmark of its own
     device: str = "auto"  # auto, cpu, cuda, cuda:N or mps
-    seconds: float = 15.0  # per contender and round
+    seconds: float = 15.0  # seconds per contender and round
     rounds: int = 3  # each contender is measured so often, in turn
     race: bool = False  # atari: also train to a score of 30 against SB3's PPO (up to an hour)
-    json: Path | None = None  # where the figures are written; else runs/bench/WHAT-TIME.json
+    json: Path | None = None  # file of the figures; without it runs/bench/WHAT-TIME.json
 
     def __post_init__(self) -> None:
         arguments.within(self, 0.01, 1e5, "seconds")

@@ -27,13 +27,13 @@ class Command:
 
     run: Positional[tuple[str, ...]]  # runs, folders with runs, games, game/agent; --tensorboard: or all
     metric: str = "eval/return"  # the score: eval/... as evaluated, else the last value logged under this name
-    protocol: str | None = None  # of the scores, where runs were evaluated under more than one
+    protocol: str | None = None  # protocol of the scores, where runs were evaluated under more than one
     threshold: float | None = None  # score that steps and minutes are counted to; without it half of the best
     out: Path = Path("comparison")  # folder for the tables and pictures
-    resamples: int = RESAMPLES  # of the bootstrap
+    resamples: int = RESAMPLES  # resamples of the bootstrap
     tensorboard: bool = False  # open TensorBoard on these runs instead, and stay until Ctrl-C
-    port: int | None = None  # of TensorBoard; without it the first free one from 6006 on
-    runs: Path = Path("runs")  # where run folders are
+    port: int | None = None  # port of TensorBoard; without it the first free one from 6006 on
+    runs: Path = Path("runs")  # folder of the run folders
 
     def __post_init__(self) -> None:
         if not self.run and not self.tensorboard:

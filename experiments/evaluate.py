@@ -48,15 +48,15 @@ class Command:
     seed: int = 1  # seed of the games
     checkpoint: str | None = None  # step of the checkpoint, or best: of the evaluations along the way; else the newest
     max_steps: int = 0  # gym:ID: a game is cut after so many steps; 0: as in the training, 100,000 where it has no end
-    tracks: str | None = None  # of a driver: drive each of these once, such as test:20; tells autonomy and lap times
-    seconds: float = 120.0  # with --tracks: seconds on each track
+    tracks: str | None = None  # tracks that a driver drives once each, such as test:20, for autonomy and lap times
+    seconds: float = 120.0  # seconds on each track, with --tracks
     options: str | None = None  # other conditions than the run's: options of the game, such as theme=all,latency=2
     against: str | None = None  # a game of two sides: a run to play against, or random; half of the games on each side
-    random_moves: int = 2  # with --against: moves drawn at random at the beginning of each pair of games
+    random_moves: int = 2  # random moves at the beginning of each pair of games, with --against
     trust: str | None = None  # gym:MODULE:ID or MODULE:CLASS of the run, whose code you allow to be imported
     device: str = "auto"  # auto, cpu, cuda, cuda:N or mps
     json: bool = False  # print one JSON object and nothing else
-    runs: Path = Path("runs")  # where run folders are
+    runs: Path = Path("runs")  # folder of the run folders
 
     @property
     def conditions(self) -> Conditions:

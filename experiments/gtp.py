@@ -31,9 +31,9 @@ class Command:
     resign: float = 0.0  # resigns after three moves with less than this chance of winning, 0..1; 0: never
     play_on: bool = False  # capture what is dead, where a pass would win: for a referee who counts stones as they stand
     ponder: bool = False  # think in the opponent's time
-    seed: int | None = None  # of the player's random numbers; without it every start plays differently
+    seed: int | None = None  # seed of the player's random numbers; without it every start plays differently
     analysis: bool = False  # speak the protocol of KataGo's analysis engine instead (JSON lines)
-    clock: str = "wall"  # what counts --seconds: wall, or processor (its own processor time, for a busy machine)
+    clock: str = "wall"  # clock of --seconds: wall, or processor (its own processor time, for a busy machine)
     set: tuple[str, ...] = ()  # NAME=VALUE of the player's own settings, e.g. equivalence=1000
 
     def __post_init__(self) -> None:

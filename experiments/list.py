@@ -25,7 +25,7 @@ from experiments.recipes import every, recipes
 class Command:
     """What to list."""
 
-    what: Annotated[Positional[Literal["games", "agents", "recipes"]], Shown("games|agents|recipes")]  # what to list
+    what: Annotated[Positional[Literal["games", "agents", "recipes"]], Shown("games|agents|recipes")]  # subject
     game: Positional[str | None] = None  # recipes: of this game only
 
 

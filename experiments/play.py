@@ -31,13 +31,13 @@ class Command:
     game: Positional[str]  # breakout, any other ALE game, flappy, kart, go, or gym:ID
     episodes: int | None = None  # stop after so many games
     speed: float = 1.0  # 1: as fast as the game is meant to be
-    seed: int | None = None  # of the first game; without it each game is another
+    seed: int | None = None  # seed of the first game; without it each game is another
     web: bool = False  # a page instead of a window
     record: Path | None = None  # a folder for a dataset of your play; one that is there goes on
     port: int = 0  # port of the page; 0 takes a free one
     host: str = "127.0.0.1"  # address of the page; another one of this machine lets others in who know the token
     env: Repeated = ()  # an option of the game, as NAME=VALUE; may be repeated
-    runs: Path = Path("runs")  # where the agents' runs are, for the table
+    runs: Path = Path("runs")  # folder of the agents' run folders, for the table
 
     def __post_init__(self) -> None:
         arguments.within(self, 0.01, 1000, "speed")

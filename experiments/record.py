@@ -39,9 +39,9 @@ class Command:
     game: Positional[str]  # a game that is driven, such as kart
     out: Path  # the dataset's folder: new, or one that gets another session
     driver: Literal["person", "expert"] = "person"  # expert: scripted, in simulated time, faster than real time
-    minutes: float | None = None  # of driving; a person also ends with Escape
+    minutes: float | None = None  # minutes of driving; a person also ends with Escape
     noise: float = 0.4  # expert: pushes against its steering (standard deviation, 1 is full lock), to show recoveries
-    seed: int | None = None  # of the expert's tracks, looks and pushes; without one, the number of sessions so far
+    seed: int | None = None  # seed of the expert's tracks, looks and pushes; without it the number of sessions so far
     video: Path | None = None  # also write what the window shows
 
     def __post_init__(self) -> None:

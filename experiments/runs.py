@@ -36,9 +36,9 @@ class List:
     """What is there, its disk use, what is unfinished and how to resume it."""
 
     what: Words = ()  # runs, folders with runs, games, game/agent; without any all
-    where: Literal["runs", "archive", "trash"] = "runs"  # which of them
+    where: Literal["runs", "archive", "trash"] = "runs"  # condition that the runs must meet
     sort: Literal["name", "size", "changed"] = "name"  # largest or newest first
-    runs: Path = Root  # where run folders are
+    runs: Path = Root  # folder of the run folders
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,9 +46,9 @@ class Find:
     """The runs that fit all the words: part of a name, command, state or tag, or FIELD=VALUE of the configuration."""
 
     words: Words  # all of which must fit
-    where: Literal["runs", "archive", "trash"] = "runs"  # which of them
+    where: Literal["runs", "archive", "trash"] = "runs"  # condition that the runs must meet
     sort: Literal["name", "size", "changed"] = "name"  # largest or newest first
-    runs: Path = Root  # where run folders are
+    runs: Path = Root  # folder of the run folders
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Tag:
     run: Positional[str]  # a run
     tags: Words  # words to put on it
     remove: bool = False  # take them away instead
-    runs: Path = Root  # where run folders are
+    runs: Path = Root  # folder of the run folders
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Archive:
 
     what: Words  # runs
     all: bool = False  # a word may stand for several runs, such as a game
-    runs: Path = Root  # where run folders are
+    runs: Path = Root  # folder of the run folders
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,24 +76,24 @@ class Delete:
 
     what: Words  # runs
     all: bool = False  # a word may stand for several runs, such as a game
-    runs: Path = Root  # where run folders are
+    runs: Path = Root  # folder of the run folders
 
 
 @dataclasses.dataclass(frozen=True)
 class Restore:
     """Back from the trash or the archive."""
 
-    what: Words  # as they were called, such as breakout/ppo/default-s0
+    what: Words  # names that the runs had, such as breakout/ppo/default-s0
     all: bool = False  # a word may stand for several runs, such as a game
-    runs: Path = Root  # where run folders are
+    runs: Path = Root  # folder of the run folders
 
 
 @dataclasses.dataclass(frozen=True)
 class Empty:
     """Deletes what is in the trash, for good."""
 
-    yes: bool = False  # without being asked
-    runs: Path = Root  # where run folders are
+    yes: bool = False  # no question beforehand
+    runs: Path = Root  # folder of the run folders
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,8 +102,8 @@ class Export:
 
     run: Positional[str]  # a run
     out: Path | None = None  # the file; without it GAME-AGENT-NAME.tar.gz here
-    ring: bool = False  # with the replay ring, which a resume needs and which is large
-    runs: Path = Root  # where run folders are
+    ring: bool = False  # replay buffer too, which a resume needs and which is large
+    runs: Path = Root  # folder of the run folders
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,7 +112,7 @@ class Import:
 
     file: Annotated[Positional[Path], Shown("FILE")]  # the .tar.gz
     limit: float = 50.0  # GiB that it may unpack to
-    runs: Path = Root  # where run folders are
+    runs: Path = Root  # folder of the run folders
 
     def __post_init__(self) -> None:
         arguments.within(self, 0.001, 1e6, "limit")

@@ -42,13 +42,13 @@ class Command:
 
     family: Positional[str]  # the family of games, such as atari
     games: str | None = None  # a set such as nature49, or names with commas; without it the family's usual set, atari5
-    minutes_per_game: float = 30.0  # of training
+    minutes_per_game: float = 30.0  # minutes of training for each game
     agent: str = "ppo"  # the algorithm, with the games' own recipes for it
     seeds: int = 1  # runs per game; three make an interval
     eval_episodes: int = 30  # full games that score a run
-    name: str | None = None  # of the runs; without it suite-MINUTESm
+    name: str | None = None  # name of the runs; without it suite-MINUTESm
     device: str = "auto"  # auto, cpu, cuda, cuda:N or mps
-    runs: Path = Path("runs")  # where run folders go
+    runs: Path = Path("runs")  # folder of the run folders
     out: Path | None = None  # folder for the table; without it suites/AGENT-NAME
 
     def __post_init__(self) -> None:

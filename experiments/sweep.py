@@ -36,15 +36,15 @@ class Command:
     """What to search, and how long."""
 
     game: Positional[str]  # a game
-    trials: int = 20  # in all; a higher number later adds to them
-    minutes: float = 5.0  # of training for each trial, evaluation apart
+    trials: int = 20  # trials in all; a higher number later adds to them
+    minutes: float = 5.0  # minutes of training for each trial, evaluation apart
     agent: str | None = None  # the algorithm; without it the recipe's
-    recipe: str | None = None  # what the search starts from; without it the game's default
+    recipe: str | None = None  # start of the search; without it the game's default
     search: tuple[str, ...] = ()  # FIELD=LOW..HIGH[:log] or FIELD=A,B,C; without it the agent's usual fields
     jobs: int | None = None  # trials side by side; without it one per processor, one on a GPU
     prune: bool = True  # end trials early that lag behind the median of the others
     eval_episodes: int = 10  # full games that score a trial; 0: its last training score
-    seed: int = 0  # of the search and of every training
+    seed: int = 0  # seed of the search and of every training
     device: str = "auto"  # auto, cpu, cuda, cuda:N or mps
     out: Path | None = None  # the sweep's folder; without it sweeps/GAME-AGENT
 

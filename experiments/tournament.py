@@ -37,14 +37,14 @@ class Command:
     """Who plays whom, and how much."""
 
     players: Positional[tuple[str, ...]]  # two or more
-    games: int = 100  # per pair of players, half of them with each colour
+    games: int = 100  # games of each pair of players, half of them with each colour
     random_moves: int = 2  # runs alone: moves drawn at random at the beginning of each pair of games
-    runs: Path = Path("runs")  # where run folders are
+    runs: Path = Path("runs")  # folder of the run folders
     size: int = 9  # lines of the board
     komi: float = 7.5  # points
     openings: str = "tuning"  # tuning for trying things out; test for a result that is to be published
     parallel: int = 1  # games at once; where seconds count, no more than processors that are free
-    seed: int = 1  # of the programs' random numbers
+    seed: int = 1  # seed of the programs' random numbers
     move_seconds: float = 120.0  # a program that is silent for longer voids the game
     out: Path | None = None  # folder; without it runs/tournaments/ and a name made of the settings
 

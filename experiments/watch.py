@@ -46,7 +46,7 @@ class Command:
     video: Path | None = None  # write a video here, .mp4 or .gif
     panels: bool | None = None  # explanations beside the picture; by default not in videos
     overlay: str = "off"  # over the picture: gradient or occlusion (what drives the choice), policy, visits, ownership
-    copies: int = 1  # of the game, in a grid
+    copies: int = 1  # copies of the game, in a grid
     episodes: int | None = None  # stop after so many games; a video without any limit has one
     seconds: float | None = None  # stop after so much of the game's time
     speed: float = 1.0  # 1: as fast as the game really is, 0: unlimited
@@ -58,7 +58,7 @@ class Command:
     shadow: bool = False  # you drive, and the network's steering wheel is drawn around yours
     record: Path | None = None  # a dataset of the drive, where one drives; your take-overs are overrides in it
     trust: str | None = None  # gym:MODULE:ID or MODULE:CLASS of the run, whose code you allow to be imported
-    runs: Path = Path("runs")  # where run folders are
+    runs: Path = Path("runs")  # folder of the run folders
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**31:

@@ -276,6 +276,19 @@ def test_every_option_is_explained_on_its_own_line(kind: type) -> None:
     assert not [lines[at] for at in ends if at < len(lines) and lines[at].lstrip().startswith("#")]
 
 
+NO_NOUN = set(
+    """of what how where which whether that it its they their without beside who whose when with up per on at and in
+    after until this these as for""".split()
+)
+
+
+@pytest.mark.parametrize("kind", kinds(), ids=lambda k: f"{k.__module__}.{k.__name__}")
+def test_help_begins_with_its_subject(kind: type) -> None:
+    """It is read beside a name alone: a relative clause or a pronoun would need the sentence before it."""
+    begins = {field: text.split()[0].rstrip(":,;").lower() for field, text in arguments.helps(kind).items()}
+    assert not {field: word for field, word in begins.items() if word in NO_NOUN}
+
+
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_every_program_tells_its_version(name: str, capsys: pytest.CaptureFixture, monkeypatch) -> None:
     main = importlib.import_module(f"experiments.{name}").main

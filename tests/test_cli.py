@@ -97,7 +97,7 @@ def test_help_shows_every_field_with_its_default(capsys):
     for field in configuration.fields(dqn.Config) | configuration.fields(options.Command) - {"game"} | {"protocol"}:
         assert f"--{field.replace('_', '-')}" in out
     words = " ".join(out.replace("│", " ").split())
-    assert "transitions that the ring holds (default: 200000)" in words  # the recipe's
+    assert "size of the replay buffer in transitions (default: 200000)" in words  # the recipe's
     assert "protocol NAME baselines, machado or nature" in words
 
 

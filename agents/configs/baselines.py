@@ -13,7 +13,7 @@ class Config:
     """SB3's settings, under its names; the zoo's values for Atari."""
 
     algorithm: str = "ppo"  # ppo, a2c, dqn or qrdqn (sb3-contrib); the agent's name sets it
-    learning_rate: float = 2.5e-4  # at the start
+    learning_rate: float = 2.5e-4  # learning rate at the start
     anneal: bool = True  # learning rate and clip range fall to 0 over the budget
     gamma: float = 0.99  # discount per step
     n_steps: int = 128  # PPO, A2C: steps per environment and rollout

@@ -20,8 +20,8 @@ class Config(Rollouts):
     max_grad_norm: float = 10.0
     lam: float = 0.65  # lambda of Q(lambda)
     epsilon: float = 1.0  # share of random actions at the start
-    epsilon_end: float = 0.001  # and after its fall
-    epsilon_decay: float = 0.1  # steps of its fall; up to 1: a share of the budget
+    epsilon_end: float = 0.001  # share of random actions after the decay
+    epsilon_decay: float = 0.1  # steps of the decay; up to 1: a share of the budget
     evaluation: str = "epsilon 0.001"  # policy that scores are made with: greedy or epsilon E
 
     def __post_init__(self) -> None:

@@ -37,7 +37,7 @@ class Options:
 
     size: int = 9  # lines of the board, 2 to 19
     komi: float = 7.5  # points added to White's
-    suicide: bool = False  # whether a move may take off its own group
+    suicide: bool = False  # suicide is legal: a move may take off its own group
     superko: str = "positional"  # positional, situational or simple
     max_moves: int = 0  # actions after which the game is scored as it stands; 0: 3 * size * size, at least 40
 

@@ -100,7 +100,7 @@ class Options:
     laps: int = 2  # the race ends after so many; 0: only the time limit ends it
     time_limit: float = 120.0  # seconds of a game, 20 steps each, after which it is truncated
     start: str = "grid"  # grid: standing, behind the line; random: anywhere, rolling, a little askew
-    on_stuck: str = "rescue"  # after 3 s stuck or off the road: rescue puts the kart back; end terminates
+    on_stuck: str = "rescue"  # end of 3 s stuck or off the road: rescue puts the kart back; end terminates
     grip: float = 1.0  # grip of the road, 1 is dry
     weather_grip: bool = False  # rain and snow are slippery too (0.8 and 0.65 of the grip), not only to look at
     random_dynamics: float = 0.0  # 0 the kart as designed .. 1 grip, engine, brakes, steering vary by up to a fifth

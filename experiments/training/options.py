@@ -50,10 +50,10 @@ class Command:
     normalize_obs: bool = False  # normalise observation vectors by their running mean and standard deviation
     normalize_reward: bool = False  # divide rewards by the running standard deviation of their discounted sum
     opponents: float = 0.0  # games of two sides: share of the games that the agent plays against earlier selves
-    opponent_pool: int = 8  # with --opponents: how many earlier selves are kept
-    opponent_every: int = 50_000  # with --opponents: steps between them
+    opponent_pool: int = 8  # number of earlier selves that are kept, with --opponents
+    opponent_every: int = 50_000  # steps between two earlier selves, with --opponents
     video: bool = True  # write a video at the end
-    runs: Path = Path("runs")  # where run folders go
+    runs: Path = Path("runs")  # folder of the run folders
 
     def __post_init__(self) -> None:
         if self.stop_at is not None and not abs(self.stop_at) < float("inf"):
@@ -94,7 +94,7 @@ class Resume:
     device: str = "auto"  # auto, cpu, cuda, cuda:N or mps
     eval_episodes: int = 30  # full games at the end, 0 for none
     video: bool = True  # write a video at the end
-    runs: Path = Path("runs")  # where run folders are
+    runs: Path = Path("runs")  # folder of the run folders
 
     def __post_init__(self) -> None:
         if self.steps is not None and self.minutes is not None:
