@@ -77,7 +77,7 @@ def plan(command: Command, rest: Sequence[str]) -> tuple[trials.Plan, Path]:
     base, agent_config, env = options.parse(words)
     if base.agent == "random":
         raise cli.UserError("the random agent has nothing to search")
-    if base.data is not None:
+    if base.data:
         raise cli.UserError("--data: sweep searches agents that learn by playing")
     code = settings(base.agent)
     kinds = {f.name: {"bool": bool, "int": int, "float": float, "str": str}[getattr(f.type, "__name__", f.type)]

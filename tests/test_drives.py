@@ -125,10 +125,11 @@ def test_drives_on_kart_tracks_are_told_for_each_driver_and_condition(driver) ->
     assert list(evaluations.own(kept, None, "")) == []
     assert "tracks' mean" not in closed_loop.sentence(told["expert"])  # two tracks have no interval
     for under in ("action_repeat=4", "privileged_info=true"):
-        for drive in (evaluate.evaluate, drove):
-            more = dict(tracks="test:2") if drive is drove else dict(episodes=1)
-            with pytest.raises(ValueError, match=f"--options {under.split('=')[0]}=...: only trainings have it"):
-                drive(driver, under=under, quiet=True, **more)
+        told = f"--options {under.split('=')[0]}=...: only trainings have it"
+        with pytest.raises(ValueError, match=told):
+            evaluate.evaluate(driver, asked=Conditions(under=under), quiet=True, episodes=1)
+        with pytest.raises(ValueError, match=told):
+            drove(driver, tracks="test:2", under=under, quiet=True)
     for under in ("karts=4", "tracks=oval", "laps=3", "time_limit=5"):
         with pytest.raises(ValueError, match=f"--options {under.split('=')[0]}=...: --tracks drives alone"):
             drove(driver, tracks="test:2", under=under, quiet=True)

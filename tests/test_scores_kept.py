@@ -148,7 +148,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_one_game_after_thirty_changes_no_table(trained: Path, capsys: pytest.CaptureFixture, monkeypatch) -> None:
     before = score(trained)
     assert before[1] == 4
-    for words in (["--episodes", "1"], ["--episodes", "6", "--policy", "greedy"]):
+    for words in (["--episodes", "1"], ["--episodes", "6", "--policy", "epsilon 0.5"]):
         assert program(evaluate.main, [str(trained), *words], capsys, monkeypatch)[0] == 0
         assert score(trained) == before
     assert [one["episodes"] for one in evaluations.every(trained)] == [4, 1, 6]

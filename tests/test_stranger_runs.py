@@ -67,6 +67,8 @@ def gift(root: Path, name: str = "gift") -> Path:
     config = {"format": 1, "game": game, "agent": "ppo", "protocol": "x", "seed": 0, "steps": 1, "num_envs": 1}
     config |= {"agent_config": {}, "env": {}, "name": "x", "minutes": None, "checkpoint_every": 9}
     (path / "config.json").write_text(json.dumps({**config, "checkpoint_ring": "yes"}))
+    meta = {"game": game, "agent": "ppo", "step": 1}
+    checkpoint.save(path / "checkpoints", 1, {"agent": {"x": torch.zeros(1)}}, meta)
     return path
 
 
@@ -209,9 +211,9 @@ def test_a_pipe_or_a_device_is_not_waited_for(copy: Path, call) -> None:
 
 
 def test_a_changed_configuration_is_told_and_the_checkpoint_counts(trained: Path, tmp_path: Path, call) -> None:
-    """One bit that makes 0.99 of 0.19 is told; the run goes on as it would have."""
+    """One bit that makes 0.19 of 0.98 is told; the run goes on as it would have."""
     outcome = []
-    for number, (old, new) in enumerate((("", ""), ('"gamma": 0.99', '"gamma": 0.19'), ('"seed": 0', '"seed": 1'))):
+    for number, (old, new) in enumerate((("", ""), ('"gamma": 0.98', '"gamma": 0.19'), ('"seed": 0', '"seed": 1'))):
         path = tmp_path / str(number) / "x"
         shutil.copytree(trained, path)
         text = (path / "config.json").read_text()
@@ -220,7 +222,7 @@ def test_a_changed_configuration_is_told_and_the_checkpoint_counts(trained: Path
         assert code == 0 and ("the checkpoint's values count" in err) == bool(new)
         outcome.append((weights(path), err))
         assert Run.open(path).told == ()  # mended
-    assert "agent_config.gamma is 0.19 there and 0.99 in the checkpoint" in outcome[1][1]
+    assert "agent_config.gamma is 0.19 there and 0.98 in the checkpoint" in outcome[1][1]
     assert "seed is 1 there and 0 in the checkpoint" in outcome[2][1]
     assert same(outcome[0][0], outcome[1][0]) and same(outcome[0][0], outcome[2][0])
     assert not same(outcome[0][0], weights(trained))
