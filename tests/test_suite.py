@@ -179,6 +179,7 @@ def test_the_table(tmp_path: Path, pretended: list[list[str]]) -> None:
         lines = list(csv.DictReader(file))
     assert len(lines) == 9 and {line["protocol"] for line in lines} == {"nature"}
     assert [line["human_normalised"] for line in lines if line["game"] == "phoenix"] == [""] * 3
+    assert {line["games"] for line in lines} == {"30"}  # how many stand behind each score
     assert Image.open(one.write()[-1]).size[0] > 600
     few = made(tmp_path, seeds=1)
     assert "[" not in few.tables()[1].rows[1][3] and "No interval from fewer than 3 seeds" in few.tables()[1].remark
