@@ -48,8 +48,9 @@ class CentredRMSProp(torch.optim.Optimizer):
 class RAdam(torch.optim.Adam):
     """RAdam (Liu et al. 2020) in one pass over the weights: Adam whose rate and epsilon depend on the step.
 
-    torch's own makes some ten passes, which take a tenth of an update. As there, the second moment is left out while
-    too few steps were made for it: an epsilon beside which it is nothing, and a rate as much larger.
+    torch's own makes some ten passes, which take a tenth of an update. The adaptive term is left out in the first
+    steps, as the paper asks (while rho_t <= 5): epsilon is then so large that sqrt(v) is negligible, and the learning
+    rate is scaled up by the same factor.
     """
 
     ALONE = 1e12

@@ -57,6 +57,6 @@ def shuffled(envs: int, length: int, minibatch: int, whole: bool, generator: tor
 
 
 def windows(batch: Batch, rows: Tensor, length: int) -> tuple[Tensor, Tensor]:
-    """What the memory needs beside the features of whole windows: its state before them, and `first` [B, length]."""
+    """What a recurrent layer reads beside features: state before each window [B, ...], `first` flags [B, length]."""
     chosen = rows[::length] // length
     return batch.memory[chosen], batch.first[chosen, :length]

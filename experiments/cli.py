@@ -22,7 +22,8 @@ DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errn
 DISK |= {errno.ENAMETOOLONG}
 
 
-# Faults of modules that only some programs load (with torch): nothing can have raised one that is not loaded.
+# Exceptions that are one sentence, by module. They are looked up without importing: a module that was never loaded
+# cannot have raised one.
 SENTENCES = (
     ("agents.core.run", "RunError"), ("agents.core.checkpoint", "CheckpointError"),
     ("agents.core.stream", "RowFault"), ("envs.gym_check", "GameFault"),

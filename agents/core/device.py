@@ -65,7 +65,7 @@ def mixed(device: torch.device, dtype: torch.dtype) -> contextlib.AbstractContex
 
 
 def rounded(module: torch.nn.Module, dtype: torch.dtype) -> torch.nn.Module:
-    """Weights that `mixed` would round in every pass, rounded once: for networks that do not learn. In place.
+    """Casts weights once, in place, that autocast (`mixed`) would cast in every pass: for networks that do not learn.
 
     The outputs stay the same to the bit. Layers with a `forward` of their own (noisy, scaled, float32) are left alone.
     """

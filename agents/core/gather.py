@@ -1,7 +1,7 @@
 """What a ring holds beside its frames, read for many windows: in one compiled call on the processor.
 
-As some twenty small tensor operations the same took longer than copying the frames, because between two draws, each
-of which moves megabytes, they find nothing of theirs in the caches (docs/log.md). On other devices they are that.
+About twenty small tensor operations would cost more than copying the frames: every draw moves megabytes and so evicts
+their data from the caches (docs/log.md). On other devices the same is done by tensor operations.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@
     loss, = update(obs, action, 0.5)
 
 What a step reads beside its arguments must stay where it is: weights, optimizer state (`agents.optimizers` asks for
-that), the generators that are named. Arguments that are tensors or floats may have other values every time; anything
-else, and every shape, belongs to the recording: another one makes another recording.
+that), the generators that are named. Arguments that are tensors or floats may have other values every time. Other
+arguments and the shapes of tensors are baked into a graph: a new value or shape captures a new graph.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class Recording:
 
 
 def _kind(x: Any) -> Any:
-    """What of an argument belongs to the recording."""
+    """The part of an argument that is baked into a graph: kind and shape of a tensor, the value of anything else."""
     if isinstance(x, Tensor):
         return (tuple(x.shape), x.dtype)
     return float if isinstance(x, float) else x

@@ -58,8 +58,8 @@ class ReplayBuffer:
         self.added = 0  # rows ever added, over all columns
         self.filling = 0  # which filling of the ring a checkpoint holds; another one where the rows were lost
         self._starts: Starts | None = None  # what `starts` found since the last row
-        self.data: dict[str, Tensor] = {}  # name -> [length, N, ...], views of ...
-        self._flat: dict[str, Tensor] = {}  # ... name -> [N * length, ...], one column after the other
+        self.data: dict[str, Tensor] = {}  # name -> [length, N, ...], a view of `_flat`
+        self._flat: dict[str, Tensor] = {}  # name -> [N * length, ...], one column after the other
         # One frame more than the ring holds stays black: what lies before an episode's first frame.
         self._column("obs", spec.obs_shape, getattr(torch, spec.obs_dtype), spare=1)
         self._column("action", spec.action_shape, torch.float32 if spec.action_dim else torch.int32)

@@ -86,8 +86,8 @@ class Augment:
         mix = torch.eye(channels, device=self.device).expand(batch, -1, -1)
         if c.colour and channels == 3:
             mix = mix + 0.5 * c.colour * uniform(batch, 3, 3)
-            mix = mix / mix.sum(2, keepdim=True).clamp(min=0.3)  # grey stays grey, but for ...
-            mix = mix * (1.0 + 0.3 * c.colour * uniform(batch, 3, 1))  # ... the tint
+            mix = mix / mix.sum(2, keepdim=True).clamp(min=0.3)  # each row sums to 1, so grey stays grey
+            mix = mix * (1.0 + 0.3 * c.colour * uniform(batch, 3, 1))  # a tint: another gain for each channel
         contrast, brightness = 1.0 + c.brightness * uniform(batch), 255.0 * 0.5 * c.brightness * uniform(batch)
         mix = mix * contrast[:, None, None]
         offset = (127.5 * (1.0 - contrast) + brightness)[:, None].expand(-1, channels)  # [B, C]

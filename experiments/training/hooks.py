@@ -68,7 +68,8 @@ class Stages:
         self.run, self.parts = run, parts
         kept = players.milestones(run)
         self.left = [percent for percent in players.MILESTONES if percent not in kept and percent < 100]
-        self.seconds = 60 * (run.config["minutes"] or float("inf"))  # counts until minutes have become steps
+        # Measure of progress until --minutes has become a number of steps.
+        self.seconds = 60 * (run.config["minutes"] or float("inf"))
         self(Moment(parts.clock, [], [], parts.agent))
 
     def __call__(self, moment: Moment) -> None:

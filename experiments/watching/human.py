@@ -21,7 +21,7 @@ Keys = Mapping[frozenset[str], int]  # keys that are held together -> action
 Axis = tuple[str, str, float]  # key for -1, key for +1, value without either
 
 DEAD = 0.3  # deflection of a gamepad's stick that counts as a key
-PACE = 0.34  # share of the way that a key moves an axis in one decision: steering by keys is not all or nothing
+PACE = 0.34  # step of an axis per decision while a key is held, share of its range: steering by keys is gradual
 FREE: tuple[Axis, ...] = (("left", "right", 0.0), ("down", "up", 0.0), ("", "space", -1.0), ("a", "d", 0.0))
 PEDALS = ("up", "down", "space")  # keys of dimensions that cannot be negative, in their order
 

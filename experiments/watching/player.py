@@ -22,7 +22,7 @@ from experiments.watching.seat import Seat
 from experiments.watching.source import Source
 
 SHOWN = 60.0  # pictures per second that are shown at most, however fast the game runs
-BEHIND = 0.25  # s; whoever is further behind does not try to catch up
+BEHIND = 0.25  # s of delay above which the clock is set anew instead of catching up
 
 
 class Frame(NamedTuple):

@@ -55,7 +55,7 @@ class Seat:
         self.fps = float(self.envs[0].metadata.get("render_fps") or 30)
         self.actions = action_names(source.game, self.envs[0])
         self.human: Human | None = None  # a person who has taken over
-        self.lent = False  # did they do so by holding a key?
+        self.lent = False  # whether a key that is held down lends it to the person
         self.side = 0  # which side of a two-player game the person plays
         self.alternates = False  # do two sides move in turn?
         self.explaining, self.overlay = explaining, "off"
