@@ -23,6 +23,8 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # started in the background of a shell: programs that tests start
     signal.signal(signal.SIGINT, signal.default_int_handler)  # would inherit it, and never hear of a Ctrl-C
+if os.name == "posix" and signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:  # started by nohup
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # a training would go on after it, as it should there
 worker = os.environ.get("PYTEST_XDIST_WORKER")
 
 
