@@ -40,8 +40,8 @@ from experiments.spellings import Spellings, dashed, unique
 T = TypeVar("T")
 Positional = Annotated[T, "positional"]
 Repeated = Annotated[tuple[str, ...], "repeated"]
-MINUTES = (0.001, 1e6)  # what a training may last: at least some steps, at most two years
-HIDDEN = argparse.SUPPRESS  # the help of an option that is understood, to be refused with a reason, and not offered
+MINUTES = (0.001, 1e6)  # training time, in minutes: long enough for some steps, two years at most
+HIDDEN = argparse.SUPPRESS  # help text that hides an option: it is understood only to be refused with a reason
 METAVARS = {"game": "GAME", "run": "RUN", "init": "RUN", "teacher_run": "RUN", "resume": "RUN", "agent": "AGENT",
             "data": "FOLDER", "runs": "FOLDER", "out": "FOLDER", "record": "FOLDER", "split": "FOLDER",
             "merge": "FOLDER", "convert": "FOLDER", "save": "FOLDER", "what": "RUN", "words": "WORD", "tags": "TAG",
@@ -61,16 +61,16 @@ class Option(NamedTuple):
     """One field of a dataclass as the command line sees it."""
 
     field: str
-    kind: type  # the type of one value; bool for switches
-    choices: tuple[str, ...]  # of a Literal
-    many: str  # "": one value, "many": a list, "repeated": the option may be repeated
+    kind: type  # type of one value; bool for switches
+    choices: tuple[str, ...]  # allowed values of a Literal
+    many: str  # number of values: "" one, "many" a list, "repeated" one for each use of the option
     positional: bool
     metavar: str
     help: str
-    default: Any  # dataclasses.MISSING where it must be named
-    optional: bool  # has the class itself a default?
-    prefix: str = ""  # the group's, which begins the long form
-    alone: bool = True  # no other option has this name, so that the short form is enough
+    default: Any  # default value; dataclasses.MISSING where the user must name one
+    optional: bool  # True if the field itself has a default
+    prefix: str = ""  # prefix of the group, which begins the long form
+    alone: bool = True  # True if no other option has this name, so that the short form is enough
 
     @property
     def long(self) -> str:
@@ -93,10 +93,10 @@ class Group(NamedTuple):
 
     title: str
     kind: type
-    default: Any = None  # an instance whose values are the defaults, else the class's own
-    told: Mapping[str, str] = types.MappingProxyType({})  # field -> other help than its comment; HIDDEN: not offered
-    prefix: str = ""  # such as env: the beginning of the long form --env.noise of an option --noise
-    renamed: Names = renamed.NOTHING  # names of earlier versions that are still understood
+    default: Any = None  # instance whose values are the defaults; None: the class's own defaults
+    told: Mapping[str, str] = types.MappingProxyType({})  # help of a field in place of its comment; HIDDEN: not offered
+    prefix: str = ""  # beginning of the long form, such as env for --env.noise of an option --noise
+    renamed: Names = renamed.NOTHING  # names of earlier versions, which are still understood
 
 
 def read(kind: type[T], argv: Sequence[str] | None, about: str, prog: str) -> T:

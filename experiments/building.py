@@ -29,7 +29,7 @@ class Lab(NamedTuple):
     replay: ReplayBuffer
     clock: Clock
     loop: Loop
-    validation: ReplayBuffer | None = None  # rows of a dataset that are not learned from
+    validation: ReplayBuffer | None = None  # held-out rows of a dataset, which no update uses
 
     @property
     def own_loop(self) -> bool:
@@ -123,7 +123,7 @@ def told(stream: Stream) -> dict[str, tuple[int, ...]]:
     return {name: tuple(told.shape[1:]) for name, told in {**step.info, **masks}.items()}
 
 
-ROW_BYTES = 24  # of a row in the ring beside its frame
+ROW_BYTES = 24  # bytes of a row in the ring, its frame not counted
 
 
 def ring(

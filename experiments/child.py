@@ -85,7 +85,7 @@ def reason(code: int, log: Path) -> str:
     return (told or lines or [f"exit code {code}"])[-1]
 
 
-LOCK = ".lock"  # in a run's folder: held by whoever trains it
+LOCK = ".lock"  # lock file in a run's folder, held by the process that trains the run
 
 
 @contextlib.contextmanager

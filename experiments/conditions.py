@@ -14,9 +14,9 @@ from experiments import configuration
 class Conditions(NamedTuple):
     """What is asked of the games that score a run; the run's own where nothing is."""
 
-    protocol: str | None = None  # another protocol
-    under: str | None = None  # other options of the game, such as theme=all,latency=2
-    max_steps: int = 0  # a game is cut after so many steps; 0: as in the training
+    protocol: str | None = None  # protocol of the evaluation; None: the run's own
+    under: str | None = None  # options of the game that differ from the run's, such as theme=all,latency=2
+    max_steps: int = 0  # steps after which a game is cut; 0: as in the training
 
 
 def of_games(run: Run, asked: Conditions) -> dict[str, Any]:

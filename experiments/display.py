@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-_hidden = False  # has `go_without` told SDL to draw without a screen?
+_hidden = False  # True once `go_without` has told SDL to draw without a screen
 
 
 def has_display() -> bool:

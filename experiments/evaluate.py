@@ -34,7 +34,7 @@ if TYPE_CHECKING:  # what needs torch is imported where it is used: `--help` ans
     from agents.core.rows import Agent
     from agents.core.stream import Stream
 
-MAX_ENVS = 32  # played side by side
+MAX_ENVS = 32  # games played side by side
 
 
 @dataclasses.dataclass(frozen=True)
@@ -188,8 +188,8 @@ class Along:
         self.stream = games(run, episodes, device)
         self.player = building.build_agent(run.config, self.stream.spec, Clock(1), device)
         self.scored = clock.steps // every
-        self.listener = listener  # hears every result
-        self.mean: float | None = None  # of the newest evaluation
+        self.listener = listener  # function called with every result
+        self.mean: float | None = None  # mean score of the newest evaluation
 
     def __call__(self, moment: Moment) -> None:
         clock = self.clock

@@ -38,7 +38,7 @@ def best_folder(run: Run) -> Path:
     return run.path / "best"
 
 
-MILESTONES = (0, 1, 10, 100)  # per cent of training of which the weights are kept, for `watch --milestones`
+MILESTONES = (0, 1, 10, 100)  # shares of training, in per cent, whose weights are kept for `watch --milestones`
 
 
 def milestone_folder(run: Run, percent: int) -> Path:

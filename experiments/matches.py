@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # what needs torch is imported where it is used
     from agents.core.match import Played
     from agents.core.stream import Stream
 
-RANDOM = "random"  # the opponent that plays any legal action
+RANDOM = "random"  # opponent that plays any legal action
 MAX_ENVS = 32  # games side by side
 
 

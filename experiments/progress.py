@@ -9,7 +9,7 @@ from typing import TextIO
 
 from agents.core.run import duration
 
-PERIOD = 5.0  # s between two lines
+PERIOD = 5.0  # time between two lines, in s
 Clock = Callable[[], float]
 
 

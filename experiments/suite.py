@@ -33,7 +33,7 @@ from experiments.comparing.records import Score
 from experiments.comparing.report import Table, estimate, number, percent
 from experiments.training import options
 
-PERIOD = 1.0  # seconds between looks at a run
+PERIOD = 1.0  # time between looks at a run, in s
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,9 +76,9 @@ def _aside(path: Path) -> Path:
 class Task(NamedTuple):
     """One game with one seed."""
 
-    game: str  # its canonical name
+    game: str  # canonical name of the game
     seed: int
-    path: Path  # of its run
+    path: Path  # folder of the run
 
 
 def games(family: str, words: str | None) -> list[str]:

@@ -9,9 +9,9 @@ import numpy as np
 
 from experiments.cli import UserError
 
-SMALLEST = 480  # pictures of an mp4 are enlarged by a whole factor to about this height
-SMALL_GIF = 420  # those of a GIF
-GIF_FPS = 20.0  # at most; browsers slow faster ones down
+SMALLEST = 480  # height to which pictures of an mp4 are enlarged, by a whole factor, in px
+SMALL_GIF = 420  # height to which pictures of a GIF are enlarged, in px
+GIF_FPS = 20.0  # pictures per second of a GIF at most; browsers slow faster ones down
 
 
 class Video:
@@ -30,7 +30,7 @@ class Video:
             raise ValueError(f"--video {path}: {fault.strerror}") from None
         self.path, self.fps, self.frames = path, fps, 0
         self._writer: Any = None
-        self._stills: list[Any] = []  # of a GIF, already reduced to few colours
+        self._stills: list[Any] = []  # pictures of a GIF, already reduced to few colours
 
     def __enter__(self) -> Video:
         return self

@@ -32,7 +32,7 @@ if TYPE_CHECKING:  # what needs torch is imported where it is used: `--help` ans
     from experiments.watching.player import Player
     from experiments.watching.source import Source
 
-STAGE_SECONDS = 20.0  # of a stage's clip, at most, where nothing else is asked for
+STAGE_SECONDS = 20.0  # longest clip of a milestone where no length is asked for, in s
 
 
 @dataclasses.dataclass(frozen=True)

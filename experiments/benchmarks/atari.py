@@ -30,7 +30,7 @@ from experiments.recipes import recipes
 
 GAME = "breakout"
 PPO = dict(rollout=16, epochs=4, minibatch=256, lr=2.5e-4, clip=0.1, encoder="nature", hidden=512)
-PPO_ENVS = 64  # with 16 steps each the zoo's 1,024 transitions per rollout (8 environments with 128 steps)
+PPO_ENVS = 64  # environments; with 16 steps each the zoo's 1,024 transitions per rollout (8 environments, 128 steps)
 DQN = dict(
     replay=100_000, warmup=2_000, batch=32, ratio=8.0, lr=1e-4, target_period=1_000, encoder="nature", hidden=512
 )  # fmt: skip

@@ -12,7 +12,7 @@ import torch
 from envs.flappy.env import make_vec
 
 NUM_ENVS = 64
-FLAP_RATE = 0.07  # of the random player: it flies for some time instead of sticking to the ceiling
+FLAP_RATE = 0.07  # flap probability of the random player, low enough that it flies for some time and leaves the ceiling
 CHUNK = 2048  # agent steps between two looks at the clock
 INSTALL = "in an environment of its own: pip install -e . && pip install --no-deps flappy-bird-gymnasium"
 

@@ -33,8 +33,8 @@ from envs.go.small_games import connect_four_rules, tictactoe_rules
 from envs.rules import Rules
 
 BLOCKS, CHANNELS = 4, 32
-GAMES = 32  # of a lock-step batch
-VISITS = 400  # per search; a new search then starts from the next position
+GAMES = 32  # games of a lock-step batch
+VISITS = 400  # visits per search; a new search then starts from the next position
 PLIES = (0, 12, 30, 45)  # positions of random play that the searches start from, in turn
 
 

@@ -18,8 +18,9 @@ from experiments.cli import UserError
 from experiments.comparing.records import Left, collect
 
 HOST = "127.0.0.1"
-SHORT = "/scores"  # leads to the first page, whose own address is 380 characters long
-METRICS = {"eval/return": "score", "eval/median": "median score", "train/return": "return in training"}  # of HPARAMS
+SHORT = "/scores"  # short address of the first page, whose own address is 380 characters long
+# Titles of the metrics in HPARAMS.
+METRICS = {"eval/return": "score", "eval/median": "median score", "train/return": "return in training"}
 FIRST = ("game", "agent", "seed", "steps")
 RELOAD = 10  # seconds between looks at runs that are training
 

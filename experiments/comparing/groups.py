@@ -64,11 +64,11 @@ class Comparison:
     """Everything that the tables and pictures show."""
 
     metric: str
-    curve: str  # the tag of the learning curves
-    groups: list[Group]  # best first within a game
+    curve: str  # tag of the learning curves
+    groups: list[Group]  # groups of every game, best first within a game
     games: list[str]
-    labels: list[str]  # best first
-    thresholds: dict[str, float]  # of `curve`, per game
+    labels: list[str]  # labels of the configurations, best first
+    thresholds: dict[str, float]  # threshold of `curve` in each game
     left: list[Left]
     notes: list[str]
     resamples: int

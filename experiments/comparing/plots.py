@@ -18,11 +18,11 @@ from experiments.comparing.groups import Comparison, Group
 
 # Okabe and Ito (2008), told apart by colour-blind readers as well; yellow is left out, white paper swallows it.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#444444")
-DASHES = ("-", (0, (6, 2)), (0, (1.5, 1.5)))  # when the colours are used up
+DASHES = ("-", (0, (6, 2)), (0, (1.5, 1.5)))  # line styles, for more curves than colours
 INK, FAINT, RULE = "#222222", "#6b6b6b", "#e6e6e6"
 DPI = 180
 ABREAST = 3  # labels in a line of the legend
-POINTS, RESAMPLES = 120, 1000  # of a curve; a picture needs no more
+POINTS, RESAMPLES = 120, 1000  # points of a curve, resamples of its interval; a picture needs no more
 
 
 def style(made: Comparison, label: str) -> dict[str, Any]:

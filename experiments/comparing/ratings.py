@@ -12,16 +12,16 @@ import numpy as np
 from scipy import optimize, stats
 
 CONFIDENCE = 0.95
-PRIOR = 1.0  # drawn games that every pair of players who met is given, so that a clean sheet is finite
+PRIOR = 1.0  # drawn games added to every pair of players who met, so that a clean sheet has a finite rating
 
 
 class Game(NamedTuple):
     """One counted game."""
 
-    first: int  # players by number
+    first: int  # number of the first player
     second: int
-    points: float  # the first one's: 1, 0.5 or 0
-    opening: int  # games of the same players and opening belong together
+    points: float  # points of the first player: 1, 0.5 or 0
+    opening: int  # number of the opening; games with the same players and opening are resampled together
 
 
 class Elo(NamedTuple):

@@ -22,16 +22,16 @@ from envs.text import printable
 from experiments import child
 from experiments.comparing import evaluations
 
-ARCHIVE, TRASH = ".archive", ".trash"  # beside the games of a runs folder; what begins with a dot is never searched
-TAGS = "tags.json"  # a list of the user's own words
-MARKS = {"config.json", "metrics.jsonl", "checkpoints"}  # one of these makes a folder a run, or what is left of one
+ARCHIVE, TRASH = ".archive", ".trash"  # folders in a runs folder; names that begin with a dot are never searched
+TAGS = "tags.json"  # list of the user's own words
+MARKS = {"config.json", "metrics.jsonl", "checkpoints"}  # entries of which one makes a folder a run, or the rest of one
 
 
 class Curve(NamedTuple):
     """One logged value over a run; float64 [n] each."""
 
-    steps: np.ndarray  # rising
-    minutes: np.ndarray  # of training; nan where the run did not log its clock
+    steps: np.ndarray  # steps, in rising order
+    minutes: np.ndarray  # minutes of training; nan where the run did not log its clock
     values: np.ndarray
 
 
@@ -40,10 +40,10 @@ class Score(NamedTuple):
 
     value: float
     protocol: str
-    policy: str = ""  # of an evaluation
-    games: int = 0  # of an evaluation; 0: not told
-    step: int | None = None  # of the checkpoint that was evaluated
-    own: bool = True  # was it played with the policy that the run's scores are made with?
+    policy: str = ""  # policy of the evaluation; "" for a training score
+    games: int = 0  # games of the evaluation; 0: unknown
+    step: int | None = None  # step of the evaluated checkpoint, or of the last logged value
+    own: bool = True  # True if the policy is the one that scores of this run are made with
 
 
 class Left(NamedTuple):
@@ -59,10 +59,10 @@ class Record:
 
     path: Path
     config: dict[str, Any]
-    lines: list[dict[str, float]]  # of metrics.jsonl, each with `steps`, which never fall
-    evaluations: tuple[dict[str, Any], ...] = ()  # every one, oldest first
+    lines: list[dict[str, float]]  # entries of metrics.jsonl; `steps` of each never falls
+    evaluations: tuple[dict[str, Any], ...] = ()  # all evaluations, oldest first
     newest: int | None = None  # step of the newest checkpoint
-    remarks: tuple[str, ...] = ()  # faults that left the rest usable
+    remarks: tuple[str, ...] = ()  # faults that leave the rest usable
 
     @property
     def steps(self) -> int:
@@ -213,13 +213,13 @@ class Folder:
     """A run folder as a whole: its state, what it weighs, how to go on with it."""
 
     path: Path
-    name: str  # relative to the runs folder
-    record: Record | None  # None: damaged, and ...
-    fault: str  # ... why
+    name: str  # path relative to the runs folder
+    record: Record | None  # contents of the run; None: damaged
+    fault: str  # reason for the damage; "" without any
     bytes: int
-    ring: int  # bytes of it in the replay ring
-    changed: float  # seconds since the epoch, of its newest file
-    checkpoint: int | None  # step of the newest
+    ring: int  # bytes of the replay ring, part of `bytes`
+    changed: float  # time of the newest change of a file, in seconds since the epoch
+    checkpoint: int | None  # step of the newest checkpoint
     remarks: tuple[str, ...] = ()  # faults that leave the rest usable
 
     @property

@@ -17,7 +17,7 @@ from experiments.comparing import statistics
 from experiments.comparing.groups import Comparison, Group, configuration
 from experiments.comparing.records import plain
 
-ALPHA = 0.05  # p below it, after Holm's correction: told apart
+ALPHA = 0.05  # significance level of p after Holm's correction
 AGGREGATES = {
     "mean": statistics.mean,
     "median": statistics.median,
@@ -35,7 +35,7 @@ class Table(NamedTuple):
     title: str
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
-    remark: str = ""  # one sentence below it
+    remark: str = ""  # sentence below the table
 
 
 class Estimate(NamedTuple):
@@ -55,11 +55,11 @@ class Summary(NamedTuple):
     """One group in figures."""
 
     group: Group
-    estimates: dict[str, Estimate]  # by the name of the aggregate
-    steps: float  # median over seeds to the threshold; nan: not reached
+    estimates: dict[str, Estimate]  # estimates by the name of the aggregate
+    steps: float  # steps to the threshold, median over seeds; nan: not reached
     minutes: float
-    reached: int  # seeds that came to the threshold
-    rate: float  # steps per second, median over seeds
+    reached: int  # seeds that reached the threshold
+    rate: float  # speed of training, median over seeds, in steps per second
     hardware: str
 
 
@@ -69,8 +69,8 @@ class Pair(NamedTuple):
     first: str
     second: str
     games: Sequence[str]
-    improvement: Estimate  # the probability that a run of the first beats one of the second
-    p: float  # two-sided permutation test, corrected for the number of pairs; nan: too few seeds
+    improvement: Estimate  # probability that a run of the first group beats one of the second
+    p: float  # p of a two-sided permutation test, corrected for the number of pairs; nan: too few seeds
     verdict: str
 
 

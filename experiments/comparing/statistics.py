@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-MIN_SEEDS = 3  # with fewer an interval says nothing
+MIN_SEEDS = 3  # seeds below which an interval says nothing
 CONFIDENCE = 0.95
-RESAMPLES = 2000  # of the bootstrap; the ends of an interval then move by about a twentieth of its width
+RESAMPLES = 2000  # resamples of the bootstrap; the ends of an interval then move by about a twentieth of its width
 
 
 def mean(*games: np.ndarray, axis: int = -1) -> np.ndarray:
@@ -144,9 +144,9 @@ class Band(NamedTuple):
 
     x: np.ndarray
     line: np.ndarray  # interquartile mean of the runs that have come so far
-    low: np.ndarray  # its interval; nan where a run is missing or there are fewer than MIN_SEEDS
+    low: np.ndarray  # lower end of the interval; nan where a run is missing or there are fewer than MIN_SEEDS
     high: np.ndarray
-    runs: np.ndarray  # int, how many have come so far
+    runs: np.ndarray  # int, number of the runs that have come so far
 
 
 def band(curves: Sequence[tuple[np.ndarray, np.ndarray]], points: int = 200, **options: Any) -> Band:

@@ -16,7 +16,7 @@ from experiments.cli import UserError
 from experiments.comparing.records import size
 
 FILES = 100_000  # members of an archive, at most
-DAMAGE = (tarfile.TarError, EOFError, zlib.error, OSError, ValueError)  # what reading a broken archive raises
+DAMAGE = (tarfile.TarError, EOFError, zlib.error, OSError, ValueError)  # exceptions for a broken archive
 
 
 def pack(path: Path, inside: Path, out: Path, ring: bool) -> None:

@@ -21,21 +21,21 @@ from agents.core.rows import Spec
 from envs.driving import Driving
 from experiments.comparing import statistics
 
-COST = 6.0  # s that an intervention costs
-OFF_ROAD = 1.0  # s off the road without a break: somebody has to intervene
+COST = 6.0  # time that an intervention costs, in s
+OFF_ROAD = 1.0  # unbroken time off the road after which somebody has to intervene, in s
 
-Act = Callable[[np.ndarray, dict[str, Any]], np.ndarray]  # (observations, info) -> actions of the game
+Act = Callable[[np.ndarray, dict[str, Any]], np.ndarray]  # driver: (observations, info) -> actions of the game
 
 
 class Drive(NamedTuple):
     """Figures of one driver, one entry per track, [N]."""
 
-    track: np.ndarray  # its number
+    track: np.ndarray  # number of the track
     interventions: np.ndarray
-    off_road: np.ndarray  # s
+    off_road: np.ndarray  # time off the road, in s
     contacts: np.ndarray
-    laps: np.ndarray  # with fraction
-    lap_time: np.ndarray  # s, median of the flying laps; nan without one
+    laps: np.ndarray  # laps, with fraction
+    lap_time: np.ndarray  # median time of the flying laps, in s; nan without one
     jerk: np.ndarray  # mean change of the steering from step to step
     seconds: np.ndarray
 
@@ -68,9 +68,9 @@ class Course(NamedTuple):
     """What is driven: the tracks of a game (`envs.driving.Course`), each for the same time."""
 
     game: str
-    options: dict[str, Any]  # of the game
+    options: dict[str, Any]  # options of the game
     tracks: str
-    seconds: float  # on each track
+    seconds: float  # time on each track, in s
 
     @property
     def driving(self) -> Driving:

@@ -16,7 +16,7 @@ from experiments.driving.hands import Gamepad, Pad, held_keys
 from experiments.driving.races import Recorder
 
 HELP = "R: pause recording or go on, Backspace: delete the last 3 s, Escape: end"
-LATE = 0.01  # s; a step that begins so much after its time counts as late
+LATE = 0.01  # delay above which a step counts as late, in s
 
 
 class Dashboard:

@@ -12,11 +12,11 @@ import numpy as np
 
 from envs.driving import Driving, Wheel
 
-TURN, RETURN = 3.5, 6.0  # steering per second with an arrow key held, and back to the middle
-FASTER, COAST, SLOWER = 9.0, 3.0, 18.0  # m/s per second of the wanted speed: throttle, nothing, brake
-LEAD = 3.0  # the wanted speed stays this close to the real one, m/s
-USUAL = 16.0  # m/s, the top speed that these are for
-DEAD = 0.06  # a gamepad's stick rests this far from its middle
+TURN, RETURN = 3.5, 6.0  # speed of steering with an arrow key held, and of its return to the middle, per second
+FASTER, COAST, SLOWER = 9.0, 3.0, 18.0  # change of the wanted speed: throttle, nothing, brake; m/s per second
+LEAD = 3.0  # largest distance of the wanted speed from the real one, in m/s
+USUAL = 16.0  # top speed that the constants above are tuned for, in m/s
+DEAD = 0.06  # rest zone of a gamepad's stick around its middle
 KEYS = ("left", "right", "up", "down", "a", "d", "w", "s", "space")
 HELP = "arrows or WASD steer, accelerate and brake; gamepad: left stick, right trigger, left trigger"
 

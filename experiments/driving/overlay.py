@@ -9,11 +9,11 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-USER = (80, 220, 110)  # green: what the driver does
-PILOT = (90, 170, 255)  # blue: what the network wants
+USER = (80, 220, 110)  # colour of the driver's action: green
+PILOT = (90, 170, 255)  # colour of the network's action: blue
 WARN = (255, 120, 80)
 INK, QUIET, GROUND, GRID = (235, 235, 230), (150, 155, 165), (24, 26, 31), (58, 62, 72)
-SECONDS = 10  # that a plot shows
+SECONDS = 10  # time that a plot shows, in s
 
 
 def font(size: int) -> ImageFont.ImageFont:

@@ -17,7 +17,7 @@ from experiments.web.server import Server
 from experiments.web.values import record, whole
 
 FOLDER = Path(__file__).parents[1] / "web" / "tub"
-SHOWN = 200  # sentences about damage that the page gets
+SHOWN = 200  # sentences about damage that the page receives at most
 # Columns that stand beside the picture: name -> (label, format).
 FACTS = {
     "user/throttle": ("pedal", "{:+.2f}"),
@@ -29,9 +29,9 @@ FACTS = {
     "game/off_road": ("off the road", "{}"),
 }
 
-DRIVERS = {"expert": "the expert"}  # metadata's driver -> who drives where no network does; otherwise a person
+DRIVERS = {"expert": "the expert"}  # driver in the metadata -> name shown where no network drives; otherwise a person
 COMMANDS = {"undo": record(), "delete": record(first=whole(0, 2**53), last=whole(0, 2**53))}
-WAITING = 16  # edits that wait for the one under way
+WAITING = 16  # edits that wait behind the one under way at most
 
 
 class DataPage:

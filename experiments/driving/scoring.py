@@ -24,11 +24,11 @@ class Asked:
     """What is to be driven, and how."""
 
     tracks: str
-    seconds: float = 120.0  # on each track
-    under: str | None = None  # other options of the game than the run's
+    seconds: float = 120.0  # time on each track, in s
+    under: str | None = None  # options of the game that differ from the run's
     seed: int = 1
-    policy: str | None = None  # as for games; or straight, the constant predictor, or expert
-    step: int | str | None = None  # of the checkpoint
+    policy: str | None = None  # policy as for games; or straight, the constant predictor, or expert
+    step: int | str | None = None  # step of the checkpoint
     device: str = "auto"
     quiet: bool = False
 

@@ -17,8 +17,9 @@ from experiments.go.protocol import Command, GTPError
 
 MAX_LINES = 400  # moves in one report
 PV_LENGTH = 20
-OWNERSHIP_PLAYOUTS = 60  # per report
-PASSED_OVER = ("movesownership", "movesownershipstdev", "ownershipstdev", "pvvisits", "pvedgevisits")  # not offered
+OWNERSHIP_PLAYOUTS = 60  # playouts for the ownership of one report
+# Keywords that are accepted and have no effect.
+PASSED_OVER = ("movesownership", "movesownershipstdev", "ownershipstdev", "pvvisits", "pvedgevisits")
 
 
 def barred_by(size: int, limits: list[tuple[str, int, set[int], int]]) -> np.ndarray | None:

@@ -25,7 +25,7 @@ def file_of(value: Any) -> bytes:
         raise ValueError("must be a file in base64") from None
 
 
-PAGE = {name: takes for name, takes in TYPES.items() if name != "quit"} | {"load": file_of}  # what a page may ask for
+PAGE = {name: takes for name, takes in TYPES.items() if name != "quit"} | {"load": file_of}  # commands of a page
 
 
 class Browser:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-LAG = 0.2  # s kept back per move for the way there and back
-LEAST, MOST = 0.02, 60.0  # s per move, however little or much time there is
+LAG = 0.2  # time kept back per move for the way there and back, in s
+LEAST, MOST = 0.02, 60.0  # bounds of the time per move, however little or much time there is, in s
 
 
 @dataclass(frozen=True)
@@ -19,10 +19,10 @@ class Setting:
 
     kind: str = "none"
     main: float = 0.0
-    period: float = 0.0  # of canadian and byoyomi; what a move adds under fischer
+    period: float = 0.0  # canadian, byoyomi: length of a period; fischer: time added by a move
     count: int = 0  # canadian: stones of a period; byoyomi: periods
-    cap: float = math.inf  # fischer: the clock never shows more
-    longest: float = math.inf  # most of one move
+    cap: float = math.inf  # fischer: largest time that the clock shows
+    longest: float = math.inf  # time limit of one move
 
 
 @dataclass
@@ -38,7 +38,7 @@ class Clock:
 
     def __init__(self) -> None:
         self.setting = Setting()
-        self.limited = False  # does the setting, or what the controller has said of this game, limit the time?
+        self.limited = False  # True if the setting, or the controller's report about this game, limits the time
         self._left = [Left(0.0), Left(0.0)]
 
     def set(self, main: float, period: float, stones: int) -> None:

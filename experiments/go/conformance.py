@@ -19,9 +19,9 @@ from typing import NamedTuple
 from experiments import cli
 from experiments.go.programs import command_line
 
-SECONDS = 120.0  # for one check; the first may wait for a slow start
-FRESH = b"boardsize 9\nclear_board\nkomi 6.5\n"  # before every check
-AFTER, MARK = b"424242 protocol_version\n", "=424242 2"  # behind every check
+SECONDS = 120.0  # time limit of one check, in s; the first may wait for a slow start
+FRESH = b"boardsize 9\nclear_board\nkomi 6.5\n"  # commands sent ahead of every check
+AFTER, MARK = b"424242 protocol_version\n", "=424242 2"  # command sent behind every check; start of its answer
 OK = r"= ?"
 VERTEX = r"[A-HJa-hj][1-9]"
 MOVE = rf"({VERTEX}|pass|PASS|resign)"
@@ -31,7 +31,7 @@ class Check(NamedTuple):
     """One check: what is sent and, for each answer that must come, a pattern for the whole of it."""
 
     title: str
-    send: str  # \n ends a line
+    send: str  # text to be sent; \n ends a line
     expect: tuple[str, ...]
 
 

@@ -27,9 +27,9 @@ from experiments.go.programs import Failed, Program, Refused
 
 KOMI = 7.0
 LONGEST = 4  # moves per point of the board; a game that is not over by then is left out
-VISITS = (80, 240)  # of rave: about as strong as GNU Go at these levels, so that the games are games
-LEVELS = (0, 1)  # of GNU Go as a player
-PATIENCE = 300.0  # s for GNU Go's count
+VISITS = (80, 240)  # visits of rave, range: about as strong as GNU Go at these levels, so that the games are games
+LEVELS = (0, 1)  # levels of GNU Go as a player
+PATIENCE = 300.0  # time limit of GNU Go's count, in s
 EARLY = 0.4  # moves per point of the board before which nobody thinks of passing
 
 

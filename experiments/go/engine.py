@@ -22,7 +22,7 @@ from experiments.go.protocol import Command, GTPError, Output
 from experiments.go.rulesets import RULES
 
 COLOURS = {"b": 0, "black": 0, "w": 1, "white": 1}
-DEFAULT_SECONDS = 1.0  # per move, without any limit
+DEFAULT_SECONDS = 1.0  # thinking time per move without any limit, in s
 COMMANDS: dict[str, Callable[..., str | None]] = {}  # name -> function(engine, command)
 
 
@@ -40,19 +40,19 @@ class Thought(NamedTuple):
     """What the program would do."""
 
     action: int
-    chance: float  # of winning, of the side that thought
-    found: Result | None  # of the search; None where the judgement of the position was enough
+    chance: float  # winning chance of the side that thought
+    found: Result | None  # result of the search; None where the judgement of the position was enough
 
 
 @dataclasses.dataclass(frozen=True)
 class Habits:
     """How an engine plays."""
 
-    visits: int | None = None  # positions that a move is thought about; None: as the time allows
-    seconds: float | None = None  # for a move, where no clock is set
-    resign: float = 0.0  # winning chance below which it gives up, 0: never
-    ponder: bool = False  # think while the opponent does
-    play_on: bool = False  # capture what is dead before passing, for a referee who counts the stones as they stand
+    visits: int | None = None  # positions searched per move; None: as many as the time allows
+    seconds: float | None = None  # thinking time per move where no clock is set, in s
+    resign: float = 0.0  # winning chance below which the engine resigns; 0: never
+    ponder: bool = False  # True to think in the opponent's time
+    play_on: bool = False  # True to capture dead stones before passing, for a referee who counts stones as they stand
 
 
 class Engine:
@@ -74,8 +74,8 @@ class Engine:
         self.rules_name, self.rule_set = rules, RULES[rules]
         self.seconds_by, self.play_on = clock, habits.play_on
         self.clock, self.losing = Clock(), [0, 0]
-        self.waiting: Callable[[], bool] = lambda: False  # whether another command has come
-        self.wait: Callable[[], None] = lambda: None  # until one has
+        self.waiting: Callable[[], bool] = lambda: False  # check whether another command has come
+        self.wait: Callable[[], None] = lambda: None  # wait until another command has come
         self.new_game(size)
 
     def __call__(self, given: Command) -> str | None:

@@ -21,7 +21,7 @@ from envs.go.scoring import area, pass_alive, without_dead
 
 ENDINGS = 200  # playouts, half with each side first
 SURE = 0.9  # mean owner of a group from which its fate needs no reading
-VISITS, MOST_VISITS = 600, 3000  # of a search that reads one group with one side first; the most where it is unclear
+VISITS, MOST_VISITS = 600, 3000  # visits of a search that reads one group with one side first; limit for unclear groups
 PLAIN = 0.7  # value from which a reading is clear
 READS = 40  # groups that are read at most; the others are judged by the endings
 HELD, CLEAR = 0.3, 0.8  # mean owner from which a point is likely to stay its owner's, and from which nobody doubts it
@@ -36,7 +36,7 @@ class Judgement:
     status: dict[str, list[list[int]]]  # "alive", "seki", "dead": chains, each a sorted list of actions
     unsettled: list[list[int]]  # chains among them that live or die with the next move
     owner: np.ndarray  # float64 [size * size]: +1 Black to -1 White: mean over the endings, exact where Benson's holds
-    points: np.ndarray  # int8 [size * size]: whose area once the dead are taken off
+    points: np.ndarray  # int8 [size * size]: owner of each point once the dead are taken off
     nobodys: np.ndarray  # bool [size * size]: empty points that belong to a seki
 
     def of(self, action: int) -> str:

@@ -17,7 +17,7 @@ class Param(NamedTuple):
     change: Callable[[Engine, Any], None]
 
 
-UNLIMITED = 10**9  # how a limit that is not there is shown
+UNLIMITED = 10**9  # value shown for a limit that is not set
 
 
 def _whole(value: Any, least: int) -> int:

@@ -20,7 +20,7 @@ from experiments.go.protocol import Input, Output
 from experiments.go.standard import SPOKEN
 
 LONGEST = 1 << 18  # bytes of a query
-PLAYOUTS = 200  # for ownership and score
+PLAYOUTS = 200  # playouts for ownership and score
 
 
 class Analyst:
@@ -133,7 +133,7 @@ class Analyst:
     def _report(self, position: Position, during: bool) -> None:
         """One answer. Signs: the search speaks for the side to move, the playouts for Black, the answer for `view`."""
         game, (_, state) = position.engine.game, position.engine.position()
-        black = {"BLACK": 1, "WHITE": -1}.get(position.view, 1 - 2 * game.turn)  # of a value in Black's view
+        black = {"BLACK": 1, "WHITE": -1}.get(position.view, 1 - 2 * game.turn)  # factor of values in Black's view
         result, sign = self.player.result(), black * (1 - 2 * game.turn)
         owner, lead = self.player.ownership(state, PLAYOUTS)
         owner, lead = black * owner, black * lead

@@ -17,15 +17,15 @@ from experiments.go.players import Player
 from experiments.go.protocol import Output
 from experiments.go.rulesets import RULES, RuleSet, UnknownRules, find, of_fields
 
-MOST = 100_000  # visits of a position, whatever is asked for
+MOST = 100_000  # visits of a position at most, even if a query asks for more
 KNOWN = {  # fields that are obeyed
     "id", "moves", "initialStones", "initialPlayer", "rules", "komi", "whiteHandicapBonus", "boardXSize", "boardYSize",
     "analyzeTurns", "maxVisits", "includeOwnership", "includePolicy", "includeNoResultValue", "avoidMoves",
     "allowMoves", "overrideSettings", "reportDuringSearchEvery", "firstReportDuringSearchAfter", "priority",
     "priorities",
 }  # fmt: skip
-NEAREST = {"stone-scoring": "chinese", "aga-button": "aga"}  # rules that are not played
-VIEWS = ("BLACK", "WHITE", "SIDETOMOVE")  # of reportAnalysisWinratesAs
+NEAREST = {"stone-scoring": "chinese", "aga-button": "aga"}  # rules that cannot be played -> the nearest that can
+VIEWS = ("BLACK", "WHITE", "SIDETOMOVE")  # values of reportAnalysisWinratesAs
 
 
 class Wrong(Exception):
@@ -36,16 +36,16 @@ class Position(NamedTuple):
     """One position to be searched."""
 
     query: dict
-    turn: int  # moves before it
+    turn: int  # number of the moves that lead to the position
     engine: Engine
     visits: int
-    every: float  # s between reports, 0 for none
-    first: float  # s before the first of them
-    seconds: float | None  # most of the search
-    barred: np.ndarray | None  # see `agents.search.Search.restrict`
-    view: str  # one of VIEWS
+    every: float  # time between reports, in s; 0: no reports
+    first: float  # time before the first report, in s
+    seconds: float | None  # time limit of the search, in s
+    barred: np.ndarray | None  # actions that are barred, see `agents.search.Search.restrict`
+    view: str  # name of the view, one of VIEWS
     priority: int
-    number: int  # order of arrival
+    number: int  # place in the order of arrival
 
 
 def field(query: dict, name: str, kinds: tuple[type, ...], default: Any = None) -> Any:

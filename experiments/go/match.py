@@ -14,12 +14,12 @@ from experiments.go.programs import Failed, Program, Refused
 class Played:
     """What became of one game. A void one has no result and counts for nobody."""
 
-    result: str = ""  # as in SGF: "B+3.5", "W+R" resigned, "W+F" after an illegal move, "0" a draw, "Void"
-    void: str = ""  # why
-    moves: list[tuple[int, int]] = field(default_factory=list)  # (colour, action), the opening's first
-    seconds: list[float] = field(default_factory=lambda: [0.0, 0.0])  # spent on moves, by colour
-    cpu: list[float | None] = field(default_factory=lambda: [None, None])  # s of processor time over the game
-    thought: list[int] = field(default_factory=lambda: [0, 0])  # moves that each side chose itself
+    result: str = ""  # result as in SGF: "B+3.5", "W+R" resigned, "W+F" after an illegal move, "0" a draw, "Void"
+    void: str = ""  # reason why the game is void
+    moves: list[tuple[int, int]] = field(default_factory=list)  # moves as (colour, action), the opening's first
+    seconds: list[float] = field(default_factory=lambda: [0.0, 0.0])  # time spent on moves, by colour, in s
+    cpu: list[float | None] = field(default_factory=lambda: [None, None])  # processor time by colour, in s
+    thought: list[int] = field(default_factory=lambda: [0, 0])  # number of moves that each side chose itself
     note: str = ""
 
     @property

@@ -21,8 +21,8 @@ from experiments.cli import UserError
 from experiments.go import naming
 from experiments.go.judging import Judge
 
-TREE_BYTES = 768 * 2**20  # of a full tree
-EDGE_BYTES = 41  # of a tree, for each action of each node
+TREE_BYTES = 768 * 2**20  # bytes of a full tree
+EDGE_BYTES = 41  # bytes of a tree for each action of each node
 
 
 class Player:
@@ -31,9 +31,9 @@ class Player:
     def __init__(self, name: str, evaluator: Callable[[Rules], evaluators.Evaluator], config, seed: int = 0):
         self.name, self._evaluator, self._config, self._seed = name, evaluator, config, seed
         self._search: Search | None = None
-        self._shape: tuple[str, int] | None = None  # the rules' name and move limit: what the search was made for
+        self._shape: tuple[str, int] | None = None  # name of the rules and move limit that the search was made for
         self._rng = np.array([seed + 1], np.uint64)
-        self._ended: tuple[bytes, np.ndarray, float, int] | None = None  # see `ownership`
+        self._ended: tuple[bytes, np.ndarray, float, int] | None = None  # newest sums of `ownership`
         self.judge = Judge()
 
     def seed(self, seed: int) -> None:

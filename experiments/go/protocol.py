@@ -12,11 +12,11 @@ import traceback
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, NamedTuple
 
-LONGEST = 1 << 14  # bytes of one line; what is longer is refused without being kept
+LONGEST = 1 << 14  # bytes of one line; longer lines are refused without being kept
 TOO_LONG = b"line-too-long"
-WAITING = 1024  # lines that may wait unread; then the sender has to wait
+WAITING = 1024  # lines that wait unread at most; then the sender has to wait
 
-INTERNAL = "internal fault"  # begins an answer that should never be given
+INTERNAL = "internal fault"  # beginning of an answer that should never be given
 
 _DROPPED = dict.fromkeys([*range(32), 127]) | {9: " "}  # control characters; a newline has already ended the line
 _NUMBER = re.compile(r"([0-9]+)(?:\s+|$)")
@@ -32,7 +32,7 @@ class Command(NamedTuple):
     number: str
     name: str
     arguments: list[str]
-    rest: str = ""  # everything behind the name, for file names with spaces
+    rest: str = ""  # text behind the name as it came, for file names with spaces
 
 
 def parse(line: str) -> Command | None:
@@ -65,7 +65,7 @@ class Input:
     def __init__(self, stream: BinaryIO, longest: int = LONGEST):
         self._stream, self._longest = stream, longest
         self._lines: queue.Queue[str | None] = queue.Queue(WAITING)
-        self._seen: list[str | None] = []  # taken from the queue by `wait`
+        self._seen: list[str | None] = []  # lines that `wait` has taken from the queue
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:

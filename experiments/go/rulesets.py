@@ -10,9 +10,9 @@ class RuleSet(NamedTuple):
 
     superko: str
     suicide: bool
-    method: str = "area"  # of counting, see `Game.score`
-    compensation: str = "none"  # to White for handicap stones
-    removal: bool = True  # dead stones are taken off before counting
+    method: str = "area"  # counting method, see `Game.score`
+    compensation: str = "none"  # compensation to White for handicap stones
+    removal: bool = True  # True if dead stones are taken off before counting
 
 
 class UnknownRules(ValueError):
@@ -26,11 +26,11 @@ RULES = {
     "new-zealand": RuleSet("situational", True),
     "japanese": RuleSet("simple", False, method="territory"),
 }
-ALIASES = {  # other names for these
+ALIASES = {  # other names of the rules
     "tromptaylor": "tromp-taylor", "newzealand": "new-zealand", "nz": "new-zealand", "korean": "japanese",
     "chinese-ogs": "chinese", "chinese-kgs": "chinese", "bga": "aga",
 }  # fmt: skip
-MISSING = {"stone-scoring": "a tax on groups", "aga-button": "a button"}  # documented, and why they are not played
+MISSING = {"stone-scoring": "a tax on groups", "aga-button": "a button"}  # requirements that no game here meets
 
 # KataGo's fields: (value there, value here).
 KO = {"SIMPLE": "simple", "POSITIONAL": "positional", "SITUATIONAL": "situational"}

@@ -35,7 +35,7 @@ class Screen:
         self.pygame, self.table, self.save = pygame, table, save
         self.overlay, self.note, self._fonts = "off", "", {}
         self._view, self._lock, self._fresh = table.view(), threading.Lock(), True
-        self._came = time.monotonic()  # when the view did
+        self._came = time.monotonic()  # time at which the view came
         table.publish = self._take
 
     def _take(self, view: dict) -> None:

@@ -19,7 +19,7 @@ from experiments.go.protocol import Command, GTPError
 
 SPOKEN = "1.15.0"  # KataGo's version whose GTP extensions and analysis protocol are spoken
 KOMI_LIMIT = 1000.0  # points
-TERRITORY = ("dame", "black_territory", "white_territory")  # of an empty point, by its owner: 0, 1, -1
+TERRITORY = ("dame", "black_territory", "white_territory")  # territory of an empty point by its owner: 0, 1, -1
 
 
 @command("protocol_version")

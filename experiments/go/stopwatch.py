@@ -21,10 +21,10 @@ class Stopwatch:
 
     def restart(self, plies: int) -> None:
         """For a game of which so many moves are made already."""
-        self.moves = [(0, 0.0)] * plies  # (colour, seconds) of each
-        self.part, self._whose, self._since = 0.0, 0, 0.0  # of the move that is thought about: seconds, colour
-        self.running: int | None = None  # the side whose time passes
-        self.begun = False  # the first move of a person takes no time: nobody knows when they sat down
+        self.moves = [(0, 0.0)] * plies  # (colour, seconds) of each move
+        self.part, self._whose, self._since = 0.0, 0, 0.0  # move under way: its seconds, colour and beginning
+        self.running: int | None = None  # side whose time passes
+        self.begun = False  # True once time counts; a person's first move is free, as nobody knows when they sat down
 
     def run(self, side: int | None) -> None:
         """This side's time passes from now on; None: nobody's."""

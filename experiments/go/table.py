@@ -27,10 +27,10 @@ from experiments.go.telling import counted, given_up, lost, outcome, why_illegal
 from experiments.web.values import Type, flag, nothing, number, optional, take, text, whole
 from experiments.web.values import record as fields
 
-SIDES = ("black", "white", "both", "none")  # which the person plays
+SIDES = ("black", "white", "both", "none")  # sides that the person may play
 EVERY = 0.25  # s between two looks at a running search
 ENOUGH = 40_000  # visits after which an analysis rests
-PLAYOUTS = 60  # for the ownership, per look
+PLAYOUTS = 60  # playouts for the ownership, per look
 SHOWN = 8  # moves in the list of candidates
 WAITING = 200  # commands that wait at most; more are dropped
 LONGEST = 10**7  # characters of a game that is loaded
@@ -44,8 +44,8 @@ def game_text(value: Any) -> str | bytes:
 class Command(NamedTuple):
     """Something that the people at the table can ask for."""
 
-    takes: Type  # of its value
-    do: Callable[[Any, Any], None]  # (table, value)
+    takes: Type  # type of the value
+    do: Callable[[Any, Any], None]  # function of (table, value)
 
 
 USUAL = Habits(seconds=2.0)
@@ -63,15 +63,15 @@ class Table:
         rules: str = "chinese",
     ):  # fmt: skip
         self.player, self.publish, self.analysing = player, publish, True
-        self.human = self.side = human  # human: who plays now; side: what the person has chosen for new games
+        self.human = self.side = human  # human: player of the present game; side: the person's choice for new games
         self.engine = Engine(player, Output(io.BytesIO()), size=size, komi=komi, rules=rules)
         self.seconds, self.visits = habits.seconds, habits.visits
         self.message, self.thinking, self.ended, self.result = "", False, "", ""
-        self.resigned: int | None = None  # the side that gave the game up, or whose time is over
-        self.late = False  # was it the time?
+        self.resigned: int | None = None  # side that gave the game up, or whose time is over
+        self.late = False  # True if the time was over
         self.watch = Stopwatch()
-        self.names = ("", "")  # of the players of a game that was loaded: black, white
-        self.saved = b""  # the game as SGF, to be read from any thread
+        self.names = ("", "")  # names of the players of a loaded game: black, white
+        self.saved = b""  # present game as SGF; any thread may read it
         self._queue: queue.Queue[tuple[str, Any]] = queue.Queue(WAITING)
         self._thread: threading.Thread | None = None
         self._looked, self._closed = 0.0, False
@@ -379,16 +379,16 @@ class Table:
 
 
 COMMANDS = {
-    "play": Command(whole(0, 19 * 19), Table._play_by_hand),  # an action: row * size + column, size * size to pass
+    "play": Command(whole(0, 19 * 19), Table._play_by_hand),  # action: row * size + column, size * size to pass
     "pass": Command(nothing, Table._play_by_hand),
     "undo": Command(nothing, Table._undo),
-    "go": Command(whole(-1, 10**6), Table._go),  # to the position after so many moves; at most the newest
+    "go": Command(whole(-1, 10**6), Table._go),  # number of moves to the position; at most the newest
     "resign": Command(nothing, Table._resign),
     "new": Command(
         fields(size=whole(2, 19), komi=number(-1000, 1000), handicap=optional(whole(0, 361))), Table._new_game
     ),
     "side": Command(text(5, SIDES), Table._take_side),
-    "level": Command(number(0.05, 120), Table._set_level),  # s per move
+    "level": Command(number(0.05, 120), Table._set_level),  # thinking time per move, in s
     "analyse": Command(flag, Table._analyse),
     "load": Command(game_text, Table.load),
     "quit": Command(nothing, lambda table, _: None),

@@ -8,7 +8,7 @@ from experiments.go.clock import Setting
 from experiments.go.engine import Engine, arguments, colour_of, command, integer, number
 from experiments.go.protocol import Command, GTPError
 
-KINDS = {  # of `kata-time_settings`: the meaning of its numbers
+KINDS = {  # kinds of `kata-time_settings` and the meaning of their numbers
     "none": (), "absolute": ("main",), "byoyomi": ("main", "period", "count"), "canadian": ("main", "period", "count"),
     "fischer": ("main", "period"), "fischer-capped": ("main", "period", "cap", "longest"),
 }  # fmt: skip

@@ -23,7 +23,7 @@ from experiments.go.match import Played, play, write_sgf
 from experiments.go.openings import openings
 from experiments.go.programs import Failed, Program, Refused
 
-VOIDS_IN_A_ROW = 8  # then something is wrong that more games would not mend
+VOIDS_IN_A_ROW = 8  # void games in a row after which something is wrong that more games would not mend
 
 
 @dataclass(frozen=True)
@@ -31,23 +31,23 @@ class Settings:
     """Everything that games depend on."""
 
     players: tuple[str, ...]
-    games: int  # per pair of players
+    games: int  # games per pair of players
     size: int
     komi: float
-    openings: str  # the set's name
+    openings: str  # name of the opening set
     seed: int
-    move_seconds: float  # a program that is silent for longer voids the game
+    move_seconds: float  # time limit of one move, in s; a longer silence voids the game
 
 
 @dataclass(frozen=True)
 class Task:
     """One game to be played."""
 
-    number: int  # from 1
-    black: int  # players by their place
+    number: int  # number of the game, from 1
+    black: int  # index of the player with Black
     white: int
-    opening: int  # number within the set
-    seed: int  # given to the programs, another for every game
+    opening: int  # number of the opening within its set
+    seed: int  # seed for the programs, another one for every game
 
 
 def plan(settings: Settings) -> list[Task]:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from agents.core.rows import Act, TimeStep
     from agents.core.stream import Stream
 
-VISITS = 400  # of a search's tree for each move
+VISITS = 400  # visits of the search for each move
 
 
 class Rave:

@@ -18,8 +18,8 @@ class Recipe:
     """An agent, its budget and everything that differs from the agent's and the game's defaults."""
 
     agent: str
-    note: str  # one line for people
-    steps: int = 1_000_000  # the budget where the user names none
+    note: str  # line for people
+    steps: int = 1_000_000  # budget where the user names none
     num_envs: int = 8
     # Steps between checkpoints: about ten minutes on a slow machine (two cores without AVX-512), which a kill costs.
     # Games that cannot be saved begin anew at each, so that they are fewer where many slow games are played.
@@ -49,7 +49,7 @@ def recipes(game: str, module: str, own: bool = False) -> dict[str, Recipe]:
 
 
 GYM = ("CartPole-v1", "LunarLander-v3")  # Gymnasium's games with recipes of their own
-SHARED = {"atari": "every Atari game", "gym": "every gym:ID"}  # games that share their recipes
+SHARED = {"atari": "every Atari game", "gym": "every gym:ID"}  # families whose games share recipes
 
 
 def every() -> dict[str, dict[str, Recipe]]:

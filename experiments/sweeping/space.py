@@ -15,7 +15,7 @@ from typing import Any
 from agents.core.renamed import NOTHING, Names
 from experiments.spellings import BOOLEANS
 
-FACTOR = 20.0  # ranges that span more are drawn by their logarithm
+FACTOR = 20.0  # ratio of the ends above which a range is drawn by its logarithm
 
 # What is searched without --search: by the agent's module, then by the agent.
 DEFAULTS: dict[str, tuple[str, ...]] = {
@@ -43,7 +43,7 @@ class Range:
     low: float
     high: float
     log: bool
-    whole: bool  # integers
+    whole: bool  # True for integers
 
     def draw(self, trial: Any) -> Any:
         if self.whole:

@@ -26,11 +26,11 @@ from experiments.comparing import records
 from experiments.comparing.report import Table, markdown, number
 from experiments.sweeping import space
 
-PARTS = 20  # of a trial's minutes, at whose ends it is compared with the others
+PARTS = 20  # parts of a trial's minutes; at the end of each it is compared with the others
 WARM = 5  # trials that run to the end before any is ended early; also those drawn at random before the model draws
 EARLIEST = 5  # part from which on a trial may be ended
 PERIOD = 1.0  # seconds between looks at a training run
-METRIC = "train/return"  # compared along the way
+METRIC = "train/return"  # metric compared along the way
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,10 +39,10 @@ class Plan:
 
     game: str
     agent: str
-    minutes: float  # of training for each trial
+    minutes: float  # minutes of training for each trial
     eval_episodes: int  # full games that score a trial, 0: its last training score does
     seed: int
-    search: list[str]  # the dimensions, as words of `space`
+    search: list[str]  # dimensions, as words of `space`
     num_envs: int
     init: str | None
     checkpoint_every: int

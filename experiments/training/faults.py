@@ -19,7 +19,7 @@ from experiments import building, cli
 from experiments.training.resources import less_memory
 
 FILE = "fault.txt"
-HUGE = 1e6  # rewards beyond it spoil a loss by themselves
+HUGE = 1e6  # reward beyond which a loss is spoiled by rewards alone
 
 
 def traced(run: Run, fault: BaseException) -> str:

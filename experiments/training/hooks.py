@@ -19,7 +19,7 @@ from agents.core.run import Run
 from experiments import building, players
 
 STOPS = ("SIGINT", "SIGTERM", "SIGHUP")  # Ctrl-C, the end of a batch job, a closed terminal
-SAVES = "SIGUSR1"  # a batch system's warning: save and go on
+SAVES = "SIGUSR1"  # warning of a batch system: save and go on
 
 
 class Stop:
@@ -125,8 +125,8 @@ class Minutes:
 
     def __init__(self, run: Run, minutes: float):
         self.run, self.limit = run, minutes * 60
-        self.mark: tuple[float, int] | None = None  # when learning began: seconds, steps
-        self.looked = 0.0  # seconds, when the budget was named last
+        self.mark: tuple[float, int] | None = None  # seconds and steps at the beginning of learning
+        self.looked = 0.0  # time at which the budget was named last, in s
 
     def __call__(self, moment: Moment) -> None:
         clock = moment.clock

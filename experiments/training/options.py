@@ -18,7 +18,7 @@ from experiments.configuration import check_fields, read_config
 from experiments.recipes import Recipe, recipes
 from experiments.spellings import BOOLEANS, dashed
 
-BARE = "none"  # instead of a recipe's name
+BARE = "none"  # word in place of a recipe's name
 GENERAL = """Without a game these are the lab's own defaults. `train GAME --help` shows those of the game's recipe,
 and the options of the game."""
 

@@ -13,7 +13,7 @@ import torch
 from experiments import building, cli
 from experiments.comparing.records import size as size_text
 
-CHECKPOINT_COPIES = 3  # two are kept while the third is written
+CHECKPOINT_COPIES = 3  # copies of a checkpoint on disk: two are kept while the third is written
 # Fields that cost memory.
 MEMORY = ("hidden", "recurrent", "minibatch", "batch", "rollout", "replay", "batch_size", "n_steps", "buffer_size")
 

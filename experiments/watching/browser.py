@@ -19,7 +19,7 @@ from experiments.web.values import command_of
 FILES = Path(experiments.web.__file__).parent / "watch"
 ABSENT = 2.0  # s after which a play that nobody looks at stands still
 CURVES = 0.1  # s between two states of the curves
-PAGE = {name: takes for name, takes in TYPES.items() if name != "quit"}  # what a page may ask for
+PAGE = {name: takes for name, takes in TYPES.items() if name != "quit"}  # commands of a page
 WAITING = 1000  # commands that wait at most; more are dropped
 
 

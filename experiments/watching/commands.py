@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from experiments.watching.human import Unplayable
 from experiments.web.values import Type, flag, items, nothing, number, optional, take, text, whole
 
-SPEEDS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 0.0)  # of the game's own; 0: as fast as it goes
+SPEEDS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 0.0)  # factors of the game's own speed; 0: as fast as it goes
 
 
 class Refused(ValueError):
@@ -22,10 +22,10 @@ class Refused(ValueError):
 class Command(NamedTuple):
     """One thing that the player can be asked for."""
 
-    takes: Type  # of its value
-    do: Callable[[Any, Any], None]  # (player, value)
-    key: str = ""  # of the window and the page; "": pages and programs alone
-    about: str = ""  # what the key does
+    takes: Type  # type of the value
+    do: Callable[[Any, Any], None]  # function of (player, value)
+    key: str = ""  # key in the window and the page; "": for pages and programs alone
+    about: str = ""  # effect of the key
 
 
 def obey(player: Any, name: str, value: Any) -> None:
@@ -173,8 +173,8 @@ COMMANDS = {
     "speed": Command(speed, _speed),
     "seed": Command(whole(0, 2**31 - 1), _seed),
     "held": Command(items(text(20), most=16), _held),  # names of keys
-    "sticks": Command(items(number(-1e6, 1e6), most=8), _sticks),  # of a gamepad: right, down, button
-    "click": Command(items(_place, most=2, least=2), _click),  # px of the picture
+    "sticks": Command(items(number(-1e6, 1e6), most=8), _sticks),  # axes of a gamepad: right, down, button
+    "click": Command(items(_place, most=2, least=2), _click),  # point in the picture, in px
 }
 TYPES = {name: command.takes for name, command in COMMANDS.items()}
 KEYS = {command.key: name for name, command in COMMANDS.items() if command.key}

@@ -10,7 +10,7 @@ import numpy as np
 from agents.core.rows import TimeStep
 from experiments.driving import overlay
 
-HOLD = "h"  # the key that takes over while it is held
+HOLD = "h"  # key that takes over while it is held
 WHEEL = 96  # px, at most a third of the picture's height
 
 

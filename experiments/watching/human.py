@@ -90,13 +90,13 @@ class Human:
         self.keys: Keys = keys_of(game, env) if self.discrete else {}
         self.axes = () if self.discrete else axes_of(env, game)
         self.waits = is_turn_based(env) and self.discrete
-        self.hands = None  # on the wheel of what is driven by steering
+        self.hands = None  # hands on the wheel, where actions are steering
         if driving is not None and not self.discrete:
             self.hands, self._games = Hands(driving), env.unwrapped
             self.hands.take(driving.held(self._games))
         self.held: set[str] = set()
-        self.sticks: list[float] = []  # of a gamepad: right and down in -1..1, then its button, 0 or 1
-        self.wanted: int | None = None  # an action that was named itself, by a click on a board
+        self.sticks: list[float] = []  # axes of a gamepad: right and down in -1..1, then its button, 0 or 1
+        self.wanted: int | None = None  # action that was named itself, by a click on a board
         self._now = np.array([rest for _, _, rest in self.axes], np.float32)
 
     @property

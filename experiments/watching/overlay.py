@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-HEAT = np.array([255, 64, 32], np.float32)  # colour of what drives the choice
-SIDE = 84  # px, at least, of one frame of the stack
+HEAT = np.array([255, 64, 32], np.float32)  # colour of the pixels that drive the choice
+SIDE = 84  # smallest side of one frame of the stack, in px
 
 
 def blend(

@@ -12,10 +12,10 @@ from PIL import Image, ImageDraw, ImageFont
 from experiments.video import enlarge
 
 WIDTH = 320  # px of the column
-EDGE = 12  # px around
+EDGE = 12  # margin around the panels, in px
 GROUND, CARD, INK, QUIET, ACCENT, SECOND = "#16181c", "#262a31", "#e8e6e0", "#a0a4ad", "#5aa9f8", "#f0b35a"
 THIRD = "#8fd18a"
-MOST = 9  # bars that are shown of many actions
+MOST = 9  # bars shown at most, if there are more actions
 
 
 @functools.lru_cache

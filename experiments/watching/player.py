@@ -21,15 +21,15 @@ from experiments.watching.overlay import tile
 from experiments.watching.seat import Seat
 from experiments.watching.source import Source
 
-SHOWN = 60.0  # pictures per second that are shown at most, however fast the game runs
-BEHIND = 0.25  # s of delay above which the clock is set anew instead of catching up
+SHOWN = 60.0  # pictures per second shown at most, however fast the game runs
+BEHIND = 0.25  # delay above which the clock is set anew instead of catching up, in s
 
 
 class Frame(NamedTuple):
     """What is to be seen at one moment."""
 
     picture: np.ndarray  # uint8 [H, W, 3]: all seats and copies
-    decided: bool  # does this picture show the state that the newest decision was made in?
+    decided: bool  # True if the picture shows the state that the newest decision was made in
 
 
 class Screen(Protocol):
@@ -62,9 +62,9 @@ class Player:
         self.game, self.fps = sources[0].game, self.seats[0].fps
         self.stages, self.episodes, self.seconds = list(stages), episodes, seconds
         self.paused, self.speed, self.panels, self.ended = False, 1.0, panels, False
-        self.key = (seed,)  # of the present episode; the first number is the seed
-        self.messages: list[str] = []  # for the person, since they were last taken
-        self.loops = False  # do stages begin again after the last?
+        self.key = (seed,)  # numbers of the present episode; the first is the seed
+        self.messages: list[str] = []  # messages for the person since the last reading
+        self.loops = False  # True if milestones begin again after the last one
         self._again, self.stepping, self._frame = False, False, None
         self._shown: list[np.ndarray] = []
 

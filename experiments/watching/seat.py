@@ -28,7 +28,7 @@ from experiments.watching.overlay import blend, coloured, inset, on_board, stack
 from experiments.watching.scripted import player_of
 from experiments.watching.source import BOARD, Source
 
-HISTORY = 300  # decisions of which value, reward and score are kept for the curves
+HISTORY = 300  # decisions whose value, reward and score are kept for the curves
 
 
 class Seat:
@@ -54,14 +54,14 @@ class Seat:
         self.board = self.about.board or square(self.spec.num_actions)
         self.fps = float(self.envs[0].metadata.get("render_fps") or 30)
         self.actions = action_names(source.game, self.envs[0])
-        self.human: Human | None = None  # a person who has taken over
-        self.lent = False  # whether a key that is held down lends it to the person
-        self.side = 0  # which side of a two-player game the person plays
-        self.alternates = False  # do two sides move in turn?
+        self.human: Human | None = None  # person who has taken over
+        self.lent = False  # True while the person plays only by holding a key down
+        self.side = 0  # side of the person in a two-player game
+        self.alternates = False  # True if two sides move in turn
         self.explaining, self.overlay = explaining, "off"
         self.follower: Follower | None = None
-        self.listeners: list[Any] = []  # each hears began(), add(step, action, person) and ended(score)
-        self.actor: Actor | None = None  # of the games that `begin` has begun
+        self.listeners: list[Any] = []  # listeners with began(), add(step, action, person) and ended(score)
+        self.actor: Actor | None = None  # actor of the games that `begin` has begun
         self.load(source)
         self.begin(seed)
 
@@ -94,7 +94,7 @@ class Seat:
         self.stream.reset(*key, 1)
         self.actor = Actor(self.policy, self.spec, self.stream.columns)
         self.stream.take_episodes()
-        self.scores: list[float] = []  # of finished games, all copies
+        self.scores: list[float] = []  # scores of finished games, all copies
         self.moves = 0  # decisions of the first copy's game
         self.values, self.rewards, self.curve = (deque(maxlen=HISTORY) for _ in range(3))
         self._decided_for: Any = None

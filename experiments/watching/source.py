@@ -12,22 +12,22 @@ from agents.core.run import PLAYED, Run, RunError, safe
 from experiments import cli
 from experiments.finding import find_run, milestone_folder, require_checkpoint
 
-REFERENCE = Path(__file__).resolve().parents[2] / "runs" / "reference"  # the committed reference runs
-PLAYERS = {"expert": "the scripted expert", "rave": "the search player rave"}  # they need no training
-PICTURES, BOARD = ("gradient", "occlusion"), ("policy", "visits", "ownership")  # overlays of networks, of boards
+REFERENCE = Path(__file__).resolve().parents[2] / "runs" / "reference"  # folder of the committed reference runs
+PLAYERS = {"expert": "the scripted expert", "rave": "the search player rave"}  # players that need no training
+PICTURES, BOARD = ("gradient", "occlusion"), ("policy", "visits", "ownership")  # overlays of networks; of boards
 
 
 class Source(NamedTuple):
     """A game and who plays it."""
 
     game: str
-    run: Run | None = None  # None: the random agent
-    step: int | str | None = None  # of the checkpoint, or "best"; None: the newest
-    stage: int | None = None  # per cent of training, for the checkpoints that a run keeps of its course
-    live: bool = False  # follow the newest checkpoint
-    note: str = ""  # what a person should be told
+    run: Run | None = None  # run of the agent; None: the random agent
+    step: int | str | None = None  # step of the checkpoint, or "best"; None: the newest
+    stage: int | None = None  # share of training, in per cent, for the checkpoints that a run keeps of its course
+    live: bool = False  # True to follow the newest checkpoint
+    note: str = ""  # message for the person
     env: dict[str, Any] = {}  # noqa: RUF012  options of the game; a run has its own
-    scripted: str = ""  # without a run: who of PLAYERS plays; "": the random agent
+    scripted: str = ""  # name in PLAYERS of who plays without a run; "": the random agent
 
     @property
     def checkpoints(self) -> Path:

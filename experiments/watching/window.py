@@ -39,9 +39,9 @@ class Window:
         self.messages: list[str] = []
         self.column: Any = None
         self.factor = self.scale = 1.0  # pixels of the enlarged picture per pixel of the game's, and of the window
-        self.corner = (0, 0)  # of the picture in the window
+        self.corner = (0, 0)  # corner of the picture in the window
         self._drawn, self._held, self._pad = 0.0, set(), []
-        self._fitting: tuple[int, int] | None = None  # the size that the picture needs
+        self._fitting: tuple[int, int] | None = None  # size that the picture needs
         self._bar: Any = None
 
     def looks(self) -> bool:

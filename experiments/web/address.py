@@ -7,7 +7,7 @@ import ipaddress
 import re
 import socket
 
-ALL = ("0.0.0.0", "::")  # every address of this machine
+ALL = ("0.0.0.0", "::")  # names for every address of this machine
 HOST = re.compile(r"(\[[0-9A-Fa-f:.]+(?:%[\w.~-]+)?\]|[\w.-]+)(?::\d{1,5})?", re.ASCII)
 NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,62}\.)*[A-Za-z0-9-]{0,62}\.?", re.ASCII)
 

@@ -10,7 +10,7 @@ import asyncio
 import math
 from collections.abc import Callable
 
-PATIENCE = 20.0  # s
+PATIENCE = 20.0  # time limit of the other side, in s
 MOST = 256  # open connections; a page needs about six
 FULL = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 25\r\n\r\ntoo many open connections"
 
@@ -42,13 +42,13 @@ class Connection(asyncio.Protocol):
     def __init__(self, all_of_them: Connections, inner: asyncio.Protocol):
         self.all, self.inner = all_of_them, inner
         self.transport: asyncio.Transport | None = None
-        self._asked = self._full = False  # is a request due? is what was sent too much for the other side just now?
+        self._asked = self._full = False  # True while a request is due; True while the send buffer is full
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
         if len(self.all.open) >= self.all.most:
-            self.inner = asyncio.Protocol()  # which hears nothing
+            self.inner = asyncio.Protocol()  # protocol that ignores everything
             transport.write(FULL)
             transport.close()
             return

@@ -27,9 +27,9 @@ from experiments.web.values import number, shown, take
 
 LOG = logging.getLogger("joypad.web")
 MAILBOX = 256  # letters that wait for one browser at most
-ROOM = 2**20  # bytes of them at most
+ROOM = 2**20  # bytes of the waiting letters at most
 LONGEST = 2**17  # bytes of a message from a browser
-TYPES = {"ping": number(-1e12, 1e12)}  # of the messages that the page's own half sends
+TYPES = {"ping": number(-1e12, 1e12)}  # types of the messages that the page's own half sends
 
 Message = dict[str, Any]
 
@@ -39,11 +39,11 @@ class Client:
 
     def __init__(self, page: Page, socket: web.WebSocketResponse):
         self.page, self.socket = page, socket
-        self.ready = True  # has it drawn what was delivered?
-        self.seen: dict[str, int] = {}  # state or picture -> number of the newest that it got
-        self.letters: deque[str | bytes] = deque()  # messages, and what answers a ping of the protocol
-        self.bytes = 0  # in the letters
-        self.refused = False  # it has not read for too long
+        self.ready = True  # True if the browser has drawn the last delivery
+        self.seen: dict[str, int] = {}  # state or picture -> number of the newest that was sent
+        self.letters: deque[str | bytes] = deque()  # messages, and answers to pings of the WebSocket protocol
+        self.bytes = 0  # bytes of the letters
+        self.refused = False  # True if the browser has not read for too long
         self.wake = asyncio.Event()
 
     def send(self, message: Message) -> None:
@@ -118,12 +118,12 @@ class Page:
         on_open: Callable[[Client], None], on_get: Callable[[str, Mapping[str, str]], tuple[bytes, str] | None],
         command: str,
     ):  # fmt: skip
-        self.command = command  # of the program, for a page that has lost it
+        self.command = command  # command line of the program, for a page that has lost it
         self.name, self.folder, self.title = name, folder, title
         self.on_message, self.on_open, self.on_get = on_message, on_open, on_get
         self.clients: set[Client] = set()
         self.items: dict[str, Item] = {}
-        self.loop: asyncio.AbstractEventLoop | None = None  # the server's, once it has started
+        self.loop: asyncio.AbstractEventLoop | None = None  # event loop of the server, once it has started
         self._waking, self._lock, self._number = False, threading.Lock(), 0
 
     @property

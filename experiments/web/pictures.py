@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 EXACT = 256 * 256  # pixels; pictures up to this size are sent without loss
-QUALITY = 85  # of JPEG
+QUALITY = 85  # quality of JPEG
 
 
 def encode(picture: np.ndarray) -> tuple[bytes, str]:

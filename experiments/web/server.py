@@ -29,8 +29,8 @@ from experiments.web.connections import PATIENCE, Connections
 from experiments.web.page import LONGEST, Client, Message, Page
 
 LOG = logging.getLogger("joypad.web")
-HTTP = logging.getLogger("joypad.web.http")  # what aiohttp tells
-SHARED = Path(__file__).with_name("shared")  # what all pages use
+HTTP = logging.getLogger("joypad.web.http")  # logger of aiohttp
+SHARED = Path(__file__).with_name("shared")  # files that all pages use
 MEDIA = {
     ".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml", ".png": "image/png",
     ".json": "application/json", ".webmanifest": "application/manifest+json",
