@@ -40,6 +40,7 @@ class Tally(NamedTuple):
 
     @property
     def games(self) -> int:
+        """Returns the number of games that were counted."""
         return sum(self)
 
     @property

@@ -119,6 +119,7 @@ class Import:
 
 
 def home(root: Path, where: str) -> Path:
+    """Returns the folder of runs, archive or trash below the root."""
     return {"runs": root, "archive": root / ARCHIVE, "trash": root / TRASH}[where]
 
 

@@ -20,6 +20,7 @@ BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "n
 
 
 def dashed(name: str) -> str:
+    """Returns a field's name as options are spelled, with dashes for underscores."""
     return name.replace("_", "-")
 
 

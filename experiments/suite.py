@@ -63,6 +63,7 @@ class Command:
 
     @property
     def called(self) -> str:
+        """Returns the name of the runs: the user's, or one made of the minutes per game."""
         return self.name or f"suite-{self.minutes_per_game:g}m"
 
 

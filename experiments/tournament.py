@@ -67,12 +67,14 @@ class Command:
             raise ValueError(f"--seed {self.seed}: must be 0 to 1999")
 
     def settings(self) -> tournament.Settings:
+        """Returns these options as the settings of the tournament."""
         from experiments.go import tournament
 
         names = [field.name for field in dataclasses.fields(tournament.Settings)]
         return tournament.Settings(**{name: getattr(self, name) for name in names})
 
     def folder(self) -> Path:
+        """Returns the tournament's folder: the user's, or one named after players, board, komi, openings and seed."""
         if self.out is not None:
             return self.out
         name = "-".join([*self.players, f"{self.size}x{self.size}", f"{self.komi:g}", self.openings, f"s{self.seed}"])
@@ -80,6 +82,7 @@ class Command:
 
 
 def span(low: float, high: float, scale: float = 1.0, digits: int = 1) -> str:
+    """Formats an interval, each end times `scale`, with so many decimal places."""
     return f"[{low * scale:.{digits}f}, {high * scale:.{digits}f}]"
 
 

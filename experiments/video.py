@@ -36,6 +36,7 @@ class Video:
         return self
 
     def write(self, picture: np.ndarray) -> None:
+        """Appends one picture, uint8 [H, W, 3]."""
         if self.path.suffix == ".gif":
             self._still(enlarge(picture, SMALL_GIF))
         else:

@@ -47,6 +47,7 @@ class Group:
 
     @property
     def records(self) -> list[Record]:
+        """Returns the records of the group's runs, one per seed."""
         return [e.record for e in self.entries]
 
     @property
@@ -74,6 +75,7 @@ class Comparison:
     resamples: int
 
     def group(self, game: str, label: str) -> Group | None:
+        """Returns the group with this label in this game, or None where no run has it."""
         return next((g for g in self.groups if (g.game, g.label) == (game, label)), None)
 
     def shared_games(self, labels: Iterable[str]) -> list[str]:

@@ -264,5 +264,6 @@ def short(value: float, _: int | None = None) -> str:
 
 
 def saved(figure: Figure, path: Path) -> Path:
+    """Writes the figure as a PNG file and returns its path."""
     FigureCanvasAgg(figure).print_png(path)
     return path

@@ -77,6 +77,7 @@ class Record:
 
     @property
     def finished(self) -> bool:
+        """Tells whether the run has used up its budget of steps."""
         return self.budget is not None and self.steps >= self.budget
 
     @property
@@ -224,10 +225,12 @@ class Folder:
 
     @property
     def steps(self) -> int:
+        """Returns the steps of the newest metrics or of the newest checkpoint, whichever are more."""
         return max(self.record.steps if self.record else 0, self.checkpoint or 0)
 
     @property
     def state(self) -> str:
+        """Returns one word: damaged, finished, training or unfinished."""
         if self.record is None:
             return "damaged"
         if self.record.budget is not None and self.steps >= self.record.budget:

@@ -46,6 +46,7 @@ class Estimate(NamedTuple):
     high: float
 
     def text(self, write: Callable[[float], str]) -> str:
+        """Formats the figure, and its interval where there is one; `write` formats one number."""
         if math.isnan(self.low):
             return write(self.point)
         return f"{write(self.point)} [{write(self.low)}, {write(self.high)}]"
@@ -75,6 +76,7 @@ class Pair(NamedTuple):
 
 
 def estimate(statistic: Callable[..., np.ndarray], games: Sequence[np.ndarray], resamples: int) -> Estimate:
+    """Computes a statistic of the scores [seeds] of each game, with its bootstrap interval."""
     low, high = statistics.interval(statistic, games, resamples=resamples)
     return Estimate(float(statistic(*games)), float(low), float(high))
 
@@ -137,6 +139,7 @@ def number(value: float) -> str:
 
 
 def percent(value: float) -> str:
+    """Formats a share of 0 to 1 as whole per cent."""
     return f"{100 * value:.0f} %"
 
 

@@ -74,6 +74,7 @@ class Course(NamedTuple):
 
     @property
     def driving(self) -> Driving:
+        """Returns the driving interface of the game under these options."""
         return envs.describe(self.game, **self.options).driving
 
     def open(self, count: int | None = None) -> Any:

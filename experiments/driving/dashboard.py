@@ -59,6 +59,7 @@ class Keyboard:
         self.pressed: list[str] = []  # names of keys that went down since the last `read`
 
     def read(self) -> tuple[set[str], Pad | None] | None:
+        """Returns the held keys and the gamepad's state, or None when the user closes the window or presses Escape."""
         pygame = self._pygame
         self.pressed = []
         for event in pygame.event.get():
@@ -69,6 +70,7 @@ class Keyboard:
         return None if "escape" in self.pressed else (held_keys(), self._pad.read())
 
     def show(self, picture: np.ndarray) -> None:
+        """Draws a picture, uint8 [H, W, 3], in a window of the same size."""
         size = (picture.shape[1], picture.shape[0])
         if self._screen is None or self._screen.get_size() != size:
             self._screen = self._pygame.display.set_mode(size)

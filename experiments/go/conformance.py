@@ -36,6 +36,7 @@ class Check(NamedTuple):
 
 
 def refused(message: str, number: str = "") -> str:
+    """Returns the pattern of a GTP error answer with this message and command number."""
     return rf"\?{number} ?{message}"
 
 
@@ -189,6 +190,7 @@ class Session:
         self._selector.register(self.process.stdout, selectors.EVENT_READ)
 
     def send(self, data: bytes) -> None:
+        """Writes bytes to the program's standard input."""
         self.process.stdin.write(data)
 
     def answer(self, seconds: float = SECONDS) -> str:

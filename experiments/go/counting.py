@@ -62,6 +62,7 @@ def result(lead: float) -> str:
 
 
 def gnugo(level: int, seed: int) -> Program:
+    """Starts GNU Go for a 9x9 board under Chinese rules, at this level and with this seed."""
     return Program(f"gtp:gnugo --mode gtp --chinese-rules --never-resign --level {level} --seed {seed}", 9)
 
 
@@ -114,6 +115,7 @@ class Hall:
         return all(program.ask(asked, PATIENCE).lower() == "pass" for program in (self.adviser, self.counter))
 
     def count(self, game: Game) -> Counted:
+        """Counts a finished game twice: with the lab's judgement and with GNU Go's `final_score`."""
         ours = game.score("area", self.judge(game.state).stones("dead"))
         return Counted(game, result(ours), self.counter.ask("final_score", PATIENCE))
 

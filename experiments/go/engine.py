@@ -89,6 +89,7 @@ class Engine:
 
     @property
     def game(self) -> Game:
+        """Returns the game on the board; the history of an assigned game grows as it is needed."""
         return self._game
 
     @game.setter
@@ -205,6 +206,7 @@ def integer(text: str) -> int:
 
 
 def number(text: str, limit: float = 1e9) -> float:
+    """Parses a number of at most this magnitude. Raises GTPError for anything else."""
     try:
         value = math.nan if "_" in text else float(text)  # Python's own 1_000 is no number of GTP
     except ValueError:
@@ -215,12 +217,14 @@ def number(text: str, limit: float = 1e9) -> float:
 
 
 def colour_of(text: str) -> int:
+    """Parses a colour, 0 for Black and 1 for White. Raises GTPError for anything else."""
     if text.lower() not in COLOURS:
         raise GTPError("syntax error")
     return COLOURS[text.lower()]
 
 
 def vertex_of(text: str, size: int) -> int:
+    """Parses a vertex such as D4 or pass into an action. Raises GTPError for anything else."""
     try:
         return from_vertex(text, size)
     except ValueError:
@@ -228,4 +232,5 @@ def vertex_of(text: str, size: int) -> int:
 
 
 def listed(actions: Iterable[int], size: int) -> str:
+    """Formats actions as vertices with spaces between them."""
     return " ".join(to_vertex(action, size) for action in actions)

@@ -11,6 +11,7 @@ from experiments.go.protocol import Command, GTPError
 
 @command("set_random_seed")
 def set_random_seed(engine: Engine, given: Command) -> str:
+    """Seeds the player's random numbers."""
     engine.player.seed(integer(arguments(given, 1)[0]) % 2**31)
     return ""
 
@@ -23,34 +24,40 @@ def cputime(engine: Engine, given: Command) -> str:
 
 @command("get_komi")
 def get_komi(engine: Engine, given: Command) -> str:
+    """Answers with the komi of the game, in points."""
     return f"{engine.game.komi:g}"
 
 
 @command("query_boardsize")
 def query_boardsize(engine: Engine, given: Command) -> str:
+    """Answers with the number of lines of the board."""
     return str(engine.game.size)
 
 
 @command("is_legal")
 def is_legal(engine: Engine, given: Command) -> str:
+    """Answers with 1 if the move is legal for the colour, else with 0."""
     colour, vertex = arguments(given, 2)
     return "1" if engine.game.is_legal(vertex_of(vertex, engine.game.size), colour_of(colour)) else "0"
 
 
 @command("all_legal")
 def all_legal(engine: Engine, given: Command) -> str:
+    """Answers with all vertices where the colour may play; a pass is not listed."""
     colour, game = colour_of(arguments(given, 1)[0]), engine.game
     return listed((action for action in range(game.size**2) if game.is_legal(action, colour)), game.size)
 
 
 @command("list_stones")
 def list_stones(engine: Engine, given: Command) -> str:
+    """Answers with the vertices of all stones of the colour."""
     colour, game = colour_of(arguments(given, 1)[0]), engine.game
     return listed((action for action in range(game.size**2) if game.at(action) == colour + 1), game.size)
 
 
 @command("color")
 def color(engine: Engine, given: Command) -> str:
+    """Answers with what stands on a vertex: black, white or empty."""
     action = vertex_of(arguments(given, 1)[0], engine.game.size)
     if action == engine.game.size**2:
         raise GTPError("syntax error")
@@ -59,6 +66,7 @@ def color(engine: Engine, given: Command) -> str:
 
 @command("captures")
 def captures(engine: Engine, given: Command) -> str:
+    """Answers with the number of stones that the colour has captured."""
     return str(engine.game.captured()[colour_of(arguments(given, 1)[0])])
 
 
@@ -71,6 +79,7 @@ def move_history(engine: Engine, given: Command) -> str:
 
 @command("last_move")
 def last_move(engine: Engine, given: Command) -> str:
+    """Answers with the colour and vertex of the last move. Raises GTPError before the first."""
     if not engine.game.moves:
         raise GTPError("no previous move known")
     colour, action = engine.game.moves[-1]

@@ -95,11 +95,13 @@ def parsed(text: str) -> Any:
 
 @command("kata-list-params")
 def list_params(engine: Engine, given: Command) -> str:
+    """Answers with the names of all parameters."""
     return " ".join(PARAMS)
 
 
 @command("kata-get-param")
 def get_param(engine: Engine, given: Command) -> str:
+    """Answers with the value of one parameter, as JSON. Raises GTPError for an unknown name."""
     (name,) = arguments(given, 1)
     if name not in PARAMS:
         raise GTPError(f"Invalid parameter: {name[:60]}; kata-list-params names those that there are")
@@ -108,6 +110,7 @@ def get_param(engine: Engine, given: Command) -> str:
 
 @command("kata-set-param")
 def set_param(engine: Engine, given: Command) -> str:
+    """Sets one parameter to a value."""
     name, value = arguments(given, 2)
     change(engine, name, parsed(value))
     return ""
@@ -115,6 +118,7 @@ def set_param(engine: Engine, given: Command) -> str:
 
 @command("kata-get-params")
 def get_params(engine: Engine, given: Command) -> str:
+    """Answers with all parameters and their values, as a JSON object."""
     return json.dumps({name: param.get(engine) for name, param in PARAMS.items()})
 
 
@@ -139,6 +143,7 @@ def set_params(engine: Engine, given: Command) -> str:
 
 @command("kata-get-models")
 def get_models(engine: Engine, given: Command) -> str:
+    """Answers with the player's name in the place of a network's, as a JSON list of one entry."""
     return json.dumps([{"name": engine.player.name, "internalName": engine.player.name, "usesHumanSLProfile": False}])
 
 
@@ -158,6 +163,7 @@ def stop(engine: Engine, given: Command) -> str:
 
 @command("rectangular_boardsize")
 def rectangular_boardsize(engine: Engine, given: Command) -> str:
+    """Begins a new game on a board with these columns and rows. Raises GTPError unless both are equal."""
     columns, rows = (integer(text) for text in arguments(given, 2))
     if columns != rows or not 2 <= columns <= 19:
         raise GTPError("unacceptable size")

@@ -34,6 +34,7 @@ class Analyst:
         self._number, self._source = 0, iter(lines)
 
     def serve(self) -> None:
+        """Searches the waiting positions, highest priority first, until the input ends and none is left."""
         while self._waiting or not self._ended:
             while not self._ended and (not self._waiting or self.lines.waiting()):
                 self._hear()

@@ -24,11 +24,13 @@ TERRITORY = ("dame", "black_territory", "white_territory")  # territory of an em
 
 @command("protocol_version")
 def protocol_version(engine: Engine, given: Command) -> str:
+    """Answers with the version of GTP."""
     return "2"
 
 
 @command("name")
 def name(engine: Engine, given: Command) -> str:
+    """Answers with the program's name and the player's."""
     return f"joypad {engine.player.name}"
 
 
@@ -47,22 +49,26 @@ def version(engine: Engine, given: Command) -> str:
 
 @command("known_command")
 def known_command(engine: Engine, given: Command) -> str:
+    """Answers with true if the engine knows the command, else with false."""
     return "true" if arguments(given, 1)[0] in COMMANDS else "false"
 
 
 @command("list_commands")
 def list_commands(engine: Engine, given: Command) -> str:
+    """Answers with all commands in alphabetical order, one per line."""
     return "\n".join(sorted(COMMANDS))
 
 
 @command("quit")
 def quit_(engine: Engine, given: Command) -> str:
+    """Stops the player; the caller ends the session."""
     engine.player.stop()
     return ""
 
 
 @command("boardsize")
 def boardsize(engine: Engine, given: Command) -> str:
+    """Begins a new game on a board of this size. Raises GTPError for a size outside 2 to MAX_SIZE."""
     size = integer(arguments(given, 1)[0])
     if not 2 <= size <= MAX_SIZE:
         raise GTPError("unacceptable size")
@@ -72,18 +78,21 @@ def boardsize(engine: Engine, given: Command) -> str:
 
 @command("clear_board")
 def clear_board(engine: Engine, given: Command) -> str:
+    """Begins a new game on a board of the same size."""
     engine.new_game(engine.game.size)
     return ""
 
 
 @command("komi")
 def komi(engine: Engine, given: Command) -> str:
+    """Sets the komi of this game and of later ones."""
     engine.komi = number(arguments(given, 1)[0], KOMI_LIMIT)
     engine.game.set_komi(engine.komi)
     return ""
 
 
 def empty_board(engine: Engine) -> Game:
+    """Returns the game of the engine. Raises GTPError if a stone is on the board."""
     if engine.game.board().any():
         raise GTPError("board not empty")
     return engine.game
@@ -91,6 +100,7 @@ def empty_board(engine: Engine) -> Game:
 
 @command("fixed_handicap", "place_free_handicap")
 def place_handicap(engine: Engine, given: Command) -> str:
+    """Places handicap stones on an empty board and answers with their vertices."""
     stones, game = integer(arguments(given, 1)[0]), empty_board(engine)
     try:
         points = (fixed_handicap if given.name == "fixed_handicap" else free_handicap)(stones, game.size)
@@ -102,6 +112,7 @@ def place_handicap(engine: Engine, given: Command) -> str:
 
 @command("set_free_handicap")
 def set_free_handicap(engine: Engine, given: Command) -> str:
+    """Places handicap stones on the given vertices of an empty board. Raises GTPError for a bad list."""
     game = empty_board(engine)
     try:
         points = [from_vertex(text, game.size) for text in given.arguments]
@@ -118,6 +129,7 @@ def set_free_handicap(engine: Engine, given: Command) -> str:
 
 @command("play")
 def play(engine: Engine, given: Command) -> str:
+    """Plays a move of the given colour. Raises GTPError if it is illegal."""
     colour, vertex = arguments(given, 2)
     colour, action = colour_of(colour), vertex_of(vertex, engine.game.size)
     try:
@@ -131,6 +143,7 @@ def play(engine: Engine, given: Command) -> str:
 
 @command("genmove", "reg_genmove", "kata-search")
 def genmove(engine: Engine, given: Command) -> str:
+    """Answers with the player's move; `genmove` alone also plays it on the board."""
     colour = colour_of(arguments(given, 1)[0])
     if given.name == "genmove":
         return engine.generate(colour)
@@ -149,6 +162,7 @@ def genmove_cleanup(engine: Engine, given: Command) -> str:
 
 @command("undo", "gg-undo")
 def undo(engine: Engine, given: Command) -> str:
+    """Takes back the last move, or as many as `gg-undo` names. Raises GTPError if there are fewer."""
     moves = 1 if given.name == "undo" else integer(given.arguments[0]) if given.arguments else 1
     if not 0 < moves <= len(engine.game.moves):
         raise GTPError("cannot undo")
@@ -158,6 +172,7 @@ def undo(engine: Engine, given: Command) -> str:
 
 @command("final_score")
 def final_score(engine: Engine, given: Command) -> str:
+    """Answers with the winner and the lead in points, such as B+3.5, or 0 for a draw."""
     lead = engine.score()
     return "0" if lead == 0 else f"{'B' if lead > 0 else 'W'}+{abs(lead):g}"
 
@@ -183,12 +198,14 @@ def final_status(engine: Engine, given: Command) -> str:
 
 
 def point_status(engine: Engine, action: int) -> str:
+    """Returns the status of the stone on a point, or the territory that an empty point belongs to."""
     judged = engine.judged()
     return judged.of(action) or TERRITORY[int(judged.points[action])]
 
 
 @command("showboard")
 def showboard(engine: Engine, given: Command) -> str:
+    """Answers with a drawing of the board, the side to move, the captures and the komi."""
     game, size = engine.game, engine.game.size
     letters, board = "   " + " ".join(COLUMNS[:size]), game.board()
     rows = [f"{size - r:2} " + " ".join(".XO"[stone] for stone in board[r]) + f" {size - r}" for r in range(size)]

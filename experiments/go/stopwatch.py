@@ -56,6 +56,7 @@ class Stopwatch:
         return self.part + (self.now() - self._since if self.running == side else 0.0)
 
     def used(self, side: int) -> float:
+        """Returns the seconds that the side has spent on the game, its present move included."""
         return sum(seconds for colour, seconds in self.moves if colour == side) + self.thought(side)
 
     def clock(self) -> Clock:
@@ -67,6 +68,7 @@ class Stopwatch:
         return clock
 
     def left(self, side: int) -> Left:
+        """Returns the side's remaining time, its present move included."""
         return self.clock().during(side, self.thought(side))
 
     def remaining(self) -> float | None:
@@ -100,4 +102,5 @@ def told(view: dict[str, Any], side: int, past: float = 0.0) -> str:
 
 
 def minutes(seconds: float) -> str:
+    """Formats seconds as minutes and seconds, such as 5:07."""
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

@@ -79,11 +79,13 @@ class Table:
 
     @property
     def game(self) -> Game:
+        """Returns the game on the board."""
         return self.engine.game
 
     # Outside the table's thread
 
     def start(self) -> None:
+        """Starts the thread in which the table runs."""
         self._thread = threading.Thread(target=self._run, name="table", daemon=True)
         self._thread.start()
 

@@ -16,6 +16,7 @@ KINDS = {  # kinds of `kata-time_settings` and the meaning of their numbers
 
 @command("time_settings")
 def time_settings(engine: Engine, given: Command) -> str:
+    """Sets main time, overtime (both in seconds) and the stones of an overtime period."""
     main, byo_time, stones = (integer(text) for text in arguments(given, 3))
     if min(main, byo_time, stones) < 0:
         raise GTPError("syntax error")
@@ -59,4 +60,5 @@ def kata_time_settings(engine: Engine, given: Command) -> str:
 
 @command("kata-list_time_settings")
 def list_time_settings(engine: Engine, given: Command) -> str:
+    """Answers with the kinds of time control that `kata-time_settings` knows."""
     return " ".join(KINDS)

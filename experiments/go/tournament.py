@@ -117,6 +117,7 @@ class Worker:
         self._settings, self._programs = settings, {}
 
     def play(self, task: Task) -> Played:
+        """Plays one game of the tournament; a program that fails voids it and is started anew for the next."""
         settings = self._settings
         try:
             # A player may meet itself, so programs are kept by colour as well.

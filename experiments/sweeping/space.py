@@ -46,14 +46,17 @@ class Range:
     whole: bool  # True for integers
 
     def draw(self, trial: Any) -> Any:
+        """Lets the Optuna trial suggest a number of the range."""
         if self.whole:
             return trial.suggest_int(self.field, int(self.low), int(self.high), log=self.log)
         return trial.suggest_float(self.field, self.low, self.high, log=self.log)
 
     def holds(self, value: Any) -> bool:
+        """Tells whether the value is a number within the range."""
         return isinstance(value, int | float) and self.low <= value <= self.high
 
     def text(self) -> str:
+        """Formats the range as `--search` reads it, such as gamma=0.9..0.999:log."""
         return f"{self.field}={self.low:g}..{self.high:g}" + (":log" if self.log else "")
 
 
@@ -65,12 +68,15 @@ class Choice:
     values: tuple[Any, ...]
 
     def draw(self, trial: Any) -> Any:
+        """Lets the Optuna trial suggest one of the values."""
         return trial.suggest_categorical(self.field, list(self.values))
 
     def holds(self, value: Any) -> bool:
+        """Tells whether the value is one of the choice's."""
         return value in self.values
 
     def text(self) -> str:
+        """Formats the choice as `--search` reads it, such as width=64,128."""
         return f"{self.field}=" + ",".join(f"{v:g}" if isinstance(v, float) else str(v) for v in self.values)
 
 

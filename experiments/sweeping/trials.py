@@ -101,6 +101,7 @@ class Sweep:
         return [t for t in self.study.get_trials(deepcopy=False, states=wanted or None) if t.state.name != "WAITING"]
 
     def done(self) -> int:
+        """Counts the trials that have ended: completed, pruned or failed."""
         return len(self.trials("COMPLETE", "PRUNED", "FAIL"))
 
     def work(self, total: int, cores: set[int]) -> None:
@@ -281,6 +282,7 @@ STATES = {"PRUNED": "ended early", "RUNNING": "running", "FAIL": "failed"}
 
 
 def told(params: Mapping[str, Any]) -> str:
+    """Formats hyperparameters as name=value, with spaces between them."""
     return " ".join(f"{k}={records.plain(v)}" for k, v in params.items())
 
 

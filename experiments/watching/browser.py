@@ -50,6 +50,7 @@ class Browser:
         return time.monotonic() - self._looked < ABSENT
 
     def show(self, player: Player, frame: Frame) -> None:
+        """Publishes the frame, the player's state and, where the panels are on, its curves."""
         pictures, states = {"main": frame.picture}, {"now": player.status()}
         now = time.monotonic()
         if player.panels and frame.decided and (seen := player.focus.seen()) is not None:
@@ -60,6 +61,7 @@ class Browser:
         self.clip.add(frame.picture)
 
     def commands(self, player: Player) -> list[tuple[str, Any]]:
+        """Returns the commands of the page since the last call, and sends it the player's messages."""
         found = []
         while not self._queue.empty():
             name, value = self._queue.get_nowait()

@@ -26,6 +26,7 @@ class Clip:
         self._saving: threading.Thread | None = None
 
     def add(self, picture: np.ndarray) -> None:
+        """Appends one picture, uint8 [H, W, 3]; pictures older than SECONDS are dropped."""
         self._files.append(encode(picture)[0])
 
     def save(self, name: str, told: Callable[[str], None]) -> Path:

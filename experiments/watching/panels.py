@@ -20,6 +20,7 @@ MOST = 9  # bars shown at most, if there are more actions
 
 @functools.lru_cache
 def font(size: int) -> Any:
+    """Returns the default font in this size, in px."""
     return ImageFont.load_default(size)
 
 

@@ -35,11 +35,14 @@ class Frame(NamedTuple):
 class Screen(Protocol):
     """Where people look."""
 
-    def show(self, player: Player, frame: Frame) -> None: ...
+    def show(self, player: Player, frame: Frame) -> None:
+        """Shows one frame of the play."""
 
-    def commands(self, player: Player) -> list[tuple[str, Any]]: ...  # since the last call; ("quit", None) ends
+    def commands(self, player: Player) -> list[tuple[str, Any]]:
+        """Returns the (name, value) of all commands since the last call; ("quit", None) ends the play."""
 
-    def looks(self) -> bool: ...  # does anybody look? otherwise the player waits
+    def looks(self) -> bool:
+        """Tells whether anybody looks; the player waits while nobody does."""
 
 
 class Player:

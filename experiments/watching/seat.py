@@ -206,6 +206,7 @@ class Seat:
 
     @property
     def is_persons_turn(self) -> bool:
+        """Tells whether the person at this seat makes the next decision."""
         return self.human is not None and not self.over and (not self.alternates or self.side == self.moves % 2)
 
     def click(self, x: float, y: float) -> None:

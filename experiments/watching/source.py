@@ -31,6 +31,7 @@ class Source(NamedTuple):
 
     @property
     def checkpoints(self) -> Path:
+        """Returns the folder that the agent's checkpoints are read from."""
         return self.run.checkpoints if self.stage is None else milestone_folder(self.run, self.stage)
 
     @property

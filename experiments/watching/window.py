@@ -45,9 +45,11 @@ class Window:
         self._bar: Any = None
 
     def looks(self) -> bool:
+        """Tells that somebody looks, which holds for every open window."""
         return True
 
     def show(self, player: Player, frame: Frame) -> None:
+        """Draws the frame, the panels where they are on, and the bar with the keys."""
         pygame, now = self.pygame, time.monotonic()
         self.messages += player.messages
         player.messages = []
@@ -106,6 +108,7 @@ class Window:
         return f"{self.title}   score {seat.score:g}   {state}{news}"
 
     def commands(self, player: Player) -> list[tuple[str, Any]]:
+        """Returns the commands from keyboard, mouse and gamepad since the last call."""
         pygame, found = self.pygame, []
         keys = KEYS | {"=": "faster"}
         for event in pygame.event.get():

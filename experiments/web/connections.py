@@ -23,6 +23,7 @@ class Connections:
         self.open: dict[asyncio.BaseTransport, Connection] = {}
 
     def accept(self) -> Connection:
+        """Makes the protocol of a new connection."""
         return Connection(self, self.make())
 
     def begin(self, transport: asyncio.BaseTransport | None) -> None:
@@ -46,6 +47,7 @@ class Connection(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Opens the connection, or answers that the server is full and closes it."""
         self.transport = transport
         if len(self.all.open) >= self.all.most:
             self.inner = asyncio.Protocol()  # protocol that ignores everything
@@ -78,20 +80,25 @@ class Connection(asyncio.Protocol):
             self.transport.abort()
 
     def connection_lost(self, fault: Exception | None) -> None:
+        """Forgets the connection and tells the inner protocol."""
         self.watch(asked=False, full=False)
         self.all.open.pop(self.transport, None)
         self.inner.connection_lost(fault)
 
     def data_received(self, data: bytes) -> None:
+        """Passes the bytes on to the inner protocol."""
         self.inner.data_received(data)
 
     def eof_received(self) -> bool | None:
+        """Passes the end of the input on; a true result keeps the connection half open."""
         return self.inner.eof_received()
 
     def pause_writing(self) -> None:
+        """Passes on that the send buffer is full, and starts the timeout of the other side."""
         self.watch(full=True)
         self.inner.pause_writing()
 
     def resume_writing(self) -> None:
+        """Passes on that the send buffer has room again; the timeout goes on only while a request is due."""
         self.watch(full=False)
         self.inner.resume_writing()

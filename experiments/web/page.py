@@ -97,6 +97,7 @@ class Item:
         self._task: asyncio.Future | None = None
 
     def encoded(self) -> asyncio.Future:
+        """Returns a future of the encoded content, which all browsers share."""
         if self._task is None:
             self._task = asyncio.get_running_loop().run_in_executor(None, self._encode)
         return asyncio.shield(self._task)  # a browser that leaves meanwhile takes it from nobody else

@@ -48,11 +48,13 @@ def shown(value: Any) -> str:
 
 
 def nothing(value: Any) -> None:
+    """Accepts no value. Raises ValueError for any."""
     if value is not None:
         raise ValueError("takes no value")
 
 
 def flag(value: Any) -> bool:
+    """Accepts true or false. Raises ValueError for anything else."""
     if not isinstance(value, bool):
         raise ValueError("must be true or false")
     return value
