@@ -164,7 +164,7 @@ class Sb3:
                 clock.lap()
                 return not stop() and (clock.budget is None or clock.steps < clock.budget)
 
-        tell = self.model._update_current_progress_remaining  # of its schedules; --minutes become steps later
+        tell = self.model._update_current_progress_remaining  # progress of the schedules; --minutes become steps later
         self.model._update_current_progress_remaining = lambda steps, total: tell(steps, clock.budget or total)
         clock.lap()
         self.model.learn(clock.budget or 10_000_000, callback=Told(), log_interval=None)
@@ -191,7 +191,7 @@ class Observed:
 
     def __init__(self, model: BaseAlgorithm, clock: Any):
         self.model, self.clock = model, clock
-        self.norms: list[torch.Tensor] = []  # since they were last taken
+        self.norms: list[torch.Tensor] = []  # gradient norms since they were last taken
         self.bound = getattr(model, "max_grad_norm", None)
         if self.bound is not None:
             model.max_grad_norm = float("inf")

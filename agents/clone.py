@@ -32,8 +32,8 @@ from agents.heads import Categorical, Gaussian
 from agents.imitation import DaggerRounds, Offline
 from agents.perception import encoders
 
-EXTRA, OLD_EXTRA = "extra.", "road."  # names of the further head's weights begin so, now and in old checkpoints
-HUBER_THRESHOLD = 0.1  # errors of an action above it count linearly: a teacher's labels are noisy
+EXTRA, OLD_EXTRA = "extra.", "road."  # prefixes of the names of the further head's weights, now and in old checkpoints
+HUBER_THRESHOLD = 0.1  # Huber threshold of the action error: larger errors count linearly, as labels are noisy
 
 
 class Network(nn.Module):
@@ -57,7 +57,7 @@ class Rows(NamedTuple):
     """B rows to learn from."""
 
     obs: Tensor  # [B, S, ...]
-    label: Tensor  # [B, D] or [B]: what the teacher does
+    label: Tensor  # [B, D] or [B]: the teacher's action
     legal: Tensor | None  # bool [B, A]
     more: dict[str, Tensor]  # further labels, by name  [B, ...]
     weight: Tensor  # [B]

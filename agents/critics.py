@@ -29,8 +29,8 @@ PARTS = ("critic.", "value.")  # beginnings of the names of a value's own weight
 class Shared:
     """The value head reads the policy's features."""
 
-    info: Mapping[str, np.ndarray] = {}  # arrays of `info` that it needs -> one row of them where nothing is known
-    same_observations = False  # whether its encoder sees what the policy sees
+    info: Mapping[str, np.ndarray] = {}  # arrays of `info` that the critic needs -> a row where nothing is known
+    same_observations = False  # True where the critic's encoder sees what the policy sees
 
     def encoder(self, config: Any, spec: Spec) -> nn.Module | None:
         """The critic's encoder, untrained; None where it has none."""

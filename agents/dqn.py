@@ -38,14 +38,14 @@ class Transitions(NamedTuple):
     obs: Tensor  # [B, stack, ...]
     action: Tensor  # int64 [B]
     reward: Tensor  # [B, 1] discounted sum up to the later row
-    discount: Tensor  # [B, 1] of what the later row is worth
+    discount: Tensor  # [B, 1] discount of the later row's value
     later: Tensor  # [B, stack, ...]
     legal: Tensor | None  # bool [B, A] at the later row
     weight: Tensor  # [B]
     index: Tensor  # int64 [B]
     allowed: Tensor | None = None  # bool [B, A] at row 0, where the action was chosen
-    z_t: Tensor | None = None  # [B, A, M] what the target network gives for `later`
-    now: Tensor | None = None  # [B, A] its values of `obs`
+    z_t: Tensor | None = None  # [B, A, M] output of the target network for `later`
+    now: Tensor | None = None  # [B, A] the target network's values of `obs`
 
 
 class Network(nn.Module):

@@ -52,7 +52,7 @@ class Driving:
 
     def __init__(self, config: Any, spec: Spec, device: torch.device):
         self.config = config
-        self.info: Mapping[str, Any] = UNKNOWN if config.road else {}  # arrays of `info` -> what is not known
+        self.info: Mapping[str, Any] = UNKNOWN if config.road else {}  # arrays of `info` -> row where nothing is known
         settings = augment.Config(
             flip=config.flip, shift=config.shift, colour=config.colour, brightness=config.brightness,
             noise=config.noise, exposure=config.exposure, shade=config.shade, invert=config.invert,

@@ -40,11 +40,11 @@ class DaggerRounds:
 
     def __init__(self, first: int, rows: int, draws: int):
         self.first, self.rows, self.draws = first, rows, draws
-        self.round = 0  # 0 before the first round's rows are complete
+        self.round = 0  # number of the round; 0 before the first round's rows are complete
         self.seen = 0  # rows of all rounds
         self.owed = 0  # draws before the environments go on
         self.recorded = 0  # rows of the dataset
-        self.counted = 0  # rows that the replay buffer had been given when it was last asked, with the dataset's
+        self.counted = 0  # rows given to the replay buffer up to the last look, the dataset's included
 
     def begin(self, recorded: int) -> None:
         """A dataset of `recorded` rows is in the replay buffer: the first draws come from it."""

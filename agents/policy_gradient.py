@@ -30,7 +30,7 @@ from agents.recurrent import Memory, shuffled, windows
 from agents.rewards import Shaping
 from agents.rollouts import ActingCopy, planned
 
-FIGURES = ("loss", "policy_loss", "value_loss", "entropy", "grad_norm", "kl", "value")  # of an optimizer step
+FIGURES = ("loss", "policy_loss", "value_loss", "entropy", "grad_norm", "kl", "value")  # metrics of an optimizer step
 
 
 class Minibatch(NamedTuple):
@@ -43,9 +43,9 @@ class Minibatch(NamedTuple):
     old_value: Tensor  # [M] value when the action was chosen
     advantage: Tensor  # [M]
     target: Tensor  # [M] lambda return
-    weight: Tensor  # [M] 0 where there is no transition
+    weight: Tensor  # [M] weight, 0 where there is no transition
     privileged: Tensor | None  # [M, K] simulator state, for a critic that sees it
-    memory: Tensor | None  # [W, 2, units] before each of the W windows
+    memory: Tensor | None  # [W, 2, units] memory before each of the W windows
     first: Tensor | None  # bool [W, M / W]
 
 

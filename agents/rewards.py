@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 class Shaping(NamedTuple):
     """Clipping (Mnih et al. 2015), then scaling. Scores are always of the game's own rewards."""
 
-    clip: float = 0.0  # rewards are cut to +-clip; 0: as they are
+    clip: float = 0.0  # bound of the rewards in both directions; 0: none
     scale: float = 1.0  # factor after the clipping, so that values are not large
 
     def __call__(self, reward: Any) -> Any:

@@ -28,9 +28,9 @@ kernels.drop_stale(Path(__file__).resolve().parent.parent)
 class Game(NamedTuple):
     """A game's entry."""
 
-    module: str  # dotted name of its code
+    module: str  # dotted name of the game's module
     about: str = ""  # the game in a line
-    ids: Mapping[str, Mapping[str, Any]] = MappingProxyType({})  # its Gymnasium ids -> options of each
+    ids: Mapping[str, Mapping[str, Any]] = MappingProxyType({})  # Gymnasium ids of the game -> options of each
     room: str = ""  # package with programs of its own: `play`, which opens it to people, and `watched` (PLAYERS)
 
 
@@ -108,7 +108,7 @@ class Family(NamedTuple):
 
     module: str
     title: str
-    roms: Callable[[], Iterator[str]]  # names of its games, with underscores
+    roms: Callable[[], Iterator[str]]  # names of the family's games, with underscores
 
     @property
     def games(self) -> list[str]:

@@ -28,11 +28,11 @@ class Protocol:
     """What decides a score, beside the agent."""
 
     sticky: float  # probability that the emulator repeats the action of the frame before (Machado et al. 2018)
-    full_actions: bool  # all 18 actions, or the game's minimal set
+    full_actions: bool  # True: all 18 actions; False: the game's minimal set
     life_loss: bool  # a lost life is terminal for learning; the game goes on
     fire: bool  # FIRE is pressed at the start and after a lost life
-    noops: int  # at most so many frames of doing nothing at the start
-    max_frames: int  # a game is cut after so many frames
+    noops: int  # largest number of frames without an action at the start
+    max_frames: int  # frames after which a game is cut
 
 
 PROTOCOLS = {

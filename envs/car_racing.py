@@ -28,8 +28,8 @@ from envs.description import Description
 
 LIMIT = 1000  # frames of a game
 TRAINING = {"training": True}  # metadata of options that scored games are without (`envs.scored`)
-LASTING = 0.8  # of the noise on the wheel, from one action to the next
-ROWS, COLUMNS = slice(0, 84), slice(6, 90)  # of 96x96: above the indicators, and a square
+LASTING = 0.8  # share of the noise on the wheel that lasts from one action to the next
+ROWS, COLUMNS = slice(0, 84), slice(6, 90)  # part of the 96x96 picture: above the indicators, and square
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,22 +13,22 @@ import numpy as np
 
 from envs.kart.line import least_bending
 
-HALF = 40 / 6  # from the centre of the road to its edge
-STEP = 21 / 6  # between two points of the centreline
+HALF = 40 / 6  # distance from the centre of the road to its edge
+STEP = 21 / 6  # distance between two points of the centreline
 BASE = 162 * 0.02  # wheelbase
-REACH = 36.0  # how far the picture shows the road ahead
+REACH = 36.0  # distance that the picture shows of the road ahead
 # Found by search on other tracks than those of tests and scores, with noise on the wheel: see docs/log.md.
-ROOM = 3.28  # from the racing line to the edge of the road
-GRIP, BRAKES, TOP_SPEED = 77.0, 47.0, 63.0  # what bends and braking may use, and its highest speed
+ROOM = 3.28  # distance from the racing line to the edge of the road
+GRIP, BRAKES, TOP_SPEED = 77.0, 47.0, 63.0  # accelerations in bends and in braking, and the highest speed
 LOOK_NEAR, LOOK_TIME = 4.17, 0.147  # look-ahead = NEAR + TIME * speed
-GAIN = 1.39  # of the steering
-PREVIEW = 0.04  # s, the delay of engine and brakes
+GAIN = 1.39  # gain of the steering
+PREVIEW = 0.04  # delay of engine and brakes, s
 THROTTLE, RETARD = 0.025, 0.0083  # pedal per unit of speed that is missing, or too much
 SLIDING = 0.12  # share of the throttle that is let go per unit of sideways speed
-EASE = 0.69  # and per unit of steering: with gas in a bend the rear breaks away
+EASE = 0.69  # share of the throttle that is let go per unit of steering: with gas in a bend the rear breaks away
 # A car that is lost, far beside the road or sliding across it, comes to rest first and crawls back.
-BESIDE, ACROSS = 1.0, 15.0  # how far off the edge, and how fast sideways, it counts as lost
-CALM, CRAWL, GENTLE = 4.0, 20.0, 0.3  # sideways speed above which it only brakes; its speed then, and its gas
+BESIDE, ACROSS = 1.0, 15.0  # distance off the edge, and sideways speed, above which the car counts as lost
+CALM, CRAWL, GENTLE = 4.0, 20.0, 0.3  # sideways speed above which the car only brakes; its speed then, and its gas
 
 
 class Driver:

@@ -13,8 +13,8 @@ from envs.driving import Driving, Frame, Wheel
 if TYPE_CHECKING:
     from envs.car_racing import CarRacing, Options
 
-FRAMES = 50  # of the game in a second
-FASTEST = 100.0  # units of the game's length per second, about what full throttle comes to; a unit counts as a metre
+FRAMES = 50  # frames of the game per second
+FASTEST = 100.0  # speed at about full throttle, units of the game's length per second; a unit counts as a metre
 
 
 class CarDriving(Driving):

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 class Protocol(NamedTuple):
     """A named way to score a game, where it has more than its options to choose between."""
 
-    trains: bool = True  # whether an agent may be trained under it; else it is for scores alone
+    trains: bool = True  # True where agents may be trained under this protocol; else it is for scores alone
     scores: tuple[str, ...] = ()  # other protocols that may score what was trained under this one
-    epsilon: float = 0.0  # share of random actions that scores have, of agents that do not sample theirs
+    epsilon: float = 0.0  # share of random actions in scores of agents that do not sample theirs
 
 
 class Published(NamedTuple):
@@ -42,10 +42,10 @@ class Suite(NamedTuple):
 
     title: str  # name of the family, for people
     sets: Mapping[str, tuple[str, ...]]  # named sets of games; the first one is the usual choice
-    protocol: str  # of the scores
+    protocol: str  # protocol of the scores
     trained: str  # protocol of the trainings
-    agent: str  # whose scores the literature has
-    source: str  # where they were published
+    agent: str  # agent whose scores the literature has
+    source: str  # publication of the scores
 
 
 class Board(NamedTuple):
@@ -69,21 +69,21 @@ class Description:
     frame_stack: int | None = None  # newest frames that an agent should see
     frame_skip: int | None = None  # emulated frames per step
     protocol: str | None = None  # label of the scores: everything that changes them
-    chance: bool | None = None  # whether another seed may make another game of the same actions
-    saves: bool | None = None  # whether its state can be saved and loaded
-    two_players: bool | None = None  # whether two sides move in turn
+    chance: bool | None = None  # True where another seed may make another game of the same actions
+    saves: bool | None = None  # True where the game's state can be saved and loaded
+    two_players: bool | None = None  # True where two sides move in turn
     # Traits. None, or empty: the game has none.
-    real_time: bool = False  # whether it goes on while nobody acts
-    foreign: bool = False  # whether it is a stranger's: words of its info and its methods have no meaning here
-    every_frame: bool = False  # whether its pictures can be had frame by frame (render mode rgb_array_list)
-    driving: Driving | None = None  # how it is driven: what its hands, recordings and scored tracks are
+    real_time: bool = False  # True where the game goes on while nobody acts
+    foreign: bool = False  # True for a stranger's game: the words of its info and its methods have no meaning here
+    every_frame: bool = False  # True where pictures can be had frame by frame (render mode rgb_array_list)
+    driving: Driving | None = None  # hands, recordings and scored tracks of a game that is driven
     board: Board | None = None  # points that people can choose by a click
     published: Published | None = None  # scores in the literature under this protocol
-    protocols: Mapping[str, Protocol] = _none()  # named protocols, by the values of its option `protocol`
+    protocols: Mapping[str, Protocol] = _none()  # named protocols, by the values of the game's option `protocol`
     info: Mapping[str, str] = _none()  # arrays of `info` that teach -> the option that asks for them
-    scripted: str = ""  # who plays where nobody was trained: expert (`info["expert"]` tells its actions) or rave
+    scripted: str = ""  # player where nobody was trained: expert (`info["expert"]` holds its actions) or rave
     score_command: str | None = None  # program and options that score its agents best; {run}: the run's folder
-    memory: int = 0  # bytes of one game beside its frames, measured
+    memory: int = 0  # bytes of one game without its frames, measured
     # What `envs.describe` adds.
     name: str = ""  # canonical name of the game
     about: str = ""  # the game in a line

@@ -12,16 +12,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-SLACK = 0.01  # so far outside its bounds, in shares of the highest, a recorded control is a rounded one
+SLACK = 0.01  # distance outside the bounds, in shares of the highest, up to which a recorded control is a rounded one
 
 
 class Wheel(NamedTuple):
     """What hands hold in one control step, whatever a game makes of it."""
 
-    steer: float  # -1 (left) to 1
+    steer: float  # steering, -1 (left) to 1
     pedal: float  # throttle 0 to 1, brake 0 to -1
     target: float = 0.0  # wanted speed, m/s
-    hand: bool = False  # whether the hand brake is pulled
+    hand: bool = False  # True while the hand brake is pulled
 
 
 class Frame(NamedTuple):
@@ -63,12 +63,12 @@ class Course:
 class Driving:
     """How one game with its options is driven. Columns and labels are those of a recording (`envs.recordings`)."""
 
-    rate: float  # control steps a second; so many records are made of it
-    top_speed: float  # m/s, of the fastest target speed
+    rate: float  # control steps per second, each of which makes one record
+    top_speed: float  # highest target speed, m/s
     columns: Mapping[str, str]  # game/... columns of a record -> their types
-    bounds: Mapping[str, tuple[float, float]]  # columns that an action is read from, in its order -> its -1 and 1
-    labels: Mapping[str, tuple[int, ...]]  # what a record teaches beside the controls: game/NAME -> shape
-    refusal: str | None = None  # one sentence: why drives with these options cannot be recorded; None: they can
+    bounds: Mapping[str, tuple[float, float]]  # columns of an action, in its order -> values of its -1 and 1
+    labels: Mapping[str, tuple[int, ...]]  # labels of a record in addition to the controls: game/NAME -> shape
+    refusal: str | None = None  # sentence: why drives with these options cannot be recorded; None: they can
     course: Course | None = None  # tracks that score drivers, where the game has them
     start: Mapping[str, Any]  # options that a recording starts with, where they are not the game's own defaults
     unused: frozenset[str]  # options that change nothing in a recording, or that it refuses

@@ -21,7 +21,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-PATIENCE = 60.0  # s that a call may take before a person is told
+PATIENCE = 60.0  # time that a call may take before a person is told, s
 RETURNS = "(observation, reward, terminated, truncated, info)"
 
 

@@ -19,7 +19,7 @@ KEYS: dict[str, dict[tuple[str, ...], int]] = {
     "CliffWalking": {("up",): 0, ("right",): 1, ("down",): 2, ("left",): 3},
     "Taxi": {("down",): 0, ("up",): 1, ("right",): 2, ("left",): 3, ("space",): 4, ("return",): 5},
 }
-NAMES = {  # of actions that keys do not name
+NAMES = {  # names of actions that keys do not name
     "LunarLander": ["nothing", "left engine", "main engine", "right engine"],
     "Taxi": ["down", "up", "right", "left", "pick up", "drop off"],
 }

@@ -16,7 +16,7 @@ from agents.perception import preprocess
 from envs.gym_check import GameFault, odd_one
 
 COLOURS = (1, 3, 4)  # channels of grey, RGB and RGBA: a last axis of so many is one of channels
-SMALLEST = 8  # pixels: a float table with a smaller side is no picture
+SMALLEST = 8  # smallest side of a picture, pixels: a float table with a smaller one is no picture
 HINT = (
     "--wrapper gymnasium.wrappers:FlattenObservation makes one vector of it, a wrapper of its own package may choose"
     " a part (such as --wrapper minigrid.wrappers:ImgObsWrapper)"
@@ -27,9 +27,9 @@ class Reading(NamedTuple):
     """How observations of a space are read."""
 
     convert: Callable[[Any], np.ndarray]
-    space: spaces.Box  # of what is made of them: uint8 pictures or float32 vectors
+    space: spaces.Box  # space of the converted observations: uint8 pictures or float32 vectors
     stack: int  # frames that an observation shall hold
-    note: str = ""  # what a person should know
+    note: str = ""  # sentence that a person should know
 
 
 def reading(space: spaces.Space, name: str, size: int, grey: bool, frame_stack: int) -> Reading:

@@ -24,8 +24,8 @@ try:
 except ImportError:  # Windows has other locks; there nothing is locked
     fcntl = None
 
-PLACES = ("envs", "agents")  # where kernels are written, at any depth
-LOCK = ".lock"  # beside the kernels
+PLACES = ("envs", "agents")  # packages in which kernels are written, at any depth
+LOCK = ".lock"  # lock file in the folder of the kernels
 
 
 def drop_stale(root: Path) -> int:
@@ -135,8 +135,8 @@ def numba() -> str:
 
 
 PERIOD = 10.0  # seconds between lines
-_say: Callable[[str], None] | None = None  # who wants to know
-_heard = False  # does numba tell us?
+_say: Callable[[str], None] | None = None  # function that is given the lines
+_heard = False  # True once numba reports to us
 
 
 def tell(say: Callable[[str], None]) -> None:

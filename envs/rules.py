@@ -27,17 +27,17 @@ class Rules(NamedTuple):
     """The rules of one game at one size. Take a first position from `new_state` and copy it."""
 
     name: str
-    num_actions: int  # A
-    state_size: int  # S
-    planes: tuple[int, int, int]  # (C, H, W) of the network's input
+    num_actions: int  # number of actions, A
+    state_size: int  # length of a state, S
+    planes: tuple[int, int, int]  # shape (C, H, W) of the network's input
     reset: Callable  # RESET: fills the initial position; what `header` wrote is read and kept
     legal: Callable  # LEGAL: fills mask [A] for the side to move; at least one True, at a terminal state too
-    play: Callable  # PLAY: plays a legal action in place; that it is legal is the caller's affair
+    play: Callable  # PLAY: plays an action in place; the caller makes sure that it is legal
     outcome: Callable  # OUTCOME: NaN while the game goes on, else +1 / 0 / -1 for the side to move here
     to_move: Callable  # TO_MOVE: 0 the first player (Black), 1 the second
     features: Callable  # FEATURES: fills planes [C * H * W] in the view of the side to move
     key: Callable  # KEY: equal keys (but for chance collisions) have equal futures; for transpositions
-    max_moves: int  # a game is over after so many actions at the latest
+    max_moves: int  # actions after which a game is over at the latest
     header: tuple[int, ...] = ()  # leading elements of a state: the game's settings (size, komi, ...)
 
     def new_state(self) -> np.ndarray:

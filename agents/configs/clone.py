@@ -41,7 +41,7 @@ class Config(Driving):
         ranges.optimizer(self)
 
 
-TAUGHT = True  # by recordings or a teacher, which must be there
+TAUGHT = True  # recordings or a teacher must be given
 PRESETS: dict[str, dict[str, Any]] = {
     "clone": {},
     "dagger": dict(dagger=True, lr_end=0.3, teacher_share=0.5),

@@ -17,8 +17,8 @@ from agents.core.rows import Act, Array, Spec, TimeStep
 class Weights(NamedTuple):
     """What a learner sends to the actors that are not in its process."""
 
-    version: int  # increases with whatever the learner does to its weights
-    state: dict[str, Any]  # of the agent, for its `load_weights`
+    version: int  # counter that rises with every change of the learner's weights
+    state: dict[str, Any]  # weights of the agent, for its `load_weights`
 
 
 class Policy(Protocol):
@@ -41,9 +41,9 @@ class Columns:
 
     def restart(self) -> None:
         """Every column begins an episode with its next row."""
-        self._begins = np.ones(self.num, bool)  # the next row is `first`  [N]
+        self._begins = np.ones(self.num, bool)  # columns whose next row is `first`  [N]
         shape = (self.num, self.spec.stack, *self.spec.obs_shape)
-        self._next: Array | None = self.arrays.zeros(shape, self.spec.obs_dtype)  # of the row to come; see `prepare`
+        self._next: Array | None = self.arrays.zeros(shape, self.spec.obs_dtype)  # stack of the coming row (`prepare`)
 
     def cut(self) -> None:
         """The next row of every column is `first`, although its game goes on: what lies between was not seen."""
@@ -96,14 +96,14 @@ class Actor:
     def __init__(self, policy: Policy, spec: Spec, columns: int | Columns, device: Any = None):
         self.policy = policy
         self.columns = columns if isinstance(columns, Columns) else Columns(spec, columns, device)
-        self.version = 0  # of the weights that act
-        self._row: TimeStep | None = None  # that was acted on last
+        self.version = 0  # version of the weights that act
+        self._row: TimeStep | None = None  # newest row that was acted on
         self.begin()
 
     def begin(self) -> None:
         """Nothing is remembered: the next row is the first of an episode in every column."""
-        self.memory: Any = None  # of the policy, after the row that it acted on last
-        self.before: Any = None  # of the policy, before that row
+        self.memory: Any = None  # memory of the policy after the row that it acted on last
+        self.before: Any = None  # memory of the policy before that row
         begin = getattr(self.policy, "begin", None)
         if begin is not None:
             begin(self.columns.num)

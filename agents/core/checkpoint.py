@@ -42,11 +42,11 @@ class Segments(NamedTuple):
     """
 
     data: Mapping[str, Tensor]  # name -> [T, ...]
-    length: int  # of a segment, along the first dimension
+    length: int  # rows of a segment, along the first dimension
     versions: np.ndarray  # int64 [ceil(T / length)]
-    files: dict[int, Path] | None = None  # when read from disk: the file of each segment, and ...
-    shapes: dict[str, tuple[tuple[int, ...], torch.dtype]] | None = None  # ... what the whole is
-    filling: int = 0  # which one; 0: the run's first
+    files: dict[int, Path] | None = None  # file of each segment, when read from disk
+    shapes: dict[str, tuple[tuple[int, ...], torch.dtype]] | None = None  # whole shapes, when read from disk
+    filling: int = 0  # number of the filling; 0: the run's first
 
     def columns(self) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
         return self.shapes or {k: (tuple(v.shape), v.dtype) for k, v in self.data.items()}
@@ -116,7 +116,7 @@ class _Ring:
     def __init__(self, folder: Path, on_write: Callable[[Path], None]):
         self.folder, self.on_write = folder, on_write
         self.known = manifest.known_segments(folder)  # path -> sha256
-        self.doubtful = secrets.choice(sorted(self.known)) if self.known else None  # is read again in this save
+        self.doubtful = secrets.choice(sorted(self.known)) if self.known else None  # segment that this save reads again
 
     def store(self, name: str, group: Segments) -> dict[str, str]:
         """Writes what is not on disk yet. Returns number of a segment -> its path."""
@@ -270,7 +270,7 @@ def _join(value: Any, tensors: Mapping[str, Tensor], folder: Path, checksums: Ma
 def _write(path: Path, tensors: Mapping[str, Tensor], on_write: Callable[[Path], None]) -> str:
     """Writes and fsyncs a safetensors file, which must not be there yet; returns its sha256."""
     handle = files.create(path)
-    mode = os.fstat(handle).st_mode  # of every other file; the library's own is for the owner alone
+    mode = os.fstat(handle).st_mode  # mode of all other files; the library's own is for the owner alone
     os.close(handle)
     save_file({k: v.contiguous().cpu() for k, v in tensors.items()}, path)
     with open(path, "rb+") as file:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-PARTS = ("act", "env", "sample", "learn")  # of a vector step; each is timed
+PARTS = ("act", "env", "sample", "learn")  # parts of a vector step; each is timed
 
 
 class Clock:
@@ -15,10 +15,10 @@ class Clock:
         self.steps = 0  # agent decisions, over all environments
         self.updates = 0  # optimizer steps
         self.frame_skip = frame_skip
-        self.budget = budget  # steps; None until `--minutes` has been turned into steps
-        self.seconds = 0.0  # of training, over all resumes
+        self.budget = budget  # budget in steps; None until `--minutes` has been turned into steps
+        self.seconds = 0.0  # seconds of training, over all resumes
         self.away = 0.0  # seconds in this process that hooks spent on something else, such as an evaluation
-        self.parts = dict.fromkeys(PARTS, 0.0)  # seconds in this process
+        self.parts = dict.fromkeys(PARTS, 0.0)  # seconds of each part in this process
         self._mark = 0.0
 
     @property

@@ -41,11 +41,11 @@ CHARTS = (
     ("speed", "where the time goes", [f"time/({'|'.join(p.rpartition('/')[2] for p in PARTS)})"]),
     ("speed", "updates per second", ["time/updates_per_second"]),
 )
-PINNED = ("eval/return", "train/return", "learn/loss", "time/steps_per_second")  # on top of the first page
+PINNED = ("eval/return", "train/return", "learn/loss", "time/steps_per_second")  # metrics on top of the first page
 
 ROWS = 4  # environments in a picture of the network's input
-BINS = 40  # of a histogram
-TILE = 84  # a frame in that picture is enlarged to at least so many pixels
+BINS = 40  # bins of a histogram
+TILE = 84  # least side of a frame in the picture of the network's input, pixels: smaller frames are enlarged
 
 
 def layout() -> Summary:

@@ -18,7 +18,7 @@ from typing import Any
 
 LIMIT = 64 * 2**20  # bytes of a JSON file; a large run's manifest has about one million
 LINES_LIMIT = 2**30  # bytes of a log; an hour of training writes about one million
-TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}\.tmp")  # the names that `temporary` gives
+TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}\.tmp")  # names that `temporary` gives
 
 
 def read_text(path: Path, limit: int = LIMIT) -> str:

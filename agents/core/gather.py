@@ -26,20 +26,20 @@ class Columns(NamedTuple):
 class Windows(NamedTuple):
     """B windows of L rows, and the S - 1 frames before them."""
 
-    flat: Tensor  # int64 [B, S-1+L]: where their frames lie
-    begun: Tensor  # bool [B, S-1+L]: an episode begins there
+    flat: Tensor  # int64 [B, S-1+L]: place of each frame in the ring
+    begun: Tensor  # bool [B, S-1+L]: an episode begins at the frame
     last: Tensor  # bool [B, L]
     reward: Tensor  # float32 [B, L]
     discount: Tensor  # float32 [B, L]
     weight: Tensor  # float32 [B, L-1] ([B, 1] where L = 1): 0 where row t is `last`
-    inside: bool  # whether an episode begins inside one of them; on a GPU always True: it is not waited for
+    inside: bool  # True where an episode begins inside a window; on a GPU always True, as nothing is waited for
 
 
 def by_tensors(index: Tensor, num_envs: int, length: int, window: int, stack: int, columns: Columns) -> Windows:
     """The windows that start at the slots `index` (time * num_envs + column), int64 [B], on any device."""
     offsets = torch.arange(1 - stack, window, device=index.device)  # [S-1+L]
     time = index.div(num_envs, rounding_mode="floor")  # [B]
-    base = index.sub(time, alpha=num_envs).mul_(length)  # [B] where the environment's rows begin
+    base = index.sub(time, alpha=num_envs).mul_(length)  # [B] start of the environment's rows
     flat = time[:, None].add(offsets).remainder_(length).add_(base[:, None])
     rows = flat[:, stack - 1 :].contiguous().view(-1)
     last, reward, discount = (x.index_select(0, rows).view(len(index), window) for x in columns[1:])

@@ -30,10 +30,10 @@ class Learner:
     def __init__(self, agent: Agent, replay: ReplayBuffer, pace: Pace, clock: Clock | None = None):
         self.agent, self.replay, self.pace, self.clock = agent, replay, pace, clock or Clock()
         self.owed = 0  # draws that are due
-        self.version = 0  # of the weights: increases with every optimizer step and every load
+        self.version = 0  # version of the weights: increases with every optimizer step and every load
         self.learned: list[Learned] = []  # optimizer steps that nobody has taken yet
-        self._running: Iterator[Learned] | None = None  # a `learn` of the agent
-        self._quota = 0.0  # optimizer steps that it owes by now, where the pace spreads them
+        self._running: Iterator[Learned] | None = None  # running `learn` of the agent
+        self._quota = 0.0  # optimizer steps that `_running` owes by now, where the pace spreads them
         self._unchecked: list[tuple[int, Learned]] = []
 
     # -- rows --------------------------------------------------------------------------------------------------------

@@ -38,13 +38,13 @@ class Log:
             text = files.read_text(self.lines, files.LINES_LIMIT)
             files.write_text(self.lines, "".join(f"{x}\n" for x in text.splitlines() if _steps(x) <= clock.steps))
         self.writer = SummaryWriter(str(run.path), purge_step=clock.steps + 1 if clock.steps else None)
-        self.scores: deque[float] = deque(maxlen=100)  # of the newest finished episodes
+        self.scores: deque[float] = deque(maxlen=100)  # scores of the newest finished episodes
         self.lengths: deque[int] = deque(maxlen=100)
         self.figures: dict[str, deque[float]] = {}
         self.pending: list[Mapping[str, Any]] = []  # metrics since the last report, still on the device
         self.rate = 0.0  # steps per second
         self.updates_rate = 0.0
-        self.network: torch.nn.Module | None = None  # what learns, where anything does
+        self.network: torch.nn.Module | None = None  # network that learns, None where nothing does
         self._mark = self._now()
         self._calls, self._looked = 0, 0.0
 

@@ -24,7 +24,7 @@ class Moment(NamedTuple):
     """What hooks are told after each vector step, and after a barrier that had to learn."""
 
     clock: Clock
-    episodes: list[Episode]  # finished in this step
+    episodes: list[Episode]  # episodes finished in this step
     learned: list[Learned]  # optimizer steps since the last moment
     agent: Agent
 

@@ -21,11 +21,11 @@ from typing import Any
 from agents.core import files
 
 FORMAT = 1
-KEEP = 2  # checkpoints
+KEEP = 2  # checkpoints that are kept
 NEWEST = "newest.json"
 STEP = re.compile(r"\d{12}")
-ASIDE = re.compile(r"\.(\d{12})\.old")  # set aside while its successor takes its place
-UNFINISHED = re.compile(r"\.(\d{12}|ring)\.[0-9a-f]{16}\.tmp|\.\d{12}\.tmp")  # also as older versions named them
+ASIDE = re.compile(r"\.(\d{12})\.old")  # name of a checkpoint while its successor takes its place
+UNFINISHED = re.compile(r"\.(\d{12}|ring)\.[0-9a-f]{16}\.tmp|\.\d{12}\.tmp")  # names of unfinished saves
 SEGMENT = re.compile(r"[\w.-]+-\d{5}-(\d+-)?\d+\.safetensors")
 CHECKSUM = re.compile(r"[0-9a-f]{64}")
 PART = re.compile(r"[A-Za-z0-9_-]+")

@@ -28,9 +28,9 @@ class Side(Protocol):
 class Played(NamedTuple):
     """One finished game."""
 
-    pair: int  # number of its pair; the two games of a pair share their opening
-    first: int  # which policy (0 or 1) had the first move of the game
-    points: float  # of policy 0: 1 for a win, 0.5 for a draw, 0 for a loss
+    pair: int  # number of the game's pair; the two games of a pair share their opening
+    first: int  # number of the policy (0 or 1) that had the first move
+    points: float  # points of policy 0: 1 for a win, 0.5 for a draw, 0 for a loss
     length: int  # moves, those of the opening among them
 
 
@@ -99,7 +99,7 @@ class _Column:
         self._seed, self._random_moves = seed, random_moves
         self._number = -1  # games begun before this one
         self._moves, self._side, self._total = 0, 0, 0.0
-        self._skip = True  # the row is an episode's last: the step after it resets
+        self._skip = True  # True where the row is an episode's last: the step after it resets
         self.games: list[Played] = []
 
     @property

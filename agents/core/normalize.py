@@ -17,8 +17,8 @@ from torch import Tensor
 from agents.core.rows import Act, Agent, Batch, Learned, Spec, TimeStep
 
 PARTS = ("obs", "reward")
-LIMIT = 10.0  # normalised numbers are cut to +-this
-SMALLEST = 1e-8  # of a variance
+LIMIT = 10.0  # bound of normalised numbers, in both directions
+SMALLEST = 1e-8  # smallest variance
 
 
 def parts(text: str) -> tuple[str, ...]:
@@ -77,7 +77,7 @@ class Normalized:
         self.training = False
         self.obs, self.returns = Moments(spec.obs_shape[0] if "obs" in what else 0), Moments(1)
         self.running = torch.zeros(0, dtype=torch.float64)  # discounted return so far, [N]
-        self._counted: TimeStep | None = None  # the loop may act twice on a row
+        self._counted: TimeStep | None = None  # newest row that was counted: the loop may act twice on a row
         self._freeze()
         self._learning = self._acting
 
@@ -115,7 +115,7 @@ class Normalized:
         return self.agent.act(step._replace(obs=self._seen(step.obs, self._acting)), memory, explore=explore)
 
     def learn(self, batch: Batch) -> Iterator[Learned]:
-        self._learning = self._acting  # with which this rollout was acted on
+        self._learning = self._acting  # statistics with which this rollout was acted on
         self._freeze()
         changed = {"obs": self._seen(batch.obs, self._learning)}
         if "reward" in self.what:

@@ -32,16 +32,16 @@ class Pool:
     ):
         self.agent, self.share, self.size, self.every = agent, share, size, every
         self.needs, self.evaluation = agent.needs, agent.evaluation
-        self.training = False  # whether opponents play; set by whoever trains
+        self.training = False  # True while opponents play; set by whoever trains
         self._opponent = make()
         self._policy = Policy(self._opponent, self._opponent.evaluation, spec, seed)
         self._generator = torch.Generator().manual_seed(seed)
-        self._snapshots: list[dict[str, Any]] = []  # oldest first
+        self._snapshots: list[dict[str, Any]] = []  # snapshots of the agent, oldest first
         self._taken = 0  # snapshots ever taken
-        self._rows = 0  # acted on, over all columns
-        self._side = torch.zeros(0, dtype=torch.int64)  # whose turn it is, 0 the side that began  [N]
+        self._rows = 0  # rows acted on, over all columns
+        self._side = torch.zeros(0, dtype=torch.int64)  # side to move, 0 the side that began  [N]
         self._opposed = torch.zeros(0, dtype=torch.int64)  # the side that the opponent plays, -1 none  [N]
-        self._seen: TimeStep | None = None  # the loop may act twice on a row
+        self._seen: TimeStep | None = None  # newest row that was counted: the loop may act twice on a row
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.__dict__["agent"], name)

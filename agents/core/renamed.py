@@ -21,7 +21,7 @@ class Names(NamedTuple):
 
 NOTHING = Names({})
 SWITCH = {"yes": True, "no": False}  # the spelling of booleans in config.json until format 2
-RUN = Names(  # config.json
+RUN = Names(  # names in config.json
     {"stages": "milestones", "expert": "teacher_run"},
     {"milestones": SWITCH, "checkpoint_ring": SWITCH},
 )

@@ -21,8 +21,8 @@ from agents.core.checkpoint import Segments
 from agents.core.rows import Act, Batch, Spec, TimeStep
 from agents.core.samplers import Sampler, Starts
 
-SEGMENT_BYTES = 256 * 2**20  # a checkpoint rewrites only segments that have changed
-OWN = frozenset(("obs", "action", "reward", "discount", "first", "last", "legal"))  # not for extras
+SEGMENT_BYTES = 256 * 2**20  # bytes of a segment; a checkpoint rewrites only segments that have changed
+OWN = frozenset(("obs", "action", "reward", "discount", "first", "last", "legal"))  # names that extras may not take
 SCALARS = {"reward": torch.float32, "discount": torch.float32, "first": torch.bool, "last": torch.bool}
 
 
@@ -56,8 +56,8 @@ class ReplayBuffer:
         self.count = np.zeros(num_envs, np.int64)  # rows held, per column
         self.running = np.zeros(num_envs, np.int64)  # rows of the running episode that the ring holds
         self.added = 0  # rows ever added, over all columns
-        self.filling = 0  # which filling of the ring a checkpoint holds; another one where the rows were lost
-        self._starts: Starts | None = None  # what `starts` found since the last row
+        self.filling = 0  # number of the ring's filling; a new one where the rows were lost
+        self._starts: Starts | None = None  # result of `starts`, kept until the next row
         self.data: dict[str, Tensor] = {}  # name -> [length, N, ...], a view of `_flat`
         self._flat: dict[str, Tensor] = {}  # name -> [N * length, ...], one column after the other
         # One frame more than the ring holds stays black: what lies before an episode's first frame.
@@ -95,7 +95,7 @@ class ReplayBuffer:
 
     def _cut(self) -> None:
         """Plans the segments that a checkpoint writes; once, with the columns of the first row."""
-        self.segment = max(1, SEGMENT_BYTES // (self.nbytes // self.length))  # time slots
+        self.segment = max(1, SEGMENT_BYTES // (self.nbytes // self.length))  # time slots of a segment
         self.versions = np.zeros(-(-self.length // self.segment), np.int64)  # writes to each segment
 
     # -- writing ---------------------------------------------------------------------------------------------------

@@ -44,7 +44,7 @@ def n_step(reward: Tensor, discount: Tensor, last: Tensor, gamma: float) -> NSte
     """The n-step return of row 0 over a window of n+1 rows, cut at the first ``last`` row after it. [B, L] -> [B]."""
     assert reward.shape == discount.shape == last.shape and reward.ndim == 2 and reward.shape[1] >= 2
     open_ = torch.cumprod((~last[:, 1:-1]).to(reward.dtype), 1)  # [B, L-2] 1 while no row 1..t was last
-    open_ = torch.cat([torch.ones_like(reward[:, :1]), open_], 1)  # [B, L-1] is transition t -> t+1 inside?
+    open_ = torch.cat([torch.ones_like(reward[:, :1]), open_], 1)  # [B, L-1] 1 where transition t -> t+1 is inside
     step = torch.where(open_ > 0, gamma * discount[:, 1:], 1.0)  # [B, L-1]
     product = torch.cumprod(step, 1)  # [B, L-1]
     before = torch.cat([torch.ones_like(product[:, :1]), product[:, :-1]], 1)

@@ -27,11 +27,11 @@ Array = Any  # a torch tensor on the learner's device, or a numpy array where an
 class Spec(NamedTuple):
     """What a learner must know of an environment."""
 
-    obs_shape: tuple[int, ...]  # of ONE frame as stored: (H, W), (H, W, C) for images, (D,) for vectors
+    obs_shape: tuple[int, ...]  # shape of ONE frame as stored: (H, W), (H, W, C) for images, (D,) for vectors
     obs_dtype: str  # "uint8" for images, "float32" for vectors
-    stack: int = 1  # how many frames an observation holds
-    num_actions: int = 0  # discrete 0..num_actions-1, or ...
-    action_dim: int = 0  # ... continuous, each in [-1, 1]
+    stack: int = 1  # frames that an observation holds
+    num_actions: int = 0  # discrete actions, 0..num_actions-1; 0 where actions are continuous
+    action_dim: int = 0  # continuous actions, each in [-1, 1]; 0 where actions are discrete
     rules: Any = None  # a game's compiled rules, for search
 
     @property
@@ -47,7 +47,7 @@ class TimeStep(NamedTuple):
     """N environments at one moment; every array is [N, ...] on the learner's device."""
 
     obs: Array  # [N, stack, *obs_shape], zeros before `first`; the ring stores the newest frame only
-    reward: Array  # float32 [N], in the view of the side that moved at the row before
+    reward: Array  # float32 [N], reward in the view of the side that moved at the row before
     discount: Array  # float32 [N]
     first: Array  # bool [N]
     last: Array  # bool [N]
@@ -79,7 +79,7 @@ class Batch(NamedTuple):
     extras: dict[str, Array]  # [B, L, ...]
     memory: Any  # the actor's recurrent state at row 0 of the window
     weight: Array  # [B, L-1] ([B, 1] where L = 1): importance weight; 0 where row t is `last` or is to be skipped
-    index: Array  # int64 [B]: where row 0 lies in the ring, for update_priorities
+    index: Array  # int64 [B]: place of row 0 in the ring, for update_priorities
 
     def observations(self, window: Array, row: Array) -> Array:
         """``obs[window, row]``, int64 [M] each -> [M, stack, *obs_shape].
@@ -118,7 +118,7 @@ class Needs(NamedTuple):
 
     window: int  # L, rows in a window
     sampler: Sampler
-    pace: Pace  # when to learn
+    pace: Pace  # schedule of the updates
     capacity: int  # rows that the replay buffer must hold, over all columns
     batch: int  # windows per draw (with Recent: one of every column, whatever is asked)
     together: int = 1  # draws that `learn` takes at once, at most: their windows stand interleaved, x[i::draws]
@@ -134,10 +134,10 @@ class Needs(NamedTuple):
 class Context(NamedTuple):
     """Where an agent is built, beside its configuration and the environments."""
 
-    clock: Clock  # read only: for schedules
+    clock: Clock  # clock of the run, read only: for schedules
     device: torch.device
     seed: int
-    num_envs: int  # columns that it acts for in training
+    num_envs: int  # columns that the agent acts for in training
 
 
 class Stateful(Protocol):

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from agents.core import files, manifest, renamed
 
-FORMAT = 2  # of config.json; 1: booleans were yes and no, and some fields had other names
+FORMAT = 2  # version of config.json; 1: booleans were yes and no, and some fields had other names
 SEAL = "seal"  # the field of config.json that holds the checksum of all others
 MOVING = {"steps", "minutes", SEAL}  # fields that may change while a run goes on
 
@@ -52,9 +52,9 @@ FIELDS = {
     "opponents": Field((int, float), 0, 1), "opponent_pool": Field((int,), 1, 1000), "opponent_every": Field((int,), 1),
 }  # fmt: skip
 CHOICES = {"normalize": ("", "obs", "reward", "obs,reward")}
-IDENTITY = ("format", "game", "agent", "protocol", "seed")  # without them a folder is no run
-PLAYED = (*IDENTITY, "agent_config", "env", "num_envs", "steps")  # what an agent is built from
-TRAINED = (*PLAYED, "name", "minutes", "checkpoint_every", "checkpoint_ring")  # what training goes on with
+IDENTITY = ("format", "game", "agent", "protocol", "seed")  # fields without which a folder is no run
+PLAYED = (*IDENTITY, "agent_config", "env", "num_envs", "steps")  # fields that an agent is built from
+TRAINED = (*PLAYED, "name", "minutes", "checkpoint_every", "checkpoint_ring")  # fields that training goes on with
 
 
 def check(config: Mapping[str, Any]) -> None:

@@ -18,16 +18,16 @@ class Starts(NamedTuple):
     """The window starts that a ring holds, per column (host side)."""
 
     oldest: np.ndarray  # int64 [N] time slot of the oldest drawable start
-    count: np.ndarray  # int64 [N] how many follow one another from there
+    count: np.ndarray  # int64 [N] number of starts that follow one another from there
     length: int  # time slots of the ring
-    total: int  # how many there are
-    alike: bool  # all columns hold the same times
+    total: int  # drawable starts of all columns
+    alike: bool  # True where all columns hold the same times
 
 
 class Sampler(Protocol):
     """What a replay buffer asks which windows to read. Its state is part of a checkpoint."""
 
-    follows: bool  # must it be told of `opened` and `closed`? Known once it is bound.
+    follows: bool  # True where the sampler needs `opened` and `closed`; known once it is bound
 
     def bind(self, size: int, device: torch.device, finished_only: bool) -> None:
         """size: slots of the replay buffer. finished_only: only windows that were `opened` may be drawn."""
@@ -173,7 +173,7 @@ class Prioritized:
     def __init__(self, alpha: float = 0.6, beta: float = 0.4, epsilon: float = 1e-6):
         self.alpha = alpha
         self.beta = beta
-        self.epsilon = epsilon  # added to |priority|, so that nothing is never drawn again
+        self.epsilon = epsilon  # addend of |priority|, so that every row may be drawn again
 
     def bind(self, size: int, device: torch.device, finished_only: bool) -> None:
         self.tree = PrefixSums(size, device)

@@ -36,9 +36,9 @@ class Episode(NamedTuple):
     """A finished episode: ended by the rules or by a time limit, never by a barrier."""
 
     column: int
-    score: float  # as the environment tells, else the raw undiscounted return
+    score: float  # score that the environment reports, else the raw undiscounted return
     length: int  # agent decisions
-    info: dict[str, float]  # further figures that the environment tells at the end, by name
+    info: dict[str, float]  # further figures that the environment reports at the end, by name
 
 
 def spec_of(envs: VectorEnv) -> Spec:
@@ -65,10 +65,10 @@ class Stream:
             raise ValueError("the environments must reset themselves in mode NEXT_STEP")
         self.envs, self.device, self.num_envs = envs, torch.device(device), envs.num_envs
         self.spec = spec_of(envs)
-        self.told = bool(envs.metadata.get("lab_info"))  # do the words of `info` mean what they mean in the lab?
+        self.told = bool(envs.metadata.get("lab_info"))  # True where the words of `info` mean what they mean in the lab
         self.name = str(envs.metadata.get("name", "the game"))
-        self.episodes: list[Episode] = []  # finished since they were last taken
-        self.exact = hasattr(envs, "state_dict")  # can the environments be saved?
+        self.episodes: list[Episode] = []  # episodes finished since they were last taken
+        self.exact = hasattr(envs, "state_dict")  # True where the environments can be saved
         self.split = hasattr(envs, "send") and hasattr(envs, "recv")
         self._pool = ThreadPoolExecutor(1) if envs.metadata.get("releases_gil") and not self.split else None
         self._sent: Future | np.ndarray | None = None
@@ -79,10 +79,10 @@ class Stream:
         row = self.spec.stack * math.prod(self.spec.obs_shape) * np.dtype(self.spec.obs_dtype).itemsize
         require_memory("the frame stack", 2 * self.num_envs, row, self.device, "--num-envs, --frame-stack")
         self.columns = Columns(self.spec, self.num_envs, self.device)
-        self.real_time = bool(envs.metadata.get("real_time"))  # does the game go on while nobody acts?
+        self.real_time = bool(envs.metadata.get("real_time"))  # True where the game goes on while nobody acts
         self._step_seconds = float(envs.metadata.get("step_seconds", 0.0)) if self.real_time else 0.0
-        self.deadline: float | None = None  # when the next row comes of itself (`time.perf_counter`)
-        self._over = np.zeros(self.num_envs, bool)  # the newest row ended a game
+        self.deadline: float | None = None  # time at which the next row comes of itself (`time.perf_counter`)
+        self._over = np.zeros(self.num_envs, bool)  # columns whose newest row ended a game
         self._score = np.zeros(self.num_envs)
         self._length = np.zeros(self.num_envs, np.int64)
         self.info_wanted: tuple[str, ...] = ()  # arrays of `info` that the agent wants with each row

@@ -28,7 +28,7 @@ class Config:
     shift: float = 0.1  # largest sideways shift, share of the picture's width
     shift_steer: float = 2.3  # steering per picture width of shift: as the expert steers at 8 to 10 m/s
     shift_angle: float = 1.7  # rad per picture width of shift
-    colour: float = 0.5  # 0 none .. 1: each colour becomes another mixture of all three
+    colour: float = 0.5  # strength of the colour mixing: 0 none .. 1 each colour becomes another mixture of all three
     brightness: float = 0.4  # largest relative change of brightness and of contrast
     noise: float = 8.0  # largest standard deviation of noise on the pixels, of 255
     exposure: float = 0.0  # most stops (factors of two) by which a picture becomes darker; brighter by a third of it

@@ -260,7 +260,7 @@ LAYERS = {
     "pilotnet": ((24, 5, 2), (36, 5, 2), (48, 5, 2), (64, 3, 1), (64, 3, 1)),  # 66x200 (Bojarski et al. 2016)
 }
 DRIVING = {(60, 80, 3): "trunk", (66, 200, 3): "pilotnet"}  # size of the picture -> its encoder
-PILOTNET_DENSE = (100, 50)  # its last layer of 10 units gives way to the heads
+PILOTNET_DENSE = (100, 50)  # units of PilotNet's dense layers; the last layer of 10 units gives way to the heads
 IMPALA: dict[str, dict[str, Any]] = {
     "impala": dict(encoder_width=1, pool=False, spectral=False),
     "btr": dict(encoder_width=2, pool=True, spectral=True),

@@ -26,7 +26,7 @@ class TowerConfig:
     """How large the tower is."""
 
     blocks: int = 4  # residual blocks of two convolutions
-    channels: int = 32  # of the trunk
+    channels: int = 32  # channels of the trunk
     head: int = 16  # channels of each head
     hidden: int = 32  # units of the value's and the score's hidden layer
 
@@ -71,9 +71,9 @@ class Tower(nn.Module):
         self.stem = nn.Conv2d(planes, channels, 3, padding=1)
         self.blocks = nn.Sequential(*(Block(channels) for _ in range(config.blocks)))
         self.head = nn.Conv2d(channels, 2 * head, 1)  # policy's channels, then the value's: one product for both
-        self.spread = nn.Linear(2 * head, head)  # what the whole board tells every point of the policy
+        self.spread = nn.Linear(2 * head, head)  # summary of the whole board, for every point of the policy
         self.point = nn.Conv2d(head, 1, 1)
-        self.skip = nn.Linear(2 * head, 1)  # the pass
+        self.skip = nn.Linear(2 * head, 1)  # logit of the pass
         self.hidden = nn.Linear(2 * head, config.hidden)
         self.value = nn.Linear(config.hidden, 2)  # value and score
         self.owner = nn.Conv2d(head, 1, 1)

@@ -36,7 +36,7 @@ class Evaluator(NamedTuple):
     network: Callable | None = None  # features -> (logits, values); None: logits 0, all legal actions alike
     playouts: int = 0  # playouts per leaf; 0 for none
     weight: float = 0.0  # share lambda of the playouts in the value: (1 - weight) * network + weight * playouts
-    kind: int = RANDOM  # of the playouts
+    kind: int = RANDOM  # kind of the playouts
     playout: Callable = no_playout  # the game's own playout
     traced: Callable = no_traced_playout  # the game's own traced playout
     heuristic: Callable = no_heuristic  # the game's own heuristic

@@ -21,7 +21,7 @@ from numba import njit, types
 
 from agents.search.tree import TREE, child_bounds
 
-LOW_LOGIT = -1e9  # keeps an action of negligible logit above one that is not considered
+LOW_LOGIT = -1e9  # least logit: an action of negligible logit stays above one that is not considered
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,9 @@ from agents.search.rave import Rave
 from agents.search.simulate import GUMBEL, PUCT, RAVE, Settings, absorb, begin, collect, link_work, new_leaves
 from agents.search.tree import NEW, OPEN, PER_EDGE, PER_NODE, RAVE_EDGE, TERMINAL, link_tree, new_tree, reroot
 
-CHUNK_SECONDS = 0.005  # compiled search looks at the clock about this often
+CHUNK_SECONDS = 0.005  # seconds between two looks at the clock, about, in compiled search
 DECIDED = 0.97  # value, of the winner's side, from which a game counts as won
-NO_LIMIT = 2**31 - 2  # visits are int32
+NO_LIMIT = 2**31 - 2  # largest number of visits, which are int32
 
 
 class Result(NamedTuple):

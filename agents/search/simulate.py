@@ -35,13 +35,13 @@ class Leaves(NamedTuple):
 
     planes: np.ndarray  # [R, C * H * W] float32: features in the view of the side to move at the leaf
     legal: np.ndarray  # [R, A] bool
-    game: np.ndarray  # [R] int32: whose leaf
-    place: np.ndarray  # [R] int32: which of the game's K paths leads to it
+    game: np.ndarray  # [R] int32: game of the leaf
+    place: np.ndarray  # [R] int32: number of the path, of the game's K, that leads to the leaf
     node: np.ndarray  # [R] int32: the leaf's node, -1 where the tree is full
     side: np.ndarray  # [R] int8: the side to move at the leaf
     playout: np.ndarray  # [R] float64: mean playout result in the view of that side
     path_node: np.ndarray  # [B, K, D] int32: nodes from the root to the leaf's parent
-    path_action: np.ndarray  # [B, K, D] int32: the actions taken there
+    path_action: np.ndarray  # [B, K, D] int32: actions taken at the nodes of `path_node`
     path_length: np.ndarray  # [B, K] int32
     state: np.ndarray  # [2, S] int64: scratch
     scratch: np.ndarray  # [2, A] float64
@@ -50,30 +50,30 @@ class Leaves(NamedTuple):
     root_prior: np.ndarray  # [B, A] float32: the root's prior with noise, -1 where illegal (PUCT)
     noise: np.ndarray  # [B, A] float64: the root's Gumbel draws (Gumbel)
     baseline: np.ndarray  # [B, A] int32: the root's visits when this search began (Gumbel)
-    halving: np.ndarray  # [B] int32: which of the halving schedules is the game's (Gumbel)
+    halving: np.ndarray  # [B] int32: number of the game's halving schedule (Gumbel)
     done: np.ndarray  # [B] int64: descents made by the last call of `collect`
     barred: np.ndarray  # [2, A] int32: plies from the root before which a side may not play an action
-    deepest: np.ndarray  # [1] int64: the largest of these; 0: nothing is barred
+    deepest: np.ndarray  # [1] int64: largest ply in `barred`; 0: nothing is barred
 
 
 class Settings(NamedTuple):
     """The scalars of `Puct` or `Gumbel` and of the evaluator, as compiled search takes them."""
 
     algorithm: int  # PUCT, GUMBEL or RAVE
-    network: bool  # leaves are handed out; else they are judged on the spot
+    network: bool  # True: leaves are handed out; False: leaves are judged on the spot
     playouts: int
-    kind: int  # of the playouts, see `evaluators`
+    kind: int  # kind of the playouts, see `evaluators`
     weight: float  # share of the playouts in the value
     transpositions: bool
     prove: bool
-    virtual_loss: float  # 0 where a game has one leaf in flight
+    virtual_loss: float  # value that a descent in flight takes; 0 where a game has one leaf in flight
     c_init: float
     c_base: float
     fpu_reduction: float
     c_visit: float
     c_scale: float
-    noise_scale: float  # Gumbel noise
-    noise_fraction: float  # Dirichlet noise
+    noise_scale: float  # scale of the Gumbel noise
+    noise_fraction: float  # share of the Dirichlet noise in the root's prior
     noise_alpha: float
     equivalence: float
     expand_after: int

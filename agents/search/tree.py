@@ -26,13 +26,13 @@ class Tree(NamedTuple):
     prior: np.ndarray  # [B, N, A] float32: the evaluator's probability; -1 marks an illegal action
     logits: np.ndarray  # [B, N, A] float32: log of the prior; -inf marks an illegal action
     amaf_visits: np.ndarray  # [B, N, A] float32: results that counted for the action as one played later (RAVE)
-    amaf_value: np.ndarray  # [B, N, A] float32: their sum
+    amaf_value: np.ndarray  # [B, N, A] float32: sum of the results in `amaf_visits` (RAVE)
     heuristic_visits: np.ndarray  # [B, N, A] float32: visits that the game's heuristic is worth (RAVE)
-    heuristic_value: np.ndarray  # [B, N, A] float32: their sum; these four are [B, 1, 1] without RAVE
+    heuristic_value: np.ndarray  # [B, N, A] float32: sum of these values; the four arrays are [B, 1, 1] without RAVE
     visits: np.ndarray  # [B, N] int32: descents that reached the node: 1 for its own evaluation + sum(edge_visits)
     value_sum: np.ndarray  # [B, N] float64: raw_value + sum(edge_value), so value_sum / visits is the mean;
     #                        a node that ends the game: visits * raw_value
-    raw_value: np.ndarray  # [B, N] float64: its own evaluation; where the game is over the exact outcome
+    raw_value: np.ndarray  # [B, N] float64: the node's own evaluation; where the game is over the exact outcome
     lower: np.ndarray  # [B, N] float64: proven lower bound of the game's value, -1 where nothing is proven
     upper: np.ndarray  # [B, N] float64: proven upper bound, +1 where nothing is proven
     bounded: np.ndarray  # [B, N] int8: 1 where a child may have a bound that says something

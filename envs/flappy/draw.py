@@ -48,12 +48,12 @@ from envs.flappy.rules import (
 )  # fmt: skip
 
 BACK_0, PIPE_0, BIRD_0, GROUND_0 = BACK.start, PIPE.start, BIRD.start, GROUND.start
-PIPE_COLOUR, BIRD_COLOUR = PIPE_0 + 1, BIRD_0  # those that are seen most
+PIPE_COLOUR, BIRD_COLOUR = PIPE_0 + 1, BIRD_0  # colours that are seen most
 OUTLINES = (PIPE_0 + 3, BIRD_0 + 4)
 CONTRAST = 50.0  # grey levels between random pipes and birds and their random sky
 FIRST_GROUND_BLOCK = GROUND_ROW // BLOCK_Y  # 80
-SKY_SHARE = (GROUND_ROW % BLOCK_Y) / BLOCK_Y  # of that row of blocks
-WINGS = np.array([0, 1, 2, 1])  # three frames each
+SKY_SHARE = (GROUND_ROW % BLOCK_Y) / BLOCK_Y  # share of the sky in that row of blocks
+WINGS = np.array([0, 1, 2, 1])  # positions of the wing, three frames each
 SEED_SIZE = 80
 STATE_SIZE = 9
 
@@ -171,7 +171,7 @@ def draw_grey(frame, scene, look, game):
         for c in range(GREY_SIZE):
             frame[r, c] = np.uint8(scene[r, c] + half)
 
-    grey = np.empty((4, 18), np.float32)  # of the four kinds of rows
+    grey = np.empty((4, 18), np.float32)  # grey levels of the four kinds of rows
     cover = np.empty((4, 18), np.float32)
     for p in range(game.pipes):
         x = int(math.floor(game.pipe_x[p])) - VIEW_X

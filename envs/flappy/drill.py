@@ -12,7 +12,7 @@ from numba import njit
 from envs.flappy.rules import GAME, begin, random_unit
 
 BANK = 8  # crashes that a game remembers
-PIPES = 4  # length of an episode that begins at one of them
+PIPES = 4  # pipes of an episode that begins before a remembered crash
 NEWER, OLDER, FIRST = 0, 1, 2  # slots of `moments`: the last two pipes passed in this episode, then the bank
 
 

@@ -26,7 +26,7 @@ VIEWS = {  # name -> (kind, shape of a frame)
 }
 LIGHTS = ("day", "night", "random")
 CHOICES = {"obs": tuple(VIEWS), "light": LIGHTS, "reward": REWARDS}
-RANGES = {  # smallest, largest
+RANGES = {  # option -> smallest and largest value
     "gap": (50, 280),
     "speed": (0.5, 8.0),
     "speed_spread": (0.0, 0.5),
@@ -39,7 +39,7 @@ RANGES = {  # smallest, largest
     "cap": (0, 1_000_000_000),
     "frame_skip": (1, 8),
 }
-MAX_SPEED = 10.0  # px per frame: a faster pipe would appear inside the picture
+MAX_SPEED = 10.0  # largest speed, px per frame: a faster pipe would appear inside the picture
 
 
 TRAINING = {"training": True}  # metadata of options that scored games are without (`envs.scored`)

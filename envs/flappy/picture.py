@@ -15,8 +15,8 @@ DIGITS = (  # rows of five bits
     (14, 24, 24, 30, 27, 27, 14), (31, 3, 3, 6, 6, 12, 12), (14, 27, 27, 14, 27, 27, 14),
     (14, 27, 27, 15, 3, 3, 14),
 )  # fmt: skip
-SIZE, LINE = 4, 2  # px per bit, and of the outline
-TOP = 40  # px above the score
+SIZE, LINE = 4, 2  # sizes of a bit and of the outline, px
+TOP = 40  # space above the score, px
 WHITE, INK = (255, 252, 244), (46, 34, 54)
 
 

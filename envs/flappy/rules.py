@@ -21,11 +21,11 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-WIDTH, HEIGHT = 288, 512  # px, the picture
+WIDTH, HEIGHT = 288, 512  # size of the picture, px
 FPS = 30
-BIRD_WIDTH, BIRD_HEIGHT = 34, 24  # px
+BIRD_WIDTH, BIRD_HEIGHT = 34, 24  # size of the bird, px
 BIRD_X = 57  # int(0.2 * 288), fixed
-BIRD_CENTRE = BIRD_X + BIRD_WIDTH / 2  # 74, where a point is made
+BIRD_CENTRE = BIRD_X + BIRD_WIDTH / 2  # column 74, where a point is made
 START_Y = 244.0
 GROUND_Y = 0.79 * HEIGHT  # 404.48: a falling bird stops on it
 GROUND_ROW = 403  # first drawn row of the ground: y + 24 >= 403.48 of the original, for whole y
@@ -34,7 +34,7 @@ PIPE_WIDTH = 52
 CAP_HEIGHT, BODY_INSET = 24, 2  # the cap at the gap is 52 wide, the body behind it 48
 GAP_CENTRES, GAP_CENTRE_STEP, FIRST_GAP_CENTRE = 8, 10, 150  # 150, 160, ... 220: gaps 100..200 to 170..270
 FIRST_PIPE_X, SECOND_PIPE_X, NEW_PIPE_X = 288.0, 432.0, 298.0
-SPAWN_X = 5.0  # a new pipe comes when the first one is left of this
+SPAWN_X = 5.0  # place of the first pipe, px, left of which a new pipe comes
 SLOTS = 6  # pipes alive at once, at most: spacing >= 100 leaves 5 between -52 and 298
 HARDEST_GAP, HARDEST_SPEED = 0.8, 1.25  # factors at the end of the difficulty ramp
 REWARDS = ("seed", "score", "score_crash")

@@ -34,7 +34,7 @@ _OTHERS = ("iso8859", "cp125", "cp8", "cp4", "cp7", "koi8", "mac", "tis", "euc",
 _ASCII = "".join(map(chr, range(32, 127)))
 
 _CANDIDATES = ("gb18030", "cp932", "cp950", "cp949", "euc_jp", "cp1251", "koi8_r", "cp1252", "big5hkscs")
-_NAMED_BONUS, _UTF8_BONUS = 0.5, 1.0  # for the set that the file names; for bytes that are valid UTF-8
+_NAMED_BONUS, _UTF8_BONUS = 0.5, 1.0  # worth of a set that the file names, and of UTF-8 where the bytes are valid
 _ENOUGH = 0.5  # the least worth of a reading that nobody named
 _EVIDENCE = 3  # characters that it takes to overrule a named set in which the bytes are valid; Cyrillic: four times
 
@@ -177,9 +177,9 @@ _WEIGHED = {
     "utf-8": None, "gb18030": "zh", "cp950": "zh", "big5hkscs": "zh", "cp932": "ja", "euc_jp": "ja", "cp949": "ko"
 }  # fmt: skip
 
-_END = re.compile(r"\\.|(\])", re.DOTALL)  # of a value
-_SIGN = re.compile(r"\s*[^\s\[;()A-Za-z]")  # behind a value: none of SGF's
-_SWALLOWED = re.compile(r"(?:^|[^A-Za-z])[A-Z]{1,2}\[")  # inside of a value: the beginning of another one
+_END = re.compile(r"\\.|(\])", re.DOTALL)  # end of a value
+_SIGN = re.compile(r"\s*[^\s\[;()A-Za-z]")  # sign behind a value that is none of SGF's
+_SWALLOWED = re.compile(r"(?:^|[^A-Za-z])[A-Z]{1,2}\[")  # beginning of another value inside of a value
 
 
 def _faults(text: str) -> int:
@@ -273,7 +273,7 @@ def _western(text: str) -> float:
     return total / max(count, 1)
 
 
-_LETTERS = tuple(map(set, ("ÄÖÜäöüß", "ÅÄÖåäö", "ÆØÅæøå")))  # beyond ASCII: of German, Swedish and Finnish, Danish
+_LETTERS = tuple(map(set, ("ÄÖÜäöüß", "ÅÄÖåäö", "ÆØÅæøå")))  # letters beyond ASCII: German, Swedish and Finnish, Danish
 
 
 def _listed(text: str) -> bool:

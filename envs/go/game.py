@@ -20,7 +20,7 @@ from envs.go.board import (
 from envs.go.rules import go_rules
 from envs.go.scoring import area_score, territory_score
 
-COLUMNS = "ABCDEFGHJKLMNOPQRST"  # without I
+COLUMNS = "ABCDEFGHJKLMNOPQRST"  # letters of the columns, without I
 
 
 class IllegalMove(ValueError):
@@ -109,7 +109,7 @@ class MoveLimit(IllegalMove):
     """A move beyond the most that a game may have."""
 
 
-MOST_MOVES = 100_000  # of a game that grows
+MOST_MOVES = 100_000  # moves of a game that grows, at most
 
 
 class Game:
@@ -122,9 +122,9 @@ class Game:
 
     def __init__(self, size: int = 19, komi: float = 7.5, **options):
         """options: suicide, superko, max_moves, see `envs.go.rules.go_rules`."""
-        self.grows = False  # `max_moves` is no limit but room for the history, which grows as it is needed
+        self.grows = False  # True where `max_moves` is no limit but room for the history, which grows as needed
         self.size, self.options, self.handicap = size, options, 0
-        self.setup: tuple[list[int], list[int], int] = ([], [], 0)  # black, white, who begins
+        self.setup: tuple[list[int], list[int], int] = ([], [], 0)  # black stones, white stones, side that begins
         self.moves: list[tuple[int, int]] = []
         self.set_komi(komi)
         self.state = self.rules.new_state()

@@ -12,7 +12,7 @@ import unicodedata
 from envs.go.sgf import Node
 from envs.text import shown
 
-LIMIT = 1000.0  # of komi and margins
+LIMIT = 1000.0  # bound of komi and margins
 OWN = "joypad"  # AP of the files that we write: their numbers are what they say
 
 _NUMBER = re.compile(r"(?<![\da-zA-Z.])[-+]?(?:\d{1,9}(?:\.\d{0,9})?|\.\d{1,9})(?![\d.]|[ex]\d)")

@@ -31,14 +31,14 @@ from envs.go.ladders import NODES, read_ladder
 from envs.go.playout import is_eye
 
 # Visits; the value is as many wins or, where it says so, losses.
-EVEN = 10.0  # every action: as many wins as losses
-NEAR = np.array([0.0, 24.0, 22.0, 8.0])  # by distance from the last move, stones of one group counting as one
-SELF_ATARI = 10.0  # losses
-TAKE_ONE, TAKE_MANY = 15.0, 30.0  # a capture, or the rescue of own stones, of one stone or of more
-LADDER = 15.0  # an atari that begins a working ladder
+EVEN = 10.0  # visits of every action, as many wins as losses
+NEAR = np.array([0.0, 24.0, 22.0, 8.0])  # wins by distance from the last move, a group counting as one
+SELF_ATARI = 10.0  # losses of a self-atari
+TAKE_ONE, TAKE_MANY = 15.0, 30.0  # wins of a capture, or of a rescue of own stones, of one stone or of more
+LADDER = 15.0  # wins of an atari that begins a working ladder
 SHAPE = 10.0
-OPEN = 10.0  # no stone within three points: wins on the third line, losses on the first and second
-PASS_VALUE = -5.0  # of the pass's EVEN visits
+OPEN = 10.0  # wins on the third line, losses on the first and second, where no stone is within three points
+PASS_VALUE = -5.0  # value of the pass's EVEN visits
 
 
 @njit("void(int64[::1], int64, int64[::1])", cache=True)

@@ -8,8 +8,8 @@ import numpy as np
 
 from envs.go.game import COLUMNS
 
-SIDE = 640  # px, width of the picture and of the square with the board
-FOOT = 48  # px, height of the line below
+SIDE = 640  # width of the picture and of the square with the board, px
+FOOT = 48  # height of the line below, px
 DARK, LIGHT = np.array([32, 35, 40], np.float32), np.array([226, 222, 212], np.float32)
 INK = np.array([58, 38, 18], np.float32)
 ACCENT = np.array([214, 72, 56], np.float32)

@@ -11,17 +11,17 @@ from envs.go.sgf import Damage, Node, SGFError, iterate
 from envs.text import shown
 
 LETTERS = "abcdefghijklmnopqrs"
-KOMI = 7.5  # points, where neither the record nor the caller says
+KOMI = 7.5  # komi in points, where neither the record nor the caller says
 
 
 @dataclass
 class Step:
     """One node of the line: stones that are set up or taken away first, then at most one move."""
 
-    black: list[int] = field(default_factory=list)  # AB
-    white: list[int] = field(default_factory=list)  # AW
-    empty: list[int] = field(default_factory=list)  # AE
-    turn: int | None = None  # PL
+    black: list[int] = field(default_factory=list)  # points that get a black stone (AB)
+    white: list[int] = field(default_factory=list)  # points that get a white stone (AW)
+    empty: list[int] = field(default_factory=list)  # points that become empty (AE)
+    turn: int | None = None  # side to move (PL)
     move: tuple[int, int] | None = None  # (colour 0 Black or 1 White, action)
     comment: str = ""
 
@@ -31,7 +31,7 @@ class Record:
     """One line of play. Actions are row * size + column, row 0 at the top, size * size for a pass."""
 
     size: int = 19
-    komi: float | None = None  # None: not said
+    komi: float | None = None  # points for White; None: not said
     handicap: int = 0
     black: str = ""  # the players' names
     white: str = ""
@@ -40,7 +40,7 @@ class Record:
     result: str = ""  # RE as written
     rules: str = ""  # RU as written
     steps: list[Step] = field(default_factory=list)
-    remarks: list[str] = field(default_factory=list)  # on what was odd or broken in the file, in words for people
+    remarks: list[str] = field(default_factory=list)  # sentences about odd or broken parts of the file, for people
 
     @property
     def damage(self) -> str | None:

@@ -91,7 +91,7 @@ def benson(state, colour, owner):
     """
     step, size = state[STEP], state[SIZE]
     cells = (size + 2) * (size + 1)
-    index = np.full(cells, -1, np.int64)  # of a chain at its first stone, of a region at each of its points
+    index = np.full(cells, -1, np.int64)  # number of a chain at its first stone, of a region at each of its points
     queue = np.empty(size * size, np.int64)  # the points of all regions, one after the other
     starts = np.empty(size * size + 1, np.int64)
     chains, regions, count = 0, 0, 0
@@ -121,7 +121,7 @@ def benson(state, colour, owner):
         return  # nothing has two vital regions
 
     edge = np.zeros((regions, chains), np.bool_)  # the chain is on the region's edge
-    reached = np.zeros((regions, chains), np.int64)  # how many of the points that matter touch the chain
+    reached = np.zeros((regions, chains), np.int64)  # points of the region that matter and touch the chain
     matter = np.zeros(regions, np.int64)
     inside = np.zeros(regions, np.int64)  # points that touch no chain
     for region in range(regions):

@@ -15,9 +15,9 @@ from typing import NoReturn
 
 from envs.go import charsets
 
-MAX_BYTES = 64 * 2**20  # of one file
+MAX_BYTES = 64 * 2**20  # bytes of one file, at most
 LIMIT = 1_000_000  # nodes and values of one game tree together
-REMARKS = 20  # told at most
+REMARKS = 20  # remarks that are shown, at most
 
 _START = re.compile(r"\(\s*;")
 _BARE = re.compile(r"\(\s*(?=[A-Z]{1,2}\s*\[)")  # a first node without its semicolon

@@ -30,7 +30,7 @@ class Batch:
         self.tracks = parse_tracks(options.tracks)
         self.rules = options.rules
         self.words = np.zeros(num, np.uint64)  # the games' random numbers
-        self.picture_words = np.zeros(num, np.uint64)  # those of noise, rain and snow, new for each episode
+        self.picture_words = np.zeros(num, np.uint64)  # random numbers of noise, rain and snow, new for each episode
         self.episodes = np.zeros(num, np.int64)
         self.track = np.zeros(num, np.int64)
         self.look = np.zeros((num, 2), np.int64)  # theme and look seed

@@ -21,9 +21,9 @@ class Camera:
     """Mounting, lens and sensor of one camera."""
 
     fov: float = 80.0  # horizontal field of view of the 4:3 frame, degrees
-    height: float = 1.0  # above the ground, m
-    pitch: float = 8.0  # degrees below the horizon
-    forward: float = 0.0  # ahead of the kart's centre of mass, m; far behind it the kart itself is seen
+    height: float = 1.0  # height above the ground, m
+    pitch: float = 8.0  # tilt below the horizon, degrees
+    forward: float = 0.0  # distance ahead of the kart's centre of mass, m; far behind it the kart itself is seen
     k1: float = 0.0  # radial distortion, r' = r (1 + k1 r^2 + k2 r^4), negative for a barrel
     k2: float = 0.0
     shutter: float = 0.0  # exposure time, s: motion blur

@@ -24,12 +24,12 @@ ALONG = 10  # arc length along the centreline, 0..length
 LATERAL = 11  # offset from the centreline
 HEADING = 12  # yaw minus the direction of the track, -pi..pi
 PROGRESS = 13  # metres driven along the track, unwrapped; 0 at the line where laps are counted
-ROUGH = 14  # 0 on asphalt and kerbs .. 1 on grass
+ROUGH = 14  # roughness of the ground, 0 on asphalt and kerbs .. 1 on grass
 IMPACT = 15  # largest impact speed since the control step began
 SLIP = 16  # slip angle of the rear axle
 SKILL = 17  # rivals: fraction of the expert's speed; player: 1
 MARK = 18  # PROGRESS when the kart last counted as getting on
-IDLE = 19  # seconds since then
+IDLE = 19  # seconds since MARK was set
 KART_COLUMNS = 20
 
 # The race of one environment's player (float64).
@@ -40,10 +40,10 @@ LAST_LAP, BEST_LAP = 3, 4  # s, nan before the first
 GATE = 5  # checkpoints passed, GATES in a lap
 FINISH = 6  # CLOCK at the end of the last lap, nan before
 OFF_NOW, OFF_TOTAL = 7, 8  # seconds off the road without a break, and in all
-RESCUES, CONTACTS = 9, 10  # how often so far
+RESCUES, CONTACTS = 9, 10  # rescues and contacts so far
 DELAY = 11  # control steps until an action arrives
 WOBBLE = 12  # present noise on the steering
-PLACE = 13  # 1 is first
+PLACE = 13  # place in the race, 1 is first
 RACE_COLUMNS = 14
 GATES = 8
 
@@ -67,8 +67,8 @@ CELL = 1.0  # metres per cell
 FAR = 99.0  # lateral offset where no part of the track is near
 # One row for each ground cell where more than grass or asphalt may lie (float32): linear inside the cell, by the
 # place in it, 0..1 to the east and to the south.
-OFFSET, OFFSET_X, OFFSET_Y = 0, 1, 2  # from the centreline
-ARC, ARC_X, ARC_Y = 3, 4, 5  # along the centreline, near the start line from below 0
+OFFSET, OFFSET_X, OFFSET_Y = 0, 1, 2  # lateral offset from the centreline
+ARC, ARC_X, ARC_Y = 3, 4, 5  # arc length along the centreline, near the start line from below 0
 KERB_WIDE, KERB_RATE = 6, 7  # width of the kerb at ARC 0, as if it changed evenly, and its change per metre
 DETAIL_COLUMNS = 8
 

@@ -24,7 +24,7 @@ class Scratch(NamedTuple):
     """Working memory for drawing one picture; nothing in it outlives that."""
 
     eye_of: np.ndarray  # float32 [10], see `render.backdrop`
-    xs: np.ndarray  # int32 [W], as the next six
+    xs: np.ndarray  # int32 [W], like the next six
     ys: np.ndarray
     cell: np.ndarray
     texel: np.ndarray

@@ -12,10 +12,10 @@ from envs.kart.columns import ALONG, GRIP, HEADING, LATERAL, PACE, POS_X, POS_Y,
 from envs.kart.line import TOP_SPEED
 from envs.kart.physics import BASE, MAX_STEER, speed_control, speed_of
 
-LINE_SHARE = 0.9  # of the racing line's offsets that the expert uses: it keeps away from the edges
-CAUTION = 0.97  # of the speed that the racing line allows
+LINE_SHARE = 0.9  # share of the racing line's offsets that the expert uses: it keeps away from the edges
+CAUTION = 0.97  # share of the speed that the racing line allows
 LOOK_NEAR, LOOK_TIME = 2.2, 0.30  # look-ahead = NEAR + TIME * speed, m
-SPEED_PREVIEW = 0.20  # s, the delay of engine and brakes
+SPEED_PREVIEW = 0.20  # delay of engine and brakes, s
 UNDERSTEER = 0.0045  # wheel angle per m/s2 of side acceleration beyond geometry, rad
 ROOM = 1.9  # wanted sideways distance to another kart, m
 

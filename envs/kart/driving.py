@@ -18,7 +18,7 @@ from envs.kart.options import DISCRETE, DRIVABLE, Options
 from envs.kart.physics import CONTROL, MAX_STEER, WHEEL, speed_control, speed_of
 from envs.kart.splits import parse_tracks
 
-MANY = 1000  # tracks are driven side by side
+MANY = 1000  # tracks at most, as they are driven side by side
 
 
 class Tracks(Course):

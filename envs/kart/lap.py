@@ -30,7 +30,7 @@ from envs.kart.splits import parse_tracks
 from envs.kart.track import Track, make_track
 
 KNOT = 9.0  # distance of the knots, m
-TIMEOUT = 150.0  # s for one lap
+TIMEOUT = 150.0  # time limit of one lap, s
 
 
 @njit(cache=True, nogil=True)
@@ -66,7 +66,7 @@ def drive_lap(line, n, step, half, pads, pad_count, dynamics, share, caution):
 class Lap(NamedTuple):
     """Result of `optimise`."""
 
-    time: float  # s
+    time: float  # lap time, s
     line: np.ndarray  # the track's line with the optimised RACE and PACE columns
     tried: int  # laps that were driven
 

@@ -18,11 +18,11 @@ COLOURS = 20
 FOG_RATE, AMBIENT, WET, RAIN, SNOW, CLOUDS, SUN_TURN, SUN_HEIGHT, SKY_TILE, DRIFT, BUMP = range(11)
 WEATHER = 11
 AZIMUTHS = 1024  # samples of hills and sky around the horizon
-SKY_ROWS = 64  # of the cloud tile, from the horizon to SKY_SPAN
-SKY_SPAN = 0.9  # rad
-HILLS_BELOW = 0.2  # no hill is higher, rad
+SKY_ROWS = 64  # rows of the cloud tile, from the horizon to SKY_SPAN
+SKY_SPAN = 0.9  # elevation of the cloud tile's upper edge, rad
+HILLS_BELOW = 0.2  # elevation that no hill exceeds, rad
 TILE = 128  # texels per side of the ground texture
-TEXEL = 0.0625  # m
+TEXEL = 0.0625  # side of a texel, m
 SHADES = 16  # levels of the ground texture
 
 _PALETTES = {

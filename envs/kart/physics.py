@@ -48,31 +48,31 @@ from envs.kart.columns import (
 from envs.kart.ground import KERB_WIDTH, locate
 from envs.kart.line import GRAVITY, TOP_SPEED
 
-SUBSTEP = 0.01  # s
-SUBSTEPS = 5  # per control step, so control runs at 20 Hz
-CONTROL = SUBSTEP * SUBSTEPS  # s
+SUBSTEP = 0.01  # length of a substep, s
+SUBSTEPS = 5  # substeps per control step, so control runs at 20 Hz
+CONTROL = SUBSTEP * SUBSTEPS  # length of a control step, s
 
 FRONT, REAR = 0.60, 0.55  # centre of mass to axles, m
 BASE = FRONT + REAR  # wheelbase, m
-CENTRE_HEIGHT = 0.22  # of the centre of mass, m
+CENTRE_HEIGHT = 0.22  # height of the centre of mass, m
 GYRATION = 0.42  # squared radius of gyration about the vertical, m2
-RADIUS = 0.75  # of the circle that touches walls, karts and cones, m
+RADIUS = 0.75  # radius of the circle that touches walls, karts and cones, m
 MAX_STEER = 0.45  # angle of the front wheels at full lock, rad
-STEER_RATE = 3.5  # rad/s
+STEER_RATE = 3.5  # speed of the front wheels' turn, rad/s
 TYRE_STIFFNESS, TYRE_SHAPE = 9.0, 1.5  # side force = sin(SHAPE * atan(STIFFNESS * slip)), peak near 11 degrees
-FRONT_GRIP = 0.87  # of the rear's: the kart understeers and stays stable under power; the hand brake turns that round
+FRONT_GRIP = 0.87  # share of the rear's grip: understeer, stable under power; the hand brake turns that round
 HAND_BRAKE_GRIP = 0.45  # rear side grip while the hand brake is pulled: the start of a drift
 
-MAX_GRIP = 0.86 * GRAVITY  # what a bend can use of nominal grip, m/s2 (the front axle gives way first)
-ENGINE_ACCEL = 4.2  # m/s2
-ENGINE_POWER = 42.0  # W/kg
-BRAKE_ACCEL = 8.0  # m/s2
+MAX_GRIP = 0.86 * GRAVITY  # acceleration that a bend can use of nominal grip, m/s2 (the front axle gives way first)
+ENGINE_ACCEL = 4.2  # largest acceleration of the engine, m/s2
+ENGINE_POWER = 42.0  # power of the engine, W/kg
+BRAKE_ACCEL = 8.0  # largest deceleration of the brakes, m/s2
 BRAKE_FRONT = 0.68  # share of the braking that the front axle does
-REVERSE_SPEED = 3.0  # m/s
-ROLLING = 0.15  # m/s2
-DRAG_QUADRATIC = 0.0145  # 1/m: 14 m/s at full power
-BOOST_ACCEL, BOOST_TIME = 4.0, 1.2  # m/s2, s
-GRASS_DRAG = 2.5  # m/s2
+REVERSE_SPEED = 3.0  # highest speed in reverse, m/s
+ROLLING = 0.15  # rolling resistance, m/s2
+DRAG_QUADRATIC = 0.0145  # air drag, 1/m: 14 m/s at full power
+BOOST_ACCEL, BOOST_TIME = 4.0, 1.2  # acceleration and duration of a boost, m/s2, s
+GRASS_DRAG = 2.5  # drag of grass, m/s2
 GRASS_GRIP = 0.55  # fraction of the grip on asphalt
 WALL_BOUNCE, WALL_FRICTION = 0.3, 0.25
 KART_BOUNCE = 0.4

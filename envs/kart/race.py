@@ -25,12 +25,12 @@ from envs.kart.physics import (
 )
 from envs.kart.random import uniform
 
-STUCK_TIME = 3.0  # s without getting STUCK_GAIN m further: stuck (this is also how driving the wrong way ends)
+STUCK_TIME = 3.0  # time without getting STUCK_GAIN m further, s: stuck (driving the wrong way ends so, too)
 STUCK_GAIN = 1.0
-OFF_TIME = 3.0  # s off the road without a break: lost
-OFF_MARGIN = 0.5  # off the road: the kart's middle is this far beyond the edge, m
-CONTACT_SPEED = 0.5  # an impact below this is no contact, m/s
-MAX_DELAY = 10  # control steps
+OFF_TIME = 3.0  # time off the road without a break after which the kart is lost, s
+OFF_MARGIN = 0.5  # distance of the kart's middle beyond the edge from which it is off the road, m
+CONTACT_SPEED = 0.5  # impact speed below which there is no contact, m/s
+MAX_DELAY = 10  # largest delay of an action, control steps
 NUMBERS = 21  # entries of the `state` observation
 
 # Entries of `rules`, the numbers of the options that the kernel needs (float64).

@@ -16,7 +16,7 @@ from envs.kart.looks import AMBIENT, SKY_TILE, SUN_HEIGHT, TEXEL, TILE
 from envs.kart.sky import SUN_SIZE, level_sky_row, sky_columns, sky_gradient, sky_row, sun_row
 from envs.kart.surface import F32, HEADLIGHTS, UNIT, ground_row, row_palette
 
-FARTHEST = 250.0  # ground beyond this is part of the sky's lower edge, m
+FARTHEST = 250.0  # distance from which ground is part of the sky's lower edge, m
 CELL_BITS, TEXEL_BITS = np.int32(math.log2(CELL * UNIT)), np.int32(math.log2(TEXEL * UNIT))  # both are powers of 2
 
 
@@ -167,7 +167,7 @@ def backdrop(
         lit = False
         for part in range(parts):
             shift = ((F32(part) + F32(0.5)) / F32(parts) - F32(0.5)) * row_step
-            slope = high_dip + shift * along_y  # of all rays in a level row
+            slope = high_dip + shift * along_y  # slope of all rays in a level row
             if level and parts == 1 and slope <= least:
                 if not placed:
                     sky_columns(turn[row], face, weather, ridge, cloudy)

@@ -15,9 +15,9 @@ from envs.kart.random import uniform
 from envs.kart.sprites import FOOT, KART_VIEWS, LEVELS, SIZE
 from envs.kart.surface import HEADLIGHTS
 
-WALL_HEIGHT = 0.55  # m
-BANNER_LOW, BANNER_HIGH, BANNER_PIECES = 3.1, 4.1, 12  # m, m, squares across the road
-DRAW_DISTANCE = 100.0  # m
+WALL_HEIGHT = 0.55  # height of a wall, m
+BANNER_LOW, BANNER_HIGH, BANNER_PIECES = 3.1, 4.1, 12  # edges of the banner, m, m, and its squares across the road
+DRAW_DISTANCE = 100.0  # distance up to which solid things are drawn, m
 NEAR = 0.3  # nearest depth that is drawn, m
 TINTS = 8
 

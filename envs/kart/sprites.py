@@ -12,12 +12,12 @@ import numpy as np
 from numba import njit
 
 SIZE = 64  # pixels per side of the finest level
-LEVELS = 4  # 64, 32, 16, 8
-KART_VIEWS = 13  # 0: from behind, 6: from the side, 12: from the front
+LEVELS = 4  # levels of a sprite, 64, 32, 16 and 8 pixels
+KART_VIEWS = 13  # views of a kart, 0: from behind, 6: from the side, 12: from the front
 TINTS = ((214, 40, 40), (36, 92, 216), (240, 190, 30), (46, 166, 72), (240, 120, 24), (150, 70, 200),
          (235, 235, 235), (30, 180, 190))  # fmt: skip
 ELEVATION = math.radians(14.0)
-FOOT = 0.09  # the ground point lies this fraction of the picture above its lower edge
+FOOT = 0.09  # height of the ground point above the lower edge, as a fraction of the picture
 
 BOX, ELLIPSOID, FRUSTUM = 0, 1, 2
 # A part: kind, centre (forward, left, up), half sizes, colour; a frustum has radii at bottom and top and half a
@@ -109,7 +109,7 @@ MODELS = {
         (BOX, (0, 1.2, 4.88), (0.18, 0.35, 0.08), (255, 244, 190)),
     ]),
 }  # fmt: skip
-KART_SPAN = 1.9  # m
+KART_SPAN = 1.9  # side of a kart's picture, m
 
 
 class Atlas(NamedTuple):

@@ -41,7 +41,7 @@ class Track:
     number: int
     name: str
     half: float  # half the width of the road without kerbs, m
-    length: float  # of the centreline, m
+    length: float  # length of the centreline, m
     line: np.ndarray  # float64 [n, LINE_COLUMNS]
     pads: np.ndarray  # float64 [p, PAD_COLUMNS]
     items: np.ndarray  # float64 [k, ITEM_COLUMNS], the cones first

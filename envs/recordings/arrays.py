@@ -126,7 +126,7 @@ def chunks(folder: Path, damaged: list[str] | None = None) -> Iterator[dict[str,
     A file that is damaged is left out and, with the reason, appended to `damaged`; without that list it raises
     RecordingError.
     """
-    kinds: dict[str, tuple[Any, ...]] | None = None  # of the columns of the first good file
+    kinds: dict[str, tuple[Any, ...]] | None = None  # kinds of the columns of the first good file
     for file in manifest(folder)["files"]:
         path = folder / Path(file["name"]).name
         try:

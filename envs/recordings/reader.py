@@ -20,10 +20,10 @@ KNOWN = (
 class Wanted(NamedTuple):
     """Whose recordings are to be read."""
 
-    spec: Any  # what the learner sees and does (agents.core's Spec)
+    spec: Any  # observations and actions of the learner (agents.core's Spec)
     game: str | None = None  # name of the game; None: any that fits
-    driving: Any = None  # how the game is driven (`envs.driving.Driving`); None: it is not
-    komi: float | None = None  # of Go games that name none
+    driving: Any = None  # driving of the game (`envs.driving.Driving`); None: it is not driven
+    komi: float | None = None  # komi of Go games that name none
 
 
 def kind_of(path: Path) -> Kind | None:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-Tell = Callable[[str], None]  # hears one sentence about what was left out or set right
+Tell = Callable[[str], None]  # listener to one sentence about what was left out or set right
 
 
 class RecordingError(ValueError):
@@ -23,7 +23,7 @@ class Rows(NamedTuple):
     """T rows; what a row is stands in agents/core/rows.py. None: the recording does not tell."""
 
     obs: np.ndarray  # [T, *obs_shape], newest frame alone, of the spec's dtype
-    action: np.ndarray  # float32 [T, action_dim] in -1..1, or int64 [T]: what the player did
+    action: np.ndarray  # player's action, float32 [T, action_dim] in -1..1, or int64 [T]
     group: np.ndarray  # int64 [T], rising: number of the lap or game, which training and validation do not share
     info: dict[str, np.ndarray] = {}  # noqa: RUF012  name -> [T, ...], more that is known, e.g. "lateral", "outcome"
     first: np.ndarray | None = None  # bool [T], rows that follow nothing, within a group too; None: no gap in a group

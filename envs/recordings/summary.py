@@ -14,7 +14,7 @@ from envs.recordings.rows import RecordingError
 from envs.text import shown
 
 ONE_ACTION = 0.9  # share of one action above which a network learns little else
-FEW = 2000  # rows
+FEW = 2000  # rows below which a person is warned
 FROZEN = 0.5  # share of observations that equal the one before
 NAMED = 18  # actions of a histogram that is printed
 

@@ -41,7 +41,7 @@ from envs.text import shown
 
 __all__ = ["BLOCK", "IMAGE", "Tub", "TubError", "Writer"]
 
-OWN = ("_where", "_shape", "_fault")  # what the reader notes about a record
+OWN = ("_where", "_shape", "_fault")  # keys that the reader adds to a record
 BLOCK = 400  # records that count as one lap where the data do not tell laps: 20 s at 20 Hz
 
 

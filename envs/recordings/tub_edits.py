@@ -10,8 +10,8 @@ from pathlib import Path
 from envs.recordings.tub_files import APPEND, MIB, TubError, content, lines, lock, opened, replace
 from envs.recordings.tub_format import Manifest, catalog_lines
 
-JOURNAL = "edits.jsonl"  # one line per edit: which records it deleted or restored
-LARGEST = 64 * MIB  # of the journal
+JOURNAL = "edits.jsonl"  # one line per edit: the records that it deleted or restored
+LARGEST = 64 * MIB  # bytes of the journal, at most
 
 
 def delete(path: str | Path, indexes: Iterable[int]) -> int:

@@ -18,9 +18,9 @@ from envs.text import shown
 __all__ = ["IMAGE", "LISTED", "OURS", "STANDARD", "TYPES", "Manifest", "TubError", "catalog_lines"]
 
 MAX_LEN = 1000  # records of a catalog
-LARGEST = 16 * MIB  # of a manifest: a million deleted records
+LARGEST = 16 * MIB  # bytes of a manifest, at most: a million deleted records
 LARGEST_CATALOG = 64 * MIB
-LONGEST_LINE = MIB  # of a record: nested lists take many times their text in memory
+LONGEST_LINE = MIB  # bytes of a record, at most: nested lists take many times their text in memory
 CATALOG = re.compile(r"catalog_\d+\.catalog")
 
 

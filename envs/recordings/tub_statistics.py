@@ -10,7 +10,7 @@ import numpy as np
 
 from envs.recordings.tub import Tub
 
-BINS = 21  # of the steering histogram; the middle one is "straight on"
+BINS = 21  # bins of the steering histogram; the middle one is "straight on"
 STRAIGHT = 0.05  # steering below this is straight on
 FPS = 20.0
 
@@ -18,7 +18,7 @@ FPS = 20.0
 MOSTLY_STRAIGHT = 0.7  # share of straight records above which a network learns little else
 LITTLE_STEERING = 0.08  # standard deviation of steering below which it "only goes straight"
 ONE_SIDED = 0.8  # share of all bends to one side
-FEW = 2000  # records: less than two minutes
+FEW = 2000  # records below which a person is warned: less than two minutes
 FROZEN = 0.02  # share of pictures that equal the one before
 OFF_ROAD = 0.25
 

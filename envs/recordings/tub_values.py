@@ -15,7 +15,7 @@ STANDARD = {IMAGE: "image_array", "user/angle": "float", "user/throttle": "float
 TYPES = ("float", "int", "str", "boolean", "list", "vector", "nparray", "image_array")
 LISTED = ("list", "vector", "nparray")
 UNIT = {"user/angle", "user/throttle", "pilot/angle", "pilot/throttle"}  # columns that lie in [-1, 1]
-HAIR = 0.05  # so far outside [-1, 1] a value is taken for the edge: linear networks and worn joysticks overshoot
+HAIR = 0.05  # distance outside [-1, 1] that counts as the edge: linear networks and worn joysticks overshoot
 LONGEST = 1000  # characters of a text that becomes an array
 
 # Columns of our own games beside STANDARD. user/*: labels, what a person or the expert does in this very state.
@@ -104,7 +104,7 @@ class Values:
 
     def __init__(self, columns: Mapping[str, str]):
         self._kinds = {**columns, **PRIVATE}
-        self._counts: dict[str, list[Any]] = {}  # what was done -> how often, and a sentence about the first
+        self._counts: dict[str, list[Any]] = {}  # kind of change -> number of changes, and a sentence about the first
 
     def fault(self, row: dict[str, Any], index: int) -> str:
         """What is wrong with a record, or nothing; may change values of it."""
