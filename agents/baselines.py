@@ -53,6 +53,7 @@ class Rows(VecEnv):
         return self._seen(self.stream.step)
 
     def step_async(self, actions: np.ndarray) -> None:
+        """The actions are sent to the environments; an illegal one becomes the first legal action of its row."""
         self.clock.lap("act")
         step, action = self.stream.step, torch.as_tensor(actions)
         if step.legal is not None:
@@ -61,6 +62,7 @@ class Rows(VecEnv):
         self.stream.send(Act(action))
 
     def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]:
+        """Returns the next rows: observations, shaped rewards [N], ends of episodes (bool [N]) and infos (N dicts)."""
         row = self.stream.receive()
         self.clock.lap("env")
         obs, last, ended = self._seen(row), row.last.numpy(), row.discount.numpy() == 0
@@ -77,15 +79,19 @@ class Rows(VecEnv):
         """The stream belongs to the run."""
 
     def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
+        """Returns the attribute of this object, repeated for every environment; None where there is none."""
         return [getattr(self, attr_name, None)] * self.num_envs
 
     def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
+        """Setting is refused. Raises AttributeError."""
         raise AttributeError(f"{attr_name} cannot be set from outside")
 
     def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
+        """Calls are refused. Raises AttributeError."""
         raise AttributeError(f"the environments have no method {method_name}")
 
     def env_is_wrapped(self, wrapper_class: type, indices: Any = None) -> list[bool]:
+        """No environment counts as wrapped."""
         return [False] * self.num_envs
 
 

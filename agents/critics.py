@@ -52,9 +52,11 @@ class Own(Shared):
     same_observations = True
 
     def encoder(self, config: Any, spec: Spec) -> nn.Module:
+        """Returns an encoder of the kind and the width that the policy has, untrained."""
         return encoders.build(spec.obs_shape, spec.stack, config.encoder, config.hidden)
 
     def features(self, encoder: nn.Module, features: Tensor, obs: Tensor, privileged: Tensor | None) -> Tensor:
+        """Returns the features [M, F] of the observations from the critic's own encoder."""
         return encoder(obs)
 
 
@@ -66,9 +68,11 @@ class Privileged(Shared):
         self.info = {"numbers": np.zeros(size, np.float32)}
 
     def encoder(self, config: Any, spec: Spec) -> nn.Module:
+        """Returns an encoder of the simulator's state, a vector of `size` numbers, untrained."""
         return encoders.build((self.size,), 1, "auto", PRIVILEGED_UNITS)
 
     def features(self, encoder: nn.Module, features: Tensor, obs: Tensor, privileged: Tensor | None) -> Tensor | None:
+        """Returns the features [M, F] of the simulator's state; None where that is not known."""
         if privileged is None:
             return None
         with torch.autocast(privileged.device.type, enabled=False):

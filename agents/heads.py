@@ -45,12 +45,15 @@ class Categorical(nn.Module):
         return action, logp.gather(1, action[:, None]).squeeze(1)
 
     def mode(self, logp: Tensor) -> Tensor:
+        """Returns the most probable action, int64 [B]."""
         return logp.argmax(-1)
 
     def logp(self, logp: Tensor, action: Tensor) -> Tensor:
+        """Returns the log probability [B] of each action (int64 [B])."""
         return logp.gather(1, action[:, None]).squeeze(1)
 
     def entropy(self, logp: Tensor) -> Tensor:
+        """Returns the entropy [B] of each distribution, in nats."""
         return -(logp.exp() * logp).sum(-1)
 
 
@@ -71,18 +74,22 @@ class Gaussian(nn.Module):
         return torch.stack([mean, self.log_std.expand_as(mean)], -1)
 
     def sample(self, params: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Draws actions [B, D], not clipped, from parameters [B, D, 2]; returns them and their log densities [B]."""
         noise = torch.randn(params.shape[:-1], generator=generator, device=params.device)
         action = (params[..., 0] + params[..., 1].exp() * noise).nan_to_num()  # see Categorical
         return action, self.logp(params, action)
 
     def mode(self, params: Tensor) -> Tensor:
+        """Returns the mean of each distribution, [B, D]."""
         return params[..., 0]
 
     def logp(self, params: Tensor, action: Tensor) -> Tensor:
+        """Returns the log density [B] of each action ([B, D], not clipped)."""
         mean, log_std = params.unbind(-1)
         return (-0.5 * ((action - mean) / log_std.exp()) ** 2 - log_std - 0.5 * math.log(2 * math.pi)).sum(-1)
 
     def entropy(self, params: Tensor) -> Tensor:
+        """Returns the differential entropy [B] of each distribution, in nats."""
         return (params[..., 1] + 0.5 * math.log(2 * math.pi * math.e)).sum(-1)
 
 

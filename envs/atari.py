@@ -164,6 +164,7 @@ class AtariVec(VectorEnv):
         return info
 
     def close_extras(self, **kwargs: Any) -> None:
+        """The emulators and their threads end; Gymnasium's `close` calls this method."""
         self.emulators.close()
 
 

@@ -40,25 +40,31 @@ class CarDriving(Driving):
             self.refusal = f"--obs {options.obs} has no colour picture; use rgb"
 
     def hands(self, wheel: Wheel) -> np.ndarray:
+        """Returns steering and pedal, or steering, gas and brake with `--control raw`, float32 [D]."""
         gas, brake = max(wheel.pedal, 0.0), max(-wheel.pedal, 0.0)
         if self.options.control == "raw":
             return np.array([wheel.steer, 2.0 * gas - 1.0, 2.0 * brake - 1.0], np.float32)
         return np.array([wheel.steer, gas - brake], np.float32)
 
     def held(self, games: CarRacing) -> Wheel:
+        """Returns the present steering and speed of the car, where a person's hands take over."""
         return Wheel(float(np.clip(games.steering, -1.0, 1.0)), 0.0, self.speed(games))
 
     def speed(self, games: CarRacing) -> float:
+        """Returns the speed along the car's axis, in units of the game's length per second."""
         vx, vy, angle = *games.game.car.hull.linearVelocity, games.game.car.hull.angle
         return vy * math.cos(angle) - vx * math.sin(angle)
 
     def expert(self, games: CarRacing) -> np.ndarray:
+        """Returns the action of the scripted driver in this state, float32 [D]."""
         return games.driver.act()
 
     def controls(self, games: CarRacing, action: np.ndarray, who: str = "user") -> dict[str, Any]:
+        """Returns an action as the columns user/angle and user/throttle (or pilot/...) of a record."""
         return {f"{who}/angle": float(action[0]), f"{who}/throttle": float(action[1])}
 
     def figures(self, games: CarRacing, race: int) -> dict[str, Any]:
+        """Returns the columns game/... of the present state; `race` is the race's number in the recording."""
         lateral, heading = games.driver.place()
         progress = games.game.tile_visited_count / len(games.game.track)
         return {
@@ -73,10 +79,13 @@ class CarDriving(Driving):
         }
 
     def about(self) -> dict[str, Any]:
+        """Returns the protocol and the observation of the drives in a dataset."""
         return {"protocol": f"CarRacing-v3 frame_skip={self.options.frame_skip}", "obs": self.options.obs}
 
     def frame(self) -> Frame:
+        """The recorded picture is the game's own, 96x96, and nothing is cut off."""
         return Frame(96, 96)
 
     def view(self, games: CarRacing) -> np.ndarray:
+        """Returns the picture for the person who drives, uint8 [H, W, 3]."""
         return games.render()

@@ -242,6 +242,7 @@ def _near(path: str) -> str:
 
 
 def trace_of(fault: BaseException) -> str:
+    """Returns the traceback of an exception and its causes, as Python prints it."""
     return "".join(traceback.format_exception(fault))
 
 

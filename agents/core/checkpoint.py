@@ -49,9 +49,11 @@ class Segments(NamedTuple):
     filling: int = 0  # number of the filling; 0: the run's first
 
     def columns(self) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
+        """Returns the shape and the dtype of each whole tensor, by name."""
         return self.shapes or {k: (tuple(v.shape), v.dtype) for k, v in self.data.items()}
 
     def part(self, i: int) -> dict[str, Tensor]:
+        """Returns segment `i` of each tensor, as views of at most `length` rows."""
         return {k: v[i * self.length : (i + 1) * self.length] for k, v in self.data.items()}
 
     def copy_to(self, target: Mapping[str, Tensor]) -> None:

@@ -134,6 +134,7 @@ class Log:
         self.writer.file_writer.add_summary(summary, step)
 
     def flush(self) -> None:
+        """Everything that TensorBoard's writer still holds goes to disk."""
         self.writer.flush()
 
     def close(self) -> None:

@@ -77,6 +77,7 @@ class ReplayBuffer:
 
     @property
     def nbytes(self) -> int:
+        """Returns the bytes of all columns at full length, whether rows have been added or not."""
         return sum(x.numel() * x.element_size() for x in self.data.values())
 
     @property
@@ -166,6 +167,7 @@ class ReplayBuffer:
             self.sampler.opened(self._slots(starts, np.full(len(starts), n)))
 
     def first_at(self, time: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """Returns the flag `first` of the rows at these time slots and columns, bool of the same shape."""
         return self.data["first"][self._host(time), self._host(columns)].cpu().numpy()
 
     def seal(self, columns: np.ndarray | None = None) -> None:

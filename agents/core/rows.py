@@ -36,10 +36,12 @@ class Spec(NamedTuple):
 
     @property
     def action_shape(self) -> tuple[int, ...]:
+        """Returns the shape of one action: (action_dim,) if continuous, () if discrete."""
         return (self.action_dim,) if self.action_dim else ()
 
     @property
     def action_dtype(self) -> str:
+        """Returns the dtype of an action: float32 if continuous, int64 if discrete."""
         return "float32" if self.action_dim else "int64"
 
 

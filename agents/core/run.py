@@ -183,6 +183,7 @@ class Run:
 
     @property
     def checkpoints(self) -> Path:
+        """Returns the folder of the run's checkpoints."""
         return self.path / "checkpoints"
 
     def write_config(self) -> None:
@@ -291,5 +292,6 @@ def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def duration(seconds: float) -> str:
+    """Returns seconds as H:MM:SS, rounded; a negative number counts as 0."""
     minutes, seconds = divmod(max(0, round(seconds)), 60)
     return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}"

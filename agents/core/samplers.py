@@ -69,6 +69,7 @@ class PrefixSums:
         self.sums = torch.zeros(blocks, dtype=self.exact, device=device)
 
     def get(self, index: Tensor) -> Tensor:
+        """Returns the weights of these slots (int64), float32 of the same shape."""
         return self.leaves.view(-1)[index]
 
     def set(self, index: Tensor, value: Tensor | float) -> None:
@@ -84,6 +85,7 @@ class PrefixSums:
 
     @property
     def total(self) -> Tensor:
+        """Returns the sum of all weights, a scalar tensor of dtype `exact`."""
         return self.sums.sum()
 
     def find(self, target: Tensor) -> Tensor:

@@ -40,6 +40,7 @@ def new_scenes(num_envs: int, view: int) -> Scenes:
 
 @njit(cache=True, nogil=True)
 def paint(games, look, scenes, view, i):
+    """Paints the backdrop of game `i` into its scene, for the views that have pictures."""
     if view == PIXELS:
         paint_small_backdrop(scenes.grey[i], look, games[i])
     elif view == RGB:

@@ -60,6 +60,7 @@ STATE_SIZE = 9
 
 @njit(cache=True, nogil=True)
 def luma(colour):
+    """Returns the grey level of a colour (red, green, blue), 0 to 255."""
     return GREY[0] * colour[0] + GREY[1] * colour[1] + GREY[2] * colour[2]
 
 

@@ -128,6 +128,7 @@ def current_speed(game, rules):
 
 @njit(cache=True, nogil=True)
 def add_pipe(game, rules, x):
+    """A pipe at column `x` joins the game, with a gap at a random height."""
     slot = game.pipes
     height = np.int64(random_unit(game, GAME) * GAP_CENTRES)
     gap = round(game.gap * (1.0 - (1.0 - HARDEST_GAP) * hardness(game, rules)))

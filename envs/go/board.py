@@ -83,6 +83,7 @@ def last_liberty(liberties):
 
 @njit("void(int64[::1], int64)", cache=True)
 def add_empty(state, point):
+    """The point becomes empty and joins the list of empty points."""
     slot = state[EMPTIES]
     state[point] = EMPTY
     state[state[LIST] + slot] = point

@@ -42,6 +42,7 @@ PLANES = 17
 
 @njit(FEATURES, cache=True)
 def features(state, planes):
+    """Fills all planes, float32 [PLANES * size * size], in the view of the side to move."""
     size, step = state[SIZE], state[STEP]
     area, cells = size * size, (size + 2) * (size + 1)
     own = state[TURN] + 1

@@ -67,6 +67,7 @@ def legal(state, mask):
 
 @njit(PLAY, cache=True)
 def play(state, action):
+    """A legal action is played in place; the position that follows enters the history."""
     for i in range(LAST + LASTS - 1, LAST, -1):
         state[i] = state[i - 1]
     state[LAST] = action
@@ -86,6 +87,7 @@ def play(state, action):
 
 @njit(OUTCOME, cache=True)
 def outcome(state):
+    """Returns the result for the side to move, 1, 0 or -1; NaN while the game goes on."""
     if state[PASSES] < 2 and state[MOVES] < state[MAX_MOVES]:
         return np.nan
     return np.sign(score(state)) * (1 - 2 * state[TURN])
@@ -93,6 +95,7 @@ def outcome(state):
 
 @njit(TO_MOVE, cache=True)
 def to_move(state):
+    """Returns the side to move, 0 Black or 1 White."""
     return state[TURN]
 
 
@@ -121,6 +124,7 @@ def key(state):
 
 @njit(PLAY, cache=True)
 def play_territory(state, action):
+    """As `play`; the komi changes by a point, so that area scoring counts territory."""
     if action != state[SIZE] * state[SIZE]:
         komi = state[KOMI : KOMI + 1].view(np.float64)
         komi[0] += 1.0 - 2.0 * state[TURN]
@@ -129,6 +133,7 @@ def play_territory(state, action):
 
 @njit(OUTCOME, cache=True)
 def outcome_territory(state):
+    """As `outcome`, but only the number of moves ends the game, not two passes."""
     if state[MOVES] < state[MAX_MOVES]:
         return np.nan
     return np.sign(score(state)) * (1 - 2 * state[TURN])

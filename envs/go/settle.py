@@ -200,6 +200,7 @@ def holds(state):
 
 @njit(OUTCOME, cache=True)
 def life_outcome(state):
+    """Returns 1 where the side to move has what it wants of the stone, else -1; NaN while play goes on."""
     if state[PASSES] < 2 and state[MOVES] < state[MAX_MOVES]:
         return np.nan
     return 1.0 if holds(state) == (state[TURN] == (state[KOMI] & 1)) else -1.0

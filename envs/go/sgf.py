@@ -63,6 +63,7 @@ class Node:
         self.properties[name] = [escape(value) for value in values]
 
     def add_child(self) -> "Node":
+        """A new node without properties becomes the last child; returns it."""
         child = Node()
         self.children.append(child)
         return child

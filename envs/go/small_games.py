@@ -25,11 +25,13 @@ def reset(state):
 
 @njit(TO_MOVE, cache=True)
 def to_move(state):
+    """Returns the side to move, 0 or 1."""
     return state[2] & 1
 
 
 @njit(OUTCOME, cache=True)
 def tictactoe_outcome(state):
+    """Returns -1 where the other side has just made a line, 0 on a full board; NaN while the game goes on."""
     mover = state[1 - (state[2] & 1)]  # the side that has just played
     for line in LINES:
         if mover & line == line:
@@ -39,6 +41,7 @@ def tictactoe_outcome(state):
 
 @njit(LEGAL, cache=True)
 def tictactoe_legal(state, mask):
+    """Marks the empty cells in mask [9]; all of them after the end."""
     over = not np.isnan(tictactoe_outcome(state))
     taken = state[0] | state[1]
     for action in range(9):
@@ -47,12 +50,14 @@ def tictactoe_legal(state, mask):
 
 @njit(PLAY, cache=True)
 def tictactoe_play(state, action):
+    """The side to move marks a cell, in place."""
     state[state[2] & 1] |= 1 << action
     state[2] += 1
 
 
 @njit(FEATURES, cache=True)
 def tictactoe_features(state, planes):
+    """Fills two planes of 3x3: own marks, then the opponent's."""
     own = state[2] & 1
     for action in range(9):
         planes[action] = (state[own] >> action) & 1
@@ -61,11 +66,13 @@ def tictactoe_features(state, planes):
 
 @njit(KEY, cache=True)
 def tictactoe_key(state):
+    """Returns the two bitboards in one number, different for each position."""
     return state[0] | state[1] << 9  # exact; the side to move follows from the number of stones
 
 
 @njit(OUTCOME, cache=True)
 def connect_four_outcome(state):
+    """Returns -1 where the other side has just made four in a row, 0 on a full board; NaN while the game goes on."""
     mover = state[1 - (state[2] & 1)]
     for step in (1, 7, 6, 8):  # vertical, horizontal, both diagonals
         pairs = mover & (mover >> step)
@@ -76,6 +83,7 @@ def connect_four_outcome(state):
 
 @njit(LEGAL, cache=True)
 def connect_four_legal(state, mask):
+    """Marks the columns that are not full in mask [7]; all of them after the end."""
     over = not np.isnan(connect_four_outcome(state))
     taken = state[0] | state[1]
     for column in range(COLUMNS):
@@ -84,6 +92,7 @@ def connect_four_legal(state, mask):
 
 @njit(PLAY, cache=True)
 def connect_four_play(state, action):
+    """The side to move drops a stone into a column, in place."""
     taken = state[0] | state[1]
     # Adding the column's lowest bit carries through its stones into the first empty cell.
     state[state[2] & 1] |= (taken + (1 << (action * 7))) & ~taken & (0x3F << (action * 7))
@@ -92,6 +101,7 @@ def connect_four_play(state, action):
 
 @njit(FEATURES, cache=True)
 def connect_four_features(state, planes):
+    """Fills two planes of 6x7: own stones, then the opponent's."""
     own = state[2] & 1
     for row in range(ROWS):  # row 0 is the top one, as in a picture
         for column in range(COLUMNS):
@@ -102,6 +112,7 @@ def connect_four_features(state, planes):
 
 @njit(KEY, cache=True)
 def connect_four_key(state):
+    """Returns a number that differs from position to position."""
     bottom = 0
     for column in range(COLUMNS):
         bottom |= 1 << (column * 7)

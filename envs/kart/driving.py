@@ -33,17 +33,20 @@ class Tracks(Course):
         self._options = options
 
     def count(self, tracks: str) -> int:
+        """Returns the number of tracks that a text names. Raises ValueError for more than MANY."""
         count = len(parse_tracks(tracks))
         if count > MANY:
             raise ValueError(f"--tracks {tracks}: are {count}; name how many, such as test:20")
         return count
 
     def options(self, values: Mapping[str, Any], tracks: str, seconds: float) -> dict[str, Any]:
+        """Returns options of a batch whose game i drives track i alone, for `seconds`; `values`: the other ones."""
         mine = dict(tracks=tracks, karts=1, expert_info=True, drivable_info=False)
         mine |= dict(order="cycle", laps=0, time_limit=float(seconds), start="grid", on_stuck="rescue")
         return {**values, **mine}
 
     def steering(self, actions: np.ndarray) -> np.ndarray:
+        """Returns the steering, float64 [N], in the actions of a batch."""
         return (DISCRETE[actions] if self._options.control == "discrete" else actions)[:, 0].astype(np.float64)
 
     def straight(self, count: int) -> np.ndarray:
@@ -76,21 +79,26 @@ class KartDriving(Driving):
         self.refusal = _refusal(options)
 
     def hands(self, wheel: Wheel) -> np.ndarray:
+        """Returns steering and target speed, or steering, pedal and hand brake with `--control raw`, float32 [D]."""
         if self.options.control == "raw":
             return np.array([wheel.steer, wheel.pedal, 1.0 if wheel.hand else -1.0], np.float32)
         return np.array([wheel.steer, 2.0 * wheel.target / TOP_SPEED - 1.0], np.float32)
 
     def held(self, games: Any) -> Wheel:
+        """Returns the present steering and speed of the kart, where a person's hands take over."""
         kart = games.batch.karts[0, 0]
         return Wheel(float(kart[WHEEL]) / MAX_STEER, 0.0, float(speed_of(kart)))
 
     def speed(self, games: Any) -> float:
+        """Returns the speed of the kart along its axis, m/s."""
         return float(speed_of(games.batch.karts[0, 0]))
 
     def expert(self, games: Any) -> np.ndarray:
+        """Returns the action of the scripted driver in this state, float32 [D]."""
         return games.batch.expert()[0]
 
     def controls(self, games: Any, action: np.ndarray, who: str = "user") -> dict[str, Any]:
+        """Returns an action as the columns user/... (or pilot/...) of a record: angle, throttle and target speed."""
         target = (float(action[1]) + 1.0) * 0.5 * TOP_SPEED
         return {
             f"{who}/angle": float(action[0]),
@@ -99,6 +107,7 @@ class KartDriving(Driving):
         }
 
     def figures(self, games: Any, race: int) -> dict[str, Any]:
+        """Returns the columns game/... of the present state; `race` is the race's number in the recording."""
         batch = games.batch
         kart, times = batch.karts[0, 0], batch.race[0]
         length = batch.scene.count[0] * batch.scene.step[0]
@@ -119,13 +128,16 @@ class KartDriving(Driving):
         }
 
     def about(self) -> dict[str, Any]:
+        """Returns the protocol, the camera and the observation of the drives in a dataset."""
         return {"protocol": self.options.protocol, "camera": self.options.camera, "obs": self.options.obs}
 
     def frame(self) -> Frame:
+        """Returns the size of the recorded picture and the fractions of it that are cut off."""
         height, width, _, top, bottom = self.options.picture
         return Frame(height, width, top, bottom)
 
     def view(self, games: Any) -> np.ndarray:
+        """Returns the picture for the person who drives, uint8 [H, W, 3], through the camera that records."""
         batch = games.batch
         eyes = rays(CAMERAS[self.options.camera], RENDERED[1], RENDERED[0])
         return with_figures(batch.pictures(eyes, batch.poses)[0], batch, 0)

@@ -48,6 +48,7 @@ class Manifest:
 
     @classmethod
     def new(cls) -> Manifest:
+        """Returns the manifest of an empty dataset: no columns, no records, created now."""
         catalogs = {"paths": [], "current_index": 0, "max_len": MAX_LEN, "deleted_indexes": []}
         return cls([[], [], {}, {"created_at": time.time()}, catalogs])
 
