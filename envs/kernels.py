@@ -136,7 +136,7 @@ def numba() -> str:
 
 PERIOD = 10.0  # seconds between lines
 _say: Callable[[str], None] | None = None  # function that is given the lines
-_heard = False  # True once numba reports to us
+_heard = False  # True once numba reports its compilations
 
 
 def tell(say: Callable[[str], None]) -> None:

@@ -103,7 +103,7 @@ class Actor:
     def begin(self) -> None:
         """Nothing is remembered: the next row is the first of an episode in every column."""
         self.memory: Any = None  # memory of the policy after the row that it acted on last
-        self.before: Any = None  # memory of the policy before that row
+        self.before: Any = None  # memory of the policy before the row that it acted on last
         begin = getattr(self.policy, "begin", None)
         if begin is not None:
             begin(self.columns.num)

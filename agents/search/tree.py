@@ -28,7 +28,7 @@ class Tree(NamedTuple):
     amaf_visits: np.ndarray  # [B, N, A] float32: results that counted for the action as one played later (RAVE)
     amaf_value: np.ndarray  # [B, N, A] float32: sum of the results in `amaf_visits` (RAVE)
     heuristic_visits: np.ndarray  # [B, N, A] float32: visits that the game's heuristic is worth (RAVE)
-    heuristic_value: np.ndarray  # [B, N, A] float32: sum of these values; the four arrays are [B, 1, 1] without RAVE
+    heuristic_value: np.ndarray  # [B, N, A] float32: sum of the heuristic's values; all four: [B, 1, 1] without RAVE
     visits: np.ndarray  # [B, N] int32: descents that reached the node: 1 for its own evaluation + sum(edge_visits)
     value_sum: np.ndarray  # [B, N] float64: raw_value + sum(edge_value), so value_sum / visits is the mean;
     #                        a node that ends the game: visits * raw_value
