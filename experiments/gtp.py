@@ -83,7 +83,8 @@ def main() -> None:
         cli.starting(kernels=True)
         with kernels.alone("agents/search"):
             from experiments.go import players
-            from experiments.go.engine import Engine, Habits
+            from experiments.go.commands import Engine
+            from experiments.go.engine import Habits
         seed = int.from_bytes(os.urandom(6), "big") if command.seed is None else command.seed
         player = players.load(command.player, settings, seed)
         output = Output(sys.stdout.buffer)

@@ -265,7 +265,7 @@ class Seat:
 
 def test_one_reader_for_gtp_the_board_the_page_and_training(tmp_path, capsys):
     from experiments.go.browser import Browser
-    from experiments.go.engine import Engine
+    from experiments.go.commands import Engine
     from experiments.go.files import loadsgf
     from experiments.go.protocol import Command, Output
     from experiments.go.table import Table

@@ -18,7 +18,8 @@ from programs import tool
 
 from experiments.go import conformance, players
 from experiments.go.clock import LEAST, Clock
-from experiments.go.engine import COMMANDS, RULES, Engine, Habits, integer, number
+from experiments.go.commands import Engine
+from experiments.go.engine import COMMANDS, RULES, Habits, integer, number
 from experiments.go.protocol import LONGEST, GTPError, Input, Output, answer, parse, serve
 
 STANDARD = """protocol_version name version known_command list_commands quit boardsize clear_board komi fixed_handicap

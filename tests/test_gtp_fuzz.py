@@ -15,7 +15,8 @@ import time
 import pytest
 
 from experiments.go import players
-from experiments.go.engine import COMMANDS, Engine, Habits
+from experiments.go.commands import Engine
+from experiments.go.engine import COMMANDS, Habits
 from experiments.go.protocol import INTERNAL, LONGEST, Input, Output, serve
 
 LINES = b"""1 boardsize 9

@@ -67,8 +67,6 @@ class Engine:
         self, player: Player, output: Output, *, size: int = 19, komi: float = 7.5, rules: str = "chinese",
         habits: Habits = Habits(), clock: Callable[[], float] = time.perf_counter,
     ):  # fmt: skip
-        from experiments.go import commands  # noqa: F401  (they register themselves, and need this module)
-
         self.player, self.output, self.visits, self.seconds = player, output, habits.visits, habits.seconds
         self.resign, self.ponder, self.komi = habits.resign, habits.ponder, komi
         self.rules_name, self.rule_set = rules, RULES[rules]

@@ -12,7 +12,7 @@ import numpy as np
 
 from envs.go.game import from_vertex
 from experiments.go.analysis import barred_by
-from experiments.go.engine import Engine
+from experiments.go.commands import Engine
 from experiments.go.players import Player
 from experiments.go.protocol import Output
 from experiments.go.rulesets import RULES, RuleSet, UnknownRules, find, of_fields

@@ -19,7 +19,8 @@ import numpy as np
 from envs.go import record, sgf
 from envs.go.board import ACTION, KO
 from envs.go.game import Game, fixed_handicap, to_vertex
-from experiments.go.engine import Engine, Habits
+from experiments.go.commands import Engine
+from experiments.go.engine import Habits
 from experiments.go.players import Player
 from experiments.go.protocol import Output
 from experiments.go.stopwatch import Stopwatch
