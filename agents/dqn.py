@@ -121,7 +121,8 @@ class DQN:
     @property
     def epsilon(self) -> float:
         """Share of random actions now."""
-        return epsilon_now(self.config, self.clock, start=self.config.warmup)  # as in the papers' code
+        # The fall begins after the warm-up, as in the papers' code.
+        return epsilon_now(self.config, self.clock, start=self.config.warmup)
 
     @torch.no_grad()
     def act(self, step: TimeStep, memory: Any = None, *, explore: bool = True) -> Act:

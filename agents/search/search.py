@@ -214,7 +214,7 @@ class Search:
                 return
             if timed:
                 now = clock()
-                if network is None:  # as many descents per call as fit between two looks at the clock
+                if network is None:  # a call makes as many descents as fit between two looks at the clock
                     most = int(done.max()) * CHUNK_SECONDS / max(now - started, 1e-6)
                     self._quota = int(min(max(most, 16), 4 * self._quota))
                 if now >= deadline or (stop is not None and stop()):
@@ -272,7 +272,7 @@ class Search:
                 raise ValueError(f"action {actions[b]} is illegal in game {b}; legal are {np.flatnonzero(legal)}")
         for b in np.flatnonzero(actions != -1):
             ply = int(self._tree.ply[b, 0]) + 1
-            kept = self.config.reuse and self._leaves.deepest[0] == 0  # what was barred at another depth is not known
+            kept = self.config.reuse and self._leaves.deepest[0] == 0  # moves barred at another depth are not known
             kept = kept and reroot(self._linked_tree, b, actions[b], self.config.transpositions)
             self.rules.play(self._tree.root_state[b], actions[b])
             if not kept:

@@ -19,9 +19,9 @@ NEWER, OLDER, FIRST = 0, 1, 2  # slots of `moments`: the last two pipes passed i
 def notes_type() -> np.dtype:
     """What a game remembers beside the moments themselves."""
     fields = [
-        ("frames", np.int64),  # played so far, over all episodes
-        ("drilled", np.int64),  # of them in episodes that began before a crash
-        ("crashes", np.int64),  # kept so far, the newest BANK of them in the bank
+        ("frames", np.int64),  # frames played so far, over all episodes
+        ("drilled", np.int64),  # frames of episodes that began before a crash
+        ("crashes", np.int64),  # crashes kept so far, the newest BANK of them in the bank
         ("drilling", np.int64),  # 1: this episode began before a crash
     ]
     return np.dtype(fields, align=True)

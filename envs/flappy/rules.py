@@ -74,7 +74,7 @@ def game_type(colours: int) -> np.dtype:
         ("gap_bottom", np.int64, SLOTS),  # first row of the lower pipe
         ("pipes", np.int64),  # slots in use
         ("passed", np.int64),  # how many of them have given their point
-        ("frames", np.int64),  # of this episode
+        ("frames", np.int64),  # frames of this episode
         ("score", np.int64),  # pipes passed
         ("streams", np.uint64, 2),  # splitmix64 (GAME, LOOKS)
         ("over", np.int64),  # 1: the next step begins an episode

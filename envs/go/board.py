@@ -251,7 +251,7 @@ def is_legal(state, point):
             breathes = True
         elif there != BORDER:
             group = state[neighbour + GROUP]
-            threatened = in_atari(state[group + LIBERTIES])  # if so `point` is its liberty
+            threatened = in_atari(state[group + LIBERTIES])  # `point` is then the group's last liberty
             if there == colour:
                 joins = True
                 breathes |= not threatened
