@@ -31,7 +31,7 @@ class Calibration:
     forward: float = 2000.0  # speed controller: pulse of full throttle, us
     backward: float = 1000.0  # speed controller: pulse of full throttle backwards, us
     least: float = 0.0  # share of full throttle at which the wheels begin to turn
-    speeds: tuple[tuple[float, float], ...] = ((0.0, 0.0), (1.0, 0.25))  # (speed in m/s, throttle that holds it), rising
+    speeds: tuple[tuple[float, float], ...] = ((0.0, 0.0), (1.0, 0.25))  # (speed, m/s; throttle that holds it), rising
 
     def __post_init__(self) -> None:
         for name in ("left", "centre", "right", "stopped", "forward", "backward"):

@@ -1,0 +1,95 @@
+"""Where the processes of a car meet on its computer: locks of devices, and the sockets of emergency stops."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import secrets
+import socket
+import tempfile
+import time
+from pathlib import Path
+
+from envs.car import CarError
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
+
+
+def folder() -> Path:
+    """A folder that is this person's alone. Raises CarError where it is somebody else's."""
+    base = os.environ.get("XDG_RUNTIME_DIR")
+    path = Path(base) / "joypad" if base else Path(tempfile.gettempdir()) / f"joypad-{os.getuid()}"
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    about = path.lstat()
+    if path.is_symlink() or about.st_uid != os.getuid() or about.st_mode & 0o022:
+        raise CarError(f"{path} can be written to by others: the emergency stop would not be safe there")
+    return path
+
+
+def hold(place: str) -> int:
+    """Locks a device for this process; returns the lock's file descriptor. Raises CarError where another holds it."""
+    file = os.open(folder() / f"{place}.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(file)
+        raise CarError(f"another program drives by {place} already; `drive --stop` stops it") from None
+    return file
+
+
+def listen(name: str) -> socket.socket:
+    """The socket where emergency stops of this car arrive. Raises CarError where a car of that name drives already."""
+    if not NAME.fullmatch(name):
+        raise CarError(f"--name {name!r}: must be letters, digits, and . _ - between them")
+    path = folder() / f"{name}.stop"
+    held = hold(f"{name}-name")
+    with contextlib.suppress(FileNotFoundError):
+        path.unlink()  # of a guardian that was killed: the lock says that none lives
+    heard = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+    heard.bind(str(path))
+    heard.setblocking(False)
+    LOCKS.append(held)
+    return heard
+
+
+LOCKS: list[int] = []  # locks that this process holds until it ends
+
+
+def stop_all(patience: float = 1.0) -> list[str]:
+    """Stops every car of this computer; returns the names of those that answered within `patience` seconds."""
+    stopped = []
+    for path in sorted(folder().glob("*.stop")):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as asked:
+            own = path.with_name(f"{secrets.token_hex(8)}.asked")
+            try:
+                asked.bind(str(own))
+                asked.settimeout(patience)
+                asked.sendto(b"stop", str(path))
+                if asked.recv(64) == b"stopped":
+                    stopped.append(path.stem)
+            except OSError:  # of a car that is no more
+                continue
+            finally:
+                own.unlink(missing_ok=True)
+    return stopped
+
+
+def process_state(pid: int) -> str:
+    """The state of a process as Linux calls it: R running, S sleeping, T stopped, Z dead; X where there is none."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return "X"
+    return text.rpartition(")")[2].split()[0]
+
+
+def wait_for(name: str, patience: float) -> bool:
+    """Is there a car of that name, within so many seconds?"""
+    end = time.monotonic() + patience
+    while not (folder() / f"{name}.stop").exists():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.01)
+    return True

@@ -1,0 +1,243 @@
+"""The guardian as a process: real sockets, signals and files, judged from what the wires did."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import carwires
+import pytest
+from carwires import history, moving, stopped_after, wait
+
+from envs.car import CarError, places
+from envs.car.calibration import Calibration
+from envs.car.driver import DriverSettings
+from envs.car.link import GuardianDied, GuardianLink
+from envs.car.messages import CarCommand
+
+pytest.importorskip("gpiozero", reason="gpiozero is not installed")
+KINDS = ("gpio", "pca9685", "sim")
+
+
+def kinds(fast: str) -> pytest.MarkDecorator:
+    """All drivers; all but one are for the slow tests."""
+    marked = [kind if kind == fast else pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS]
+    return pytest.mark.parametrize("kind", marked)
+
+
+@pytest.fixture(autouse=True)
+def own_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+
+
+class Program:
+    """A program that sends good commands every 20 ms from a thread, until it is told otherwise."""
+
+    def __init__(self, log: Path, kind: str = "sim", **settings: object):
+        self.log, self.kind = log, kind
+        rescue = carwires.opened(carwires.Log(log))
+        self.link = GuardianLink(
+            DriverSettings(kind, **settings), Calibration(), program=(*carwires.PROGRAM, str(log)), rescue=rescue
+        )
+        self.values = dict(
+            seq=0, time=0.0, steer=0.0, throttle=0.0, presses=0, armed=True, frame_age=0.01, hands_age=0.01, frame=0,
+            content=0, hands=0, missed=0, cap=1.0,
+        )  # fmt: skip
+        self.silent, self.died, self._ended = False, "", threading.Event()
+        self.thread = threading.Thread(target=self._send, daemon=True)
+        self.thread.start()
+
+    def _send(self) -> None:
+        try:
+            while not self._ended.wait(0.02):
+                for name in ("frame", "content", "hands"):
+                    self.values[name] += 1
+                if not self.silent:
+                    self.link.send(CarCommand(**self.values))
+                self.link.hear()
+        except GuardianDied as fault:
+            self.died = str(fault)
+
+    def state(self, *names: str) -> bool:
+        return self.link.status["state"] in names
+
+    def drive(self) -> Program:
+        wait(lambda: self.state("disarmed"))
+        time.sleep(0.35)
+        self.values["presses"] += 1
+        wait(lambda: self.state("armed"))
+        self.values |= dict(throttle=0.2, steer=0.5)
+        wait(lambda: history(self.log, self.kind)[-1].throttle > 0.15)
+        return self
+
+    def close(self) -> None:
+        self._ended.set()
+        self.thread.join()
+        if not self.died:
+            self.link.close()
+
+
+@pytest.fixture
+def start(tmp_path: Path):
+    started: list[Program] = []
+
+    def begin(kind: str = "sim", **settings: object) -> Program:
+        started.append(Program(tmp_path / f"wires{len(started)}", kind, **settings))
+        return started[-1]
+
+    yield begin
+    for program in started:
+        program.close()
+
+
+@kinds("gpio")
+def test_a_whole_drive_on_the_wires(kind: str, start) -> None:
+    """Neutral in the first second, never above the cap, neutral and straight at the end."""
+    program = start(kind).drive()
+    time.sleep(0.3)
+    program.close()
+    told = history(program.log, kind)
+    first = next(w for w in told if abs(w.throttle) > carwires.MOVES)
+    assert first.time - told[0].time > 1.0 and max(abs(w.steer) for w in told if w.time < told[0].time + 1.0) < 0.01
+    assert 0.17 < max(w.throttle for w in told) < 0.21  # a board's ticks are coarse
+    assert 0.4 < max(w.steer for w in told) < 0.51
+    assert abs(told[-1].throttle) < 0.005 and abs(told[-1].steer) < 0.01
+
+
+@kinds("pca9685")
+def test_silence_is_neutral_and_stays_so(kind: str, start) -> None:
+    program = start(kind).drive()
+    program.silent, since = True, time.monotonic()
+    time.sleep(1.4)
+    program.silent = False
+    time.sleep(0.5)
+    assert stopped_after(program.log, kind, since) < 0.25
+    assert program.link.status["cause"] == "command" and program.state("latched")
+
+
+@kinds("none")
+def test_a_button_on_the_car_stops_it(kind: str, start) -> None:
+    program = start(kind, stop_pin=21).drive()
+    since = time.monotonic()
+    program.log.with_suffix(".button").touch()
+    wait(lambda: program.state("latched"))
+    assert program.link.status["cause"] == "emergency button"
+    program.values["throttle"] = 0.0
+    time.sleep(0.4)
+    program.values["presses"] += 1
+    wait(lambda: program.link.status["refused"])
+    assert "still pressed" in program.link.status["told"]
+    program.log.with_suffix(".button").unlink()
+    time.sleep(0.2)
+    assert program.state("latched") and stopped_after(program.log, kind, since) < 0.25
+
+
+def test_an_emergency_stop_from_the_command_line(start) -> None:
+    program = start().drive()
+    since = time.monotonic()
+    assert places.stop_all() == ["car"]
+    assert stopped_after(program.log, "sim", since) < 0.25
+    wait(lambda: program.link.status["cause"] == "emergency command line")
+
+
+def test_nobody_to_stop(tmp_path: Path) -> None:
+    assert places.stop_all(0.1) == []
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as left:  # of a guardian that was killed
+        left.bind(str(places.folder() / "old.stop"))
+    assert places.stop_all(0.1) == []
+
+
+@pytest.mark.slow
+def test_one_car_on_one_set_of_wires(start) -> None:
+    program = start()
+    with pytest.raises(CarError, match="another program drives by"):
+        Program(program.log.with_name("other"), "sim")
+
+
+@kinds("sim")
+def test_a_guardian_that_dies_leaves_neutral_wheels(kind: str, start) -> None:
+    program = start(kind).drive()
+    since = time.monotonic()
+    program.link.process.send_signal(signal.SIGKILL)
+    wait(lambda: program.died)
+    assert "the wheels are neutral" in program.died and stopped_after(program.log, kind, since) < 0.25
+
+
+@pytest.mark.slow
+def test_a_guardian_that_hangs_is_ended(start) -> None:
+    program = start().drive()
+    program.link.process.send_signal(signal.SIGSTOP)
+    since = time.monotonic()
+    wait(lambda: program.died)
+    assert stopped_after(program.log, "sim", since) < 1.5
+
+
+@pytest.mark.slow
+def test_a_guardian_that_is_asked_to_end_is_neutral_first(start) -> None:
+    program = start().drive()
+    since = time.monotonic()
+    program.link.process.send_signal(signal.SIGTERM)
+    wait(lambda: program.died)
+    assert stopped_after(program.log, "sim", since) < 0.25
+
+
+@pytest.mark.slow
+def test_a_device_that_is_unplugged_latches(start) -> None:
+    program = start("pca9685").drive()
+    program.log.with_suffix(".unplugged").touch()
+    wait(lambda: program.state("latched"))
+    assert program.link.status["cause"] == "driver"
+    program.log.with_suffix(".unplugged").unlink()
+    time.sleep(0.3)
+    assert abs(history(program.log, "pca9685")[-1].throttle) < 0.005 and program.state("latched")
+
+
+@pytest.mark.slow
+def test_a_calibration_is_taken_while_the_car_stands(start) -> None:
+    program = start("gpio")
+    program.link.calibrate(Calibration(left=1800.0, centre=1400.0, right=1000.0))
+    wait(lambda: abs(history(program.log, "gpio")[-1].steer - 0.25) < 0.01)  # 1400 us, read by the default
+
+
+DRIVER = """
+import sys, time
+sys.path[:0] = [{root!r}, {tests!r}]
+from pathlib import Path
+from test_car_guardian import Program
+program = Program(Path({log!r}), {kind!r}).drive()
+print("drives", flush=True)
+{then}
+"""
+THENS = {"killed": "time.sleep(60)", "stopped": "time.sleep(60)", "busy": "[x for x in range(10**9) if x % 2 == 3]"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("fault", THENS)
+def test_a_program_that_dies_stops_or_hangs(kind: str, fault: str, tmp_path: Path) -> None:
+    log = tmp_path / "wires"
+    then = THENS[fault] if fault != "busy" else "sys.setswitchinterval(1000)\n" + THENS[fault]
+    code = DRIVER.format(
+        root=str(carwires.ROOT), tests=str(carwires.ROOT / "tests"), log=str(log), kind=kind, then=then
+    )
+    program = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    try:
+        assert program.stdout.readline() == "drives\n"
+        since = time.monotonic()
+        if fault != "busy":
+            os.kill(program.pid, signal.SIGKILL if fault == "killed" else signal.SIGSTOP)
+        time.sleep(1.4)
+        if fault == "stopped":
+            os.kill(program.pid, signal.SIGCONT)
+            time.sleep(0.5)
+        assert stopped_after(log, kind, since) < 0.25 + 0.25 * (fault == "busy")  # it prints before it is busy
+        assert not moving(log, kind, since + 0.5)
+    finally:
+        program.kill()
+        program.wait()
