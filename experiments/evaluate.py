@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import envs
 from agents.core.run import Run
-from experiments import arguments, cli, conditions, finding, matches, progress
+from experiments import arguments, cli, conditions, finding, matches, progress, references
 from experiments.arguments import Positional
 from experiments.comparing import evaluations
 from experiments.conditions import Conditions
@@ -125,8 +125,27 @@ def evaluate(
     return result | {"own_protocol": asked.protocol in (None, run.config["protocol"])}
 
 
+def by_chance(run: Run, *, episodes: int, seed: int) -> dict[str, Any]:
+    """The figures of the random agent in the games of a run, as the run itself is scored."""
+    from agents.core.clock import Clock
+    from experiments import building
+
+    where = building.device_for("random", "cpu")
+    stream = games(run, episodes, where)
+    config = {"agent": "random", "agent_config": {}, "seed": seed, "num_envs": stream.num_envs}
+    agent = building.build_agent(config, stream.spec, Clock(1), where)
+    result = score(run, stream, agent, 0, episodes=episodes, seed=seed, policy="sampled")
+    stream.close()
+    return result
+
+
 def keep(run: Run, result: dict[str, Any]) -> None:
-    """Adds the figures to the run's evaluations. Raises UserError where they cannot be stored."""
+    """Adds the figures to the run's evaluations. Raises UserError where they cannot be stored.
+
+    A reference keeps the score that it was committed with; `verify` compares others with it.
+    """
+    if references.is_reference(run.path):
+        return
     try:
         evaluations.keep(run.path, result)
     except OSError as fault:

@@ -7,14 +7,54 @@ from pathlib import Path
 import envs
 from agents.core import manifest
 from agents.core.run import PLAYED, Run, RunError, safe
-from experiments import cli
+from experiments import cli, references
 
 
-def find_run(root: Path, what: str) -> Run:
+def find_run(root: Path, what: str, game: str | None = None) -> Run:
+    """A run that can be played, where there is none of a game its reference run; the person is told so.
+
+    game: whose best reference the word ``reference`` stands for.
+    """
+    run, note = look_for(root, what, game)
+    if note:
+        cli.tell(note)
+    return run
+
+
+def look_for(root: Path, what: str, game: str | None = None) -> tuple[Run, str]:
+    """The same, without telling: the run, and what a person is to be told of it."""
+    if what.partition("/")[0] == references.WORD:
+        word = f"{what}/{game}" if what == references.WORD and game is not None else what
+        found = references.named(root, word)
+        if word == references.WORD or not found:
+            raise RunError(f"{word!r} is no reference run: {references.WORD}/GAME names the best one of a game")
+        return _playable(Run.open(found[0])), ""
+    try:
+        return find_own(root, what), ""
+    except RunError:
+        path = references.best(root, envs.canonical(what)) if is_game(what) else None
+        if path is None or any((place / "config.json").exists() for place in (Path(what), root / what)):
+            raise
+    return _playable(Run.open(path)), references.note(envs.canonical(what), path)
+
+
+def find_own(root: Path, what: str) -> Run:
     """A run that can be played: `Run.find`, for games by any of their names (``gym:X`` lies in gym-X)."""
-    run = _find(root, what)
+    return _playable(_find(root, what))
+
+
+def _playable(run: Run) -> Run:
     run.require(PLAYED)
     return run
+
+
+def is_game(name: str) -> bool:
+    """Is it a game's name?"""
+    try:
+        envs.find(name)
+    except envs.UnknownGame:
+        return False
+    return True
 
 
 def _find(root: Path, what: str) -> Run:

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import envs
-from experiments import arguments, cli, configuration
+from agents.core.run import safe
+from experiments import arguments, cli, configuration, references
 from experiments.arguments import Positional, Repeated
 from experiments.comparing import evaluations
 from experiments.web import address
@@ -89,13 +90,10 @@ def recorder_of(folder: Path, game: str, env: dict[str, Any], player: Player) ->
 
 def table(root: Path, game: str, scores: list[float], protocol: str = "") -> str:
     """Your best game beside the evaluated agents, best first; scores of another protocol are marked and stand below."""
-    from experiments.watching.source import REFERENCE
-
     rows = [("you, best game", max(scores), "")] if scores else []
     rows += [("you, mean", sum(scores) / len(scores), "")] if scores else []
-    name = game.replace(":", "-").replace("/", "-")
-    for start in dict.fromkeys(p.resolve() for p in (root, root / "reference", REFERENCE)):
-        files = [file for kind in evaluations.FILES for file in (start / name).rglob(kind)]
+    for start in (root, *references.folders(root)):
+        files = [file for kind in evaluations.FILES for file in (start / safe(game)).rglob(kind)]
         for path in dict.fromkeys(file.parent for file in files):
             remarks: list[str] = []
             steps = [int(p.name) for p in (path / "checkpoints").glob("[0-9]*") if p.name.isdecimal()]
@@ -104,6 +102,7 @@ def table(root: Path, game: str, scores: list[float], protocol: str = "") -> str
                 other = str(told.get("protocol", protocol))
                 if evaluations.is_number(told.get("mean")):
                     who, games = str(path.relative_to(start)), told.get("episodes")
+                    who = who if start == root else f"{references.WORD}/{who}"
                     who += f", {games} games" if evaluations.is_number(games) else ""
                     rows.append((who, float(told["mean"]), "" if other == protocol else other))
             for remark in remarks:

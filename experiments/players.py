@@ -39,7 +39,7 @@ def load_player(
     clock.steps = meta["step"]  # an agent that is asked to explore does it as it did then
     agent = building.build_agent(run.config, spec, clock, device)
     try:
-        agent.load_weights(parts["agent"])
+        agent.load_weights(full_precision(parts["agent"]))
     except MISFIT as fault:
         raise RunError(f"{run.path} was made by another version of the lab: {fault}") from None
     return agent, meta["step"]
@@ -49,7 +49,17 @@ def weights_of(run: Run) -> dict[str, Any]:
     """The newest weights of a run, as its agent says them today, for an agent of any kind to start from."""
     parts, _ = checkpoint.load(run.checkpoints, None, {"agent"})
     code = None if building.has_own_loop(run.config["agent"]) else building.module(run.config["agent"])
-    return getattr(code, "upgraded", lambda state: state)(parts["agent"])
+    return full_precision(getattr(code, "upgraded", lambda state: state)(parts["agent"]))
+
+
+def full_precision(state: Any) -> Any:
+    """A state whose tensors of half precision (references store them so) are float32, all else as it is."""
+    if isinstance(state, dict):
+        return {k: full_precision(v) for k, v in state.items()}
+    return state.float() if isinstance(state, torch.Tensor) and state.dtype in HALVES else state
+
+
+HALVES = (torch.float16, torch.bfloat16)
 
 
 def read_checkpoint(run: Run, folder: Path, *which: Any, **options: Any) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -4,6 +4,7 @@ python -m experiments.runs list [breakout]          what is there, disk use, wha
 python -m experiments.runs find ppo lr=0.0003       by words and by fields of the configuration
 python -m experiments.runs tag RUN good             --remove takes a tag away
 python -m experiments.runs archive|delete RUN...    out of the way, or to the trash folder; restore brings it back
+python -m experiments.runs promote RUN              a reference run of it, small enough for the repository
 python -m experiments.runs export RUN               one file for another machine
 python -m experiments.runs import FILE              takes such a file in, safely
 python -m experiments.runs empty                    the trash, for good
@@ -18,12 +19,12 @@ import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from agents.core.files import write_json
-from agents.core.run import RunError, flat
-from experiments import arguments, child, cli
-from experiments.arguments import Positional, Shown
+from agents.core.run import Run, RunError, flat
+from experiments import arguments, child, cli, finding, references
+from experiments.arguments import Positional, Repeated, Shown
 from experiments.comparing import transfer
 from experiments.comparing.records import ARCHIVE, TAGS, TRASH, Folder, below, locate, look, plain, size, tags
 
@@ -36,7 +37,7 @@ class List:
     """What is there, its disk use, what is unfinished and how to resume it."""
 
     what: Words = ()  # runs, folders with runs, games, game/agent; without any all
-    where: Literal["runs", "archive", "trash"] = "runs"  # condition that the runs must meet
+    where: Literal["runs", "reference", "archive", "trash"] = "runs"  # place of the runs
     sort: Literal["name", "size", "changed"] = "name"  # largest or newest first
     runs: Path = Root  # folder of the run folders
 
@@ -46,7 +47,7 @@ class Find:
     """The runs that fit all the words: part of a name, command, state or tag, or FIELD=VALUE of the configuration."""
 
     words: Words  # all of which must fit
-    where: Literal["runs", "archive", "trash"] = "runs"  # condition that the runs must meet
+    where: Literal["runs", "reference", "archive", "trash"] = "runs"  # place of the runs
     sort: Literal["name", "size", "changed"] = "name"  # largest or newest first
     runs: Path = Root  # folder of the run folders
 
@@ -118,9 +119,27 @@ class Import:
         arguments.within(self, 0.001, 1e6, "limit")
 
 
+@dataclasses.dataclass(frozen=True)
+class Promote:
+    """A reference run of a run: weights in half precision, the learning curve, a score of what is stored."""
+
+    run: Positional[str]  # a finished run
+    name: str | None = None  # name of the reference; without it AGENT-sSEED
+    episodes: int = 30  # full games of the score
+    seed: int = 501  # seed of the games; that of the training may be none of them
+    before: Repeated = ()  # a command that must be run before the training, such as a recording's; may be repeated
+    replace: bool = False  # take the place of a reference of this name
+    out: Path | None = None  # folder of the reference runs; without it RUNS/reference
+    runs: Path = Root  # folder of the run folders
+
+    def __post_init__(self) -> None:
+        arguments.within(self, 5, 100_000, "episodes")
+        arguments.within(self, 0, 2**31 - 2, "seed")
+
+
 def home(root: Path, where: str) -> Path:
-    """Returns the folder of runs, archive or trash below the root."""
-    return {"runs": root, "archive": root / ARCHIVE, "trash": root / TRASH}[where]
+    """Returns the folder of runs, of reference runs, archive or trash below the root."""
+    return {"runs": root, "reference": root / references.WORD, "archive": root / ARCHIVE, "trash": root / TRASH}[where]
 
 
 def matches(one: Folder, word: str) -> bool:
@@ -146,6 +165,8 @@ def listing(command: List | Find) -> str:
     place = home(command.runs, command.where)
     words = command.what if isinstance(command, List) else ()
     paths = [p for w in words for p in locate(place, w)] if words else below(place)
+    if command.where == "runs" and not words:
+        paths = [p for p in paths if not p.is_relative_to(place / references.WORD)]
     rows = [look(place, p) for p in dict.fromkeys(paths)]
     if isinstance(command, Find):
         rows = [r for r in rows if all(matches(r, w) for w in command.words)]
@@ -158,7 +179,8 @@ def listing(command: List | Find) -> str:
     lines = list(columns([header, *(r.cells() for r in rows)]))
     ring = sum(r.ring for r in rows)
     lines += ["", f"{total(rows)}, of it {size(ring)} in replay rings"]
-    for name in ("archive", "trash") if command.where == "runs" and home(command.runs, "runs").is_dir() else ():
+    listed = command.where == "runs" and command.runs.is_dir()
+    for name in (references.WORD, "archive", "trash") if listed else ():
         held = [look(command.runs, p) for p in below(home(command.runs, name))]
         if held:
             lines.append(f"{name}: {total(held)}")
@@ -196,6 +218,8 @@ def chosen(root: Path, place: Path, words: Sequence[str], several: bool) -> list
         for path in paths:
             if not path.resolve().is_relative_to(place.resolve()) or path.resolve() == place.resolve():
                 raise cli.UserError(f"{path} is not a run inside {place}; --runs names another runs folder")
+            if references.is_reference(path):
+                raise cli.UserError(f"{path} is a reference run, a part of the repository: git rm -r takes it away")
             if place == root and path.resolve().is_relative_to((root / TRASH).resolve()):
                 raise cli.UserError(f"{path} is in the trash already")
             found[path.resolve()] = None
@@ -269,6 +293,8 @@ def restore(command: Restore) -> None:
 def tag(command: Tag) -> None:
     """Adds or removes tags."""
     path = one(command.runs, command.run)
+    if references.is_reference(path):
+        raise cli.UserError(f"{path} is a reference run, which keeps what it says; tags are for runs of your own")
     if not command.tags:
         raise cli.UserError("which tag?")
     kept = [t for t in tags(path) if t not in command.tags]
@@ -317,8 +343,31 @@ def bring(command: Import) -> None:
     print(f"  watch:    {cli.line('watch', path)}")
 
 
+def promote(command: Promote) -> None:
+    """Makes a reference run."""
+    run = finding.find_own(command.runs, command.run)
+    if command.seed in (run.config["seed"], run.config["seed"] + 1):
+        raise cli.UserError(f"--seed {command.seed}: the training has seen its games; name another")
+    cli.starting(torch=True)
+    from experiments import evaluate
+    from experiments.promoting import promote as promoting
+
+    def score(stored: Run) -> dict[str, Any]:
+        return evaluate.evaluate(stored, episodes=command.episodes, seed=command.seed)
+
+    def chance(stored: Run) -> dict[str, Any]:
+        return evaluate.by_chance(stored, episodes=command.episodes, seed=command.seed)
+
+    asked = promoting.Asked(command.name, command.before, command.replace)
+    made = promoting.promote(run, command.out or command.runs / references.WORD, asked, score, chance)
+    weights = sum(file.stat().st_size for file in made.rglob("*.safetensors"))
+    whole = sum(file.stat().st_size for file in made.rglob("*") if file.is_file())
+    cli.say(f"reference: {made}, score {references.score(made):.4g}, {size(whole)}, of it weights {size(weights)}")
+    print(f"  check:    {cli.line('verify', run.config['game'])}")
+
+
 PROGRAMS = {List: None, Find: None, Tag: tag, Archive: put_away, Delete: put_away, Restore: restore, Empty: empty,
-            Export: export, Import: bring}  # fmt: skip
+            Promote: promote, Export: export, Import: bring}  # fmt: skip
 
 
 def main() -> None:

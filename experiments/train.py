@@ -15,7 +15,6 @@ import shlex
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import envs
@@ -49,12 +48,12 @@ def start(command: options.Command, agent_config: dict[str, Any], env: dict[str,
         print(f"reading {command.data[0]}" + (f" and {len(command.data) - 1} more" if command.data[1:] else ""))
     with cli.refusing():
         if command.init is not None:  # the newest run of a game may be another one tomorrow
-            config["init"] = str(refusals.run_of("--init", command.runs, command.init).path)
+            config["init"] = str(refusals.run_of("--init", command, command.init).path)
         if command.teacher_run is not None:
-            config["teacher_run"] = str(refusals.run_of("--teacher-run", command.runs, command.teacher_run).path)
+            config["teacher_run"] = str(refusals.run_of("--teacher-run", command, command.teacher_run).path)
         with resources.advising(config):
             parts = lab.assemble(config, device)
-        _take_weights(parts, command.runs, config["init"])
+        _take_weights(parts, command, config["init"])
     config["protocol"] = parts.stream.envs.metadata.get("protocol", command.game)
     config["command"] = shlex.join(["python", "-m", "experiments.train", *argv])
     config |= provenance.surroundings(device)
@@ -79,13 +78,13 @@ def _alone(run: Run) -> Iterator[None]:
         yield
 
 
-def _take_weights(parts: building.Lab, runs: Path, init: str | None) -> None:
+def _take_weights(parts: building.Lab, command: options.Command | options.Resume, init: str | None) -> None:
     """The weights of the run `init`, where one is named."""
     if init is None:
         return
     from experiments import players
 
-    weights = players.weights_of(refusals.run_of("--init", runs, init))
+    weights = players.weights_of(refusals.run_of("--init", command, init))
     try:
         parts.agent.load_weights(weights)
     except players.MISFIT as fault:
@@ -112,7 +111,7 @@ def resume(command: options.Resume, run: Run) -> int:
                     _restore(run, parts, command.steps)
             if not found:
                 print("there is no checkpoint yet: the run begins anew")
-                _take_weights(parts, command.runs, run.config.get("init"))
+                _take_weights(parts, command, run.config.get("init"))
         if command.minutes is not None:  # on top of those that it has trained already
             run.config["minutes"] = parts.clock.seconds / 60 + command.minutes
             run.config["steps"] = parts.clock.budget = None

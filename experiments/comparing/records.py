@@ -19,7 +19,7 @@ import envs
 from agents.core import files, manifest
 from agents.core.run import PLAYED, Run, RunError, safe
 from envs.text import printable
-from experiments import child
+from experiments import child, cli, finding, references
 from experiments.comparing import evaluations
 
 ARCHIVE, TRASH = ".archive", ".trash"  # folders in a runs folder; names that begin with a dot are never searched
@@ -180,11 +180,14 @@ def locate(root: Path, what: str) -> list[Path]:
 
 
 def collect(root: Path, words: Iterable[str]) -> tuple[list[Record], list[Left]]:
-    """Reads what the words name, each run once; what cannot be read is listed with the reason."""
+    """Reads what the words name, each run once; what cannot be read is listed with the reason.
+
+    Of a game without a run the reference runs are taken, and the person is told so.
+    """
     records, left, seen = [], [], set()
     for word in words:
         try:
-            paths = locate(root, word)
+            paths = _meant(root, word)
         except RunError as fault:
             left.append(Left(word, str(fault)))
             continue
@@ -197,6 +200,19 @@ def collect(root: Path, words: Iterable[str]) -> tuple[list[Record], list[Left]]
             except RunError as fault:
                 left.append(Left(str(path), str(fault).removeprefix(f"{path}/")))
     return records, left
+
+
+def _meant(root: Path, word: str) -> list[Path]:
+    if found := references.named(root, word):
+        return found
+    try:
+        return locate(root, word)
+    except RunError:
+        name = envs.canonical(word) if finding.is_game(word) else word
+        if not (found := references.of_game(root, name)):
+            raise
+    cli.tell(references.note(name, found[0]) if len(found) == 1 else references.note_of(name, found))
+    return found
 
 
 def checkpoints(path: Path) -> list[int]:

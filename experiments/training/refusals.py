@@ -36,7 +36,7 @@ def refuse(command: Command, agent_config: Mapping[str, Any], env: Mapping[str, 
         how = teachers.asking(about, "numbers", "; {} asks for them")
         raise cli.UserError(f"--critic privileged: {command.game} tells none with these options{how}")
     if command.init is not None:
-        finding.require_checkpoint(run_of("--init", command.runs, command.init), None)
+        finding.require_checkpoint(run_of("--init", command, command.init), None)
 
 
 def _require_teacher(command: Command, env: Mapping[str, Any]) -> None:
@@ -45,7 +45,7 @@ def _require_teacher(command: Command, env: Mapping[str, Any]) -> None:
         if not Path(data).exists():
             raise cli.UserError(f"--data {data}: there is no such dataset")
     if command.teacher_run is not None:
-        teacher = run_of("--teacher-run", command.runs, command.teacher_run)
+        teacher = run_of("--teacher-run", command, command.teacher_run)
         if teacher.config["game"] != command.game:
             told = f"is a run of {teacher.config['game']}; an expert is a run of {command.game} with --obs state"
             raise cli.UserError(f"--teacher-run {command.teacher_run}: {told}")
@@ -55,7 +55,7 @@ def _require_teacher(command: Command, env: Mapping[str, Any]) -> None:
 
 def refuse_resume(command: Resume) -> Run:
     """The run that goes on. Raises UserError or RunError where it cannot, or not with these options."""
-    run = finding.find_run(command.runs, command.resume)
+    run = finding.find_own(command.runs, command.resume)
     if command.game is not None and envs.canonical(command.game) != run.config["game"]:
         raise cli.UserError(f"{run.path} is a run of {run.config['game']}, not of {command.game}")
     if run.config["agent"] in BASELINES:
@@ -65,12 +65,15 @@ def refuse_resume(command: Resume) -> Run:
     newest = manifest.newest(run.checkpoints)
     if command.steps is not None and newest is not None and command.steps < newest[0]:
         raise cli.UserError(f"--steps {command.steps}: the run has {newest[0]:,} steps already")
+    if newest is not None and "clock" not in newest[1]["values"]:
+        begin = cli.line("train", run.config["game"], "--agent", run.config["agent"], "--init", run.path)
+        raise cli.UserError(f"{run.path} holds weights alone and cannot be resumed; {begin} starts from them")
     return run
 
 
-def run_of(option: str, runs: Path, what: str) -> Run:
-    """The run that an option names. Raises UserError."""
+def run_of(option: str, command: Command | Resume, what: str) -> Run:
+    """The run that an option names; ``reference`` is the game's best reference run. Raises UserError."""
     try:
-        return finding.find_run(runs, what)
+        return finding.look_for(command.runs, what, command.game)[0]
     except RunError as fault:
         raise cli.UserError(f"{option} {what}: {fault}") from None

@@ -10,9 +10,8 @@ from agents import BASELINES
 from agents.core import manifest
 from agents.core.run import PLAYED, Run, RunError, safe
 from experiments import cli
-from experiments.finding import find_run, milestone_folder, require_checkpoint
+from experiments.finding import is_game, look_for, milestone_folder, require_checkpoint
 
-REFERENCE = Path(__file__).resolve().parents[2] / "runs" / "reference"  # folder of the committed reference runs
 PLAYERS = {"expert": "the scripted expert", "rave": "the search player rave"}  # players that need no training
 PICTURES, BOARD = ("gradient", "occlusion"), ("policy", "visits", "ownership")  # overlays of networks; of boards
 
@@ -59,18 +58,14 @@ def find(what: str, runs: Path, *, step: int | str | None = None, live: bool = F
     if live:
         return _of(_training(what, runs), live=True)
     try:
-        return _at(find_run(runs, what), step)
+        run, note = look_for(runs, what)
     except RunError as fault:
-        if (path / "config.json").exists() or (path.exists() and not _is_game(what)):
+        if (path / "config.json").exists() or (path.exists() and not is_game(what)):
             raise
         game = envs.canonical(what)  # UnknownGame tells the nearest names
         missing = fault
-    for root in (runs / "reference", REFERENCE):
-        try:
-            run = Run.find(root, safe(game))
-        except RunError:
-            continue
-        return _at(run, step)._replace(note=f"{game} has no run of yours: the reference run {run.path} plays")
+    else:
+        return _at(run, step)._replace(note=note)
     if step is not None:
         raise RunError(f"--checkpoint {step}: {missing}")
     return untrained(game, runs)
@@ -125,20 +120,12 @@ def _of(run: Run, **fields: Any) -> Source:
     return Source(run.config["game"], run, **fields)
 
 
-def _is_game(name: str) -> bool:
-    try:
-        envs.find(name)
-    except envs.UnknownGame:
-        return False
-    return True
-
-
 def _training(what: str, runs: Path) -> Run:
     """The run that was begun or went on last, whether it has a checkpoint yet or not."""
     for candidate in (Path(what), runs / what):
         if (candidate / "config.json").is_file():
             return Run.open(candidate)
-    folder = runs / (safe(envs.canonical(what)) if _is_game(what) else what)
+    folder = runs / (safe(envs.canonical(what)) if is_game(what) else what)
     inside = folder.is_dir() and runs.resolve() in folder.resolve().parents
     found = list(folder.rglob("config.json")) if inside else []
     if not found:

@@ -1,0 +1,122 @@
+"""Check the reference runs: ``python -m experiments.verify [GAME]``.
+
+    python -m experiments.verify                    every reference run, 10 games each
+    python -m experiments.verify breakout --episodes 30
+    python -m experiments.verify --episodes 4 --max-games 1     a short form: one reference of each game
+
+Each is compared with its checksums and plays games of seeds that neither its training nor its stated score has used.
+The stated score must lie within the interval that both samples of games allow (a permutation test; one of a thousand
+honest references is called wrong). The exit code is 1 where one does not hold.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import envs
+from experiments import arguments, cli, references
+from experiments.arguments import Positional
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """What to check."""
+
+    what: Positional[tuple[str, ...]] = ()  # games, or reference/GAME/NAME; without any all
+    episodes: int = 10  # new games of each
+    max_games: int = 0  # references of one game that are played, the best first; 0: all
+    files: bool = False  # compare files and figures alone, play nothing
+    seed: int | None = None  # seed of the new games; without it one that was not used yet
+    trust: str | None = None  # gym:MODULE:ID or MODULE:CLASS of a reference, whose code you allow to be imported
+    device: str = "auto"  # auto, cpu, cuda, cuda:N or mps
+    json: bool = False  # print one JSON object per reference and nothing else
+    runs: Path = Path("runs")  # folder of the run folders; references lie in RUNS/reference and beside the lab
+
+    def __post_init__(self) -> None:
+        arguments.within(self, 2, 100_000, "episodes")
+        if self.max_games < 0:
+            raise ValueError(f"--max-games {self.max_games}: must be at least 0")
+        if self.seed is not None and not 0 <= self.seed < 2**31:
+            raise ValueError(f"--seed {self.seed}: must lie in 0..2147483647")
+
+
+def chosen(command: Command) -> list[Path]:
+    """The references that are asked for. Raises UserError where a word names none."""
+    if not command.what:
+        found = references.every(command.runs)
+    else:
+        found = []
+        for word in command.what:
+            named = references.named(command.runs, word) or references.of_game(command.runs, envs.canonical(word))
+            if not named:
+                raise cli.UserError(f"{word} has no reference run; there are references of {_games(command.runs)}")
+            found += named
+    if not found:
+        raise cli.UserError(f"there are no reference runs in {references.HOME} and {command.runs / references.WORD}")
+    if command.max_games:
+        places = {game: references.of_game(command.runs, game) for game in {path.parent.name for path in found}}
+        found = [p for p in found if p in places[p.parent.name][: command.max_games]]
+    return found
+
+
+def _games(root: Path) -> str:
+    return ", ".join(dict.fromkeys(path.parent.name for path in references.every(root))) or "no game"
+
+
+def check(path: Path, command: Command) -> dict[str, Any]:
+    """One reference: {"reference", "holds", "told"}, and the figures where it came to games."""
+    import numpy as np
+
+    from agents.core.checkpoint import CheckpointError
+    from agents.core.run import RunError
+    from experiments import evaluate
+    from experiments.promoting import checks
+
+    name = f"{references.WORD}/{path.parent.name}/{path.name}"
+    try:
+        run, told = checks.opened(path)
+        if command.files:
+            mean, games = told["mean"], told["episodes"]
+            return {"reference": name, "holds": True, "told": f"whole; stated {mean:.4g} over {games} games"}
+        seed = checks.fresh_seed(run, told) if command.seed is None else command.seed
+        with cli.refusing():
+            new = evaluate.evaluate(
+                run, episodes=command.episodes, seed=seed, device=command.device, quiet=command.json
+            )
+    except (checks.Wrong, RunError, CheckpointError, cli.UserError) as fault:
+        return {"reference": name, "holds": False, "told": str(fault)}
+    for what in ("protocol", "policy"):
+        if told.get(what) != new[what]:
+            said = f"{what} of the stated score is {told.get(what)!r}, the run has {new[what]!r}"
+            return {"reference": name, "holds": False, "told": said}
+    verdict = checks.compare(np.array(told["scores"]), np.array(new["scores"]))
+    figures = {**dataclasses.asdict(verdict), "seed": seed, "scores": new["scores"]}
+    return {"reference": name, "holds": verdict.holds, "told": verdict.sentence, **figures}
+
+
+def main() -> None:
+    with cli.edge():
+        command = arguments.read(Command, None, __doc__, "verify")
+        paths = chosen(command)
+        if not command.files:
+            cli.starting(torch=True)
+        wrong = 0
+        for path in paths:
+            found = check(path, command)
+            wrong += not found["holds"]
+            if command.json:
+                print(json.dumps(found), flush=True)
+            else:
+                cli.say(f"{'holds' if found['holds'] else 'WRONG'}  {found['reference']}: {found['told']}")
+                sys.stdout.flush()
+        if not command.json:
+            print(f"{len(paths) - wrong} of {len(paths)} reference runs hold")
+        sys.exit(1 if wrong else 0)
+
+
+if __name__ == "__main__":
+    main()
