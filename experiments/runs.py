@@ -358,7 +358,7 @@ def promote(command: Promote) -> None:
     def chance(stored: Run) -> dict[str, Any]:
         return evaluate.by_chance(stored, episodes=command.episodes, seed=command.seed)
 
-    asked = promoting.Asked(command.name, command.before, command.replace)
+    asked = promoting.Promotion(command.name, command.before, command.replace)
     made = promoting.promote(run, command.out or command.runs / references.WORD, asked, score, chance)
     weights = sum(file.stat().st_size for file in made.rglob("*.safetensors"))
     whole = sum(file.stat().st_size for file in made.rglob("*") if file.is_file())

@@ -87,7 +87,7 @@ def check(path: Path, command: Command) -> dict[str, Any]:
             new = evaluate.evaluate(
                 run, episodes=command.episodes, seed=seed, device=command.device, quiet=command.json
             )
-    except (checks.Wrong, RunError, CheckpointError, cli.UserError) as fault:
+    except (checks.ReferenceFault, RunError, CheckpointError, cli.UserError) as fault:
         return {"reference": name, "holds": False, "told": str(fault)}
     for what in ("protocol", "policy"):
         if told.get(what) != new[what]:

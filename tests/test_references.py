@@ -285,3 +285,25 @@ def test_the_interval_is_that_of_a_permutation_test() -> None:
     assert not checks.compare(rng.normal(400, 50, 30), rng.normal(100, 50, 4)).holds
     told = checks.compare(np.full(30, 500.0), np.full(4, 350.0)).sentence
     assert told.startswith("stated 500 over 30 games lies outside") and "4 new games have 350" in told
+
+
+def committed() -> list[Path]:
+    return sorted(file.parent for file in references.HOME.glob("*/*/reference.json"))
+
+
+@pytest.mark.parametrize("path", committed(), ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_a_committed_reference_is_whole_and_small(path: Path) -> None:
+    run, told = checks.opened(path)
+    about = checks.read(path)
+    assert told["episodes"] >= 20 and told["mean"] > about["random"]["mean"]
+    assert all(line.startswith("python -m experiments.") for line in about["commands"]) and about["commit"]
+    assert run.path.parent.name == references.safe(run.config["game"])
+    assert sum(p.stat().st_size for p in path.rglob("*.safetensors")) <= promote.LARGEST
+    for file in path.rglob("*.json*"):
+        assert "/tmp/" not in file.read_text() and "/home/" not in file.read_text()
+
+
+def test_the_references_together_are_small() -> None:
+    weights = [p.stat().st_size for p in references.HOME.rglob("*.safetensors")]
+    assert weights and sum(weights) <= 24 * 2**20
+    assert sum(p.stat().st_size for p in references.HOME.rglob("*") if p.is_file()) <= 30 * 2**20

@@ -20,23 +20,23 @@ CHANCE = 0.001  # share of honest references that a check may call wrong
 SHUFFLES = 20_000  # random divisions of the games that an interval is made of
 
 
-class Wrong(ValueError):
+class ReferenceFault(ValueError):
     """A reference that is not what it says; the message says which file or figure."""
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The content of reference.json, after every file was compared with its checksum. Raises Wrong."""
+    """The content of reference.json, after every file was compared with its checksum. Raises ReferenceFault."""
     about = _about(path)
     there = {p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file()} - {references.ABOUT}
     if (link := files.first_link(path)) is not None:
-        raise Wrong(f"{link.relative_to(path)} is a link or no regular file")
+        raise ReferenceFault(f"{link.relative_to(path)} is a link or no regular file")
     if extra := sorted(there - about["files"].keys()):
-        raise Wrong(f"{extra[0]} is not among its files")
+        raise ReferenceFault(f"{extra[0]} is not among its files")
     for name, checksum in sorted(about["files"].items()):
         if name not in there:
-            raise Wrong(f"{name} is missing")
+            raise ReferenceFault(f"{name} is missing")
         if sha256(path / name) != checksum:
-            raise Wrong(f"{name} does not match its checksum")
+            raise ReferenceFault(f"{name} does not match its checksum")
     return about
 
 
@@ -44,44 +44,50 @@ def _about(path: Path) -> dict[str, Any]:
     try:
         sealed = files.read_json(path / references.ABOUT)
     except (OSError, ValueError) as fault:
-        raise Wrong(f"{references.ABOUT} cannot be read: {getattr(fault, 'strerror', None) or fault}") from None
+        raise ReferenceFault(
+            f"{references.ABOUT} cannot be read: {getattr(fault, 'strerror', None) or fault}"
+        ) from None
     content = sealed.get("reference") if isinstance(sealed, dict) else None
     if not isinstance(content, dict) or not isinstance(content.get("files"), dict):
-        raise Wrong(f"{references.ABOUT} does not say which files it has")
+        raise ReferenceFault(f"{references.ABOUT} does not say which files it has")
     if manifest.seal(content) != sealed.get("sha256"):
-        raise Wrong(f"{references.ABOUT} does not match its checksum")
+        raise ReferenceFault(f"{references.ABOUT} does not match its checksum")
     if content.get("format") != FORMAT:
-        raise Wrong(f"{references.ABOUT} has format {content.get('format')!r}, not {FORMAT}")
+        raise ReferenceFault(f"{references.ABOUT} has format {content.get('format')!r}, not {FORMAT}")
     return content
 
 
 def stated(path: Path, about: Mapping[str, Any], run: Run) -> dict[str, Any]:
-    """The stated evaluation, after it was compared with the run. Raises Wrong where it does not fit.
+    """The stated evaluation, after it was compared with the run. Raises ReferenceFault where it does not fit.
 
     about: content of reference.json. Whoever wants to deceive seals anew, so that nothing here is believed unseen.
     """
     try:
         told = files.read_json(path / references.SCORE)
     except (OSError, ValueError) as fault:
-        raise Wrong(f"{references.SCORE} cannot be read: {fault}") from None
+        raise ReferenceFault(f"{references.SCORE} cannot be read: {fault}") from None
     scores = told.get("scores") if isinstance(told, dict) else None
     if not isinstance(scores, list) or not scores or not all(map(is_number, scores)):
-        raise Wrong(f"{references.SCORE} holds no scores")
+        raise ReferenceFault(f"{references.SCORE} holds no scores")
     newest = manifest.newest(run.checkpoints)
     if newest is None:
-        raise Wrong("it holds no weights that can be read")
+        raise ReferenceFault("it holds no weights that can be read")
     meta = newest[1]["meta"]
     for what, game in (("weights", meta.get("game")), (references.SCORE, told.get("game"))):
         if game != run.config["game"]:
-            raise Wrong(f"its {what} are of {game}, its configuration is of {run.config['game']}")
+            raise ReferenceFault(f"its {what} are of {game}, its configuration is of {run.config['game']}")
     if about.get("game") != run.config["game"]:
-        raise Wrong(f"{references.ABOUT} is of {about.get('game')}, its configuration is of {run.config['game']}")
+        raise ReferenceFault(
+            f"{references.ABOUT} is of {about.get('game')}, its configuration is of {run.config['game']}"
+        )
     if told.get("step") != newest[0]:
-        raise Wrong(f"{references.SCORE} is of step {told.get('step')}, the weights are of {newest[0]}")
+        raise ReferenceFault(f"{references.SCORE} is of step {told.get('step')}, the weights are of {newest[0]}")
     if told.get("episodes") != len(scores) or not math.isclose(
         float(np.mean(scores)), told.get("mean", math.nan), rel_tol=1e-9, abs_tol=1e-9
     ):
-        raise Wrong(f"{references.SCORE} states a mean of {told.get('mean')}, its {len(scores)} scores have another")
+        raise ReferenceFault(
+            f"{references.SCORE} states a mean of {told.get('mean')}, its {len(scores)} scores have another"
+        )
     return told
 
 
@@ -133,10 +139,10 @@ def fresh_seed(run: Run, told: Mapping[str, Any]) -> int:
 
 
 def opened(path: Path) -> tuple[Run, dict[str, Any]]:
-    """A reference as a run and its stated evaluation, after everything that needs no game. Raises Wrong."""
+    """A reference as a run and its stated evaluation, after everything that needs no game. Raises ReferenceFault."""
     about = read(path)
     try:
         run = Run.open(path)
     except RunError as fault:
-        raise Wrong(str(fault)) from None
+        raise ReferenceFault(str(fault)) from None
     return run, stated(path, about, run)

@@ -29,7 +29,7 @@ Scoring = Callable[[Run], dict[str, Any]]
 
 
 @dataclasses.dataclass(frozen=True)
-class Asked:
+class Promotion:
     """What is asked of a promotion."""
 
     name: str | None = None  # name of the reference; None: AGENT-sSEED
@@ -37,7 +37,7 @@ class Asked:
     replace: bool = False  # take the place of a reference of this name
 
 
-def promote(run: Run, folder: Path, asked: Asked, score: Scoring, chance: Scoring) -> Path:
+def promote(run: Run, folder: Path, asked: Promotion, score: Scoring, chance: Scoring) -> Path:
     """Makes a reference of a run below `folder`; returns its path. Raises UserError for a run that cannot be one.
 
     score: plays the games of a run. chance: the same of the random agent in its place. All is written beside the place
