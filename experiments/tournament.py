@@ -6,8 +6,10 @@
 Runs and `random` alone play in the lab's own environment, whatever the game. With a Go program among them it is Go,
 with a referee of our own; --size, --komi, --openings, --parallel and --move-seconds are options of that.
 
-Players: `rave` and runs of ours with options after a colon (`rave:seconds=1`, `RUN:visits=400`), `gnugo:level=10`, and
-any GTP program as `gtp:COMMAND`. Everyone meets everyone. The same command again goes on where it was stopped.
+Players: `rave` and runs of ours with options after a colon (`rave:seconds=1`, `RUN:visits=400`), `gnugo:level=10`,
+`katago:visits=8,model=FILE`, and any GTP program as `gtp:COMMAND`. Everyone meets everyone. The same command again goes
+on where it was stopped. With --judge katago:visits=32 the games are looked at afterwards, and the table tells how many
+points a player loses per move.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from typing import TYPE_CHECKING
 
 from agents.core import files
 from envs import kernels
-from experiments import arguments, cli, matches
+from experiments import arguments, cli, matches, progress
 from experiments.arguments import Positional
 from experiments.go.openings import SETS
 from experiments.go.programs import Failed, Program, Refused, command_line
@@ -46,6 +48,7 @@ class Command:
     parallel: int = 1  # games at once; where seconds count, no more than processors that are free
     seed: int = 1  # seed of the programs' random numbers
     move_seconds: float = 120.0  # a program that is silent for longer voids the game
+    judge: str | None = None  # program that says afterwards how many points each move has lost, e.g. katago:visits=32
     out: Path | None = None  # folder; without it runs/tournaments/ and a name made of the settings
 
     def __post_init__(self) -> None:
@@ -150,8 +153,12 @@ def rating_lines(players: list[dict]) -> list[str]:
     return lines
 
 
-def check(settings: tournament.Settings) -> None:
-    """Starts every player once, so that a wrong name or option is told at once."""
+def check(settings: tournament.Settings, judge: str | None = None) -> None:
+    """Starts every player, and the judge, once, so that a wrong name or option is told at once."""
+    from experiments.go import points
+
+    if judge is not None:
+        points.start(judge, settings.size).close()
     for player in settings.players:
         command_line(player, settings.size)
     for player in dict.fromkeys(settings.players):
@@ -161,6 +168,18 @@ def check(settings: tournament.Settings) -> None:
             program.close()
         except (Failed, Refused, OSError) as fault:
             raise cli.UserError(f"{fault}") from fault
+
+
+def _judge(command: Command, settings: tournament.Settings, folder: tournament.Folder, found: dict) -> None:
+    """Adds to the figures how many points every player has lost per move, as the judge sees it."""
+    from experiments.go import points
+
+    counted = sum(not row["void"] for row in folder.rows.values())
+    left = progress.TimeLeft(counted, "games judged")
+    judged = points.judged(command.judge, settings, folder, command.parallel, left)
+    found["judge"], found["judged"] = command.judge, len(judged)
+    for number, player in enumerate(found["players"]):
+        player["points_lost"] = points.figures(number, folder.rows, judged, settings.size)
 
 
 def _among_runs(command: Command, everyone: list[matches.Player]) -> None:
@@ -178,16 +197,18 @@ def main() -> None:
     with cli.edge():
         command = arguments.read(Command, None, __doc__, "tournament")
         if everyone := matches.named(command.players, command.runs):
+            if command.judge is not None:
+                raise cli.UserError("--judge looks at games of Go programs: runs alone play in the lab's environment")
             _among_runs(command, everyone)
             return
         cli.starting(kernels=True)
         with cli.refusing():
             settings = command.settings()
-        from experiments.go import tournament
+        from experiments.go import points, tournament
 
         if not kernels.stored("agents/search"):  # the players, programs of their own, would all be silent meanwhile
             print("joypad: compiling the tree search once, about half a minute ...", file=sys.stderr, flush=True)
-        check(settings)
+        check(settings, command.judge)
         folder = tournament.Folder(command.folder(), settings)
         total = len(tournament.plan(settings))
         before, started = len(folder.rows), time.monotonic()
@@ -207,8 +228,12 @@ def main() -> None:
 
         tournament.run(settings, folder, command.parallel, report)
         found = summary(settings, folder.rows)
+        if command.judge is not None:
+            _judge(command, settings, folder, found)
         (folder.path / "summary.json").write_text(json.dumps(found, indent=1) + "\n")
         print(table(found))
+        if command.judge is not None:
+            print("\n".join(points.table(command.judge, found["judged"], found["players"])))
         print(f"games: {folder.path / 'games'}; more of them: the same command with a larger --games")
 
 

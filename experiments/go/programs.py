@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
+from pathlib import Path
 
 from experiments.cli import UserError
 
@@ -20,6 +21,7 @@ GNUGO = (
     "--mode gtp --chinese-rules --capture-all-dead --play-out-aftermath --never-resign --positional-superko "
     "--forbid-suicide"
 )
+RELEASES = "https://github.com/lightvector/KataGo/releases"  # where KataGo is to be had
 LONGEST = 1 << 20  # characters of an answer
 
 
@@ -40,8 +42,9 @@ def command_line(player: str, size: int, play_on: bool = False) -> list[str]:
     """The program and arguments of a player's name. play_on: ours captures what is dead before it passes, for a referee
     who counts the stones as they stand.
 
-    `gnugo[:level=10,OPTION=VALUE]`, `rave[:seconds=1,NAME=VALUE]`, `RUN[:visits=400]` (ours: options of
-    `experiments.gtp`, or settings of the player), `gtp:COMMAND` (anything, quoted as in a shell). Raises UserError.
+    `gnugo[:level=10,OPTION=VALUE]`, `katago[:visits=32,model=FILE,SETTING=VALUE]`, `rave[:seconds=1,NAME=VALUE]`,
+    `RUN[:visits=400]` (ours: options of `experiments.gtp`, or settings of the player), `gtp:COMMAND` (anything, quoted
+    as in a shell). Raises UserError.
     """
     kind, _, rest = player.partition(":")
     if kind == "gtp":
@@ -65,12 +68,41 @@ def command_line(player: str, size: int, play_on: bool = False) -> list[str]:
             raise UserError("gnugo is not installed (apt-get install gnugo)")
         options = {"level": "10"} | options
         return [path, *GNUGO.split(), *(word for name, value in options.items() for word in (f"--{name}", value))]
+    if kind == "katago":
+        return katago(player, options)
     words = [sys.executable, "-m", "experiments.gtp", "--player", kind, "--size", str(size)]
     words += ["--play-on"] if play_on else []
     for name, value in options.items():
         own = name in ("visits", "seconds", "clock", "rules", "resign", "seed")
         words += [f"--{name}", value] if own else ["--set", f"{name}={value}"]
     return words
+
+
+def katago(player: str, options: dict[str, str]) -> list[str]:
+    """KataGo with the rules of `katago.cfg`. options: visits, model (a network's file), and settings of KataGo's own.
+
+    The program is `katago` in the PATH, or what KATAGO names; the network is `model`, what KATAGO_MODEL names, or the
+    default one beside the program. Raises UserError.
+    """
+    named = os.environ.get("KATAGO") or "katago"
+    path = found(os.path.expanduser(named))
+    if path is None:
+        raise UserError(
+            f"{player}: there is no program {named!r}; get KataGo from {RELEASES} and put it into the PATH, or name it"
+            " by KATAGO=/path/to/katago"
+        )
+    settings = dict(options)
+    visits, model = settings.pop("visits", "32"), settings.pop("model", "") or os.environ.get("KATAGO_MODEL", "")
+    if not visits.isdecimal() or not int(visits):
+        raise UserError(f"{player}: visits={visits} must be a whole number above 0")
+    words = [path, "gtp", "-config", str(Path(__file__).with_name("katago.cfg"))]
+    if model:
+        network = Path(model).expanduser()
+        if not network.is_file():
+            raise UserError(f"{player}: there is no network {model}")
+        words += ["-model", str(network)]
+    settings = {"maxVisits": visits} | settings
+    return [*words, "-override-config", ",".join(f"{name}={value}" for name, value in settings.items())]
 
 
 class Program:

@@ -3,25 +3,26 @@
 FOLDER/tournament.json   the settings; only the same ones may continue it
 FOLDER/games.jsonl       one line per finished game, void ones among them
 FOLDER/games/0001.sgf    the games
+FOLDER/judged/           what judges found, one file for each (`experiments.go.points`)
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-import queue
-import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
 
 from agents.core import files
+from envs.go import record, sgf
 from experiments.cli import UserError
+from experiments.go.lines import Lines
 from experiments.go.match import Played, play, write_sgf
 from experiments.go.openings import openings
 from experiments.go.programs import Failed, Program, Refused
+from experiments.go.spreading import spread
 
 VOIDS_IN_A_ROW = 8  # void games in a row after which something is wrong that more games would not mend
 
@@ -65,7 +66,7 @@ class Folder:
     """Where a tournament is kept; whatever was finished before a kill is still there after it."""
 
     def __init__(self, path: Path, settings: Settings):
-        self.path, self._file = path, path / "games.jsonl"
+        self.path = path
         (path / "games").mkdir(parents=True, exist_ok=True)
         told, wanted = path / "tournament.json", json.loads(json.dumps(asdict(settings)))
         if told.exists():
@@ -79,21 +80,12 @@ class Folder:
                 different = [name for name in wanted if there.get(name) != wanted[name]]
                 raise UserError(f"{path} holds a tournament with another {', '.join(different)}; give another --out")
         files.write_json(told, wanted)
-        self.rows: dict[int, dict] = {}
-        whole = 0
-        data = self._file.read_bytes() if self._file.exists() else b""
-        for line in data.splitlines(keepends=True):
-            try:
-                row = files.parse(line) if line.endswith(b"\n") else None
-            except ValueError:
-                row = None
-            if not isinstance(row, dict) or not isinstance(row.get("number"), int):
-                break  # the kill came in the middle of this line
-            self.rows[row["number"]] = row
-            whole += len(line)
-        if whole < len(data):
-            with self._file.open("r+b") as file:
-                file.truncate(whole)
+        self._lines = Lines(path / "games.jsonl")
+
+    @property
+    def rows(self) -> dict[int, dict]:
+        """The finished games, number -> figures."""
+        return self._lines.rows
 
     def add(self, task: Task, played: Played, settings: Settings) -> dict:
         """Stores a game for good."""
@@ -102,12 +94,16 @@ class Folder:
         line = ",".join(str(action) for _, action in played.moves)
         row = asdict(task) | played.row() | {"points": played.points}
         row["digest"] = hashlib.sha256(line.encode()).hexdigest()[:16]
-        with self._file.open("ab") as file:
-            file.write((json.dumps(row) + "\n").encode())
-            file.flush()
-            os.fsync(file.fileno())
-        self.rows[task.number] = row
+        self._lines.add(row)
         return row
+
+    def game(self, number: int) -> record.Record:
+        """A finished game. Raises UserError where its file cannot be read."""
+        path = self.path / "games" / f"{number:04}.sgf"
+        try:
+            return record.load(sgf.read_file(path))
+        except (OSError, sgf.SGFError) as fault:
+            raise UserError(f"{path}: {fault}") from None
 
 
 class Worker:
@@ -116,7 +112,7 @@ class Worker:
     def __init__(self, settings: Settings):
         self._settings, self._programs = settings, {}
 
-    def play(self, task: Task) -> Played:
+    def do(self, task: Task) -> Played:
         """Plays one game of the tournament; a program that fails voids it and is started anew for the next."""
         settings = self._settings
         try:
@@ -146,41 +142,14 @@ class Worker:
 def run(settings: Settings, folder: Folder, parallel: int, report: Callable[[Task, dict], None]) -> None:
     """Plays what is missing. `report` is called after every game, by one thread at a time. Raises UserError when
     game after game is void."""
-    tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
-    for task in plan(settings):
-        if task.number not in folder.rows:
-            tasks.put(task)
-    lock, enough, voids, faults = threading.Lock(), threading.Event(), [0], []
+    voids = 0
 
-    def work() -> None:
-        worker = Worker(settings)
-        try:
-            while not enough.is_set():
-                task = tasks.get_nowait()
-                played = worker.play(task)
-                with lock:
-                    if enough.is_set():
-                        return
-                    report(task, folder.add(task, played, settings))
-                    voids[0] = voids[0] + 1 if played.void else 0
-                    if voids[0] >= VOIDS_IN_A_ROW:
-                        raise UserError(f"{voids[0]} games in a row are void, the last one since {played.void}")
-        except queue.Empty:
-            pass
-        except BaseException as fault:  # handed over to the main thread
-            faults.append(fault)
-            enough.set()
-        finally:
-            worker.close()
+    def done(task: Task, played: Played) -> None:
+        nonlocal voids
+        report(task, folder.add(task, played, settings))
+        voids = voids + 1 if played.void else 0
+        if voids >= VOIDS_IN_A_ROW:
+            raise UserError(f"{voids} games in a row are void, the last one since {played.void}")
 
-    threads = [threading.Thread(target=work, daemon=True) for _ in range(parallel)]
-    for thread in threads:
-        thread.start()
-    try:
-        for thread in threads:
-            while thread.is_alive():
-                thread.join(0.2)
-    finally:
-        enough.set()
-    if faults:
-        raise faults[0]
+    missing = [task for task in plan(settings) if task.number not in folder.rows]
+    spread(missing, parallel, lambda: Worker(settings), done)
