@@ -43,6 +43,7 @@ GAMES: dict[str, Game | str] = {  # our own games; the name of the module alone 
         "kart racing with a camera, tracks, weather, rivals: for driving by reinforcement and by cloning",
         {"Kart-v0": {}},
     ),
+    "car": Game("envs.car_game.env", "a toy car with a camera, simulated, or learned from recordings of a real one"),
     "go": Game(
         "envs.go.env",
         "Go on 2x2 to 19x19: to play against, to analyse (play go, gtp, tournament)",

@@ -10,7 +10,7 @@ from envs.kart.camera import CAMERAS, POSE_COLUMNS, has_sensor, mount, rays, var
 from envs.kart.drivers import expert_batch
 from envs.kart.looks import THEMES, make_look
 from envs.kart.options import DISCRETE, DRIVABLE, Options
-from envs.kart.physics import nominal_dynamics, place, stand
+from envs.kart.physics import BY_PEDAL, BY_SPEED, nominal_dynamics, place, stand
 from envs.kart.picture import as_quads, develop_batch, drivable_batch, make_art, paint_batch, to_grey
 from envs.kart.random import seed_word, uniform
 from envs.kart.scene import new_paint, new_scene, put_look, put_track
@@ -133,27 +133,31 @@ class Batch:
         for future in [self._pool.submit(work, int(a), int(b)) for a, b in zip(edges, edges[1:], strict=False)]:
             future.result()
 
-    def command(self, actions: np.ndarray) -> np.ndarray:
-        """Actions of the option `control` as steering, pedal or target speed, hand brake: float64 [N, 3]."""
-        out = np.full((self.num, 3), -1.0)
+    def command(self, actions: np.ndarray) -> tuple[np.ndarray, int]:
+        """Actions of the option `control` as steering, what drives, and hand brake, float64 [N, 3]; and what it is that
+        drives (`physics.pedal_of`)."""
         if self.options.control == "discrete":
-            return DISCRETE[actions].astype(np.float64)
+            return DISCRETE[actions].astype(np.float64), BY_PEDAL
+        out = np.full((self.num, 3), -1.0)
         out[:, : actions.shape[1]] = actions
-        return out
+        if self.options.control != "speed":
+            return out, BY_PEDAL
+        out[:, 1] = (out[:, 1] + 1.0) * 0.5 * race.TOP_SPEED
+        return out, BY_SPEED
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """One step of every race that is not over; returns reward float64 [N] and ending int64 [N] (see `race`)."""
-        command = self.command(actions)
+        return self.advance(*self.command(actions))
+
+    def advance(self, command: np.ndarray, control: int) -> tuple[np.ndarray, np.ndarray]:
+        """`step` with what `command` gives."""
         reward, ending = np.zeros(self.num), np.zeros(self.num, np.int64)
-        by_speed = self.options.control == "speed"
-        if by_speed:
-            command[:, 1] = (command[:, 1] + 1.0) * 0.5 * race.TOP_SPEED
         active = ~self.over
 
         def work(low: int, high: int) -> None:
             race.step_batch(
                 low, high, self.karts, self.race, self.dynamics, self.queue, self.fallen, self.scene, command,
-                by_speed, self.rules, self.words, active, reward, ending,
+                control, self.rules, self.words, active, reward, ending,
             )  # fmt: skip
 
         self._share(work)
@@ -212,7 +216,8 @@ class Batch:
         """The teacher's actions in the form of `control`: float32 [N, 2] or [N, 3], or int64 [N]."""
         out = np.empty((self.num, 3), np.float32)
         control = self.options.control
-        expert_batch(out, self.karts, self.race, self.queue, self.scene, self.dynamics, control == "speed")
+        kind = BY_SPEED if control == "speed" else BY_PEDAL
+        expert_batch(out, self.karts, self.race, self.queue, self.scene, self.dynamics, kind)
         if control == "discrete":
             distance = (out[:, None, 0] - DISCRETE[:13, 0]) ** 2 + 0.25 * (out[:, None, 1] - DISCRETE[:13, 1]) ** 2
             return distance.argmin(axis=1)

@@ -54,7 +54,8 @@ DYNAMICS_COLUMNS = 6
 # Objects that stand beside or on the track (float64).
 ITEM_X, ITEM_Y, ITEM_KIND, ITEM_SIZE, ITEM_ALONG = 0, 1, 2, 3, 4
 ITEM_COLUMNS = 5
-CONE, SIGN_LEFT, SIGN_RIGHT, SCENERY_A, SCENERY_B, SCENERY_C = 0, 1, 2, 3, 4, 5
+CONE, SIGN_LEFT, SIGN_RIGHT, SCENERY_A, SCENERY_B, SCENERY_C, STOP_SIGN, GIVE_WAY = 0, 1, 2, 3, 4, 5, 6, 7
+ITEM_KINDS = 8
 
 # Boost pads (float64): a rectangle along and across the track.
 PAD_START, PAD_END, PAD_LEFT, PAD_RIGHT = 0, 1, 2, 3

@@ -100,14 +100,14 @@ def rival(karts, k, line, n, step, half, grip):
 
 
 @njit(cache=True, nogil=True)
-def expected(kart, line, n, step, half, pads, pad_count, dynamics, commands, by_speed):
-    """The kart once `commands` (steering, pedal or target speed, hand brake; the newest first) have been carried out,
+def expected(kart, line, n, step, half, pads, pad_count, dynamics, commands, control):
+    """The kart once `commands` (steering, what `control` means, hand brake; the newest first) have been carried out,
     if nothing else happens to it."""
     later = kart.copy()
     for d in range(commands.shape[0] - 1, -1, -1):
         steer, target, hand = commands[d]
         for _ in range(physics.SUBSTEPS):
-            pedal = speed_control(later, target) if by_speed else target
+            pedal = physics.pedal_of(later, target, control)
             physics.advance(later, steer, pedal, hand > 0.0, dynamics, physics.SUBSTEP)
             physics.place(later, line, n, step, half)
             physics.hit_walls(later, line)
@@ -116,19 +116,19 @@ def expected(kart, line, n, step, half, pads, pad_count, dynamics, commands, by_
 
 
 @njit(cache=True, nogil=True)
-def expert_batch(out, karts, race, queue, scene, dynamics, by_speed):
+def expert_batch(out, karts, race, queue, scene, dynamics, control):
     """The expert's answer for the first kart of each environment, out: float32 [N, 3].
 
-    Steering; target speed scaled to -1..1, or without `by_speed` the pedal that the speed controller would press; hand
-    brake. Where actions are late it answers for the moment at which they arrive.
+    Steering; target speed scaled to -1..1, or where drivers press pedals the one that the speed controller would press;
+    hand brake. Where actions are late it answers for the moment at which they arrive.
     """
     for i in range(out.shape[0]):
         line, n, step, half = scene.line[i], scene.count[i], scene.step[i], scene.half[i]
         kart = expected(
             karts[i, 0], line, n, step, half, scene.pads[i], scene.pad_count[i], dynamics[i],
-            queue[i, : int(race[i, columns.DELAY])], by_speed,
+            queue[i, : int(race[i, columns.DELAY])], control,
         )  # fmt: skip
         steer, target = expert(kart, line, n, step, half, dynamics[i, GRIP])
         out[i, 0] = steer
-        out[i, 1] = 2.0 * target / TOP_SPEED - 1.0 if by_speed else speed_control(kart, target)
+        out[i, 1] = speed_control(kart, target) if control == physics.BY_PEDAL else 2.0 * target / TOP_SPEED - 1.0
         out[i, 2] = -1.0

@@ -82,7 +82,7 @@ class KartDriving(Driving):
         """Returns steering and target speed, or steering, pedal and hand brake with `--control raw`, float32 [D]."""
         if self.options.control == "raw":
             return np.array([wheel.steer, wheel.pedal, 1.0 if wheel.hand else -1.0], np.float32)
-        return np.array([wheel.steer, 2.0 * wheel.target / TOP_SPEED - 1.0], np.float32)
+        return np.array([wheel.steer, 2.0 * wheel.target / self.top_speed - 1.0], np.float32)
 
     def held(self, games: Any) -> Wheel:
         """Returns the present steering and speed of the kart, where a person's hands take over."""
@@ -99,7 +99,7 @@ class KartDriving(Driving):
 
     def controls(self, games: Any, action: np.ndarray, who: str = "user") -> dict[str, Any]:
         """Returns an action as the columns user/... (or pilot/...) of a record: angle, throttle and target speed."""
-        target = (float(action[1]) + 1.0) * 0.5 * TOP_SPEED
+        target = (float(action[1]) + 1.0) * 0.5 * self.top_speed
         return {
             f"{who}/angle": float(action[0]),
             f"{who}/throttle": float(speed_control(games.batch.karts[0, 0], target)),

@@ -49,15 +49,21 @@ class KartVectorEnv(gymnasium.vector.VectorEnv):
     without a seed the random numbers go on.
     """
 
+    races: type[Batch] = Batch
+
     def __init__(self, num_envs: int, options: Options, render_mode: str | None = None):
         check_batch(num_envs, render_mode)
         self.options, self.render_mode = options, render_mode
         self.metadata = {"render_modes": ["rgb_array"], "render_fps": FPS, "releases_gil": True}
-        present(self, describe(options), num_envs)
-        self.batch = Batch(num_envs, options)
+        present(self, self.describe(options), num_envs)
+        self.batch = self.races(num_envs, options)
         for i, seed in enumerate(environment_seeds(None, num_envs)):
             self.batch.seed(i, seed)
         self.reset()
+
+    def describe(self, options: Options) -> Description:
+        """The game with these options."""
+        return describe(options)
 
     def reset(self, *, seed=None, options=None):
         """Begins an episode everywhere; `seed`: int, N ints, or None to go on with the random numbers."""
@@ -84,7 +90,7 @@ class KartVectorEnv(gymnasium.vector.VectorEnv):
     def _checked(self, actions) -> np.ndarray:
         actions = np.asarray(actions)
         shape = self.action_space.shape
-        if CONTROLS[self.options.control] == 0:
+        if not shape[1:]:  # whole numbers
             whole = actions.shape == shape and actions.dtype.kind in "iu"
             if not whole or not ((actions >= 0) & (actions < len(DISCRETE))).all():
                 raise ValueError(f"actions must be integers 0..{len(DISCRETE) - 1} of shape {shape}, not {actions!r}")
@@ -172,9 +178,10 @@ class KartEnv(SingleEnv):
 
     metadata = {"render_modes": ["human", "rgb_array"], "render_fps": FPS}
     title, enlarged = "joypad: kart", 2
+    several: type[KartVectorEnv] = KartVectorEnv
 
     def __init__(self, options: Options, render_mode: str | None = None):
-        super().__init__(KartVectorEnv(1, options), render_mode)
+        super().__init__(self.several(1, options), render_mode)
 
     @property
     def batch(self) -> Batch:

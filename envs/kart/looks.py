@@ -6,6 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from envs.kart.plates import PLATES
 from envs.kart.sprites import atlas
 
 THEMES = ("day", "night", "rain", "snow", "desert")
@@ -72,7 +73,7 @@ class Look:
     colours: np.ndarray  # float32 [COLOURS, 3]
     weather: np.ndarray  # float32 [WEATHER]
     hills: np.ndarray  # float32 [2, AZIMUTHS], elevation of the far and the near ridge, rad
-    scenery: np.ndarray  # int64 [6], sprite of each kind of item
+    scenery: np.ndarray  # int64 [ITEM_KINDS], sprite of each kind of item
 
 
 @lru_cache(maxsize=128)
@@ -100,7 +101,8 @@ def make_look(theme: str, seed: int, amount: float) -> Look:
     weather[SKY_TILE], weather[DRIFT] = float(theme == "night"), rng.uniform(0.0, AZIMUTHS)
     weather[BUMP] = 1.0 + amount * rng.uniform(-0.8, 0.8)
     first = atlas().first
-    scenery = [first["cone"], first["sign left"], first["sign"], *(first[name] for name in _SCENERY[theme])]
+    scenery = [first["cone"], first["sign left"], first["sign"], *(first[name] for name in _SCENERY[theme]),
+               *(first[name] for name in PLATES)]  # fmt: skip
     return Look(np.clip(colours, 0.0, 255.0), weather, ridges(rng, theme), np.array(scenery, np.int64))
 
 

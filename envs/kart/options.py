@@ -1,6 +1,8 @@
 """The settings of the kart game, their checks, and the actions and observations that they choose between."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -83,6 +85,10 @@ TRAINING = {"training": True}  # metadata of options that games for a score do n
 class Options:
     """The game's settings. A bad value is refused by name: ValueError."""
 
+    game: ClassVar[str] = "kart"
+    choices: ClassVar[Mapping[str, tuple[str, ...]]] = CHOICES
+    ranges: ClassVar[Mapping[str, tuple[Any, Any]]] = RANGES
+
     tracks: str = "train"  # split, SPLIT:K (first K seeds), SPLIT#I, named, a name, or a list with commas
     order: str = "random"  # random; cycle: environment i drives track i, i + N, i + 2 N, ... of the list
     theme: str = "day"  # day, night, rain, snow, desert, a list with commas (one per episode), or all
@@ -124,10 +130,10 @@ class Options:
             wanted = (int, float) if known.type is float else known.type
             if not isinstance(value, wanted) or (isinstance(value, bool) and known.type is not bool):
                 raise ValueError(f"{name} must be {known.type.__name__}, not {value!r}")
-            if name in CHOICES and value not in CHOICES[name]:
-                raise ValueError(f"{name} must be one of {', '.join(CHOICES[name])}, not {value!r}")
-            if name in RANGES and not RANGES[name][0] <= value <= RANGES[name][1]:
-                low, high = RANGES[name]
+            if name in self.choices and value not in self.choices[name]:
+                raise ValueError(f"{name} must be one of {', '.join(self.choices[name])}, not {value!r}")
+            if name in self.ranges and not self.ranges[name][0] <= value <= self.ranges[name][1]:
+                low, high = self.ranges[name]
                 raise ValueError(f"{name} must be from {low} to {high}, not {value}")
         if self.latency + self.random_latency > race.MAX_DELAY:
             total = self.latency + self.random_latency
@@ -167,11 +173,11 @@ class Options:
     @property
     def protocol(self) -> str:
         """Label of scores: everything that changes what they mean."""
-        standard = Options()
+        standard = type(self)()
         parts = [
             f"{field.name}={getattr(self, field.name)}"
             for field in fields(self)
             if field.name in SHOWN
             or (field.name not in SILENT and getattr(self, field.name) != getattr(standard, field.name))
         ]
-        return "kart " + " ".join(parts)
+        return f"{self.game} " + " ".join(parts)

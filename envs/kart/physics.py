@@ -76,6 +76,9 @@ GRASS_DRAG = 2.5  # drag of grass, m/s2
 GRASS_GRIP = 0.55  # fraction of the grip on asphalt
 WALL_BOUNCE, WALL_FRICTION = 0.3, 0.25
 KART_BOUNCE = 0.4
+FREE_SPEED = 32.0  # speed of an electric motor without load at full throttle, m/s
+MOTOR_TIME = 0.5  # time in which an electric motor comes to its speed, s
+BY_PEDAL, BY_SPEED, BY_THROTTLE = 0, 1, 2  # what a driver's second number is
 CONE_LOSS = 0.07  # fraction of the speed that a cone takes
 
 
@@ -250,6 +253,26 @@ def speed_control(kart, target):
         pedal *= min(max(2.0 - abs(kart[SLIP]) / 0.14, 0.0), 1.0)
     # Near standstill a negative pedal would engage reverse; the target is never negative.
     return max(pedal, 0.0) if forward < 0.3 else pedal
+
+
+@njit(cache=True, nogil=True)
+def motor(kart, throttle):
+    """Pedal in [-1, 1] of an electric motor under a voltage of throttle, -1 to 1: the motor of a toy car.
+
+    It pulls towards the speed at which it takes no current, FREE_SPEED times the throttle, and so brakes by itself.
+    """
+    forward = speed_of(kart)
+    push = (throttle * FREE_SPEED - forward) / MOTOR_TIME
+    most = min(ENGINE_ACCEL, ENGINE_POWER / max(abs(forward), 1.0)) if push > 0.0 else BRAKE_ACCEL
+    return min(max(push / most, -1.0), 1.0)
+
+
+@njit(cache=True, nogil=True)
+def pedal_of(kart, wanted, control):
+    """Pedal in [-1, 1] for what a driver wants: the pedal itself, a target speed in m/s, or a motor's throttle."""
+    if control == BY_SPEED:
+        return speed_control(kart, wanted)
+    return motor(kart, wanted) if control == BY_THROTTLE else wanted
 
 
 @njit(cache=True, nogil=True)

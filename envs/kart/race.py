@@ -9,6 +9,7 @@ from envs.kart import columns as c
 from envs.kart.drivers import rival
 from envs.kart.line import TOP_SPEED
 from envs.kart.physics import (
+    BY_SPEED,
     CONE_LOSS,
     CONTROL,
     RADIUS,
@@ -18,8 +19,8 @@ from envs.kart.physics import (
     hit_karts,
     hit_pads,
     hit_walls,
+    pedal_of,
     place,
-    speed_control,
     speed_of,
     stand,
 )
@@ -92,10 +93,10 @@ def put_back(kart, line, n, step, half):
 
 @njit(cache=True, nogil=True)
 def step_race(karts, race, dynamics, queue, fallen, line, n, step, half, pads, pad_count, items, cones, command,
-              by_speed, rules, state, i):  # fmt: skip
+              control, rules, state, i):  # fmt: skip
     """One control step of one race; returns (reward, how it ends).
 
-    command: steering, pedal or (by_speed) target speed in m/s, hand brake.
+    command: steering, what `control` means (`physics.pedal_of`), hand brake.
     """
     length = n * step
     for d in range(MAX_DELAY, 0, -1):
@@ -117,7 +118,7 @@ def step_race(karts, race, dynamics, queue, fallen, line, n, step, half, pads, p
         before = karts[0, c.PROGRESS]
         for k in range(karts.shape[0]):
             kart = karts[k]
-            pedal = speed_control(kart, targets[k]) if by_speed or k > 0 else targets[k]
+            pedal = pedal_of(kart, targets[k], control if k == 0 else BY_SPEED)
             advance(kart, steers[k], pedal, k == 0 and hand > 0.0, dynamics, SUBSTEP)
             place(kart, line, n, step, half)
             hit_walls(kart, line)
@@ -163,7 +164,7 @@ def step_race(karts, race, dynamics, queue, fallen, line, n, step, half, pads, p
 
 
 @njit(cache=True, nogil=True)
-def step_batch(low, high, karts, race, dynamics, queue, fallen, scene, command, by_speed, rules, state, active,
+def step_batch(low, high, karts, race, dynamics, queue, fallen, scene, command, control, rules, state, active,
                reward, ending):  # fmt: skip
     """`step_race` for environments low..high-1 that are active; the others get reward 0 and GOES_ON."""
     for i in range(low, high):
@@ -172,7 +173,7 @@ def step_batch(low, high, karts, race, dynamics, queue, fallen, scene, command, 
             reward[i], ending[i] = step_race(
                 karts[i], race[i], dynamics[i], queue[i], fallen[i], scene.line[i], scene.count[i], scene.step[i],
                 scene.half[i], scene.pads[i], scene.pad_count[i], scene.items[i], scene.cone_count[i], command[i],
-                by_speed, rules, state, i,
+                control, rules, state, i,
             )  # fmt: skip
 
 

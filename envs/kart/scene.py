@@ -36,7 +36,7 @@ class Paint(NamedTuple):
     colours: np.ndarray  # float32 [N, COLOURS, 3]
     weather: np.ndarray  # float32 [N, WEATHER]
     hills: np.ndarray  # float32 [N, 2, AZIMUTHS]
-    scenery: np.ndarray  # int64 [N, 6]
+    scenery: np.ndarray  # int64 [N, ITEM_KINDS]
 
 
 def new_scene(num: int) -> Scene:
@@ -65,7 +65,7 @@ def new_paint(num: int) -> Paint:
         np.zeros((num, COLOURS, 3), np.float32),
         np.zeros((num, WEATHER), np.float32),
         np.zeros((num, 2, AZIMUTHS), np.float32),
-        np.zeros((num, 6), np.int64),
+        np.zeros((num, c.ITEM_KINDS), np.int64),
     )
 
 

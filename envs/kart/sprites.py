@@ -11,6 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from envs.kart import plates
+
 SIZE = 64  # pixels per side of the finest level
 LEVELS = 4  # levels of a sprite, 64, 32, 16 and 8 pixels
 KART_VIEWS = 13  # views of a kart, 0: from behind, 6: from the side, 12: from the front
@@ -236,6 +238,10 @@ def atlas() -> Atlas:
             first["sign left"] = len(pictures)
             pictures.append(levels(image[:, ::-1]))
             spans.append(span)
+    for name, image in plates.pictures(SIZE, FOOT).items():
+        first[name] = len(pictures)
+        pictures.append(levels(image))
+        spans.append(plates.SPAN)
     first["kart"] = len(pictures)
     views = [picture(KART, KART_SPAN, math.pi * k / (KART_VIEWS - 1), (0.9, 0.58)) for k in range(KART_VIEWS)]
     for tint in TINTS:

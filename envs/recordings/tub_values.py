@@ -38,6 +38,8 @@ OURS = {
     "game/heading": "float",  # rad against the track's direction
     "game/off_road": "boolean",
     "game/drivable": "str",  # 15 x 20 bits as hexadecimal digits
+    "game/sign": "int",  # the traffic sign that the picture shows: 0 none, 1 stop, 2 another one
+    "game/sign_distance": "float",  # m
 }
 # What a record holds beside its columns.
 PRIVATE = {"_index": "int", "_session_id": "str", "_timestamp_ms": "int", "_image_crc32": "int"}
