@@ -22,7 +22,8 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
 from agents.configs.baselines import PRESETS as PRESETS
-from agents.configs.baselines import Config
+from agents.configs.baselines import Config as Config
+from agents.configs.baselines import SB3Config
 from agents.core import device as devices
 from agents.core.loop import Moment
 from agents.core.pace import Ratio
@@ -32,7 +33,7 @@ from agents.core.stream import Stream
 from agents.rewards import Shaping
 
 
-class Rows(VecEnv):
+class RowsVecEnv(VecEnv):
     """A stream of rows as SB3's VecEnv. Without a stream it only tells the spaces."""
 
     def __init__(self, spec: Spec, num_envs: int, reward_clip: float):
@@ -98,7 +99,7 @@ class Rows(VecEnv):
 class Sb3:
     """One of SB3's algorithms. It trains in its own loop (`train_alone`); a run of it cannot be resumed."""
 
-    def __init__(self, config: Config, spec: Spec, context: Context):
+    def __init__(self, config: SB3Config, spec: Spec, context: Context):
         num_envs = context.num_envs
         off_policy = config.algorithm in ("dqn", "qrdqn")
         if off_policy and not spec.num_actions:
@@ -110,7 +111,7 @@ class Sb3:
             devices.require_memory("the replay buffer", config.buffer_size, row, torch.device("cpu"), "--buffer-size")
         self.config, self.clock = config, context.clock
         self.evaluation = "epsilon 0.001" if off_policy else "sampled"
-        self.rows = Rows(spec, num_envs, config.reward_clip)
+        self.rows = RowsVecEnv(spec, num_envs, config.reward_clip)
         self.model = _model(config, self.rows, num_envs, context.seed)
         self.needs = Needs(1, Uniform(), Ratio(0.0, 1, 0), 2 * num_envs * (spec.stack + 1), 1)  # our ring stays empty
 
@@ -245,7 +246,7 @@ class Observed:
         return [Learned({**learned, "grad_norm": norms.mean()})]
 
 
-def _model(config: Config, rows: Rows, num_envs: int, seed: int) -> BaseAlgorithm:
+def _model(config: SB3Config, rows: RowsVecEnv, num_envs: int, seed: int) -> BaseAlgorithm:
     c = config
     policy = "CnnPolicy" if rows.observation_space.dtype == np.uint8 else "MlpPolicy"
     falling = (lambda left: left * c.learning_rate) if c.anneal else c.learning_rate

@@ -22,12 +22,13 @@ from torch import Tensor, nn
 
 from agents import driving, losses, optimizers
 from agents.configs.clone import PRESETS as PRESETS
-from agents.configs.clone import Config
+from agents.configs.clone import CloneConfig
+from agents.configs.clone import Config as Config
 from agents.core import device as devices
 from agents.core.pace import Pace, Ratio
 from agents.core.rows import Act, Batch, Context, Learned, Needs, Spec, TimeStep
 from agents.core.samplers import Uniform
-from agents.driving import Driving
+from agents.driving import DrivingTraining
 from agents.heads import Categorical, Gaussian
 from agents.imitation import DaggerRounds, Offline
 from agents.perception import encoders
@@ -36,10 +37,10 @@ EXTRA, OLD_EXTRA = "extra.", "road."  # prefixes of the names of the further hea
 HUBER_THRESHOLD = 0.1  # Huber threshold of the action error: larger errors count linearly, as labels are noisy
 
 
-class Network(nn.Module):
+class CloneNetwork(nn.Module):
     """An encoder with a policy head, and a further head that helps to learn features."""
 
-    def __init__(self, config: Config, spec: Spec, part: Driving | None):
+    def __init__(self, config: CloneConfig, spec: Spec, part: DrivingTraining | None):
         super().__init__()
         self.encoder = encoders.build(spec.obs_shape, spec.stack, config.encoder, config.hidden)
         features = self.encoder.features
@@ -53,7 +54,7 @@ class Network(nn.Module):
         return self.policy(self.encoder(obs), legal)
 
 
-class Rows(NamedTuple):
+class CloneBatch(NamedTuple):
     """B rows to learn from."""
 
     obs: Tensor  # [B, S, ...]
@@ -68,13 +69,13 @@ class Clone:
 
     evaluation = "greedy"
 
-    def __init__(self, config: Config, spec: Spec, context: Context):
+    def __init__(self, config: CloneConfig, spec: Spec, context: Context):
         clock, device, seed, _ = context
         self.config, self.spec, self.clock, self.device = config, spec, clock, device
         self.dtype = devices.compute_dtype(device, config.precision)
         self.part = driving.part(config, spec, device)
         with devices.seeded(seed):
-            self.learner = Network(config, spec, self.part).to(device)
+            self.learner = CloneNetwork(config, spec, self.part).to(device)
         self.driver = copy.deepcopy(self.learner).requires_grad_(False)  # the moving average; it acts
         self.act_generator = devices.generator(device, seed, 1)
         self.learn_generator = devices.generator(device, seed, 2)
@@ -163,14 +164,14 @@ class Clone:
             torch._foreach_lerp_(mine, theirs, 1 - decay)
         yield Learned({k: v.detach() for k, v in {**metrics, "loss": loss, "grad_norm": norm}.items()})
 
-    def _rows(self, batch: Batch) -> Rows:
+    def _rows(self, batch: Batch) -> CloneBatch:
         wanted = () if self.part is None else self.part.info
-        return Rows(
+        return CloneBatch(
             batch.obs[:, 0], batch.extras["expert"][:, 0], None if batch.legal is None else batch.legal[:, 0],
             {k: batch.extras[k][:, 0] for k in wanted if k in batch.extras}, batch.weight[:, 0],
         )  # fmt: skip
 
-    def _loss(self, network: Network, rows: Rows) -> tuple[Tensor, dict[str, Tensor]]:
+    def _loss(self, network: CloneNetwork, rows: CloneBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of B rows, and what it consists of."""
         label, weight = rows.label, rows.weight
         with devices.mixed(self.device, self.dtype):

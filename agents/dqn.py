@@ -16,8 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from agents import losses, optimizers
-from agents.configs.dqn import IMPALA, Config
+from agents.configs.dqn import IMPALA, DQNConfig
 from agents.configs.dqn import PRESETS as PRESETS
+from agents.configs.dqn import Config as Config
 from agents.core import device as devices
 from agents.core.graphs import Graphed
 from agents.core.pace import Ratio
@@ -48,10 +49,10 @@ class Transitions(NamedTuple):
     now: Tensor | None = None  # [B, A] the target network's values of `obs`
 
 
-class Network(nn.Module):
+class QNetwork(nn.Module):
     """Encoder and action values."""
 
-    def __init__(self, config: Config, spec: Spec):
+    def __init__(self, config: DQNConfig, spec: Spec):
         super().__init__()
         c = config
         impala = {name: getattr(c, name) for name in IMPALA} if c.encoder == "impala" else {}
@@ -86,7 +87,7 @@ class Network(nn.Module):
 class DQN:
     """See the module. Illegal actions are neither explored, nor chosen, nor bootstrapped from."""
 
-    def __init__(self, config: Config, spec: Spec, context: Context):
+    def __init__(self, config: DQNConfig, spec: Spec, context: Context):
         clock, device, seed, num_envs = context
         if not spec.num_actions:
             raise ValueError("the DQN family needs discrete actions; for continuous ones take ppo, a2c or reinforce")
@@ -95,7 +96,7 @@ class DQN:
         self.categorical = config.head == "categorical"
         self.dtype = devices.compute_dtype(device, config.precision)
         with devices.seeded(seed):
-            self.online = Network(config, spec).to(device)
+            self.online = QNetwork(config, spec).to(device)
         self.target = devices.rounded(copy.deepcopy(self.online).requires_grad_(False), self.dtype)
         self.copied = 0  # step of the last copy to the target
         self.generator = devices.generator(device, seed, 1)

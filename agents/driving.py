@@ -47,13 +47,13 @@ UNKNOWN = {  # the road's labels of a row where nobody knows them
 }
 
 
-class Driving:
+class DrivingTraining:
     """The part of a clone that knows of roads. Raises ValueError where pictures are to change that are none."""
 
     def __init__(self, config: Any, spec: Spec, device: torch.device):
         self.config = config
         self.info: Mapping[str, Any] = UNKNOWN if config.road else {}  # arrays of `info` -> row where nothing is known
-        settings = augment.Config(
+        settings = augment.AugmentConfig(
             flip=config.flip, shift=config.shift, colour=config.colour, brightness=config.brightness,
             noise=config.noise, exposure=config.exposure, shade=config.shade, invert=config.invert,
         )  # fmt: skip
@@ -105,7 +105,7 @@ class Driving:
         return result
 
 
-def part(config: Any, spec: Spec, device: torch.device) -> Driving | None:
+def part(config: Any, spec: Spec, device: torch.device) -> DrivingTraining | None:
     """The driving part of a configuration (`agents.configs.driving`); None where nothing of it is asked for."""
     asked = config.road or config.steering_weight or not augment.plain(config)
-    return Driving(config, spec, device) if asked else None
+    return DrivingTraining(config, spec, device) if asked else None

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 from agents import critics, losses, optimizers
 from agents.configs.policy_gradient import PRESETS as PRESETS
-from agents.configs.policy_gradient import Config
+from agents.configs.policy_gradient import Config as Config
+from agents.configs.policy_gradient import PolicyGradientConfig
 from agents.core import device as devices
 from agents.core.graphs import Graphed
 from agents.core.returns import lambda_returns
@@ -49,11 +50,11 @@ class Minibatch(NamedTuple):
     first: Tensor | None  # bool [W, M / W]
 
 
-class Network(nn.Module):
+class ActorCritic(nn.Module):
     """An encoder with a policy head and a value head; a memory between them, or an encoder for the value, where one is
     asked for."""
 
-    def __init__(self, config: Config, spec: Spec):
+    def __init__(self, config: PolicyGradientConfig, spec: Spec):
         super().__init__()
         self.encoder = encoders.build(spec.obs_shape, spec.stack, config.encoder, config.hidden)
         self.memory = Memory(self.encoder.features, config.recurrent) if config.recurrent else None
@@ -105,13 +106,13 @@ class Network(nn.Module):
 class PolicyGradient:
     """See the module. Columns of the ring: logp and value of the acting policy, and its memory before the row."""
 
-    def __init__(self, config: Config, spec: Spec, context: Context):
+    def __init__(self, config: PolicyGradientConfig, spec: Spec, context: Context):
         clock, device, seed, num_envs = context
         self.config, self.clock, self.device = config, clock, device
         self.evaluation = config.evaluation
         self.dtype = devices.compute_dtype(device, config.precision)
         with devices.seeded(seed):
-            self.network = Network(config, spec).to(device)
+            self.network = ActorCritic(config, spec).to(device)
         self._set_deviation()
         self.actor = ActingCopy(self.network)
         self.actor.network.encoder.to(self.dtype)

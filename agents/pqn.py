@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from agents import losses, optimizers
 from agents.configs.pqn import PRESETS as PRESETS
-from agents.configs.pqn import Config
+from agents.configs.pqn import Config as Config
+from agents.configs.pqn import PQNConfig
 from agents.core import device as devices
 from agents.core.graphs import Graphed
 from agents.core.returns import lambda_returns
@@ -28,10 +29,10 @@ from agents.rewards import Shaping
 from agents.rollouts import ActingCopy, planned
 
 
-class Network(nn.Module):
+class NormedQNetwork(nn.Module):
     """A layer-normed encoder and action values; a memory between them where one is asked for."""
 
-    def __init__(self, config: Config, spec: Spec):
+    def __init__(self, config: PQNConfig, spec: Spec):
         super().__init__()
         self.encoder = encoders.build(spec.obs_shape, spec.stack, config.encoder, config.hidden, norm=True)
         self.memory = Memory(self.encoder.features, config.recurrent) if config.recurrent else None
@@ -57,7 +58,7 @@ class PQN:
     """See the module. Columns of the ring: value, the largest action value that the acting copy saw, and its memory
     before the row."""
 
-    def __init__(self, config: Config, spec: Spec, context: Context):
+    def __init__(self, config: PQNConfig, spec: Spec, context: Context):
         clock, device, seed, num_envs = context
         if not spec.num_actions:
             raise ValueError("pqn needs discrete actions; for continuous ones take ppo, a2c or reinforce")
@@ -65,7 +66,7 @@ class PQN:
         self.evaluation = config.evaluation
         self.dtype = devices.compute_dtype(device, config.precision)
         with devices.seeded(seed):
-            self.network = Network(config, spec).to(device)
+            self.network = NormedQNetwork(config, spec).to(device)
         self.actor = ActingCopy(self.network)
         self.act_generator = devices.generator(device, seed, 1)
         self.learn_generator = devices.generator(device, seed, 2)

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 
 from agents.configs.scripted import PRESETS as PRESETS
-from agents.configs.scripted import Config
+from agents.configs.scripted import Config as Config
+from agents.configs.scripted import RandomConfig
 from agents.core import device as devices
 from agents.core.pace import Ratio
 from agents.core.rows import Act, Batch, Context, Learned, Needs, Spec, TimeStep
@@ -21,7 +22,7 @@ class Random:
 
     evaluation = "sampled"
 
-    def __init__(self, config: Config, spec: Spec, context: Context):
+    def __init__(self, config: RandomConfig, spec: Spec, context: Context):
         self.spec, self.device = spec, context.device
         self.generator = devices.generator(context.device, context.seed, 1)
         self.needs = Needs(1, Uniform(), Ratio(0.0, 1, 0), config.replay, 1)

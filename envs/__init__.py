@@ -20,12 +20,12 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from envs import kernels
-from envs.description import Description, Suite
+from envs.description import Description, GameSuite
 
 kernels.drop_stale(Path(__file__).resolve().parent.parent)
 
 
-class Game(NamedTuple):
+class GameEntry(NamedTuple):
     """A game's entry."""
 
     module: str  # dotted name of the game's module
@@ -34,23 +34,25 @@ class Game(NamedTuple):
     room: str = ""  # package with programs of its own: `play`, which opens it to people, and `watched` (PLAYERS)
 
 
-GAMES: dict[str, Game | str] = {  # our own games; the name of the module alone is an entry, too
-    "flappy": Game(
+GAMES: dict[str, GameEntry | str] = {  # our own games; the name of the module alone is an entry, too
+    "flappy": GameEntry(
         "envs.flappy.env", "Flappy Bird, exact to the pixel, with options for speed, gap, light", {"Flappy-v0": {}}
     ),
-    "kart": Game(
+    "kart": GameEntry(
         "envs.kart.env",
         "kart racing with a camera, tracks, weather, rivals: for driving by reinforcement and by cloning",
         {"Kart-v0": {}},
     ),
-    "car": Game("envs.car_game.env", "a toy car with a camera, simulated, or learned from recordings of a real one"),
-    "go": Game(
+    "car": GameEntry(
+        "envs.car_game.env", "a toy car with a camera, simulated, or learned from recordings of a real one"
+    ),
+    "go": GameEntry(
         "envs.go.env",
         "Go on 2x2 to 19x19: to play against, to analyse (play go, gtp, tournament)",
         {f"Go{size}-v0": {"size": size} for size in (5, 7, 9, 13, 19)},
         room="experiments.go",
     ),
-    "car-racing": Game(
+    "car-racing": GameEntry(
         "envs.car_racing", "Gymnasium's CarRacing-v3, the same pictures many times faster (extra box2d)"
     ),
 }
@@ -105,7 +107,7 @@ def atari_roms() -> Iterator[str]:
 
 
 class Family(NamedTuple):
-    """Games that share a module, and are scored together beside the literature (`Suite`)."""
+    """Games that share a module, and are scored together beside the literature (`GameSuite`)."""
 
     module: str
     title: str
@@ -125,10 +127,10 @@ def games() -> list[str]:
     return [*GAMES, *(name for family in FAMILIES.values() for name in family.games)]
 
 
-def entry(name: str) -> Game:
+def entry(name: str) -> GameEntry:
     """The entry of one of our own games. Raises KeyError."""
     found = GAMES[name]
-    return Game(found) if isinstance(found, str) else found
+    return GameEntry(found) if isinstance(found, str) else found
 
 
 def ids() -> dict[str, tuple[str, Mapping[str, Any]]]:
@@ -197,7 +199,7 @@ def describe(name: str, **values: Any) -> Description:
     return dataclasses.replace(found, name=name, about=about, options=chosen)
 
 
-def suite(family: str) -> Suite:
+def suite(family: str) -> GameSuite:
     """The sets of games of one of FAMILIES, and how they are scored."""
     return _load(FAMILIES[family].module).SUITE
 

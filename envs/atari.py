@@ -24,7 +24,7 @@ FRAME_SKIP = 4  # emulated frames per agent decision
 
 
 @dataclasses.dataclass(frozen=True)
-class Protocol:
+class AtariProtocol:
     """What decides a score, beside the agent."""
 
     sticky: float  # probability that the emulator repeats the action of the frame before (Machado et al. 2018)
@@ -36,15 +36,15 @@ class Protocol:
 
 
 PROTOCOLS = {
-    "baselines": Protocol(0.0, False, True, True, 30, 108_000),
-    "machado": Protocol(0.25, True, False, False, 1, 108_000),
+    "baselines": AtariProtocol(0.0, False, True, True, 30, 108_000),
+    "machado": AtariProtocol(0.25, True, False, False, 1, 108_000),
     # Mnih et al. 2015: games of at most 5 minutes; for scores of runs that were trained under `baselines`.
-    "nature": Protocol(0.0, False, True, True, 30, 18_000),
+    "nature": AtariProtocol(0.0, False, True, True, 30, 18_000),
 }
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
+class AtariOptions:
     """How an Atari game is played."""
 
     protocol: str = "baselines"  # baselines, machado or nature: decides every argument of the emulator
@@ -57,7 +57,7 @@ class Options:
             raise ValueError(f"--env-threads {self.env_threads}: must be at least 0")
 
 
-def arguments(protocol: Protocol) -> dict[str, Any]:
+def arguments(protocol: AtariProtocol) -> dict[str, Any]:
     """The emulator's arguments, every one of them."""
     return dict(
         max_num_frames_per_episode=protocol.max_frames,
@@ -104,7 +104,7 @@ def emulators(game: str, num_envs: int, threads: int, **changed: Any) -> VectorE
 class AtariVec(VectorEnv):
     """N games: frames uint8 [N, 84, 84], raw rewards, `discount` 0 at a lost life, `legal` only FIRE after one."""
 
-    def __init__(self, game: str, num_envs: int, options: Options):
+    def __init__(self, game: str, num_envs: int, options: AtariOptions):
         self.game, self.num_envs, self.options = game, num_envs, options
         self.protocol = PROTOCOLS[options.protocol]
         self.metadata = {
@@ -178,7 +178,7 @@ class AtariEnv(gymnasium.Env):
 
     metadata = {"render_modes": ["rgb_array", "rgb_array_list"], "render_fps": 60}
 
-    def __init__(self, game: str, options: Options, render_mode: str | None = None):
+    def __init__(self, game: str, options: AtariOptions, render_mode: str | None = None):
         self.render_mode = render_mode
         self.vector = AtariVec(game, 1, options)
         self.observation_space = self.vector.single_observation_space
@@ -244,13 +244,13 @@ def _of(info: dict[str, Any]) -> dict[str, Any]:
 
 # Scores in the literature are of games without sticky actions, at most 5 minutes long, with 5 % of chance.
 SCORING = {
-    "baselines": description.Protocol(scores=("nature",)),
-    "machado": description.Protocol(),
-    "nature": description.Protocol(trains=False, epsilon=0.05),
+    "baselines": description.ScoringProtocol(scores=("nature",)),
+    "machado": description.ScoringProtocol(),
+    "nature": description.ScoringProtocol(trains=False, epsilon=0.05),
 }
 
 
-SUITE = description.Suite(
+SUITE = description.GameSuite(
     title="Atari",
     sets={"atari5": ATARI5, "nature49": tuple(NATURE)},
     protocol="nature",
@@ -260,7 +260,10 @@ SUITE = description.Suite(
 )
 
 
-def describe(options: Options, game: str) -> Description:
+Options = AtariOptions  # name under which every game's module offers its own
+
+
+def describe(options: AtariOptions, game: str) -> Description:
     """The game under this protocol. No emulator is started: the sizes of the minimal action sets are a table."""
     protocol = PROTOCOLS[options.protocol]
     count = 18 if protocol.full_actions else ACTIONS.get(game)
@@ -282,8 +285,8 @@ def describe(options: Options, game: str) -> Description:
 
 
 def make_vec(num_envs: int, game: str, **options: Any) -> AtariVec:
-    return AtariVec(game, num_envs, Options(**options))
+    return AtariVec(game, num_envs, AtariOptions(**options))
 
 
 def make(render_mode: str | None, game: str, **options: Any) -> AtariEnv:
-    return AtariEnv(game, Options(**options), render_mode)
+    return AtariEnv(game, AtariOptions(**options), render_mode)

@@ -80,7 +80,7 @@ class SingleEnv(gymnasium.Env):
         kept = ("render_fps", "frame_stack", "frame_skip", "protocol")
         self.metadata = {**type(self).metadata, **{name: games.metadata[name] for name in kept}}
         self.observation_space, self.action_space = games.single_observation_space, games.single_action_space
-        self._window: Window | None = None
+        self._window: PygameWindow | None = None
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
         """Begins an episode; without a seed the random numbers go on."""
@@ -99,7 +99,7 @@ class SingleEnv(gymnasium.Env):
 
     def _show(self) -> None:
         if self.render_mode == "human":
-            self._window = self._window or Window(self.title, self.enlarged)
+            self._window = self._window or PygameWindow(self.title, self.enlarged)
             # Where people take turns, nobody waits for a clock.
             self._window.show(
                 self.games.render()[0], 0 if self.metadata.get("turn_based") else self.metadata["render_fps"]
@@ -134,7 +134,7 @@ def of_one(info: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-class Window:
+class PygameWindow:
     """A resizable window of pygame's, opened by the first picture. Keys and mouse are left to the caller."""
 
     def __init__(self, title: str, enlarged: int = 1):

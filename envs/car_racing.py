@@ -23,7 +23,7 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 
 from agents.perception import preprocess
 from envs.car_racing_driver import Driver
-from envs.car_racing_driving import CarDriving
+from envs.car_racing_driving import CarRacingDriving
 from envs.description import Description
 
 LIMIT = 1000  # frames of a game
@@ -33,7 +33,7 @@ ROWS, COLUMNS = slice(0, 84), slice(6, 90)  # part of the 96x96 picture: above t
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
+class CarRacingOptions:
     """How the game is seen and played."""
 
     obs: str = "grey"  # grey: 84x84 of the middle, without the indicators; rgb: 96x96 in colours
@@ -72,7 +72,7 @@ def _game() -> type:
     width, height = original.WINDOW_W, original.WINDOW_H
     field, grass = original.PLAYFIELD, _meadow(original.GRASS_DIM)
 
-    class Game(original.CarRacing):
+    class FastCarRacing(original.CarRacing):
         """`hidden`: frames are not drawn, the picture stays the last one. `bare`: pictures without the indicators."""
 
         hidden = bare = False
@@ -120,7 +120,7 @@ def _game() -> type:
             gfx.aapolygon(self.surf, corners, colour)
             gfx.filled_polygon(self.surf, corners, colour)
 
-    return Game
+    return FastCarRacing
 
 
 def _meadow(edge: float) -> np.ndarray:
@@ -172,7 +172,7 @@ class CarRacing(gymnasium.Env):
 
     metadata = {"render_modes": ["rgb_array", "human"], "render_fps": 50}
 
-    def __init__(self, options: Options, render_mode: str | None = None):
+    def __init__(self, options: CarRacingOptions, render_mode: str | None = None):
         self.options, self.render_mode = options, render_mode
         self.limit = options.limit or LIMIT
         self.metadata = {**self.metadata, "render_fps": 50 / options.frame_skip}
@@ -244,7 +244,7 @@ class CarRacing(gymnasium.Env):
 class CarRacingVec(AsyncVectorEnv):
     """Games in processes of their own; they step while the learner works."""
 
-    def __init__(self, num_envs: int, options: Options):
+    def __init__(self, num_envs: int, options: CarRacingOptions):
         _game()  # says what is wrong, if anything, before processes are started
         makers = [functools.partial(CarRacing, options)] * num_envs
         super().__init__(makers, context="forkserver", autoreset_mode=AutoresetMode.NEXT_STEP)
@@ -259,10 +259,13 @@ class CarRacingVec(AsyncVectorEnv):
         return self.step_wait()
 
 
-def describe(options: Options) -> Description:
+Options = CarRacingOptions  # name under which every game's module offers its own
+
+
+def describe(options: CarRacingOptions) -> Description:
     """The game with these options."""
     grey = options.obs == "grey"
-    driving = CarDriving(options)
+    driving = CarRacingDriving(options)
     low = [-1, -1] if options.control == "pedal" else [-1, 0, 0]
     return Description(
         observation=spaces.Box(0, 255, (84, 84) if grey else (96, 96, 3), np.uint8),
@@ -282,9 +285,9 @@ def describe(options: Options) -> Description:
 
 def make_vec(num_envs: int, **options: Any) -> CarRacingVec:
     """`num_envs` games side by side."""
-    return CarRacingVec(num_envs, Options(**options))
+    return CarRacingVec(num_envs, CarRacingOptions(**options))
 
 
 def make(render_mode: str | None = None, **options: Any) -> CarRacing:
     """One game."""
-    return CarRacing(Options(**options), render_mode)
+    return CarRacing(CarRacingOptions(**options), render_mode)

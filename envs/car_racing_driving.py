@@ -11,13 +11,13 @@ from envs.car_racing_driver import HALF
 from envs.driving import Driving, Frame, Wheel
 
 if TYPE_CHECKING:
-    from envs.car_racing import CarRacing, Options
+    from envs.car_racing import CarRacing, CarRacingOptions
 
 FRAMES = 50  # frames of the game per second
 FASTEST = 100.0  # speed at about full throttle, units of the game's length per second; a unit counts as a metre
 
 
-class CarDriving(Driving):
+class CarRacingDriving(Driving):
     """One car with these options."""
 
     top_speed = FASTEST
@@ -31,7 +31,7 @@ class CarDriving(Driving):
     unused = frozenset(("control", "patience", "limit", "steer_noise", "expert_info"))
     told = {"obs": "rgb: 96x96 in colours"}
 
-    def __init__(self, options: Options):
+    def __init__(self, options: CarRacingOptions):
         self.options = options
         self.rate = FRAMES / options.frame_skip
         if options.control != "pedal":

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from envs.driving import Driving
 
 
-class Protocol(NamedTuple):
+class ScoringProtocol(NamedTuple):
     """A named way to score a game, where it has more than its options to choose between."""
 
     trains: bool = True  # True where agents may be trained under this protocol; else it is for scores alone
@@ -37,7 +37,7 @@ class Published(NamedTuple):
         return (score - self.random) / (self.human - self.random)
 
 
-class Suite(NamedTuple):
+class GameSuite(NamedTuple):
     """Games of one family that are trained one after the other and scored beside the literature."""
 
     title: str  # name of the family, for people
@@ -79,7 +79,7 @@ class Description:
     driving: Driving | None = None  # hands, recordings and scored tracks of a game that is driven
     board: Board | None = None  # points that people can choose by a click
     published: Published | None = None  # scores in the literature under this protocol
-    protocols: Mapping[str, Protocol] = _none()  # named protocols, by the values of the game's option `protocol`
+    protocols: Mapping[str, ScoringProtocol] = _none()  # named protocols, by the values of the game's option `protocol`
     info: Mapping[str, str] = _none()  # arrays of `info` that teach -> the option that asks for them
     scripted: str = ""  # player where nobody was trained: expert (`info["expert"]` holds its actions) or rave
     score_command: str | None = None  # program and options that score its agents best; {run}: the run's folder

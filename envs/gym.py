@@ -37,7 +37,7 @@ PLAIN = (gymnasium.wrappers.OrderEnforcing, gymnasium.wrappers.TimeLimit, gymnas
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
+class GymOptions:
     """How a Gymnasium environment is made and presented to an agent."""
 
     size: int = 84  # pictures larger than this are resized to size x size
@@ -107,7 +107,7 @@ def _literal(value: str, text: str) -> Any:
 class Presented(gymnasium.Wrapper):
     """One environment with observations that the lab can store: uint8 pictures or float32 vectors."""
 
-    def __init__(self, env: gymnasium.Env, name: str, options: Options):
+    def __init__(self, env: gymnasium.Env, name: str, options: GymOptions):
         super().__init__(env)
         self._name, self._mask_name = name, options.action_mask
         self._reading = reading(env.observation_space, name, options.size, options.grey, options.frame_stack)
@@ -190,7 +190,7 @@ def _installed() -> frozenset[str]:
     return frozenset(point.module.partition(".")[0] for point in inside)
 
 
-def _one(id: str, options: Options, render_mode: str | None = None, number: int | None = None) -> Presented:
+def _one(id: str, options: GymOptions, render_mode: str | None = None, number: int | None = None) -> Presented:
     name = f"gym:{id}"
     require_known(id)
     _require_plain(name, options.env_kwargs)
@@ -276,13 +276,16 @@ def scored(values: dict[str, Any], id: str) -> dict[str, Any]:
     """The options of games that count: one that has no limit of its own is cut after ENDLESS steps."""
     if values.get("max_steps"):
         return values
-    one = _one(id, Options(**values))
+    one = _one(id, GymOptions(**values))
     limit = None if one.spec is None else one.spec.max_episode_steps
     one.close()
     return values if limit else {**values, "max_steps": ENDLESS}
 
 
-def describe(options: Options, id: str) -> Description:
+Options = GymOptions  # name under which every game's module offers its own
+
+
+def describe(options: GymOptions, id: str) -> Description:
     """What Gymnasium has registered says little, and no stranger's module is imported to say more."""
     return Description(
         frame_stack=options.frame_stack or None,
@@ -297,7 +300,7 @@ def describe(options: Options, id: str) -> Description:
 
 def make_vec(num_envs: int, id: str, **options: Any) -> SyncVectorEnv:
     """The environments in this process, one after the other."""
-    chosen = Options(**options)
+    chosen = GymOptions(**options)
     first = _one(id, chosen)  # says what is wrong, if anything, before N are made
     if first.note:
         _say(first.note)
@@ -324,4 +327,4 @@ def make_vec(num_envs: int, id: str, **options: Any) -> SyncVectorEnv:
 
 def make(render_mode: str | None, id: str, **options: Any) -> Presented:
     gym_check.watch()
-    return _one(id, Options(**options), render_mode)
+    return _one(id, GymOptions(**options), render_mode)

@@ -33,7 +33,7 @@ class Reading(NamedTuple):
 
 
 def reading(space: spaces.Space, name: str, size: int, grey: bool, frame_stack: int) -> Reading:
-    """size, grey, frame_stack: see envs.gym.Options. Raises ValueError for a space that is not supported."""
+    """size, grey, frame_stack: see envs.gym.GymOptions. Raises ValueError for a space that is not supported."""
     if isinstance(space, spaces.Discrete):
         start, n = int(space.start), int(space.n)
         return Reading(lambda value: _one_hot(value, start, n), spaces.Box(0, 1, (n,), np.float32), frame_stack or 1)

@@ -88,7 +88,7 @@ class Option(NamedTuple):
         return self.kind is bool
 
 
-class Group(NamedTuple):
+class OptionGroup(NamedTuple):
     """Options under one title, which together make one dataclass."""
 
     title: str
@@ -105,10 +105,10 @@ def read(kind: type[T], argv: Sequence[str] | None, about: str, prog: str) -> T:
     about: the description in the help. prog: the program's name, such as `train`.
     """
     names = renamed.PROGRAMS.get(prog, renamed.NOTHING)
-    return read_groups([Group("options", kind, renamed=names)], argv, about, prog)[0]
+    return read_groups([OptionGroup("options", kind, renamed=names)], argv, about, prog)[0]
 
 
-def read_groups(groups: Sequence[Group], argv: Sequence[str] | None, about: str, prog: str) -> list[Any]:
+def read_groups(groups: Sequence[OptionGroup], argv: Sequence[str] | None, about: str, prog: str) -> list[Any]:
     """One dataclass for each group of options."""
     words = list(sys.argv[1:] if argv is None else argv)
     known = _known(groups)
@@ -138,7 +138,7 @@ def read_groups(groups: Sequence[Group], argv: Sequence[str] | None, about: str,
     return results
 
 
-def _known(groups: Sequence[Group]) -> list[list[Option]]:
+def _known(groups: Sequence[OptionGroup]) -> list[list[Option]]:
     """The options of each group; those that have a name know whether another one is called so."""
     known = [[o._replace(help=g.told.get(o.field, o.help), prefix=g.prefix) for o in options(g.kind, g.default)]
              for g in groups]  # fmt: skip
@@ -291,7 +291,7 @@ def within(config: Any, low: float, high: float, *names: str) -> None:
 class _Parser(argparse.ArgumentParser):
     """argparse with the options of dataclasses; it collects words, `_value` reads them."""
 
-    def __init__(self, known: Sequence[Sequence[Option]], groups: Sequence[Group], about: str, prog: str):
+    def __init__(self, known: Sequence[Sequence[Option]], groups: Sequence[OptionGroup], about: str, prog: str):
         names = [o for mine in known for o in mine if o.positional]
         words = [f"[{o.metavar} ...]" if o.many else f"[{o.metavar}]" if o.optional else o.metavar for o in names]
         usage = " ".join([cli.command(prog), *words, "[options]"])

@@ -24,7 +24,7 @@ from experiments.arguments import Positional
 
 
 @dataclasses.dataclass(frozen=True)
-class Command:
+class BenchCommand:
     """What to measure."""
 
     what: Positional[str]  # atari, agents, throughput, replay, or a game with a benchmark of its own
@@ -54,7 +54,7 @@ def _shown(value: Any) -> str:
 def main() -> None:
     with cli.edge():
         known = sorted(m.name for m in pkgutil.iter_modules(benchmarks.__path__))
-        command = arguments.read(Command, None, __doc__, "bench")
+        command = arguments.read(BenchCommand, None, __doc__, "bench")
         cli.starting(torch=True, kernels=True)
         with cli.refusing():
             if command.what not in known:

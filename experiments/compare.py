@@ -22,7 +22,7 @@ from experiments.comparing.statistics import RESAMPLES
 
 
 @dataclasses.dataclass(frozen=True)
-class Command:
+class CompareCommand:
     """What to compare."""
 
     run: Positional[tuple[str, ...]]  # runs, folders with runs, games, game/agent; --tensorboard: or all
@@ -48,7 +48,7 @@ class Command:
 
 def main() -> None:
     with cli.edge():
-        command = arguments.read(Command, None, __doc__, "compare")
+        command = arguments.read(CompareCommand, None, __doc__, "compare")
         from experiments.comparing import groups, report
 
         with cli.refusing():

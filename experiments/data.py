@@ -41,7 +41,7 @@ TILE = 120  # rows of a frame on the sheet
 
 
 @dataclasses.dataclass(frozen=True)
-class Command:
+class DataCommand:
     """Which dataset, and what to do with it; without anything: statistics."""
 
     data: Positional[tuple[Path, ...]]  # folders of datasets
@@ -123,7 +123,7 @@ def video(tub: Tub, path: Path) -> int:
     return len(tub)
 
 
-def edit(command: Command) -> None:
+def edit(command: DataCommand) -> None:
     """--delete, --trim, --restore, --undo."""
     path = command.data[0]
     if command.undo:
@@ -155,7 +155,7 @@ def _indexes(path: Path, what: str) -> range:
     return chosen
 
 
-def copies(command: Command) -> None:
+def copies(command: DataCommand) -> None:
     """--split, --merge, --convert."""
     path, skipped = command.data[0], []
     if command.convert is not None:
@@ -199,7 +199,7 @@ def _tell(skipped: Sequence[str]) -> None:
         print(f"  skipped: {len(skipped) - 5:,} more")
 
 
-def serve(command: Command) -> None:
+def serve(command: DataCommand) -> None:
     """--web, until Ctrl-C."""
     from experiments.driving.page import DataPage
 
@@ -214,7 +214,7 @@ def serve(command: Command) -> None:
         page.server.stop()
 
 
-def show(command: Command) -> None:
+def show(command: DataCommand) -> None:
     """Statistics, --sheet, --video."""
     if command.sheet is not None:
         from PIL import Image
@@ -269,7 +269,7 @@ def kind_of(path: Path) -> reader.Kind:
     return "tub" if kind in (None, "tub 1") else kind
 
 
-def require_tub(command: Command) -> None:
+def require_tub(command: DataCommand) -> None:
     """Raises TubError where a recording that is no drive is to be edited, copied or browsed."""
     for path in command.data:
         chosen = next((name for name in ACTIONS if name not in ("sheet", "convert") and getattr(command, name)), None)
@@ -279,7 +279,7 @@ def require_tub(command: Command) -> None:
 
 
 def run(argv: Sequence[str]) -> None:
-    command = arguments.read(Command, argv, __doc__, "data")
+    command = arguments.read(DataCommand, argv, __doc__, "data")
     with cli.refusing():
         require_tub(command)
         if command.delete or command.trim is not None or command.restore or command.undo:

@@ -38,7 +38,7 @@ MAX_ENVS = 32  # games played side by side
 
 
 @dataclasses.dataclass(frozen=True)
-class Command:
+class EvaluateCommand:
     """What to score."""
 
     run: Positional[str]  # a run's folder, or a game: its newest run
@@ -249,7 +249,7 @@ def sentence(result: dict[str, Any]) -> str:
     )
 
 
-def _match(run: Run, command: Command, other: matches.Player) -> dict[str, Any]:
+def _match(run: Run, command: EvaluateCommand, other: matches.MatchPlayer) -> dict[str, Any]:
     """The figures of games against another player."""
     return matches.against(
         run, other, games=command.episodes, seed=command.seed, random_moves=command.random_moves,
@@ -257,7 +257,7 @@ def _match(run: Run, command: Command, other: matches.Player) -> dict[str, Any]:
     )  # fmt: skip
 
 
-def refuse(command: Command, run: Run) -> matches.Player | None:
+def refuse(command: EvaluateCommand, run: Run) -> matches.MatchPlayer | None:
     """Raises UserError or RunError for what this run has not, or may not be asked for, before anything is loaded.
 
     Returns whom it plays against, where one is named.
@@ -278,7 +278,7 @@ def refuse(command: Command, run: Run) -> matches.Player | None:
 
 def main() -> None:
     with cli.edge():
-        command = arguments.read(Command, None, __doc__, "evaluate")
+        command = arguments.read(EvaluateCommand, None, __doc__, "evaluate")
         run = finding.find_run(command.runs, command.run)
         other = refuse(command, run)
         cli.starting(torch=True)
@@ -288,7 +288,7 @@ def main() -> None:
         keep(run, result)
 
 
-def played(command: Command, run: Run, other: matches.Player | None) -> tuple[dict[str, Any], str]:
+def played(command: EvaluateCommand, run: Run, other: matches.MatchPlayer | None) -> tuple[dict[str, Any], str]:
     """The figures, and the sentence that tells them."""
     step = cli.checkpoint(command.checkpoint)
     same = {k: getattr(command, k) for k in ("seed", "policy", "device")}

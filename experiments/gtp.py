@@ -19,7 +19,7 @@ CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
 
 
 @dataclasses.dataclass(frozen=True)
-class Command:
+class EngineCommand:
     """Who plays, and how long it may think. Without --visits and --seconds: one second per move."""
 
     player: str = "rave"  # rave, or a run folder
@@ -67,7 +67,7 @@ class Command:
 
 def main() -> None:
     with cli.edge():
-        command = arguments.read(Command, None, __doc__, "gtp")
+        command = arguments.read(EngineCommand, None, __doc__, "gtp")
         with cli.refusing():
             settings = command.settings()
         from envs import kernels

@@ -121,7 +121,7 @@ def _recorded(config: dict[str, Any], spec: Spec, needs: Needs) -> tuple[Rows, R
     """The recordings of a run as (training, validation) rows. Raises ValueError where they have changed since."""
     paths = named(config["data"])
     driving = envs.describe(config["game"], **config["env"]).driving
-    wanted = reader.Wanted(spec, config["game"], driving, config["env"].get("komi"))
+    wanted = reader.WantedRows(spec, config["game"], driving, config["env"].get("komi"))
     try:
         rows = reader.read(paths, wanted, cli.tell)
         check_info(rows, needs.info, str(paths[0]))

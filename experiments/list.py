@@ -22,7 +22,7 @@ from experiments.recipes import every, recipes
 
 
 @dataclasses.dataclass(frozen=True)
-class Command:
+class ListCommand:
     """What to list."""
 
     what: Annotated[Positional[Literal["games", "agents", "recipes"]], Shown("games|agents|recipes")]  # subject
@@ -62,7 +62,7 @@ def tuned(game: str | None) -> Iterator[str]:
 
 def main(argv: Sequence[str] | None = None) -> None:
     with cli.edge():
-        command = arguments.read(Command, sys.argv[1:] if argv is None else argv, __doc__, "list")
+        command = arguments.read(ListCommand, sys.argv[1:] if argv is None else argv, __doc__, "list")
         if command.game is not None and command.what != "recipes":
             raise cli.UserError(f"{command.what} are not listed by game; recipes are")
         lines = {"games": games, "agents": agents, "recipes": lambda: tuned(command.game)}[command.what]()

@@ -12,14 +12,14 @@ from agents.core.run import PLAYED, Run, RunError
 from experiments import cli, finding, progress
 
 if TYPE_CHECKING:  # what needs torch is imported where it is used
-    from agents.core.match import Played
+    from agents.core.match import PlayedGame
     from agents.core.stream import Stream
 
 RANDOM = "random"  # opponent that plays any legal action
 MAX_ENVS = 32  # games side by side
 
 
-class Player(NamedTuple):
+class MatchPlayer(NamedTuple):
     """Whoever plays a match: a run, or chance where `run` is None."""
 
     name: str
@@ -68,12 +68,12 @@ class Tally(NamedTuple):
         )
 
 
-def named(words: Sequence[str], runs: Path) -> list[Player] | None:
+def named(words: Sequence[str], runs: Path) -> list[MatchPlayer] | None:
     """The players that are called by these words; None where one of them is neither a run nor `random`."""
     found = []
     for word in words:
         try:
-            found.append(Player(word, None if word == RANDOM else Run.find(runs, word)))
+            found.append(MatchPlayer(word, None if word == RANDOM else Run.find(runs, word)))
         except RunError:
             return None
     if not any(player.run for player in found):
@@ -84,21 +84,21 @@ def named(words: Sequence[str], runs: Path) -> list[Player] | None:
     return found
 
 
-def opponent(word: str, run: Run, runs: Path) -> Player:
+def opponent(word: str, run: Run, runs: Path) -> MatchPlayer:
     """The opponent of `run` that a person names. Raises UserError."""
     if word == RANDOM:
-        return Player(RANDOM, None)
+        return MatchPlayer(RANDOM, None)
     try:
         other = finding.find_run(runs, word)
     except RunError as fault:
         raise cli.UserError(f"--against {word}: {fault}") from None
-    return Player(word, other)
+    return MatchPlayer(word, other)
 
 
-class Table:
+class MatchTable:
     """The games of a match: made once, for all players of a game. Raises ValueError where the runs do not fit."""
 
-    def __init__(self, everyone: Sequence[Player], pairs: int, device: str):
+    def __init__(self, everyone: Sequence[MatchPlayer], pairs: int, device: str):
         from agents.core.stream import Stream
         from experiments import building
 
@@ -114,7 +114,7 @@ class Table:
         self.game, self.device = first.config["game"], building.device_for(first.config["agent"], device)
         self.stream: Stream = Stream(envs.make_vec(self.game, min(pairs, MAX_ENVS), **env), self.device)
 
-    def side(self, player: Player, seed: int) -> tuple[Any, int]:
+    def side(self, player: MatchPlayer, seed: int) -> tuple[Any, int]:
         """The policy of a player, as its scores are made; and the step of its checkpoint."""
         from agents.core.evaluate import Policy
         from agents.core.match import Chance
@@ -127,7 +127,7 @@ class Table:
 
     def play(
         self, sides: tuple[Any, Any], pairs: int, seed: int, random_moves: int, follow: Callable[[int, int], None]
-    ) -> list[Played]:
+    ) -> list[PlayedGame]:
         """The games of a match."""
         from agents.core.match import match
 
@@ -135,11 +135,11 @@ class Table:
 
 
 def against(
-    run: Run, other: Player, *, games: int, seed: int, random_moves: int, device: str, quiet: bool = False
+    run: Run, other: MatchPlayer, *, games: int, seed: int, random_moves: int, device: str, quiet: bool = False
 ) -> dict[str, Any]:
     """The figures of `games` games (even) of a run against an opponent, by side."""
-    table = Table([Player(str(run.path), run), other], games // 2, device)
-    me, step = table.side(Player(str(run.path), run), seed)
+    table = MatchTable([MatchPlayer(str(run.path), run), other], games // 2, device)
+    me, step = table.side(MatchPlayer(str(run.path), run), seed)
     sides = (me, table.side(other, seed + 1)[0])
     with cli.Live(quiet=quiet) as live:
         follow = progress.of_games(live, f"against {other.name}", games)
@@ -172,12 +172,12 @@ def sentence(result: dict[str, Any]) -> str:
 
 
 def round_robin(
-    everyone: Sequence[Player], *, games: int, seed: int, random_moves: int, device: str = "auto"
+    everyone: Sequence[MatchPlayer], *, games: int, seed: int, random_moves: int, device: str = "auto"
 ) -> dict[str, Any]:
     """Everyone meets everyone: scores with intervals, and Elo by the Bradley-Terry model, the first player at 0."""
     from experiments.comparing import ratings
 
-    table = Table(everyone, games // 2, device)
+    table = MatchTable(everyone, games // 2, device)
     sides = [table.side(player, seed + number)[0] for number, player in enumerate(everyone)]
     pairs, counted = [], []
     for i, j in combinations(range(len(everyone)), 2):
@@ -189,7 +189,7 @@ def round_robin(
         print(f"{names}: {tally.sentence()}", flush=True)
         pairs.append({"players": [everyone[i].name, everyone[j].name], **tally.figures()})
         opening = len(pairs) * games  # openings of different pairs of players are drawn apart
-        counted += [ratings.Game(i, j, game.points, opening + game.pair) for game in played]
+        counted += [ratings.RatedGame(i, j, game.points, opening + game.pair) for game in played]
     table.stream.close()
     elo = ratings.elo(len(everyone), counted)
     rated = [

@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # what needs torch is imported where it is used: `--help` ans
 
 
 @dataclasses.dataclass(frozen=True)
-class Command:
+class PlayCommand:
     """What to play."""
 
     game: Positional[str]  # breakout, any other ALE game, flappy, kart, go, or gym:ID
@@ -49,7 +49,7 @@ class Command:
         address.check(self.host, self.port)
 
 
-def play(command: Command) -> tuple[list[float], str]:
+def play(command: PlayCommand) -> tuple[list[float], str]:
     """Opens the window or the page and plays; returns the scores, and the protocol that they are under."""
     from experiments.watch import interactive
     from experiments.watching.player import Player
@@ -80,10 +80,10 @@ def play(command: Command) -> tuple[list[float], str]:
 def recorder_of(folder: Path, game: str, env: dict[str, Any], player: Player) -> Any:
     """Hears every decision of the player's first game from now on. Kart races become a dataset of driving."""
     from experiments.watching.driving import Laps, drives
-    from experiments.watching.rows import Rows
+    from experiments.watching.rows import RowRecorder
 
     seat = player.focus
-    rows = Laps(folder, seat) if drives(seat) else Rows(folder, game, env, seat.spec)
+    rows = Laps(folder, seat) if drives(seat) else RowRecorder(folder, game, env, seat.spec)
     seat.listeners.append(rows)
     return rows
 
@@ -117,7 +117,7 @@ def main() -> None:
         importlib.import_module(f"{room}.play").main(sys.argv[2:])
         return
     with cli.edge():
-        command = arguments.read(Command, None, __doc__, "play")
+        command = arguments.read(PlayCommand, None, __doc__, "play")
         cli.starting(torch=True)
         envs.canonical(command.game)  # a wrong name is told at once
         import torch

@@ -13,7 +13,7 @@ PERIOD = 5.0  # time between two lines, in s
 Clock = Callable[[], float]
 
 
-class Estimate:
+class TimeEstimate:
     """The time that is left of `total` steps, from the pace since the first: that one may compile."""
 
     def __init__(self, total: float, clock: Clock = time.monotonic):
@@ -37,7 +37,7 @@ class TimeLeft:
 
     def __init__(self, total: float, what: str, stream: TextIO | None = None, clock: Clock = time.monotonic):
         self.total, self.what, self._stream, self._clock = total, what, stream, clock
-        self._estimate, self._shown = Estimate(total, clock), clock()
+        self._estimate, self._shown = TimeEstimate(total, clock), clock()
 
     def __call__(self, done: float) -> None:
         left, now = self._estimate(done), self._clock()
@@ -52,7 +52,7 @@ def of_games(
     live: Callable[[str], None], what: str, games: int, limit: int | None = None
 ) -> Callable[[int, int], None]:
     """A listener of `agents.core.evaluate`, (games that have ended, steps). limit: steps that end every game."""
-    estimate = Estimate(games)
+    estimate = TimeEstimate(games)
     estimate(0)
 
     def follow(done: int, steps: int) -> None:

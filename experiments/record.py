@@ -33,7 +33,7 @@ NOISE_OFF_ROAD = 0.25  # more of the time off the road than this, and the data t
 
 
 @dataclasses.dataclass(frozen=True)
-class Command:
+class RecordCommand:
     """What to record, and who drives."""
 
     game: Positional[str]  # a game that is driven, such as kart
@@ -54,9 +54,9 @@ class Command:
             raise ValueError("--driver expert: how long? name --minutes, such as --minutes 10")
 
 
-def parse(argv: Sequence[str]) -> tuple[Command, Any]:
+def parse(argv: Sequence[str]) -> tuple[RecordCommand, Any]:
     """Options -> the command and the game's options."""
-    group = arguments.Group("recording", Command)
+    group = arguments.OptionGroup("recording", RecordCommand)
     named = _game(argv)
     if named is None:
         arguments.read_groups([group], argv, __doc__, "record")  # the help of what every game has, or what is missing
@@ -68,7 +68,7 @@ def parse(argv: Sequence[str]) -> tuple[Command, Any]:
         raise cli.UserError(f"{game} is not driven; {cli.line('play', game, '--record', 'DATA')} records what you play")
     told = {**driving.told, **dict.fromkeys(driving.unused, arguments.HIDDEN)}
     start = dataclasses.replace(about.options, **driving.start)
-    groups = [group, arguments.Group(game, type(start), start, told)]
+    groups = [group, arguments.OptionGroup(game, type(start), start, told)]
     command, options = arguments.read_groups(groups, argv, __doc__, "record")
     if refusal := envs.describe(game, **dataclasses.asdict(options)).driving.refusal:
         raise cli.UserError(refusal)
@@ -82,11 +82,11 @@ def _game(argv: Sequence[str]) -> str | None:
     return next(iter(words), None) or next((word for word in argv if word in envs.GAMES), None)
 
 
-def _driving(command: Command, options: Any) -> Driving:
+def _driving(command: RecordCommand, options: Any) -> Driving:
     return envs.describe(command.game, **dataclasses.asdict(options)).driving
 
 
-def by_expert(command: Command, options: Any) -> races.Recorder:
+def by_expert(command: RecordCommand, options: Any) -> races.Recorder:
     """The expert drives in simulated time, pushed aside now and then; its label is what it wants, not the push."""
     driving = _driving(command, options)
     minute = 60 * driving.rate  # steps
@@ -114,7 +114,7 @@ def by_expert(command: Command, options: Any) -> races.Recorder:
     return recorder
 
 
-def by_person(command: Command, options: Any, keyboard: Any = None) -> races.Recorder:
+def by_person(command: RecordCommand, options: Any, keyboard: Any = None) -> races.Recorder:
     """A person drives in a window in real time. keyboard: stands in for the window (tests)."""
     if keyboard is None and not display.has_display():
         page = cli.line("play", command.game, "--web", "--record", command.out)
@@ -162,7 +162,7 @@ def _drive(recorder: races.Recorder, person: Hands, keyboard: Any, steps: int | 
         video(picture)
 
 
-def training(command: Command, options: Any) -> str:
+def training(command: RecordCommand, options: Any) -> str:
     """The command that learns from the recording: with what its pictures depend on, where that is not the default."""
     usual, about = envs.options(command.game), _driving(command, options).about()
     other = {name: told for name, told in about.items() if getattr(usual, name, None) not in (None, told)}

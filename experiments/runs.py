@@ -26,7 +26,7 @@ from agents.core.run import Run, RunError, flat
 from experiments import arguments, child, cli, finding, references
 from experiments.arguments import Positional, Repeated, Shown
 from experiments.comparing import transfer
-from experiments.comparing.records import ARCHIVE, TAGS, TRASH, Folder, below, locate, look, plain, size, tags
+from experiments.comparing.records import ARCHIVE, TAGS, TRASH, RunFolder, below, locate, look, plain, size, tags
 
 Words = Positional[tuple[str, ...]]
 Root = Path("runs")
@@ -142,7 +142,7 @@ def home(root: Path, where: str) -> Path:
     return {"runs": root, "reference": root / references.WORD, "archive": root / ARCHIVE, "trash": root / TRASH}[where]
 
 
-def matches(one: Folder, word: str) -> bool:
+def matches(one: RunFolder, word: str) -> bool:
     """Does the run fit? FIELD=VALUE compares a field by its name or its last part, as it is written."""
     field, equals, value = word.partition("=")
     config = flat(one.record.config) if one.record else {}
@@ -194,7 +194,7 @@ def listing(command: List | Find) -> str:
     return "\n".join(lines)
 
 
-def total(rows: Sequence[Folder]) -> str:
+def total(rows: Sequence[RunFolder]) -> str:
     """How many and how much."""
     return f"{len(rows)} run{'' if len(rows) == 1 else 's'}, {size(sum(r.bytes for r in rows))}"
 

@@ -30,14 +30,14 @@ from experiments import arguments, child, cli
 from experiments.arguments import Positional
 from experiments.comparing import records, report, statistics
 from experiments.comparing.records import Score
-from experiments.comparing.report import Table, estimate, number, percent
+from experiments.comparing.report import TextTable, estimate, number, percent
 from experiments.training import options
 
 PERIOD = 1.0  # time between looks at a run, in s
 
 
 @dataclasses.dataclass(frozen=True)
-class Command:
+class SuiteCommand:
     """Which games, and how long."""
 
     family: Positional[str]  # the family of games, such as atari
@@ -74,7 +74,7 @@ def _aside(path: Path) -> Path:
     return free
 
 
-class Task(NamedTuple):
+class TrainingTask(NamedTuple):
     """One game with one seed."""
 
     game: str  # canonical name of the game
@@ -95,21 +95,22 @@ def games(family: str, words: str | None) -> list[str]:
     return found
 
 
-class Suite:
+class SuiteRuns:
     """The runs of a suite: what is done, what is next, and the table."""
 
-    def __init__(self, command: Command, rest: Sequence[str]):
+    def __init__(self, command: SuiteCommand, rest: Sequence[str]):
         self.command, self.rest = command, list(rest)
         self.family, self.games = envs.suite(command.family), games(command.family, command.games)
         self.out = command.out or Path("suites") / f"{safe(command.agent)}-{safe(command.called)}"
-        self.failed: dict[Task, str] = {}
+        self.failed: dict[TrainingTask, str] = {}
+        agent, called = safe(command.agent), safe(command.called)
         self.tasks = [
-            Task(game, seed, command.runs / safe(game) / safe(command.agent) / f"{safe(command.called)}-s{seed}")
+            TrainingTask(game, seed, command.runs / safe(game) / agent / f"{called}-s{seed}")
             for seed in range(command.seeds)
             for game in self.games
         ]
 
-    def training(self, task: Task) -> list[str]:
+    def training(self, task: TrainingTask) -> list[str]:
         """Options of `train` for a new run."""
         c = self.command
         words = [task.game, "--agent", c.agent, "--minutes", f"{c.minutes_per_game:g}", "--seed", task.seed]
@@ -130,7 +131,7 @@ class Suite:
                 if begun != shlex.join(["python", "-m", "experiments.train", *self.training(task)]):
                     raise cli.UserError(f"{task.path} was begun with other options ({begun}); --name names another run")
 
-    def score(self, task: Task) -> Score | None:
+    def score(self, task: TrainingTask) -> Score | None:
         """What the run's full games came to; None where they have not been played yet."""
         try:
             record = records.read(task.path)
@@ -160,7 +161,7 @@ class Suite:
             self._attend(task, stopping, wait=True)
         return not stopping()
 
-    def _attend(self, task: Task, stopping: Any, wait: bool) -> bool:
+    def _attend(self, task: TrainingTask, stopping: Any, wait: bool) -> bool:
         """Trains and scores one run, unless another process has its lock: then False, or waits for it.
 
         The programs inherit the lock: a training that outlives its suite is never doubled.
@@ -179,7 +180,7 @@ class Suite:
             time.sleep(PERIOD)
         return True
 
-    def _carry_out(self, task: Task, stopping: Any, mine: int) -> None:
+    def _carry_out(self, task: TrainingTask, stopping: Any, mine: int) -> None:
         c = self.command
         if not self._finished(task):
             words = self.training(task)
@@ -194,14 +195,14 @@ class Suite:
             words += ["--protocol", self.family.protocol]
             self._run("evaluate", words, task, stopping, mine)
 
-    def _finished(self, task: Task) -> bool:
+    def _finished(self, task: TrainingTask) -> bool:
         try:
             record = records.read(task.path)
         except RunError:
             return False
         return None not in (record.budget, record.newest) and record.newest >= record.budget
 
-    def _run(self, program: str, words: Sequence[object], task: Task, stopping: Any, mine: int) -> None:
+    def _run(self, program: str, words: Sequence[object], task: TrainingTask, stopping: Any, mine: int) -> None:
         """One program to its end, its words in a log, its progress told every half minute."""
         log = self.out / "logs" / f"{safe(task.game)}-s{task.seed}.txt"
         process, shown, said = child.start(program, words, log, keep=[mine]), time.monotonic(), ""
@@ -217,7 +218,7 @@ class Suite:
         if process.returncode and not stopping():  # what a person stopped has not failed
             self.failed[task] = f"{program} failed: {child.reason(process.returncode, log)}"
 
-    def progress(self, task: Task) -> str:
+    def progress(self, task: TrainingTask) -> str:
         """How far a run has come."""
         record = records.read(task.path)
         scores = record.curve("train/return").values
@@ -234,7 +235,7 @@ class Suite:
                 found.setdefault(task.game, []).append(score.value)
         return {game: np.array(found[game]) for game in self.games if game in found}
 
-    def tables(self) -> list[Table]:
+    def tables(self) -> list[TextTable]:
         """Every game, and the aggregates."""
         return [each_game(self.games, self.scores(), self.command), together(self.scores(), self.command)]
 
@@ -265,7 +266,7 @@ class Suite:
         return written
 
 
-def each_game(names: Sequence[str], found: dict[str, np.ndarray], command: Command) -> Table:
+def each_game(names: Sequence[str], found: dict[str, np.ndarray], command: SuiteCommand) -> TextTable:
     """random / human / Nature DQN / ours, a row per game; a game without a score keeps its row."""
     family, rows = envs.suite(command.family), []
     for game in names:
@@ -292,10 +293,10 @@ def each_game(names: Sequence[str], found: dict[str, np.ndarray], command: Comma
         f" {command.eval_episodes} full games, protocol {family.protocol}. The other columns are published"
         f" ({family.source}). Normalised: 0 % is random play, 100 % the human."
     )
-    return Table(family.title, header, rows, remark)
+    return TextTable(family.title, header, rows, remark)
 
 
-def together(found: dict[str, np.ndarray], command: Command) -> Table:
+def together(found: dict[str, np.ndarray], command: SuiteCommand) -> TextTable:
     """Human-normalised scores over the games that have one."""
     known = {g: row for g in found if (row := envs.describe(g).published) is not None}
     rows = []
@@ -313,21 +314,21 @@ def together(found: dict[str, np.ndarray], command: Command) -> Table:
         " Intervals: 95 %, stratified bootstrap over seeds." if few >= statistics.MIN_SEEDS
         else f" No interval from fewer than {statistics.MIN_SEEDS} seeds in every game: --seeds {statistics.MIN_SEEDS}."
     )  # fmt: skip
-    return Table("All games, human-normalised", ["agent", *report.AGGREGATES], rows, remark)
+    return TextTable("All games, human-normalised", ["agent", *report.AGGREGATES], rows, remark)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     argv = list(sys.argv[1:] if argv is None else argv)
     with cli.edge():
         cut = argv.index("--") if "--" in argv else len(argv)
-        command = arguments.read(Command, argv[:cut], __doc__, "suite")
+        command = arguments.read(SuiteCommand, argv[:cut], __doc__, "suite")
         cli.starting(torch=True)
         from experiments import building
         from experiments.training import hooks
 
         with cli.refusing():
             building.device_for(command.agent, command.device)
-            suite = Suite(command, argv[cut + 1 :])
+            suite = SuiteRuns(command, argv[cut + 1 :])
             suite.check()
         stop = hooks.Stop("the run is being saved")
         finished = suite.work(stop)

@@ -32,7 +32,7 @@ from experiments.training import options
 
 
 @dataclasses.dataclass(frozen=True)
-class Command:
+class SweepCommand:
     """What to search, and how long."""
 
     game: Positional[str]  # a game
@@ -67,7 +67,7 @@ def cores() -> int:
     return devices.cores()
 
 
-def plan(command: Command, rest: Sequence[str]) -> tuple[trials.Plan, Path]:
+def plan(command: SweepCommand, rest: Sequence[str]) -> tuple[trials.Plan, Path]:
     """What every trial shares, and the sweep's folder. Raises UserError for what `train` would refuse."""
     start = ["--agent", command.agent] if command.agent else []
     start += ["--recipe", command.recipe] if command.recipe else []
@@ -156,7 +156,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     argv = list(sys.argv[1:] if argv is None else argv)
     with cli.edge():
         cut = argv.index("--") if "--" in argv else len(argv)
-        command = arguments.read(Command, argv[:cut], __doc__, "sweep")
+        command = arguments.read(SweepCommand, argv[:cut], __doc__, "sweep")
         cli.starting(torch=True)
         with cli.refusing():
             envs.canonical(command.game)

@@ -28,14 +28,14 @@ from envs import kernels
 from experiments import arguments, cli, matches, progress
 from experiments.arguments import Positional
 from experiments.go.openings import SETS
-from experiments.go.programs import Failed, Program, Refused, command_line
+from experiments.go.programs import Failed, Program, ProgramRefused, command_line
 
 if TYPE_CHECKING:  # compiles Go, which `--help` has no use for
     from experiments.go import tournament
 
 
 @dataclasses.dataclass(frozen=True)
-class Command:
+class TournamentCommand:
     """Who plays whom, and how much."""
 
     players: Positional[tuple[str, ...]]  # two or more
@@ -69,12 +69,12 @@ class Command:
         if not 0 <= self.seed < 2000:
             raise ValueError(f"--seed {self.seed}: must be 0 to 1999")
 
-    def settings(self) -> tournament.Settings:
+    def settings(self) -> tournament.TournamentSettings:
         """Returns these options as the settings of the tournament."""
         from experiments.go import tournament
 
-        names = [field.name for field in dataclasses.fields(tournament.Settings)]
-        return tournament.Settings(**{name: getattr(self, name) for name in names})
+        names = [field.name for field in dataclasses.fields(tournament.TournamentSettings)]
+        return tournament.TournamentSettings(**{name: getattr(self, name) for name in names})
 
     def folder(self) -> Path:
         """Returns the tournament's folder: the user's, or one named after players, board, komi, openings and seed."""
@@ -89,7 +89,7 @@ def span(low: float, high: float, scale: float = 1.0, digits: int = 1) -> str:
     return f"[{low * scale:.{digits}f}, {high * scale:.{digits}f}]"
 
 
-def summary(settings: tournament.Settings, rows: dict[int, dict]) -> dict:
+def summary(settings: tournament.TournamentSettings, rows: dict[int, dict]) -> dict:
     """All figures of the finished games."""
     from experiments.comparing import ratings
 
@@ -109,7 +109,7 @@ def summary(settings: tournament.Settings, rows: dict[int, dict]) -> dict:
             "illegal_moves": [row["note"] for row in mine if row["result"].endswith("+F")],
             "void_reasons": [row["void"] for row in void],
         })  # fmt: skip
-    games = [ratings.Game(row["black"], row["white"], row["points"], row["opening"]) for row in counted]
+    games = [ratings.RatedGame(row["black"], row["white"], row["points"], row["opening"]) for row in counted]
     elo = ratings.elo(len(settings.players), games)
     players = []
     for i, name in enumerate(settings.players):
@@ -153,7 +153,7 @@ def rating_lines(players: list[dict]) -> list[str]:
     return lines
 
 
-def check(settings: tournament.Settings, judge: str | None = None) -> None:
+def check(settings: tournament.TournamentSettings, judge: str | None = None) -> None:
     """Starts every player, and the judge, once, so that a wrong name or option is told at once."""
     from experiments.go import points
 
@@ -166,11 +166,16 @@ def check(settings: tournament.Settings, judge: str | None = None) -> None:
             program = Program(player, settings.size)
             program.ask(f"boardsize {settings.size}")
             program.close()
-        except (Failed, Refused, OSError) as fault:
+        except (Failed, ProgramRefused, OSError) as fault:
             raise cli.UserError(f"{fault}") from fault
 
 
-def _judge(command: Command, settings: tournament.Settings, folder: tournament.Folder, found: dict) -> None:
+def _judge(
+    command: TournamentCommand,
+    settings: tournament.TournamentSettings,
+    folder: tournament.TournamentFolder,
+    found: dict,
+) -> None:
     """Adds to the figures how many points every player has lost per move, as the judge sees it."""
     from experiments.go import points
 
@@ -182,7 +187,7 @@ def _judge(command: Command, settings: tournament.Settings, folder: tournament.F
         player["points_lost"] = points.figures(number, folder.rows, judged, settings.size)
 
 
-def _among_runs(command: Command, everyone: list[matches.Player]) -> None:
+def _among_runs(command: TournamentCommand, everyone: list[matches.MatchPlayer]) -> None:
     """Plays a tournament of runs and stores its figures."""
     with cli.refusing():
         found = matches.round_robin(everyone, games=command.games, seed=command.seed, random_moves=command.random_moves)
@@ -195,7 +200,7 @@ def _among_runs(command: Command, everyone: list[matches.Player]) -> None:
 
 def main() -> None:
     with cli.edge():
-        command = arguments.read(Command, None, __doc__, "tournament")
+        command = arguments.read(TournamentCommand, None, __doc__, "tournament")
         if everyone := matches.named(command.players, command.runs):
             if command.judge is not None:
                 raise cli.UserError("--judge looks at games of Go programs: runs alone play in the lab's environment")
@@ -209,12 +214,12 @@ def main() -> None:
         if not kernels.stored("agents/search"):  # the players, programs of their own, would all be silent meanwhile
             print("joypad: compiling the tree search once, about half a minute ...", file=sys.stderr, flush=True)
         check(settings, command.judge)
-        folder = tournament.Folder(command.folder(), settings)
+        folder = tournament.TournamentFolder(command.folder(), settings)
         total = len(tournament.plan(settings))
         before, started = len(folder.rows), time.monotonic()
         print(f"{folder.path}: {total} games" + (f", {before} of them played before" if before else ""), flush=True)
 
-        def report(task: tournament.Task, row: dict) -> None:
+        def report(task: tournament.GameTask, row: dict) -> None:
             done, names = len(folder.rows), settings.players
             left = (time.monotonic() - started) / max(done - before, 1) * (total - done)
             mine = [r for r in folder.rows.values() if not r["void"] and 0 in (r["black"], r["white"])]

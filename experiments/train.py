@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # what needs torch is imported where it is used: `--help` and
     from experiments import building
 
 
-def start(command: options.Command, agent_config: dict[str, Any], env: dict[str, Any], argv: Sequence[str]) -> int:
+def start(command: options.TrainCommand, agent_config: dict[str, Any], env: dict[str, Any], argv: Sequence[str]) -> int:
     """A new run."""
     from experiments import building, lab, provenance
     from experiments.training import resources
@@ -64,7 +64,7 @@ def start(command: options.Command, agent_config: dict[str, Any], env: dict[str,
         return _train(run, parts, command.eval_episodes, command.video, fresh=True)
 
 
-def _normalized(command: options.Command) -> str:
+def _normalized(command: options.TrainCommand) -> str:
     """What is normalised, as agents.core.normalize reads it."""
     return ",".join(k for k in ("obs", "reward") if getattr(command, f"normalize_{k}"))
 
@@ -78,7 +78,7 @@ def _alone(run: Run) -> Iterator[None]:
         yield
 
 
-def _take_weights(parts: building.Lab, command: options.Command | options.Resume, init: str | None) -> None:
+def _take_weights(parts: building.Lab, command: options.TrainCommand | options.Resume, init: str | None) -> None:
     """The weights of the run `init`, where one is named."""
     if init is None:
         return

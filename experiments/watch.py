@@ -36,7 +36,7 @@ STAGE_SECONDS = 20.0  # longest clip of a milestone where no length is asked for
 
 
 @dataclasses.dataclass(frozen=True)
-class Command:
+class WatchCommand:
     """What to watch."""
 
     what: Positional[tuple[str, ...]]  # a game, a run's folder or a checkpoint's; two stand side by side
@@ -143,17 +143,17 @@ def interactive(player: Player, command: Any, title: str) -> None:
 
     screen = None
     if has_display() and not command.web:
-        from experiments.watching.window import Window
+        from experiments.watching.window import PlayerWindow
 
         try:
-            screen = Window(title, player.fps)
+            screen = PlayerWindow(title, player.fps)
         except RuntimeError as fault:  # pygame.error: a display that is named and not there
             print(f"no window can be opened ({fault}); a page instead")
     if screen is None:
-        from experiments.watching.browser import Browser
+        from experiments.watching.browser import PlayerPage
 
         with cli.refusing():
-            screen = Browser(player.fps, command.host, command.port)
+            screen = PlayerPage(player.fps, command.host, command.port)
         print(screen.server.invitation(screen.page), flush=True)
     try:
         drive(player, screen)
@@ -164,7 +164,7 @@ def interactive(player: Player, command: Any, title: str) -> None:
         player.close()
 
 
-def found(command: Command) -> list[Source]:
+def found(command: WatchCommand) -> list[Source]:
     """What is to be watched. Raises UserError for what is not there or cannot be shown, before anything is loaded."""
     from experiments.watching.source import find, refuse_overlay, require_driven
 
@@ -184,7 +184,7 @@ def found(command: Command) -> list[Source]:
     return sources
 
 
-def watch(command: Command) -> Player:
+def watch(command: WatchCommand) -> Player:
     """Finds what is asked for and shows it."""
     sources = found(command)
     cli.starting(torch=True)
@@ -229,7 +229,7 @@ def watch(command: Command) -> Player:
     return player
 
 
-def to_drive(player: Player, command: Command) -> Laps | None:
+def to_drive(player: Player, command: WatchCommand) -> Laps | None:
     """What --shadow and --record ask for, of a game that is driven (`require_driven`)."""
     from experiments.watching.driving import Laps
 
@@ -245,7 +245,7 @@ def to_drive(player: Player, command: Command) -> Laps | None:
 
 def main() -> None:
     with cli.edge():
-        command = arguments.read(Command, None, __doc__, "watch")
+        command = arguments.read(WatchCommand, None, __doc__, "watch")
         player = watch(command)
         told = ", ".join(f"{s:g}" for s in player.scores) or f"{player.focus.score:g} so far"
         print(f"scores: {told}")

@@ -12,7 +12,7 @@ import torch
 from rowlog import RowLog
 from scripted_env import Scripted
 
-from agents.core.actor import Actor, Columns, Weights
+from agents.core.actor import Actor, ColumnState, Weights
 from agents.core.rows import Act, Spec
 from agents.core.stream import Stream
 
@@ -45,7 +45,7 @@ class Counter:
 @pytest.mark.parametrize("spec", SPECS)
 def test_stacks_and_flags_equal_a_log_in_plain_lists(spec, device):
     """Episodes end anywhere, and the log says slowly what every row looks like."""
-    log, columns = RowLog(3, spec, seed=5, legal=bool(spec.num_actions)), Columns(spec, 3, device)
+    log, columns = RowLog(3, spec, seed=5, legal=bool(spec.num_actions)), ColumnState(spec, 3, device)
     earlier = []
     for _ in range(40):
         rows = [log.row(c) for c in range(3)]
@@ -89,7 +89,7 @@ def test_what_a_policy_remembers_belongs_to_the_row_before():
 
 
 def test_a_cut_begins_an_episode_and_forgets_the_frames():
-    columns = Columns(SPECS[0], 1)
+    columns = ColumnState(SPECS[0], 1)
     for k in (1, 2):
         columns.observe(np.full((1, 3, 2), k, np.uint8))
     columns.cut()

@@ -151,9 +151,9 @@ class Program:
 def both(*words: str) -> tuple[Program, Learner, Place]:
     earlier = Names({"old_name": "new_name"}, {"new_name": {"bare": "plain"}})
     groups = [
-        arguments.Group("run", Program),
-        arguments.Group("agent", Learner, prefix="agent"),
-        arguments.Group("game", Place, prefix="env", renamed=earlier),
+        arguments.OptionGroup("run", Program),
+        arguments.OptionGroup("agent", Learner, prefix="agent"),
+        arguments.OptionGroup("game", Place, prefix="env", renamed=earlier),
     ]
     return tuple(arguments.read_groups(groups, list(words), "Both.", "both"))
 
@@ -257,7 +257,10 @@ def kinds() -> list[type]:
     from experiments.go import play
 
     modules = [importlib.import_module(f"experiments.{name}") for name in PROGRAMS if name not in ("train", "runs")]
-    found = [options.Command, options.Resume, play.Command, *runs.PROGRAMS, *(m.Command for m in modules)]
+    found = [options.TrainCommand, options.Resume, play.PlayGoCommand, *runs.PROGRAMS]
+    own = [v for m in modules for k, v in vars(m).items() if k.endswith("Command") and v.__module__ == m.__name__]
+    assert len(own) == len(modules)  # one dataclass per program
+    found += own
     found += [settings(agent).Config for agent in AGENTS | BASELINES]
     found += [type(envs.options(game)) for game in (*envs.GAMES, "breakout", "gym:CartPole-v1")]
     return list(dict.fromkeys(found))

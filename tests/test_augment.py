@@ -13,7 +13,7 @@ NOTHING = dict(flip=0.0, shift=0.0, colour=0.0, brightness=0.0, noise=0.0)
 
 def changed(obs: torch.Tensor, action: torch.Tensor, labels: dict[str, torch.Tensor], seed: int = 0, **settings: float):
     generator = torch.Generator().manual_seed(seed)
-    return augment.Augment(augment.Config(**{**NOTHING, **settings}))(obs, action, labels, generator)
+    return augment.Augment(augment.AugmentConfig(**{**NOTHING, **settings}))(obs, action, labels, generator)
 
 
 def example(batch: int = 16) -> tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:

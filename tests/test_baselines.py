@@ -49,7 +49,7 @@ def test_rows_are_told_as_the_module_says(clip):
     scripts, steps = ["..LD.T", ".B...T.L.D"], 40
     told = ("discount", "legal")
     stream = Stream(Fire(scripts, stack=2, tell=told))
-    rows = baselines.Rows(stream.spec, 2, clip)
+    rows = baselines.RowsVecEnv(stream.spec, 2, clip)
     rows.stream, rows.clock = stream, Clock()
     stream.reset(0, 0)
     assert rows.observation_space.shape == (2, 2, 2) and rows.action_space.n == 3

@@ -94,7 +94,8 @@ def test_help_shows_every_field_with_its_default(capsys):
     assert code == 0
     from agents import dqn
 
-    for field in configuration.fields(dqn.Config) | configuration.fields(options.Command) - {"game"} | {"protocol"}:
+    of_train = configuration.fields(options.TrainCommand) - {"game"}
+    for field in configuration.fields(dqn.DQNConfig) | of_train | {"protocol"}:
         assert f"--{field.replace('_', '-')}" in out
     words = " ".join(out.replace("│", " ").split())
     assert "size of the replay buffer in transitions (default: 200000)" in words  # the recipe's
@@ -225,7 +226,7 @@ def test_a_run_folder_whose_parts_do_not_belong_together_is_refused(trained, tmp
         (other, "its checkpoint is of gym:CartPole-v1"),
         (bigger, "was made by another version of the lab"),
         (renamed, "layers: no such field"),
-        (odd, "lr of agents.configs.policy_gradient.Config must be float, not 'fast'"),
+        (odd, "lr of agents.configs.policy_gradient.PolicyGradientConfig must be float, not 'fast'"),
     ):
         (copy / "config.json").write_text(json.dumps({**config, **change}))
         for main, argv in ((train.main, ["--resume", str(copy)]), (evaluate.main, [str(copy)])):

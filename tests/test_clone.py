@@ -235,9 +235,9 @@ def test_reinforcement_starts_where_the_clone_is() -> None:
 
     spec = Spec((60, 80, 3), "uint8", 1, action_dim=2)
     settings = dict(hidden=64, precision="fp32")
-    driver = clone.build(clone.Config(**settings, road=0.3), spec, Context(Clock(9), CPU, 1, 1))
+    driver = clone.build(clone.CloneConfig(**settings, road=0.3), spec, Context(Clock(9), CPU, 1, 1))
     race = policy_gradient.build(
-        policy_gradient.Config(**settings, initial_std=0.1), spec, Context(Clock(9), CPU, 2, 1)
+        policy_gradient.PolicyGradientConfig(**settings, initial_std=0.1), spec, Context(Clock(9), CPU, 2, 1)
     )
     obs = torch.randint(0, 256, (4, 1, 60, 80, 3), dtype=torch.uint8)
     no, ones = torch.zeros(4, dtype=torch.bool), torch.ones(4)
@@ -258,7 +258,7 @@ def test_a_checkpoint_that_held_the_road_in_the_network_is_read() -> None:
     from agents.core.clock import Clock
 
     spec = Spec((60, 80, 3), "uint8", 1, action_dim=2)
-    settings = clone.Config(hidden=64, precision="fp32", road=0.3)
+    settings = clone.CloneConfig(hidden=64, precision="fp32", road=0.3)
     one, other, third = (clone.build(settings, spec, Context(Clock(9), CPU, seed, 1)) for seed in (1, 2, 3))
     with torch.no_grad():
         one.learner.extra.place.bias += 1
@@ -281,9 +281,8 @@ def test_a_checkpoint_that_held_the_road_in_the_network_is_read() -> None:
     assert torch.equal(other.learner.extra.place.bias, one.learner.extra.place.bias)
     assert not torch.equal(other.driver.extra.place.bias, other.learner.extra.place.bias)
     fresh = third.driver.extra.place.bias.clone()
-    third.load_weights(
-        {"network": clone.build(clone.Config(hidden=64), spec, Context(Clock(9), CPU, 5, 1)).state_dict()["network"]}
-    )
+    other = clone.build(clone.CloneConfig(hidden=64), spec, Context(Clock(9), CPU, 5, 1))
+    third.load_weights({"network": other.state_dict()["network"]})
     assert torch.equal(third.driver.extra.place.bias, fresh)  # a run without the head: this one stays as it is
 
 
@@ -291,10 +290,12 @@ def test_a_clone_of_no_driver_knows_nothing_of_roads() -> None:
     from agents import clone
     from agents.core.clock import Clock
 
-    agent = clone.build(clone.Config(hidden=8), Spec((3,), "float32", num_actions=2), Context(Clock(9), CPU, 1, 1))
+    agent = clone.build(clone.CloneConfig(hidden=8), Spec((3,), "float32", num_actions=2), Context(Clock(9), CPU, 1, 1))
     assert agent.part is None and set(agent.needs.info) == {"expert"}
     balanced = clone.build(
-        clone.Config(hidden=8, steering_weight=1.0), Spec((3,), "float32", action_dim=1), Context(Clock(9), CPU, 1, 1)
+        clone.CloneConfig(hidden=8, steering_weight=1.0),
+        Spec((3,), "float32", action_dim=1),
+        Context(Clock(9), CPU, 1, 1),
     )
     assert balanced.part.emphasis(torch.tensor([[0.0], [-0.5], [1.0]])).tolist() == [1, 1.5, 2]
     assert not balanced.part.info and balanced.learner.extra is None

@@ -13,7 +13,7 @@ from PIL import Image
 from tubs import BEGAN, KINDS, damage, picture, refusal, values, written
 
 from envs.recordings import tub_copies, tub_statistics
-from envs.recordings.tub import IMAGE, Tub, TubError, Writer
+from envs.recordings.tub import IMAGE, Tub, TubError, TubWriter
 from experiments import cli, data
 from experiments.driving import overlay
 
@@ -22,7 +22,7 @@ N = 2000  # the fewest records without a warning
 
 
 def drive(path: Path, steer: np.ndarray, laps: int = 4, **more: object) -> Path:
-    with Writer(path, {**KINDS, "game/off_road": "boolean", "game/lap_time": "float"}) as writer:
+    with TubWriter(path, {**KINDS, "game/off_road": "boolean", "game/lap_time": "float"}) as writer:
         for k, angle in enumerate(steer):
             lap = k * laps // len(steer)
             row = {**values(k, game_lap=lap, game_race=0), "user/angle": float(angle), "game/off_road": False}
@@ -152,7 +152,7 @@ def test_a_split_holds_whole_laps(tmp_path: Path) -> None:
 
 def test_a_merge_keeps_every_good_record_and_mends(tmp_path: Path) -> None:
     drive(tmp_path / "a", np.linspace(-1, 1, 30))
-    with Writer(tmp_path / "b", {"extra": "int"}) as writer:
+    with TubWriter(tmp_path / "b", {"extra": "int"}) as writer:
         for k in range(50, 55):
             writer.write({**values(k), "extra": k})
     damage(tmp_path / "a", 7, user_angle="?")
@@ -174,7 +174,7 @@ def test_a_merge_keeps_every_good_record_and_mends(tmp_path: Path) -> None:
 
 
 def test_records_that_were_left_out_leave_a_gap_and_no_new_laps(tmp_path: Path) -> None:
-    with Writer(tmp_path / "a", {"game/lap": "int"}) as writer:
+    with TubWriter(tmp_path / "a", {"game/lap": "int"}) as writer:
         for k in range(100):
             writer.write({**values(k), "game/lap": k // 50}, timestamp_ms=50 * k)
     data.run([str(tmp_path / "a"), "--delete", *(f"{k}:{k + 6}" for k in range(5, 95, 10))])
@@ -193,7 +193,7 @@ def test_not_everything_is_deleted_and_a_dataset_without_steering_is_named(tmp_p
     written(tmp_path / "a", 5)
     assert "every record" in refused(tmp_path / "a", "--delete", ":")
     assert len(Tub(tmp_path / "a")) == 5
-    with Writer(tmp_path / "b", {"user/throttle": "float"}) as writer:
+    with TubWriter(tmp_path / "b", {"user/throttle": "float"}) as writer:
         for k in range(3):
             writer.write({IMAGE: picture(k), "user/throttle": 0.5, "user/mode": "user", "user/angle": 0.0})
     tub = Tub(tmp_path / "b")
@@ -209,10 +209,10 @@ def test_not_everything_is_deleted_and_a_dataset_without_steering_is_named(tmp_p
 
 def test_pictures_of_two_sizes_are_not_merged(tmp_path: Path) -> None:
     written(tmp_path / "a", 3)
-    with Writer(tmp_path / "b") as writer:
+    with TubWriter(tmp_path / "b") as writer:
         writer.write({**values(0), IMAGE: picture(0, 30, 40)})
     for name in ("kart", "picam"):
-        with Writer(tmp_path / name, metadata={"camera": name}) as writer:
+        with TubWriter(tmp_path / name, metadata={"camera": name}) as writer:
             writer.write(values(0))
     told = refused(tmp_path / "kart", tmp_path / "picam", "--merge", tmp_path / "m")
     assert "different cameras" in told and "kart kart" in told and "picam picam" in told
@@ -340,6 +340,6 @@ def test_mistakes_are_told_in_a_sentence(
 
 def test_commands_refuse_with_one_sentence(tmp_path: Path) -> None:
     assert "there is no folder" in command(tmp_path / "nowhere")
-    with Writer(tmp_path / "empty"):
+    with TubWriter(tmp_path / "empty"):
         pass
     assert "has no good record (0 damaged, 0 deleted)" in command(tmp_path / "empty")

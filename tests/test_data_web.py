@@ -15,13 +15,13 @@ from PIL import Image
 from tubs import KINDS, damage, picture, values
 
 from envs.recordings import tub_edits
-from envs.recordings.tub import Tub, Writer
+from envs.recordings.tub import Tub, TubWriter
 from experiments.driving.page import DataPage, about
 
 
 @pytest.fixture
 def page(tmp_path: Path):
-    with Writer(tmp_path / "d", {**KINDS, "game/speed": "float"}) as writer:
+    with TubWriter(tmp_path / "d", {**KINDS, "game/speed": "float"}) as writer:
         for k in range(60):
             writer.write({**values(k, game_lap=k // 20, game_race=0), "game/speed": k / 10})
     damage(tmp_path / "d", 7, user_angle=9)
@@ -108,7 +108,7 @@ def test_edits_by_messages_and_refusals(page: DataPage) -> None:
             for wrong in (1e400, float("nan")):  # no JSON
                 assert (await say(type="delete", first=wrong, last=wrong))["type"] in ("refused", "error")
             assert (await say(type="\x1b[2J"))["text"].startswith("there is no command '\\x1b[2J")
-            with Writer(page.path):
+            with TubWriter(page.path):
                 assert "being recorded" in (await say(type="delete", first=1, last=2))["text"]
             assert (await say(type="undo"))["text"] == "undone: 10 records are back"
             assert (await say(type="undo"))["type"] == "refused"
@@ -136,7 +136,7 @@ def test_a_disk_that_refuses_is_told_on_the_page(page: DataPage, monkeypatch: py
                              ({"driver": ["x"]}, "a person")]
 )  # fmt: skip
 def test_the_page_says_who_drove(tmp_path: Path, about_it: dict, wanted: str) -> None:
-    with Writer(tmp_path, {**KINDS, "game/lateral": "float"}, metadata=about_it) as writer:
+    with TubWriter(tmp_path, {**KINDS, "game/lateral": "float"}, metadata=about_it) as writer:
         for k, mode in enumerate(("user", "local", None)):
             writer.write({**values(k), "user/mode": mode, "game/lateral": 0.5})
     facts = about(Tub(tmp_path))["facts"]

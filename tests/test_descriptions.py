@@ -107,7 +107,7 @@ def test_a_game_that_says_nothing_is_known_by_its_entry_alone(monkeypatch):
         envs.describe("balloon", noise=1)
     with pytest.raises(envs.UnknownGame):
         envs.describe("baloon")
-    monkeypatch.setitem(envs.GAMES, "balloon", envs.Game("balloon", "hot air", {"Balloon-v0": {"wind": 1.0}}))
+    monkeypatch.setitem(envs.GAMES, "balloon", envs.GameEntry("balloon", "hot air", {"Balloon-v0": {"wind": 1.0}}))
     assert envs.describe("balloon").about == "hot air"
     assert envs.ids()["Balloon-v0"] == ("balloon", {"wind": 1.0})
 

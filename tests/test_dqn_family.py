@@ -18,7 +18,7 @@ SPEC = Spec((3,), "float32", 1, num_actions=3)
 
 def small(name: str, **changed) -> dqn.DQN:
     tiny = {"hidden": 8, "warmup": 10, "replay": 100, "precision": "fp32"}
-    config = dqn.Config(**{**dqn.PRESETS[name], **tiny, **changed})
+    config = dqn.DQNConfig(**{**dqn.PRESETS[name], **tiny, **changed})
     return dqn.build(config, SPEC, Context(Clock(100), torch.device("cpu"), 0, 2))
 
 
@@ -291,12 +291,12 @@ def test_target_network_differs_between_copies_and_equals_right_after():
 )
 def test_contradictions_are_refused_by_name(wrong, message):
     with pytest.raises(ValueError, match=message):
-        dqn.Config(**wrong)
+        dqn.DQNConfig(**wrong)
 
 
 def test_btr_is_its_papers_table():
     """Table D6 of Clark et al. (2024): a step of 64 environments, one update of 256, the target after 500 updates."""
-    c = dqn.Config(**dqn.PRESETS["btr"])
+    c = dqn.DQNConfig(**dqn.PRESETS["btr"])
     assert c.ratio * 64 == c.batch == 256 and c.target_period * c.ratio / c.batch == 500
     assert (c.replay, c.warmup, c.n_step, c.atoms, c.hidden) == (2**20, 200_000, 3, 8, 512)
     assert (c.lr, c.lr_end, c.gamma, c.alpha, c.huber, c.max_grad_norm) == (1e-4, 1.0, 0.997, 0.2, 1.0, 10.0)
@@ -323,8 +323,8 @@ def test_clip_is_torchs_clip(bound):
 
 @pytest.mark.parametrize("changed", [{}, {"dueling": True}, {"noisy": True, "epsilon": 0.0, "epsilon_end": 0.0}])
 def test_a_target_rounded_once_gives_the_same_bits(changed):
-    config = dqn.Config(hidden=8, warmup=10, replay=100, **changed)
-    network = dqn.Network(config, Spec((84, 84), "uint8", 4, 3))
+    config = dqn.DQNConfig(hidden=8, warmup=10, replay=100, **changed)
+    network = dqn.QNetwork(config, Spec((84, 84), "uint8", 4, 3))
     target = devices.rounded(copy.deepcopy(network), torch.bfloat16)
     assert target.encoder.convolutions[2].weight.dtype == torch.bfloat16
     obs = torch.randint(0, 256, (3, 4, 84, 84), dtype=torch.uint8, generator=torch.Generator().manual_seed(5))
@@ -348,7 +348,7 @@ def test_draws_that_come_together_are_learned_as_one_after_the_other(changed):
 def test_only_learning_moves_the_vectors_of_spectral_norm():
     """What an agent does must not depend on how often it was asked before."""
     spec = Spec((84, 84), "uint8", 4, num_actions=4)
-    config = dqn.Config(**{**dqn.PRESETS["btr"], "hidden": 16, "warmup": 10, "replay": 100, "precision": "fp32"})
+    config = dqn.DQNConfig(**{**dqn.PRESETS["btr"], "hidden": 16, "warmup": 10, "replay": 100, "precision": "fp32"})
     agent = dqn.build(config, spec, Context(Clock(100), torch.device("cpu"), 0, 2))
     pictures = torch.randint(0, 256, (2, 4, 84, 84), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
     zeros = torch.zeros(2)
@@ -370,7 +370,7 @@ def test_each_part_of_the_residual_network_works_alone(field, value):
     obs = torch.randint(0, 256, (3, 4, 84, 84), dtype=torch.uint8, generator=torch.Generator().manual_seed(2))
     torch.manual_seed(0)
     plain = build((84, 84), 4, "impala", 0)
-    config = dqn.Config(encoder="impala", replay=100, warmup=10, hidden=16, precision="fp32", **{field: value})
+    config = dqn.DQNConfig(encoder="impala", replay=100, warmup=10, hidden=16, precision="fp32", **{field: value})
     agent = dqn.build(config, spec, Context(Clock(100), torch.device("cpu"), 0, 2))
     encoder = agent.online.encoder
     assert plain(obs).shape == (3, 32 * 11 * 11)

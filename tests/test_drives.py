@@ -14,7 +14,7 @@ from experiments.comparing import evaluations
 from experiments.conditions import Conditions
 from experiments.driving import closed_loop, scoring
 
-TEST = closed_loop.Course("kart", {"obs": "state"}, "test:20", 60.0)
+TEST = closed_loop.ClosedLoopTest("kart", {"obs": "state"}, "test:20", 60.0)
 
 
 def drove(run: Run, **asked: Any) -> dict[str, Any]:
@@ -74,7 +74,7 @@ def test_the_constant_predictor_fails_where_the_expert_passes() -> None:
 
 def test_the_same_seed_drives_the_same_race() -> None:
     options = {"obs": "state", "steer_noise": 0.2, "theme": "all", "random_looks": 1.0}
-    hard = closed_loop.Course("kart", options, "test:3", 20.0)
+    hard = closed_loop.ClosedLoopTest("kart", options, "test:3", 20.0)
     one, two = (closed_loop.drive(hard, closed_loop.expert, 5) for _ in range(2))
     other = closed_loop.drive(hard, closed_loop.expert, 6)
     assert all(np.array_equal(a, b, equal_nan=True) for a, b in zip(one, two, strict=True))

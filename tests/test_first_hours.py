@@ -69,8 +69,8 @@ def test_what_a_video_or_a_policy_cannot_be_is_told_at_once(tmp_path: Path, caps
     for wrong in ("greed", "epsilon", "epsilon 2", "epsilon nan", "straight", "greedy 1"):
         code, _, err = program(evaluate.main, ["breakout", "--policy", wrong], capsys, monkeypatch)
         assert code == 2 and f"--policy {wrong}: choose greedy, sampled or 'epsilon E'" in err
-    evaluate.Command("kart", policy="straight", tracks="test:2")
-    evaluate.Command("breakout", policy="epsilon 0.05")
+    evaluate.EvaluateCommand("kart", policy="straight", tracks="test:2")
+    evaluate.EvaluateCommand("breakout", policy="epsilon 0.05")
 
 
 def test_one_seed_is_no_probability_and_no_threshold_has_no_column(tmp_path: Path) -> None:

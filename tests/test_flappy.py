@@ -6,7 +6,7 @@ import pytest
 import envs
 from envs.batches import environment_seeds
 from envs.flappy import rules
-from envs.flappy.env import Options, make, make_vec
+from envs.flappy.env import FlappyOptions, make, make_vec
 
 MASK = 2**64 - 1
 
@@ -115,7 +115,7 @@ class Reference:
 
 def compare(num_envs, seed, steps, **choice):
     """Plays one episode per game beside the reference; returns (crashes, time limits, highest score)."""
-    options = Options(obs="state", **choice)
+    options = FlappyOptions(obs="state", **choice)
     env = make_vec(num_envs, obs="state", **choice)
     seeds = environment_seeds(seed, num_envs)
     env.reset(seed=seed)
@@ -180,7 +180,7 @@ def scripted(policy, seed=0, **choice):
     """(return, steps, score) of one episode of policy(reference) from a given seed."""
     env = make(obs="state", **choice)
     env.reset(seed=seed)
-    game = Reference(seed, Options(**choice))
+    game = Reference(seed, FlappyOptions(**choice))
     total, steps = 0.0, 0
     while True:
         action = policy(game)
@@ -204,7 +204,7 @@ def test_first_point_falls_on_step_61_and_returns_tell_it():
     found = False
     for seed in range(20):
         env.reset(seed=seed)
-        game = Reference(seed, Options())
+        game = Reference(seed, FlappyOptions())
         total = 0.0
         for step in range(1, 200):
             action = game.sensible() if step <= 60 + seed else 0
@@ -230,7 +230,7 @@ def test_cap_is_a_time_limit_and_score_counts_pipes():
         assert total == pytest.approx({"seed": 9.5 + 2, "score": 2, "score_crash": 2}[reward])
     env = make_vec(1, obs="state", cap=1)
     env.reset(seed=[1])
-    game = Reference(1, Options())
+    game = Reference(1, FlappyOptions())
     for _ in range(61):
         action = game.sensible()
         game.play(action)

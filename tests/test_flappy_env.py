@@ -11,7 +11,7 @@ from gymnasium.vector import AutoresetMode
 
 from envs.batches import environment_seeds
 from envs.flappy import art
-from envs.flappy.env import FlappyVectorEnv, Options, make, make_vec
+from envs.flappy.env import FlappyOptions, FlappyVectorEnv, make, make_vec
 
 LOOKS = {"light": "random", "random_colours": True, "random_background": True}
 RANDOM = {**LOOKS, "speed_spread": 0.2, "frame_skip": 2}
@@ -142,14 +142,14 @@ def test_actions_outside_the_space_move_nothing():
 )  # fmt: skip
 def test_bad_options_are_refused_by_name(name, value):
     with pytest.raises(ValueError, match=rf"^{name} must be"):
-        Options(**{name: value})
+        FlappyOptions(**{name: value})
 
 
 def test_other_mistakes_are_refused_by_name():
     with pytest.raises(ValueError, match="speed 8.0 with speed_spread 0.5"):
-        Options(speed=8.0, speed_spread=0.5)
+        FlappyOptions(speed=8.0, speed_spread=0.5)
     with pytest.raises(ValueError, match="gap 60 with narrow_gap 0.2 reaches 48"):
-        Options(gap=60, narrow_gap=0.2)
+        FlappyOptions(gap=60, narrow_gap=0.2)
     with pytest.raises(ValueError, match="no option 'gaps'"):
         make_vec(2, gaps=3)
     with pytest.raises(ValueError, match="num_envs"):
@@ -164,11 +164,11 @@ def test_other_mistakes_are_refused_by_name():
 
 
 def test_protocol_names_what_changes_scores():
-    assert Options().protocol == Options(obs="seed", reward="score").protocol
-    labels = [Options(**c).protocol for c in ({}, {"gap": 90}, {"speed": 4.8}, {"frame_skip": 2}, {"cap": 5})]
-    labels += [Options(**c).protocol for c in ({"random_colours": True}, {"gravity": 0.9}, {"light": "night"})]
+    assert FlappyOptions().protocol == FlappyOptions(obs="seed", reward="score").protocol
+    labels = [FlappyOptions(**c).protocol for c in ({}, {"gap": 90}, {"speed": 4.8}, {"frame_skip": 2}, {"cap": 5})]
+    labels += [FlappyOptions(**c).protocol for c in ({"random_colours": True}, {"gravity": 0.9}, {"light": "night"})]
     assert len(set(labels)) == len(labels)
-    assert make_vec(1).metadata["protocol"] == make().metadata["protocol"] == Options().protocol
+    assert make_vec(1).metadata["protocol"] == make().metadata["protocol"] == FlappyOptions().protocol
 
 
 @pytest.mark.filterwarnings("error")
@@ -189,7 +189,7 @@ def test_gymnasium_checker_accepts_the_single_game(obs):
 
 @pytest.mark.parametrize("obs", ["pixels", "rgb", "state", "seed"])
 def test_vector_keeps_gymnasiums_contract(obs):
-    env = FlappyVectorEnv(3, Options(obs=obs))
+    env = FlappyVectorEnv(3, FlappyOptions(obs=obs))
     assert isinstance(env, gymnasium.vector.VectorEnv)
     wrapped = gymnasium.wrappers.vector.RecordEpisodeStatistics(env)
     wrapped = gymnasium.wrappers.vector.DictInfoToList(wrapped)

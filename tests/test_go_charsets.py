@@ -33,7 +33,7 @@ def named(text: str, name: str) -> str:
     return text.replace("(;", f"(;CA[{name}]", 1)
 
 
-def told(data: bytes) -> record.Record:
+def told(data: bytes) -> record.GameRecord:
     """A game with its remarks; all are single lines that no terminal obeys."""
     loaded = record.load(data)
     assert len(loaded.remarks) <= 2 * REMARKS and all(remark.isprintable() for remark in loaded.remarks)

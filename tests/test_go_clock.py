@@ -9,8 +9,8 @@ import pytest
 from test_go_table import at, seat, until  # noqa: F401  (seat is a fixture)
 
 from envs.go import record, sgf
-from experiments.go.clock import Clock, Left, Setting
-from experiments.go.play import Command, control
+from experiments.go.clock import GoClock, Setting, SideClock
+from experiments.go.play import PlayGoCommand, control
 from experiments.go.stopwatch import Stopwatch, told
 
 
@@ -59,14 +59,14 @@ def test_every_side_has_its_own_time(watch):
 @pytest.mark.parametrize(
     ("setting", "seconds", "left", "remaining"),
     [
-        (Setting("absolute", 60), 20, Left(40, 0), 40),
-        (Setting("absolute", 60), 61, Left(-1, 0), 0),
-        (Setting("byoyomi", 60, 30, 3), 20, Left(40, 0), 130),
-        (Setting("byoyomi", 60, 30, 3), 70, Left(20, 3), 80),
-        (Setting("byoyomi", 60, 30, 3), 100, Left(20, 2), 50),
-        (Setting("byoyomi", 60, 30, 3), 149, Left(1, 1), 1),
-        (Setting("byoyomi", 60, 30, 3), 151, Left(-1, 1), 0),
-        (Setting("byoyomi", 0, 30, 2), 31, Left(29, 1), 29),
+        (Setting("absolute", 60), 20, SideClock(40, 0), 40),
+        (Setting("absolute", 60), 61, SideClock(-1, 0), 0),
+        (Setting("byoyomi", 60, 30, 3), 20, SideClock(40, 0), 130),
+        (Setting("byoyomi", 60, 30, 3), 70, SideClock(20, 3), 80),
+        (Setting("byoyomi", 60, 30, 3), 100, SideClock(20, 2), 50),
+        (Setting("byoyomi", 60, 30, 3), 149, SideClock(1, 1), 1),
+        (Setting("byoyomi", 60, 30, 3), 151, SideClock(-1, 1), 0),
+        (Setting("byoyomi", 0, 30, 2), 31, SideClock(29, 1), 29),
     ],
 )
 def test_what_is_left_in_the_midst_of_a_move(watch, setting, seconds, left, remaining):
@@ -74,7 +74,7 @@ def test_what_is_left_in_the_midst_of_a_move(watch, setting, seconds, left, rema
     watch.run(0)
     pass_time(watch, seconds)
     assert watch.left(0) == left and watch.remaining() == remaining
-    assert watch.left(1) == Left(setting.main or setting.period, 0 if setting.main else setting.count)
+    assert watch.left(1) == SideClock(setting.main or setting.period, 0 if setting.main else setting.count)
     watch.run(None)
     assert watch.remaining() is None
 
@@ -87,21 +87,21 @@ def test_a_move_in_byo_yomi_fills_the_period(watch):
     view = watch.view()
     assert told(view, 0, 26.5) == "0:28 x1" and told(view, 1, 26.5) == "0:10"
     watch.played(0, 0)
-    assert watch.left(0) == Left(30, 2)
-    clock = Clock()
+    assert watch.left(0) == SideClock(30, 2)
+    clock = GoClock()
     clock.control(watch.setting)
     clock.spent(0, 45)
-    assert clock.during(0, 0) == Left(30, 2)
+    assert clock.during(0, 0) == SideClock(30, 2)
 
 
 def test_the_options_name_the_control():
-    assert control(Command()) == Setting()
-    assert control(Command(main_time=10)) == Setting("absolute", 600)
-    assert control(Command(byo_yomi=30)) == Setting("byoyomi", 0, 30, 5)
-    assert control(Command(main_time=0.5, byo_yomi=20, periods=3)) == Setting("byoyomi", 30, 20, 3)
+    assert control(PlayGoCommand()) == Setting()
+    assert control(PlayGoCommand(main_time=10)) == Setting("absolute", 600)
+    assert control(PlayGoCommand(byo_yomi=30)) == Setting("byoyomi", 0, 30, 5)
+    assert control(PlayGoCommand(main_time=0.5, byo_yomi=20, periods=3)) == Setting("byoyomi", 30, 20, 3)
     for wrong in ({"main_time": 0}, {"byo_yomi": float("nan")}, {"periods": 0}, {"main_time": -1}):
         with pytest.raises(ValueError, match="must lie in"):
-            Command(**wrong)
+            PlayGoCommand(**wrong)
 
 
 def test_the_clock_of_a_game(seat):  # noqa: F811
@@ -156,11 +156,11 @@ def test_the_player_keeps_within_its_time(seat):  # noqa: F811
 def test_the_clock_on_the_page(seat, tmp_path):  # noqa: F811
     from chrome import Chrome
 
-    from experiments.go.browser import Browser
+    from experiments.go.browser import TablePage
 
     table = seat(start=False, human="black")
     table.watch.setting = Setting("byoyomi", 3, 9, 2)
-    browser, chrome = Browser(table), None
+    browser, chrome = TablePage(table), None
     try:
         table.start()
         chrome = Chrome(tmp_path)

@@ -6,14 +6,14 @@ import pytest
 from envs.go import dataset
 from envs.go import record as go_record
 from envs.go.env import make
-from envs.go.game import Game
+from envs.go.game import GoGame
 from envs.go.scoring import score
 from envs.go.sgf import SGFError, dump, parse
 
 
 def finished_game(seed, size=5, komi=0.5):
     """A random game with its Record, ended by two passes."""
-    rng, game, mask = np.random.default_rng(seed), Game(size, komi), np.zeros(size * size + 1, bool)
+    rng, game, mask = np.random.default_rng(seed), GoGame(size, komi), np.zeros(size * size + 1, bool)
     for _ in range(40):
         game.rules.legal(game.state, mask)
         options = np.flatnonzero(mask[:-1])

@@ -6,7 +6,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode
 
-from envs.go.env import FPS, Options, make, make_vec
+from envs.go.env import FPS, GoOptions, make, make_vec
 from envs.go.picture import FOOT, SIDE, action_at, draw, geometry
 from envs.go.rules import go_rules
 from envs.go.scoring import score
@@ -134,8 +134,10 @@ def test_bad_seeds_and_numbers_are_refused():
 
 
 def test_the_protocol_names_what_changes_scores():
-    labels = {Options(**o).protocol for o in ({}, {"size": 7}, {"komi": 6.5}, {"superko": "simple"}, {"suicide": True})}
-    assert len(labels) == 5 and Options().protocol.startswith("go9 komi=7.5")
+    labels = {
+        GoOptions(**o).protocol for o in ({}, {"size": 7}, {"komi": 6.5}, {"superko": "simple"}, {"suicide": True})
+    }
+    assert len(labels) == 5 and GoOptions().protocol.startswith("go9 komi=7.5")
 
 
 def test_the_single_game_passes_gymnasiums_checks(recwarn):

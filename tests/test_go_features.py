@@ -5,7 +5,7 @@ from test_go_scoring import neighbours
 
 from envs.go.board import TURN, point_of
 from envs.go.features import PLANES
-from envs.go.game import Game, from_vertex
+from envs.go.game import GoGame, from_vertex
 from envs.go.ladders import ladder_capture, ladder_escape
 from envs.go.rules import go_rules
 from envs.go.scoring import pass_alive
@@ -50,7 +50,7 @@ def test_planes_of_random_games():
     rng, used = np.random.default_rng(3), np.zeros(PLANES)
     for size, komi in ((5, 24.5), (5, 0.0), (7, 9.0)):
         for _ in range(4):
-            game, mask = Game(size, komi), np.zeros(size * size + 1, bool)
+            game, mask = GoGame(size, komi), np.zeros(size * size + 1, bool)
             planes = np.full((PLANES, size * size), np.nan, np.float32)
             while not game.over and len(game.moves) < 3 * size * size - 1:
                 game.rules.features(game.state, planes.reshape(-1))
@@ -64,7 +64,7 @@ def test_planes_of_random_games():
 
 
 def test_pass_alive_planes_are_in_the_view_of_the_side_to_move():
-    game = Game(5, 0.5)
+    game = GoGame(5, 0.5)
     black = [from_vertex(vertex, 5) for vertex in ("B5", "D5", "A4", "B4", "C4", "D4")]
     game.set_up(black, [], 0)
     planes = np.zeros((PLANES, 25), np.float32)

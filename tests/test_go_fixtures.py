@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from envs.go.board import GROUP, point_of
-from envs.go.game import Game, from_vertex
+from envs.go.game import GoGame, from_vertex
 from envs.go.ladders import in_ladder, ladder_capture, ladder_escape
 from envs.go.scoring import pass_alive
 
@@ -51,7 +51,7 @@ def begin(lines):
 
     def game(rule):
         superko, _, suicide = rule.partition("+")
-        made = Game(size, 0.0, superko=superko, suicide=suicide == "suicide")
+        made = GoGame(size, 0.0, superko=superko, suicide=suicide == "suicide")
         stones = [[i for i, symbol in enumerate(symbols) if symbol == colour] for colour in "XO"]
         made.set_up(*stones, "BW".index(settings["turn"][0]))
         return made

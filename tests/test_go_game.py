@@ -7,7 +7,7 @@ import pytest
 
 from envs.go.board import LIST, SIZE, TURN, point_of
 from envs.go.features import PLANES
-from envs.go.game import Game, IllegalMove, fixed_handicap, free_handicap, from_vertex, set_up, to_vertex
+from envs.go.game import GoGame, IllegalMove, fixed_handicap, free_handicap, from_vertex, set_up, to_vertex
 from envs.go.playout import is_eye, ownership, playout
 from envs.go.rules import go_rules
 from envs.go.symmetry import inverse, symmetries
@@ -53,7 +53,7 @@ def test_free_handicap_places_different_points_on_every_board():
 
 
 def test_undo_returns_to_every_earlier_state():
-    rng, game, mask = np.random.default_rng(2), Game(5, 0.5), np.zeros(26, bool)
+    rng, game, mask = np.random.default_rng(2), GoGame(5, 0.5), np.zeros(26, bool)
     game.place_handicap([6, 18])
     states = [game.state.copy()]
     for _ in range(60):
@@ -70,7 +70,7 @@ def test_undo_returns_to_every_earlier_state():
 
 
 def test_illegal_moves_change_nothing():
-    game = Game(5)
+    game = GoGame(5)
     game.play(12)
     before = game.state.copy()
     for action, colour in ((12, None), (12, 0), (-1, None), (26, 1)):
@@ -80,7 +80,7 @@ def test_illegal_moves_change_nothing():
 
 
 def test_moves_out_of_turn_and_after_the_end():
-    game = Game(5)
+    game = GoGame(5)
     game.play(0, 0)
     game.play(1, 0)
     assert game.at(1) == 1 and game.turn == 1
@@ -93,7 +93,7 @@ def test_moves_out_of_turn_and_after_the_end():
 
 
 def test_a_game_reaches_its_limit():
-    game = Game(5, max_moves=2)
+    game = GoGame(5, max_moves=2)
     game.play(0)
     game.play(1)
     assert game.over
@@ -102,7 +102,7 @@ def test_a_game_reaches_its_limit():
 
 
 def test_komi_and_compensation_change_the_score():
-    game = Game(5, 7.5)
+    game = GoGame(5, 7.5)
     game.place_handicap([6, 8, 12])
     assert game.score() == 25 - 7.5
     game.set_komi(0.5)
@@ -120,7 +120,7 @@ def test_komi_and_compensation_change_the_score():
 
 
 def test_impossible_setups_are_refused_and_the_game_stays():
-    game = Game(3)
+    game = GoGame(3)
     game.play(4)
     for black, white in (([1, 3], [0]), ([0], [0]), ([9], []), (range(9), [])):
         with pytest.raises(ValueError, match="setup"):

@@ -11,7 +11,7 @@ import pytest
 from programs import tool
 
 from envs.go.board import SIMPLE, SUPERKO, TAKEN, point_of
-from envs.go.game import Game, to_vertex
+from envs.go.game import GoGame, to_vertex
 from envs.go.playout import is_eye
 from envs.go.rules import go_rules
 
@@ -95,7 +95,7 @@ def test_legal_moves_equal_gnugo_in_full(gnugo, superko):
 
 def finished_game(size, rng):
     """A random game to the very end: nothing is left to play but eyes."""
-    game, mask = Game(size, 0.5, max_moves=2000), np.zeros(size * size + 1, bool)
+    game, mask = GoGame(size, 0.5, max_moves=2000), np.zeros(size * size + 1, bool)
     while not game.over:
         game.rules.legal(game.state, mask)
         colour = game.turn + 1

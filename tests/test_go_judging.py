@@ -9,21 +9,21 @@ import pytest
 
 from envs.go import settle
 from envs.go.board import point_of
-from envs.go.game import Game, set_up, to_vertex
+from envs.go.game import GoGame, set_up, to_vertex
 from envs.go.rules import go_rules
 from experiments.go import judging
 from experiments.go.judging import Judge
 
 
-def game_of(text: str, komi: float = 7.0) -> Game:
+def game_of(text: str, komi: float = 7.0) -> GoGame:
     """X black, O white, the top row first; Black to move."""
     rows = text.split()
-    stones, game = "".join(rows), Game(len(rows), komi)
+    stones, game = "".join(rows), GoGame(len(rows), komi)
     game.set_up(*([i for i, there in enumerate(stones) if there == colour] for colour in "XO"), 0)
     return game
 
 
-def judged(text: str) -> tuple[Game, dict[str, set[str]]]:
+def judged(text: str) -> tuple[GoGame, dict[str, set[str]]]:
     """The game, and the vertices of the stones by status."""
     game = game_of(text)
     status = Judge()(game.state).status
@@ -182,7 +182,7 @@ def test_a_position_is_judged_once(monkeypatch):
 
 def test_open_points_are_doubted():
     """Nothing is settled on an empty board, nor with a gap in the wall; a closed one is."""
-    judge, board = Judge(), Game(9, 7.0)
+    judge, board = Judge(), GoGame(9, 7.0)
     assert not judge(board.state).settled and judge(board.state).doubt(0) >= 81
     walls = ["...XO...."] * 9
     closed, gap = game_of(" ".join(walls)), game_of(" ".join([*walls[:4], "...X.....", *walls[5:]]))

@@ -5,7 +5,7 @@ import pytest
 from test_go_scoring import attack, group, neighbours
 
 from envs.go.board import GROUP, liberties, point_of
-from envs.go.game import Game
+from envs.go.game import GoGame
 from envs.go.ladders import in_ladder, ladder_capture, ladder_escape
 from envs.go.rules import go_rules
 
@@ -96,7 +96,7 @@ def test_ladders_equal_the_literal_reading():
 
 
 def test_ko_binds_the_side_to_move_only():
-    game = Game(5, superko="simple")
+    game = GoGame(5, superko="simple")
     game.set_up([1, 5, 11], [2, 3, 6, 8, 12], 0)  # Black takes the white stone 6 from 7
     game.play(7)
     assert ladder_capture(game.state, 7) == -1  # White may not retake at once

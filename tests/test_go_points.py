@@ -14,12 +14,12 @@ import pytest
 from programs import program
 
 from envs.go.game import to_vertex
-from envs.go.record import Record, Step
+from envs.go.record import GameRecord, Step
 from experiments import tournament
 from experiments.cli import UserError
 from experiments.go import points
 from experiments.go.programs import Failed, Program, command_line, found
-from experiments.go.tournament import Folder, Settings
+from experiments.go.tournament import TournamentFolder, TournamentSettings
 
 SIZE = 5
 
@@ -70,7 +70,7 @@ def argv(fake, out: Path, *more: str) -> list[str]:
     return [*words, "--games", "4", *more]
 
 
-def by_hand(folder: Folder, player: int) -> list[tuple[int, float]]:
+def by_hand(folder: TournamentFolder, player: int) -> list[tuple[int, float]]:
     """(moves before it, points lost) of every move of a player, written down once more from the definition."""
     lost = []
     for number, row in folder.rows.items():
@@ -89,8 +89,8 @@ def by_hand(folder: Folder, player: int) -> list[tuple[int, float]]:
 def test_points_lost_by_player_and_phase(fake, tmp_path, capsys, monkeypatch):
     code, out, err = program(tournament.main, argv(fake, tmp_path / "t", "--judge", fake()), capsys, monkeypatch)
     assert code == 0, err
-    settings = tournament.Command(tuple(argv(fake, tmp_path)[:2]), 4, size=SIZE, openings="test").settings()
-    folder = Folder(tmp_path / "t", settings)
+    settings = tournament.TournamentCommand(tuple(argv(fake, tmp_path)[:2]), 4, size=SIZE, openings="test").settings()
+    folder = TournamentFolder(tmp_path / "t", settings)
     figures = json.loads((tmp_path / "t/summary.json").read_text())
     assert figures["judge"] == fake() and figures["judged"] == 4
     for number, player in enumerate(figures["players"]):
@@ -123,8 +123,8 @@ def test_what_is_judged_is_kept_and_another_judge_begins_anew(fake, tmp_path, ca
 
 def test_a_resigned_game_ends_with_what_the_judge_sees(fake):
     steps = [Step()] + [Step(move=(i % 2, i)) for i in range(3)]
-    game = Record(SIZE, 7.5, winner=1, result="B+R", steps=steps)
-    bench = points.Bench(fake(), Settings(("a", "b"), 2, SIZE, 7.5, "test", 1, 20.0))
+    game = GameRecord(SIZE, 7.5, winner=1, result="B+R", steps=steps)
+    bench = points.Bench(fake(), TournamentSettings(("a", "b"), 2, SIZE, 7.5, "test", 1, 20.0))
     try:
         leads = bench.do((1, game, 1))
     finally:
@@ -195,8 +195,8 @@ def test_a_real_katago_plays_by_our_rules_and_judges():
     finally:
         one.close()
     moves = [(0, 12), (1, 25), (0, 25)]  # the centre, and two passes
-    game = Record(SIZE, 0.5, winner=1, margin=24.5, result="B+24.5", steps=[Step()] + [Step(move=m) for m in moves])
-    bench = points.Bench("katago:visits=16", Settings(("a", "b"), 2, SIZE, 0.5, "test", 1, 60.0))
+    game = GameRecord(SIZE, 0.5, winner=1, margin=24.5, result="B+24.5", steps=[Step()] + [Step(move=m) for m in moves])
+    bench = points.Bench("katago:visits=16", TournamentSettings(("a", "b"), 2, SIZE, 0.5, "test", 1, 60.0))
     try:
         leads = bench.do((1, game, 0))
     finally:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from envs.go.board import point_of
-from envs.go.game import Game, from_vertex, set_up
+from envs.go.game import GoGame, from_vertex, set_up
 from envs.go.playout import dead_stones, is_eye
 from envs.go.rules import go_rules
 from envs.go.scoring import area_score, bounds, pass_alive, territory_score
@@ -143,7 +143,7 @@ def test_area_and_territory_with_dead_stones():
 
 
 def test_prisoners_count_as_territory_only():
-    game = Game(5, 0.0)
+    game = GoGame(5, 0.0)
     for vertex in ("A1", "E5", "B2", "A2", "C3", "B1", "A3"):  # B1 is filled by White: A1 is taken
         game.play(from_vertex(vertex, 5))
     assert game.captured() == (0, 1)

@@ -6,7 +6,7 @@ import string
 import pytest
 
 from envs.go import record as go_record
-from envs.go.game import Game, from_vertex
+from envs.go.game import GoGame, from_vertex
 from envs.go.sgf import LIMIT, Node, SGFError, decode, dump, escape, iterate, parse, unescape
 
 GAME = rb"""Mail header (ignored)
@@ -57,7 +57,7 @@ def test_what_the_properties_of_a_game_mean():
 
 
 def test_a_played_game_survives_writing_and_reading():
-    game = Game(9, 5.5)
+    game = GoGame(9, 5.5)
     game.place_handicap([24, 56, 20])
     for vertex in ("E5", "pass", "C4", "G2"):
         game.play(from_vertex(vertex, 9))

@@ -18,7 +18,7 @@ from envs.go.game import fixed_handicap
 from envs.go.sgf import LIMIT, MAX_BYTES, REMARKS, Node, SGFError, dump, iterate, parse, read_file
 
 
-def told(data: bytes) -> record.Record:
+def told(data: bytes) -> record.GameRecord:
     """A game with its remarks; all are single lines that no terminal obeys."""
     loaded = record.load(data)
     assert len(loaded.remarks) <= 2 * REMARKS and all(remark.isprintable() for remark in loaded.remarks)
@@ -211,7 +211,7 @@ def test_several_games_in_a_file(tmp_path):
 
 @pytest.mark.parametrize("komi", [0.0, -7.5, 3.75, 275.0, 375.0, 650.0, 0.25, 999.5])
 def test_our_own_files_say_what_they_mean(komi):
-    given = record.Record(size=9, komi=komi, black="é]\\", steps=[record.Step(move=(0, 3))])
+    given = record.GameRecord(size=9, komi=komi, black="é]\\", steps=[record.Step(move=(0, 3))])
     again = record.load(dump(record.write(given)))
     assert (again.komi, again.remarks, again.black, again.moves) == (komi, [], "é]\\", [(0, 3)])
 
@@ -264,13 +264,13 @@ class Seat:
 
 
 def test_one_reader_for_gtp_the_board_the_page_and_training(tmp_path, capsys):
-    from experiments.go.browser import Browser
+    from experiments.go.browser import TablePage
     from experiments.go.commands import Engine
     from experiments.go.files import loadsgf
-    from experiments.go.protocol import Command, Output
-    from experiments.go.table import Table
+    from experiments.go.protocol import GTPCommand, Output
+    from experiments.go.table import GoTable
 
-    class Page(Browser):
+    class Page(TablePage):
         def __init__(self, table):
             self.table = table
 
@@ -288,11 +288,11 @@ def test_one_reader_for_gtp_the_board_the_page_and_training(tmp_path, capsys):
         komi = 5.5 if expected.komi is None else expected.komi
         engine = Engine(Seat(), Output(io.BytesIO()), size=9, komi=5.5)
         capsys.readouterr()
-        loadsgf(engine, Command("", "loadsgf", [str(path)], str(path)))
+        loadsgf(engine, GTPCommand("", "loadsgf", [str(path)], str(path)))
         assert (engine.game.moves, engine.komi) == (expected.moves, komi)
         assert capsys.readouterr().err.count("joypad: ") == len(expected.remarks)
 
-        table = Table(Seat(), size=9, komi=5.5)
+        table = GoTable(Seat(), size=9, komi=5.5)
         sent = base64.b64encode(data).decode()  # as go.js sends it
         Page(table)._heard(None, {"type": "command", "name": "load", "value": sent})
         table._apply(*table._queue.get_nowait())

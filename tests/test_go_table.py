@@ -11,15 +11,15 @@ from envs.go import record, sgf
 from envs.go.game import from_vertex
 from experiments.go import players
 from experiments.go.engine import Habits
-from experiments.go.table import Table
+from experiments.go.table import GoTable
 
 
 def at(vertex: str, size: int = 5) -> int:
     return from_vertex(vertex, size)
 
 
-def watched(table: Table) -> Table:
-    """The table, which keeps the view that it published last: `Table.view` is for its own thread alone."""
+def watched(table: GoTable) -> GoTable:
+    """The table, which keeps the view that it published last: `GoTable.view` is for its own thread alone."""
     publish, table.shown = table.publish, table.view()
 
     def both(view: dict) -> None:
@@ -35,8 +35,8 @@ def seat():
     """A function that makes a table with quick moves; its thread runs until the test is over."""
     made = []
 
-    def make(start: bool = True, **options) -> Table:
-        table = Table(players.rave(seed=2), **{"size": 5, "human": "both", "habits": Habits(visits=30)} | options)
+    def make(start: bool = True, **options) -> GoTable:
+        table = GoTable(players.rave(seed=2), **{"size": 5, "human": "both", "habits": Habits(visits=30)} | options)
         table.analysing = False
         made.append(watched(table))
         if start:
@@ -48,7 +48,7 @@ def seat():
         table.close()
 
 
-def until(table: Table, wanted, seconds: float = 60.0) -> dict:
+def until(table: GoTable, wanted, seconds: float = 60.0) -> dict:
     """The first published view that is as wanted."""
     end = time.monotonic() + seconds
     while not wanted(view := table.shown):
@@ -136,11 +136,11 @@ def test_looking_back_silences_nobody_and_changes_no_side(seat):
 
 
 def test_a_refused_move_says_why(seat):
-    from envs.go.game import Game
+    from envs.go.game import GoGame
     from experiments.go.telling import why_illegal
 
     def game(black, white, turn, **options):
-        made = Game(5, 0.5, **options)
+        made = GoGame(5, 0.5, **options)
         made.set_up([at(v) for v in black.split()], [at(v) for v in white.split()], turn)
         return made
 
@@ -161,14 +161,14 @@ def test_a_refused_move_says_why(seat):
 
 def test_every_refusal_has_the_reason_that_the_rules_have():
     """Random games on a small board: a legal move has no reason, and suicide is told exactly where it is one."""
-    from envs.go.game import Game
+    from envs.go.game import GoGame
     from experiments.go.telling import why_illegal
 
     draw, reasons = np.random.default_rng(5), set()
     for superko in ("positional", "situational"):
         for _ in range(12):
-            game = Game(3, 0.5, suicide=False, superko=superko)
-            free = Game(3, 0.5, suicide=True, superko="simple")  # the same position under rules that allow both
+            game = GoGame(3, 0.5, suicide=False, superko=superko)
+            free = GoGame(3, 0.5, suicide=True, superko="simple")  # the same position under rules that allow both
             for _ in range(40):
                 free.set_up(*([a for a in range(9) if game.at(a) == c] for c in (1, 2)), game.turn)
                 legal = [a for a in range(10) if game.is_legal(a)]
@@ -177,7 +177,7 @@ def test_every_refusal_has_the_reason_that_the_rules_have():
                     assert (told == "") == (action in legal)
                     if "suicide" in told:
                         reasons.add("suicide")
-                        trial = Game(3, 0.5, suicide=False, superko="simple")
+                        trial = GoGame(3, 0.5, suicide=False, superko="simple")
                         trial.set_up(*free.setup)
                         assert not trial.is_legal(action) and not trial.at(action)
                     elif "superko" in told:
@@ -296,11 +296,11 @@ def test_the_window(seat, tmp_path, monkeypatch):
     import pygame
 
     from envs.go.picture import geometry
-    from experiments.go.screen import OVERLAYS, Screen
+    from experiments.go.screen import OVERLAYS, TableWindow
 
     table = seat()
     table.analysing = True
-    screen = Screen(table, tmp_path / "saved")
+    screen = TableWindow(table, tmp_path / "saved")
     watched(table)
     pygame.display.init()
     pygame.font.init()
@@ -372,11 +372,11 @@ def contrasts(chrome) -> list[float]:
 def test_the_page(seat, tmp_path):
     from chrome import Chrome
 
-    from experiments.go.browser import Browser
+    from experiments.go.browser import TablePage
 
     table = seat(start=False, human="black")
     table.analysing = True
-    browser = Browser(table)
+    browser = TablePage(table)
     chrome = None
     try:
         table.start()

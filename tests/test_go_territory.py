@@ -7,7 +7,7 @@ from agents.search import evaluators
 from agents.search.rave import Rave
 from agents.search.search import Search
 from envs.go import heavy, heuristic
-from envs.go.game import Game, from_vertex
+from envs.go.game import GoGame, from_vertex
 from envs.go.rules import exchanged, go_rules
 from envs.go.scoring import score, territory_score
 
@@ -17,7 +17,7 @@ def test_area_with_that_komi_is_territory():
     rng = np.random.default_rng(1)
     for number in range(6):
         size, komi = (3, 4, 5)[number % 3], float(rng.integers(-5, 6)) + 0.5 * (number % 2)
-        game = Game(size, komi, superko="simple", max_moves=400)
+        game = GoGame(size, komi, superko="simple", max_moves=400)
         if number % 2:
             game.set_up([0, 4], [], 1)
         plain = game.state.copy()
@@ -59,7 +59,7 @@ def test_the_key_knows_how_many_stones_were_spent():
 def found_by(scoring: str, komi: float):
     """(score, result): Black has the columns B and C, White D, and behind them an eye of two points and one of one;
     Black to move."""
-    game = Game(5, 0.0, superko="simple")
+    game = GoGame(5, 0.0, superko="simple")
     black, white = ([from_vertex(f"{column}{row}", 5) for column in columns for row in range(1, 6)]
                     for columns in ("BC", "D"))  # fmt: skip
     game.set_up(black + [from_vertex(v, 5) for v in ("A3", "A5")], white + [from_vertex(v, 5) for v in ("E3", "E5")], 0)

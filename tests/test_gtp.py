@@ -17,7 +17,7 @@ import pytest
 from programs import tool
 
 from experiments.go import conformance, players
-from experiments.go.clock import LEAST, Clock
+from experiments.go.clock import LEAST, GoClock
 from experiments.go.commands import Engine
 from experiments.go.engine import COMMANDS, RULES, Habits, integer, number
 from experiments.go.protocol import LONGEST, GTPError, Input, Output, answer, parse, serve
@@ -134,7 +134,7 @@ def test_a_record_by_other_rules_is_loaded_by_them(talk, tmp_path):
 
 
 def test_thinking_time_follows_clock_and_limits():
-    clock = Clock()
+    clock = GoClock()
     assert clock.allowed(0, 0, 81) is None
     clock.set(60, 0, 0)
     early, late = clock.allowed(0, 0, 81), clock.allowed(0, 70, 81)
@@ -162,7 +162,7 @@ def test_thinking_time_follows_clock_and_limits():
 def test_whole_games_stay_within_their_time():
     """However the estimate of the moves left errs, main time is never overstepped."""
     for points, length in ((25, 60), (81, 130), (361, 400)):
-        clock = Clock()
+        clock = GoClock()
         clock.set(30, 0, 0)
         spent = 0.0
         for move in range(0, length, 2):
@@ -411,7 +411,7 @@ def test_what_is_no_number_of_gtp():
 
 
 def test_time_that_only_the_controller_has_told_is_forgotten_with_the_game():
-    clock = Clock()
+    clock = GoClock()
     clock.left(0, 30.0, 0)
     assert clock.allowed(0, 10, 81) > LEAST
     clock.restart()

@@ -10,7 +10,7 @@ from test_gtp import Talk
 
 from envs.go import settle
 from envs.go.game import to_vertex
-from experiments.go.clock import Clock, Setting
+from experiments.go.clock import GoClock, Setting
 
 WALLS = [f"play {c} {x}{row}" for row in range(1, 10) for c, x in (("b", "d"), ("w", "e"))]
 
@@ -152,7 +152,7 @@ def test_periods_of_byo_yomi_are_no_stones():
 
 
 def test_a_period_is_lost_by_who_outlasts_it():
-    clock = Clock()
+    clock = GoClock()
     clock.control(Setting("byoyomi", 10.0, 5.0, 3))
     for spent, allowed in ((4.0, 4.8), (8.0, 4.8), (4.9, 4.8), (7.0, 4.8), (4.0, 4.8), (30.0, 4.8)):
         clock.spent(0, spent)
@@ -161,7 +161,7 @@ def test_a_period_is_lost_by_who_outlasts_it():
 
 
 def test_fischer_time():
-    clock = Clock()
+    clock = GoClock()
     clock.control(Setting("fischer", 60.0, 5.0))
     first = clock.allowed(0, 0, 81)
     assert 5 < first < 15

@@ -8,7 +8,7 @@ from gymnasium.utils.env_checker import check_env
 import envs
 from envs.kart import columns as c
 from envs.kart.env import make, make_vec
-from envs.kart.options import DISCRETE, Options
+from envs.kart.options import DISCRETE, KartOptions
 from envs.kart.splits import SPLITS
 
 EVERYTHING = dict(
@@ -75,7 +75,7 @@ def test_a_saved_state_goes_on_exactly():
     assert np.array_equal(other.observe(), now)
     assert same(tuple(play(other, 60, seed=2)), tuple(expected))
     assert all(isinstance(value, np.ndarray | str) for value in state.values())
-    with pytest.raises(ValueError, match="state: it comes from Options"):
+    with pytest.raises(ValueError, match="state: it comes from KartOptions"):
         make_vec(2).load_state_dict(state)
     state.pop("karts")
     with pytest.raises(ValueError, match="state: karts must have shape"):
@@ -186,8 +186,8 @@ def test_options_change_what_they_say():
     first = cycle.reset(seed=0)[1]["track"] - SPLITS["validation"][0]
     assert first.tolist() == [0, 1, 2]
     assert (cycle.reset()[1]["track"] - SPLITS["validation"][0]).tolist() == [3, 4, 0]
-    assert Options().protocol == "kart tracks=train laps=2 time_limit=120.0"
-    assert "karts=3" in Options(karts=3).protocol and Options(obs="grey").protocol == Options().protocol
+    assert KartOptions().protocol == "kart tracks=train laps=2 time_limit=120.0"
+    assert "karts=3" in KartOptions(karts=3).protocol and KartOptions(obs="grey").protocol == KartOptions().protocol
 
 
 def test_an_action_may_be_held_for_several_steps_while_training():

@@ -6,7 +6,7 @@ from kartdriving import drive
 
 from envs.kart.env import KartVectorEnv, make_vec
 from envs.kart.lap import expert_lap, optimise
-from envs.kart.options import Options
+from envs.kart.options import KartOptions
 from envs.kart.splits import SPLITS, parse_tracks
 from envs.kart.track import make_track
 
@@ -79,7 +79,7 @@ def test_the_expert_is_close_to_an_optimised_lap():
 @pytest.mark.slow
 def test_the_expert_drives_forty_more_unseen_tracks():
     """Three laps of the longest of them take more than the 120 s after which a race ends by default."""
-    options = Options(tracks="test:40", order="cycle", obs="state", expert_info=True, laps=3, time_limit=180.0)
+    options = KartOptions(tracks="test:40", order="cycle", obs="state", expert_info=True, laps=3, time_limit=180.0)
     infos, _ = drive(KartVectorEnv(40, options), lambda info: info["expert"], 3600)
     assert np.array([info["terminated"] for info in infos[1:]]).any(axis=0).all()
     assert max(info["rescues"].max() for info in infos) == 0

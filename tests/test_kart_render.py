@@ -8,12 +8,12 @@ import pytest
 
 from envs.kart import camera, looks, physics
 from envs.kart import columns as c
-from envs.kart.batch import Batch
+from envs.kart.batch import KartBatch
 from envs.kart.camera import CAMERAS, Camera, aim, mount, project, rays
 from envs.kart.env import make, make_vec
 from envs.kart.hud import clock, write
 from envs.kart.looks import THEMES, make_look
-from envs.kart.options import Options
+from envs.kart.options import KartOptions
 from envs.kart.picture import to_grey
 from envs.kart.scene import put_posts
 from envs.kart.sprites import FOOT, KART_SPAN, atlas
@@ -95,7 +95,9 @@ def test_field_of_view_and_pixel_shape():
 
 def flat_batch(number=-2, along=60.0, lateral=0.0, theme="day", karts=1, **options):
     """One race with plain colours: no texture, fog, cones, signs or scenery."""
-    batch = Batch(1, Options(**{"tracks": "harbour", "theme": theme, "obs": "frame", "karts": karts, **options}))
+    batch = KartBatch(
+        1, KartOptions(**{"tracks": "harbour", "theme": theme, "obs": "frame", "karts": karts, **options})
+    )
     batch.seed(0, 1)
     batch.begin(0)
     batch.paint.weather[0, looks.FOG_RATE] = batch.paint.weather[0, looks.BUMP] = 0.0
@@ -247,7 +249,7 @@ def test_chase_camera_sees_the_player_and_the_kart_camera_does_not():
 def test_fallen_cones_disappear():
     track = make_track(-2)
     assert track.cones > 0
-    batch = Batch(1, Options(tracks="harbour", obs="frame", width=320, height=240))
+    batch = KartBatch(1, KartOptions(tracks="harbour", obs="frame", width=320, height=240))
     batch.begin(0)
     put(batch, 0, track.items[0, c.ITEM_ALONG] - 6.0)
     standing = batch.observe()
@@ -301,7 +303,7 @@ def test_drivable_area_equals_a_literal_one():
 def test_themes_and_looks():
     means = []
     for theme in THEMES:
-        batch = Batch(1, Options(tracks="oval", theme=theme, obs="frame"))
+        batch = KartBatch(1, KartOptions(tracks="oval", theme=theme, obs="frame"))
         batch.seed(0, 3)
         batch.begin(0)
         means.append(batch.observe()[0].reshape(-1, 3).mean(axis=0))

@@ -12,13 +12,13 @@ import pytest
 from mutations import cases, limited, mutate, surroundings, unchanged
 
 from envs.go import dataset, record
-from envs.go.game import Game
+from envs.go.game import GoGame
 from envs.go.sgf import SGFError, dump, iterate, parse
 
 
 def played(size: int, moves: int, seed: int) -> bytes:
     """A game of random moves with names, comments and variations, as we write it."""
-    rng, game = np.random.default_rng(seed), Game(size, 6.5)
+    rng, game = np.random.default_rng(seed), GoGame(size, 6.5)
     while len(game.moves) < moves:
         legal = [action for action in rng.permutation(size * size) if game.is_legal(int(action))]
         game.play(int(legal[0]) if legal else size * size)
@@ -48,7 +48,7 @@ FILES = {
 }  # fmt: skip
 
 
-def replayed(game: record.Record) -> list[tuple[int, int]] | None:
+def replayed(game: record.GameRecord) -> list[tuple[int, int]] | None:
     """The moves of a record that can be played out, checked on the way; None where one is illegal, by name."""
     assert game.komi is None or abs(game.komi) <= 1000
     assert 0 <= game.handicap < game.size**2 and all(remark.isprintable() for remark in game.remarks)
@@ -61,7 +61,7 @@ def replayed(game: record.Record) -> list[tuple[int, int]] | None:
     return game.moves
 
 
-def outcome(data: bytes) -> tuple[record.Record | None, list[tuple[int, int]] | None]:
+def outcome(data: bytes) -> tuple[record.GameRecord | None, list[tuple[int, int]] | None]:
     """What loading a file gives: a record and its moves, or a sentence with a place."""
     try:
         game = record.load(data)

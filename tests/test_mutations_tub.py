@@ -17,7 +17,7 @@ from tubs import BEGAN, damage, read, said
 
 from agents.core.rows import Spec
 from envs.recordings import tub_edits, tub_version1
-from envs.recordings.tub import IMAGE, Tub, TubError, Writer
+from envs.recordings.tub import IMAGE, Tub, TubError, TubWriter
 from experiments.driving.page import about
 
 N = 6  # records
@@ -42,7 +42,7 @@ def picture(k: int) -> np.ndarray:
 
 def recorded(path: Path, checked: bool) -> Path:
     """A dataset with one deleted record. checked: with checksums of the pictures, as only ours have."""
-    with Writer(path, COLUMNS) as writer:
+    with TubWriter(path, COLUMNS) as writer:
         for k in range(N):
             writer.write({IMAGE: picture(k), **row(k)}, timestamp_ms=BEGAN + 50 * k)
     if not checked:
@@ -198,7 +198,7 @@ def test_a_damaged_recording_is_written_on_without_loss(tmp_path: Path, name: st
 
 def written_on(path: Path) -> int | None:
     try:
-        with Writer(path, COLUMNS) as writer:
+        with TubWriter(path, COLUMNS) as writer:
             return writer.write({IMAGE: picture(9), **row(3)}, timestamp_ms=BEGAN + 10**6)
     except TubError as fault:
         assert "\n" not in str(fault)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -60,3 +62,13 @@ def test_no_command_is_printed_with_an_unquoted_value() -> None:
         lines = path.read_text().splitlines()
         wrong += [f"{path.name}: {line.strip()}" for line in lines if told.search(line) and "def " not in line]
     assert not wrong, "\n".join(wrong)
+
+
+def test_no_two_classes_have_one_name() -> None:
+    """Whoever reads the name of a class, in a message or a search, knows which one is meant."""
+    root, found = Path(__file__).resolve().parents[1], defaultdict(list)
+    for path in (p for room in ("agents", "envs", "experiments") for p in sorted((root / room).rglob("*.py"))):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                found[node.name].append(f"{path.relative_to(root)}:{node.lineno}")
+    assert len(found) > 250 and not {name: places for name, places in found.items() if len(places) > 1}

@@ -107,8 +107,8 @@ def test_a_configuration_of_today_stays_as_it_is() -> None:
 def test_every_new_name_is_a_field_and_no_old_one_is() -> None:
     kinds = [(settings(agent).Config, renamed.of_agent(agent)) for agent in AGENTS | BASELINES]
     kinds += [(type(envs.options(game)), names) for game, names in renamed.GAMES.items()]
-    kinds += [(options.Command, renamed.PROGRAMS["train"]), (watch.Command, renamed.PROGRAMS["watch"]),
-              (evaluate.Command, renamed.PROGRAMS["evaluate"])]  # fmt: skip
+    kinds += [(options.TrainCommand, renamed.PROGRAMS["train"]), (watch.WatchCommand, renamed.PROGRAMS["watch"]),
+              (evaluate.EvaluateCommand, renamed.PROGRAMS["evaluate"])]  # fmt: skip
     for kind, names in kinds:
         fields = configuration.fields(kind)
         assert set(names.fields.values()) | set(names.values) <= fields, kind

@@ -84,7 +84,7 @@ def test_the_exponent_of_importance_weights_comes_with_the_priorities() -> None:
     from agents.core.rows import Act, TimeStep
 
     spec = Spec((2,), "float32", num_actions=2)
-    config = dqn.Config(prioritized=True, beta=0.4, replay=40, warmup=0, batch=4, hidden=8, encoder="auto")
+    config = dqn.DQNConfig(prioritized=True, beta=0.4, replay=40, warmup=0, batch=4, hidden=8, encoder="auto")
     clock = SimpleNamespace(steps=0, progress=0.0)
     agent = dqn.build(config, spec, Context(clock, torch.device("cpu"), 1, 1))
     ring = ReplayBuffer(40, 1, spec, agent.needs.sampler, window=2, device="cpu", seed=1)
@@ -106,8 +106,8 @@ def test_a_field_with_another_default_keeps_the_help_of_what_it_extends() -> Non
     from agents.configs import pqn
     from experiments import arguments
 
-    told = arguments.helps(pqn.Config)
-    assert told["rollout"] == "transitions per environment between updates" and pqn.Config().rollout == 32
+    told = arguments.helps(pqn.PQNConfig)
+    assert told["rollout"] == "transitions per environment between updates" and pqn.PQNConfig().rollout == 32
     assert told["lam"] == "lambda of Q(lambda)" and all(told.values())
 
 

@@ -8,7 +8,7 @@ from programs import program
 
 from envs.recordings import arrays
 from experiments.watching.player import Player, drive
-from experiments.watching.rows import Rows
+from experiments.watching.rows import RowRecorder
 from experiments.watching.source import Source
 
 pytestmark = pytest.mark.usefixtures("dummy_display")
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("dummy_display")
 
 def test_recorded_rows_are_those_of_the_game(tmp_path):
     player = Player([Source("flappy")], seed=4, episodes=2)
-    rows = Rows(tmp_path / "data", "flappy", {}, player.focus.spec)
+    rows = RowRecorder(tmp_path / "data", "flappy", {}, player.focus.spec)
     seen = []
 
     class Witness:
@@ -39,8 +39,8 @@ def test_recorded_rows_are_those_of_the_game(tmp_path):
     for name, place in (("obs", 0), ("action", 1), ("reward", 2), ("last", 3)):
         np.testing.assert_array_equal(whole[name], np.array([row[place] for row in seen]).astype(whole[name].dtype))
     with pytest.raises(ValueError, match="another game"):
-        Rows(tmp_path / "data", "pong", {}, player.focus.spec)
-    again = Rows(tmp_path / "data", "flappy", {}, player.focus.spec)
+        RowRecorder(tmp_path / "data", "pong", {}, player.focus.spec)
+    again = RowRecorder(tmp_path / "data", "flappy", {}, player.focus.spec)
     assert again.count == len(seen)
     path = tmp_path / "data" / "000001.npz"
     path.write_bytes(path.read_bytes()[:-7])
@@ -52,7 +52,7 @@ def test_recorded_rows_are_those_of_the_game(tmp_path):
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "mine.txt").write_text("x")
     with pytest.raises(ValueError, match="name another folder"):
-        Rows(tmp_path / "other", "flappy", {}, player.focus.spec)
+        RowRecorder(tmp_path / "other", "flappy", {}, player.focus.spec)
 
 
 def test_races_of_the_kart_become_a_dataset_of_driving(tmp_path):

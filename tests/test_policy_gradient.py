@@ -13,7 +13,7 @@ from experiments import lab
 
 @pytest.mark.parametrize("idle, expected", [(0.0, 1 / 3), (0.9, 0.9)])
 def test_idle_is_the_first_share_of_action_0(idle, expected):
-    config = policy_gradient.Config(initial_noop_probability=idle, hidden=8, rollout=4)
+    config = policy_gradient.PolicyGradientConfig(initial_noop_probability=idle, hidden=8, rollout=4)
     spec = Spec((3,), "float32", 1, 3)
     agent = policy_gradient.build(config, spec, Context(Clock(100), torch.device("cpu"), 0, 2))
     obs = torch.randn((4000, 1, 3), generator=torch.Generator().manual_seed(1))
@@ -24,7 +24,7 @@ def test_idle_is_the_first_share_of_action_0(idle, expected):
 
 
 def test_idle_leaves_continuous_policies_alone():
-    config = policy_gradient.Config(initial_noop_probability=0.9, hidden=8, rollout=4)
+    config = policy_gradient.PolicyGradientConfig(initial_noop_probability=0.9, hidden=8, rollout=4)
     spec = Spec((3,), "float32", 1, 0, 2)
     agent = policy_gradient.build(config, spec, Context(Clock(100), torch.device("cpu"), 0, 2))
     assert agent.network.policy.mean.bias.abs().max() == 0
@@ -52,7 +52,9 @@ DISCRETE = Spec((3,), "float32", 1, 3)
 
 
 def learner(spec=DISCRETE, **changed):
-    config = policy_gradient.Config(hidden=8, rollout=8, epochs=1, minibatch=0, precision="fp32", **changed)
+    config = policy_gradient.PolicyGradientConfig(
+        hidden=8, rollout=8, epochs=1, minibatch=0, precision="fp32", **changed
+    )
     return policy_gradient.build(config, spec, Context(Clock(1000), torch.device("cpu"), 0, 2))
 
 
@@ -93,7 +95,7 @@ def test_the_policys_share_of_the_learning_rate():
 
 def test_a_critic_of_ones_own_begins_with_the_eyes_of_a_clone():
     spec = Spec((3,), "float32", 1, 0, 2)
-    teacher = clone.build(clone.Config(hidden=8), spec, Context(Clock(10), torch.device("cpu"), 4, 1))
+    teacher = clone.build(clone.CloneConfig(hidden=8), spec, Context(Clock(10), torch.device("cpu"), 4, 1))
     for kind in ("own", "shared"):
         agent = learner(spec, critic=kind)
         agent.load_weights(teacher.state_dict())
@@ -131,13 +133,13 @@ def test_numbers_that_a_game_does_not_tell_are_refused_by_name():
 @pytest.mark.parametrize("wrong", [dict(critic="both"), dict(critic="own", recurrent=8), dict(policy_lr_scale=0.5)])
 def test_critics_that_cannot_be_are_refused_by_name(wrong):
     with pytest.raises(ValueError, match="--critic"):
-        policy_gradient.Config(**wrong)
+        policy_gradient.PolicyGradientConfig(**wrong)
 
 
 def test_spectral_norm_moves_by_learning_alone():
     """Acting and explaining leave the vectors of its power iteration as they are, and the actor takes the learner's."""
     spec = Spec((24, 24), "uint8", 2, 3)
-    config = policy_gradient.Config(encoder="btr", hidden=8, rollout=4, precision="fp32")
+    config = policy_gradient.PolicyGradientConfig(encoder="btr", hidden=8, rollout=4, precision="fp32")
     agent = policy_gradient.build(config, spec, Context(Clock(1000), torch.device("cpu"), 0, 2))
     obs = torch.randint(0, 256, (2, 2, 24, 24), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
     step = TimeStep(obs, None, None, None, None)

@@ -18,7 +18,7 @@ def test_one_step_follows_the_hand_worked_targets():
     The second ends with row 3 by the rules (discount 0).
         G_2 = 1;  G_1 = -1 + 0.9 * (0.5 * 4 + 0.5 * 1) = 1.25;  G_0 = 1 + 0.9 * (0.5 * 2 + 0.5 * 1.25) = 2.4625
     """
-    config = pqn.Config(
+    config = pqn.PQNConfig(
         rollout=3, epochs=1, minibatch=0, gamma=0.9, lam=0.5, hidden=8, precision="fp32", lr=0.01, optimizer="adam"
     )
     agent = pqn.build(config, SPEC, Context(Clock(100), torch.device("cpu"), 0, 2))

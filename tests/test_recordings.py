@@ -71,11 +71,11 @@ def test_what_is_wrong_with_a_dataset_is_said_in_one_sentence(tmp_path: Path) ->
 def tub(
     path: Path, count: int = 30, size: tuple[int, int] = (60, 80), camera: str | None = None, **record: Any
 ) -> Path:
-    from envs.recordings.tub import Writer
+    from envs.recordings.tub import TubWriter
 
     kinds = {"user/target_speed": "float", "game/lap": "int", "game/lateral": "float", "game/drivable": "str"}
     rng = np.random.default_rng(0)
-    with Writer(path, kinds, metadata={"camera": camera} if camera else {}) as writer:
+    with TubWriter(path, kinds, metadata={"camera": camera} if camera else {}) as writer:
         for i in range(count):
             picture = np.full((*size, 3), 8 * i, np.uint8) + rng.integers(0, 3, (*size, 3), dtype=np.uint8)
             area = np.packbits(np.arange(300) < i).tobytes().hex()
@@ -110,9 +110,9 @@ def test_a_tub_becomes_rows(tmp_path: Path, capsys: pytest.CaptureFixture) -> No
 def test_no_stack_of_pictures_reaches_across_what_was_left_out(tmp_path: Path) -> None:
     """Records that a network drove between two of a person, and a deleted one: one lap, several stacks."""
     from envs.recordings import tub_edits
-    from envs.recordings.tub import Tub, Writer
+    from envs.recordings.tub import Tub, TubWriter
 
-    with Writer(tmp_path / "d", {"user/target_speed": "float", "game/lap": "int"}) as writer:
+    with TubWriter(tmp_path / "d", {"user/target_speed": "float", "game/lap": "int"}) as writer:
         for i in range(20):
             row = {"user/angle": 0.0, "user/throttle": 0.0, "user/target_speed": 8.0, "game/lap": 0}
             row |= {"user/mode": "local" if 5 <= i < 10 else "user"}
@@ -198,9 +198,9 @@ def test_a_tub_that_cannot_teach_is_refused(tmp_path: Path) -> None:
         read(tub(tmp_path / "wide", 3, (60, 200)), spec)
     with pytest.raises(ValueError, match="a network drove all of its 3 records"):
         read(tub(tmp_path / "mine", 3, **{"user/mode": "local"}), spec)
-    from envs.recordings.tub import Writer
+    from envs.recordings.tub import TubWriter
 
-    with Writer(tmp_path / "throttle") as writer:
+    with TubWriter(tmp_path / "throttle") as writer:
         picture = np.zeros((60, 80, 3), np.uint8)
         writer.write({"cam/image_array": picture, "user/angle": 0.0, "user/throttle": 0.1, "user/mode": "user"})
     with pytest.raises(ValueError, match="no column 'user/target_speed'"):

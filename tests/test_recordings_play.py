@@ -195,13 +195,13 @@ def test_several_recordings_are_named_as_a_shell_writes_them(tmp_path: Path) -> 
 
 
 def test_rows_of_an_agent_are_no_examples(tmp_path: Path) -> None:
-    writer = arrays.Writer(tmp_path / "d", {"game": "x", "env": {}, "spec": {}})
+    writer = arrays.ArrayWriter(tmp_path / "d", {"game": "x", "env": {}, "spec": {}})
     for t in range(12):
         row = {"obs": np.zeros(2, np.float32), "action": t % 3, "reward": 0.5, "discount": 0.0 if t % 4 == 3 else 1.0}
         writer.write({**row, "first": t % 4 == 0, "last": t % 4 == 3, "person": t in (0, 1, 2, 8, 9)})
     writer.close()
     told: list[str] = []
-    rows = reader.read([tmp_path / "d"], reader.Wanted(SPEC), told.append)
+    rows = reader.read([tmp_path / "d"], reader.WantedRows(SPEC), told.append)
     assert rows.action.tolist() == [0, 1, 2, 0, 2, 0] and told == [
         f"{tmp_path / 'd'}: 6 rows that an agent played are left out"
     ]
@@ -212,7 +212,7 @@ def test_rows_of_an_agent_are_no_examples(tmp_path: Path) -> None:
         False,
     ]
     with pytest.raises(RecordingError, match="is a recording of x, not of y"):
-        reader.read([tmp_path / "d"], reader.Wanted(SPEC, "y"), told.append)
+        reader.read([tmp_path / "d"], reader.WantedRows(SPEC, "y"), told.append)
 
 
 # -- what is wrong with a recording -----------------------------------------------------------------------------------
@@ -220,7 +220,7 @@ def test_rows_of_an_agent_are_no_examples(tmp_path: Path) -> None:
 
 def folder_of(path: Path, old: bool = False) -> Path:
     """Two files of four rows each."""
-    writer = arrays.Writer(path, {"game": "x", "env": {"a": 1}, "spec": {"obs_dtype": "float32"}})
+    writer = arrays.ArrayWriter(path, {"game": "x", "env": {"a": 1}, "spec": {"obs_dtype": "float32"}})
     for t in range(8):
         row = {
             "obs": np.float32([t, -t]),
@@ -246,20 +246,20 @@ def folder_of(path: Path, old: bool = False) -> Path:
 
 def test_a_folder_of_format_1_is_read_and_goes_on(tmp_path: Path) -> None:
     path = folder_of(tmp_path / "d", old=True)
-    rows = reader.read([path], reader.Wanted(SPEC), print)
+    rows = reader.read([path], reader.WantedRows(SPEC), print)
     assert rows.reward.tolist() == list(range(8)) and rows.legal.all()
-    writer = arrays.Writer(path, {"game": "x", "env": {"a": 1}})
+    writer = arrays.ArrayWriter(path, {"game": "x", "env": {"a": 1}})
     row = {"obs": np.zeros(2, np.float32), "action": 0, "reward": np.float32(9), "discount": np.float32(0)}
     writer.write({**row, "first": True, "last": True, "person": True, "legal": np.ones(3, np.bool_)})
     writer.close()
-    assert writer.count == 9 and reader.read([path], reader.Wanted(SPEC), print).reward.tolist() == [*range(8), 9]
+    assert writer.count == 9 and reader.read([path], reader.WantedRows(SPEC), print).reward.tolist() == [*range(8), 9]
 
 
 def read_or_refused(path: Path) -> Rows | None:
     """The rows, or None where one sentence says what is wrong; every reader of the recording agrees."""
     told: list[str] = []
     try:
-        rows = reader.read([path], reader.Wanted(SPEC), told.append)
+        rows = reader.read([path], reader.WantedRows(SPEC), told.append)
     except ValueError as fault:
         assert "\n" not in str(fault) and "d" in str(fault)
         rows = None
@@ -331,10 +331,13 @@ def test_arrays_that_cannot_be_rows_are_refused_by_name(change: dict[str, Any], 
     np.savez(tmp_path / "d.npz", **{**good, **change})
     if told:
         with pytest.raises(RecordingError, match=told) as fault:
-            reader.read([tmp_path / "d.npz"], reader.Wanted(SPEC), print)
+            reader.read([tmp_path / "d.npz"], reader.WantedRows(SPEC), print)
         assert "\n" not in str(fault.value)
     else:
-        ring, rows = ReplayBuffer(12, 1, SPEC, Uniform()), reader.read([tmp_path / "d.npz"], reader.Wanted(SPEC), print)
+        ring, rows = (
+            ReplayBuffer(12, 1, SPEC, Uniform()),
+            reader.read([tmp_path / "d.npz"], reader.WantedRows(SPEC), print),
+        )
         dataset.fill(ring, rows, {})
         assert len(ring) == 8 and rows.digest
 
@@ -358,12 +361,12 @@ def test_what_is_no_recording_is_no_recording(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     folder_of(tmp_path / "both" / "a")
     shutil.copytree(tmp_path / "both" / "a", tmp_path / "both" / "b")
-    assert len(reader.read([tmp_path / "both"], reader.Wanted(SPEC), print).action) == 16
+    assert len(reader.read([tmp_path / "both"], reader.WantedRows(SPEC), print).action) == 16
     kinds = {name: reader.kind_of(tmp_path / name) for name in ("v1", "empty", "both", "both/a", "none")}
     assert kinds == {"v1": "tub 1", "empty": None, "both": "several", "both/a": "play", "none": None}
     for name, told in (("v1", "is a tub of version 1"), ("empty", "is neither"), ("none", "there is no such dataset")):
         with pytest.raises(RecordingError, match=told):
-            reader.read([tmp_path / name], reader.Wanted(SPEC), print)
+            reader.read([tmp_path / name], reader.WantedRows(SPEC), print)
     (tmp_path / "both" / "a" / "manifest.json").unlink()
     with pytest.raises(RecordingError, match="is no recording: manifest.json"):
-        reader.read([tmp_path / "both" / "a"], reader.Wanted(SPEC), print)
+        reader.read([tmp_path / "both" / "a"], reader.WantedRows(SPEC), print)

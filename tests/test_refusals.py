@@ -34,7 +34,7 @@ NEEDED = {
 
 def kinds() -> list[tuple[str, type]]:
     """Every dataclass that a program reads its options into."""
-    found = [("play go", go_play.Command), ("train", options.Command), ("train", options.Resume)]
+    found = [("play go", go_play.PlayGoCommand), ("train", options.TrainCommand), ("train", options.Resume)]
     for name in PROGRAMS:
         module = importlib.import_module(f"experiments.{name}")
         own = (v for v in vars(module).values() if isinstance(v, type) and v.__module__ == module.__name__)

@@ -13,7 +13,7 @@ import torch
 import worlds
 from worlds import Worlds
 
-from agents.configs.dqn import PRESETS, Config
+from agents.configs.dqn import PRESETS, DQNConfig
 from agents.core.actor import Actor
 from agents.core.clock import Clock
 from agents.core.learner import Learner
@@ -30,7 +30,7 @@ CPU = torch.device("cpu")
 def config(**changed):
     preset = {**PRESETS["dqn"], "hidden": 32, "encoder": "auto", "precision": "fp32", "lr": 3e-3, "batch": 32}
     more = {"warmup": 100, "replay": 2000, "ratio": 4.0, "epsilon_decay": 300, "target_period": 50, "reward_clip": 0.0}
-    return Config(**{**preset, **more, **changed})
+    return DQNConfig(**{**preset, **more, **changed})
 
 
 class Remote:

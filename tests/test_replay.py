@@ -276,9 +276,9 @@ def test_what_the_processor_compiles_equals_the_tensor_operations_of_other_devic
     index = torch.arange(length * num_envs)
     layout = (num_envs, length, window, stack)
     for begins in (columns[0], np.zeros_like(columns[0])):  # with and without an episode's first row
-        held = gather.Columns(begins, *columns[1:])
+        held = gather.RingColumns(begins, *columns[1:])
         fast = gather.compiled(index, *layout, held)
-        slow = gather.by_tensors(index, *layout, gather.Columns(*map(torch.from_numpy, held)))
+        slow = gather.by_tensors(index, *layout, gather.RingColumns(*map(torch.from_numpy, held)))
         assert fast.inside == slow.inside
         for name in gather.Windows._fields[:-1]:
             mine, theirs = getattr(fast, name), getattr(slow, name)

@@ -12,7 +12,7 @@ from agents.search.rave import Rave
 from agents.search.search import Search
 from envs.go import heavy
 from envs.go.board import ACTION, BLACK, BORDER, EMPTY, KO, TURN, WHITE, is_suicide, point_of
-from envs.go.game import Game, from_vertex, to_vertex
+from envs.go.game import GoGame, from_vertex, to_vertex
 from envs.go.heuristic import EVEN, LADDER, PASS_VALUE, SELF_ATARI, TAKE_MANY, TAKE_ONE, heuristic
 from envs.go.playout import is_eye, playout
 from envs.go.rules import go_rules
@@ -20,17 +20,17 @@ from envs.go.rules import go_rules
 CLASSICAL = evaluators.classical(heavy.heavy_playout, heuristic)
 
 
-def position(text: str, turn: str = "X", komi: float = 0.5) -> Game:
+def position(text: str, turn: str = "X", komi: float = 0.5) -> GoGame:
     """A game from rows of `.`, X (Black) and O (White)."""
     cells = text.split()
     size = int(len(cells) ** 0.5)
-    game = Game(size, komi)
+    game = GoGame(size, komi)
     stones = [[i for i, c in enumerate(cells) if c == colour] for colour in "XO"]
     game.set_up(*stones, "XO".index(turn))
     return game
 
 
-def tactics() -> list[tuple[str, Game, list[int]]]:
+def tactics() -> list[tuple[str, GoGame, list[int]]]:
     """The problems of the fixture: name, position, best actions."""
     found = []
     for block in (Path(__file__).parent / "fixtures/search/go_tactics.txt").read_text().split("\n\n")[1:]:
@@ -110,7 +110,7 @@ def liberties_of(board, cell):
 def random_positions(size, count, seed):
     rng = np.random.default_rng(seed)
     for _ in range(count):
-        game = Game(size, 5.5)
+        game = GoGame(size, 5.5)
         for _ in range(rng.integers(5, 2 * size * size)):
             legal = [a for a in range(size * size) if game.is_legal(a)]
             if not legal or game.over:
@@ -125,7 +125,7 @@ def test_self_atari_against_flood_fill():
     for game in random_positions(5, 60, 1):
         for action in range(25):
             if game.at(action) == EMPTY and game.is_legal(action):
-                before, after = game.board(), Game(5, 5.5)
+                before, after = game.board(), GoGame(5, 5.5)
                 after.state = game.state.copy()
                 game.rules.play(after.state, action)
                 board = after.board()
@@ -144,7 +144,7 @@ def test_playouts_end_in_finished_positions():
     for game in random_positions(7, 40, 2):
         state, first = game.state.copy(), np.zeros(50, np.int8)
         value = heavy.heavy_playout(state, rng, first)
-        end = Game(7, 5.5)
+        end = GoGame(7, 5.5)
         end.state = state
         board = end.board()
         assert value == np.sign(end.score()) * (1 if game.turn == 0 else -1)
@@ -246,7 +246,7 @@ def test_opinions_lie_within_their_visits_wherever_games_lead(size):
     """Among them: to fill an own eye saves stones by joining them to others."""
     rng = np.random.default_rng(8)
     for _ in range(15):
-        game = Game(size)
+        game = GoGame(size)
         while not game.over and len(game.moves) < 2 * size * size:
             legal = [action for action in range(size * size) if game.is_legal(action)]
             game.play(int(rng.choice(legal)) if legal else size * size)
@@ -314,7 +314,7 @@ def test_more_visits_never_lower_the_score():
 
 def test_reading_stays_with_the_game_through_passes_and_captures():
     """Root and game agree after each move of a whole game; the end is the rules' end."""
-    game = Game(5, 0.5)
+    game = GoGame(5, 0.5)
     search = Search(game.rules, CLASSICAL, Rave(), seed=1)
     while not game.over:
         move = int(search.run(visits=200).action[0])

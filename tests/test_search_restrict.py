@@ -9,7 +9,7 @@ from agents.search.puct import Puct
 from agents.search.rave import Rave
 from agents.search.search import Search
 from envs.go import heavy, heuristic
-from envs.go.game import Game, from_vertex
+from envs.go.game import GoGame, from_vertex
 from envs.go.rules import go_rules
 from envs.go.small_games import connect_four_rules, tictactoe_rules
 
@@ -69,7 +69,7 @@ def test_a_side_that_has_nothing_else_may_play_what_is_barred():
     search = Search(tictactoe_rules(), evaluators.rollouts(), Rave(), seed=1)
     search.restrict(np.full((2, 9), 9))
     assert search.run(visits=100).action[0] in range(9)
-    game = Game(5, 0.5)
+    game = GoGame(5, 0.5)
     game.set_up([from_vertex(v, 5) for v in ("A2", "B1", "B2")], [], 0)
     rules, eye = go_rules(5, 0.5), from_vertex("A1", 5)
     judge = evaluators.classical(heavy.heavy_playout, heuristic.heuristic)

@@ -87,9 +87,9 @@ def pretended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]
     return called
 
 
-def made(tmp_path: Path, seeds: int = 3, games: str = "pong,boxing,phoenix", **changed: Any) -> suite.Suite:
-    command = suite.Command("atari", games, runs=tmp_path / "runs", out=tmp_path / "out", seeds=seeds, **changed)
-    return suite.Suite(command, [])
+def made(tmp_path: Path, seeds: int = 3, games: str = "pong,boxing,phoenix", **changed: Any) -> suite.SuiteRuns:
+    command = suite.SuiteCommand("atari", games, runs=tmp_path / "runs", out=tmp_path / "out", seeds=seeds, **changed)
+    return suite.SuiteRuns(command, [])
 
 
 def test_goes_on_where_it_was_and_a_failed_game_stops_nothing(
@@ -138,9 +138,9 @@ def test_a_baseline_that_was_stopped_begins_anew_and_what_there_was_is_kept(tmp_
 
 
 def test_only_trainings_under_baselines_have_published_scores_beside_them(tmp_path: Path) -> None:
-    command = suite.Command("atari", "pong", runs=tmp_path / "runs", out=tmp_path / "out")
+    command = suite.SuiteCommand("atari", "pong", runs=tmp_path / "runs", out=tmp_path / "out")
     with pytest.raises(cli.UserError, match="--protocol machado: the suite scores under nature"):
-        suite.Suite(command, ["--protocol", "machado"]).check()
+        suite.SuiteRuns(command, ["--protocol", "machado"]).check()
 
 
 def test_a_game_that_another_process_is_at_is_left_for_later(

@@ -67,7 +67,7 @@ def test_the_usual_fields_of_every_agent_exist() -> None:
 
     for agent in (*AGENTS, *BASELINES):
         if agent not in ("random", "clone", "dagger"):
-            made, _ = sweep.plan(sweep.Command(GAME, agent=agent), [])
+            made, _ = sweep.plan(sweep.SweepCommand(GAME, agent=agent), [])
             assert len(made.search) >= 2 and made.agent == agent
 
 

@@ -17,14 +17,14 @@ import pytest
 from programs import tool
 
 from envs.go import record, sgf
-from envs.go.game import Game
+from envs.go.game import GoGame
 from experiments import tournament as program
 from experiments.cli import UserError
 from experiments.comparing import ratings
 from experiments.go import openings
 from experiments.go.match import play
 from experiments.go.programs import Failed, Program, command_line
-from experiments.go.tournament import Folder, Settings, plan
+from experiments.go.tournament import TournamentFolder, TournamentSettings, plan
 
 # A GTP program of few lines: plays the first empty point that `prefer` names, as it is told by its arguments.
 FAKE = """
@@ -89,7 +89,7 @@ def test_openings_of_the_two_sets_share_no_form(size):
     for moves in tuning + test:
         assert len({openings.canonical(form, size) for form in openings.forms(moves, size)}) == 1
         assert len(set(openings.forms(moves, size))) in (1, 2, 4, 8)
-        game = Game(size)
+        game = GoGame(size)
         for action in moves:
             game.play(action)
     if size >= 9:
@@ -111,20 +111,20 @@ def test_symmetric_forms_by_hand():
 
 
 def test_every_opening_is_played_with_both_colours_and_everyone_meets_everyone():
-    settings = Settings(("a", "b", "c"), 4, 9, 7.5, "test", 3, 10.0)
+    settings = TournamentSettings(("a", "b", "c"), 4, 9, 7.5, "test", 3, 10.0)
     tasks = plan(settings)
     assert [task.number for task in tasks] == list(range(1, 13))
     assert len({task.seed for task in tasks}) == 12
     for i, j in ((0, 1), (0, 2), (1, 2)):
         mine = sorted((t.opening, t.black, t.white) for t in tasks if {t.black, t.white} == {i, j})
         assert mine == sorted((o, *colours) for o in (0, 1) for colours in ((i, j), (j, i)))
-    longer = plan(Settings(("a", "b", "c"), 6, 9, 7.5, "test", 3, 10.0))
+    longer = plan(TournamentSettings(("a", "b", "c"), 6, 9, 7.5, "test", 3, 10.0))
     assert longer[:12] == tasks
 
 
 def test_the_referee_counts_what_was_played(fake):
     played = run_game(fake("low"), fake("high"))
-    game = Game(9, 7.5)
+    game = GoGame(9, 7.5)
     for colour, action in played.moves:
         assert colour == game.turn
         game.play(action)
@@ -163,7 +163,7 @@ def test_a_program_that_does_not_start_is_told_at_once(fake, tmp_path):
         (f"gtp:{sys.executable} -c pass", "ended at"),
     ):  # fmt: skip
         with pytest.raises(UserError, match=words):
-            program.check(Settings((player, fake()), 2, 9, 7.5, "test", 1, 10.0))
+            program.check(TournamentSettings((player, fake()), 2, 9, 7.5, "test", 1, 10.0))
     with pytest.raises(Failed):
         Program(f"gtp:{sys.executable} -c pass", 9)
 
@@ -171,13 +171,13 @@ def test_a_program_that_does_not_start_is_told_at_once(fake, tmp_path):
 def test_an_option_that_gnugo_does_not_know_is_told_at_once(fake):
     tool("gnugo")
     with pytest.raises(UserError, match="ended at"):
-        program.check(Settings(("gnugo:no-such=1", fake()), 2, 9, 7.5, "test", 1, 10.0))
+        program.check(TournamentSettings(("gnugo:no-such=1", fake()), 2, 9, 7.5, "test", 1, 10.0))
 
 
 def test_a_missing_gnugo_is_told_with_the_way_to_install_it(fake, monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda name, path=None: None)
     with pytest.raises(UserError, match="gnugo is not installed .apt-get install gnugo."):
-        program.check(Settings(("gnugo:level=3", fake()), 2, 9, 7.5, "test", 1, 10.0))
+        program.check(TournamentSettings(("gnugo:level=3", fake()), 2, 9, 7.5, "test", 1, 10.0))
 
 
 def test_names_of_players(tmp_path, monkeypatch):
@@ -240,7 +240,7 @@ def test_voids_are_reported_and_too_many_end_it(fake, tmp_path):
     done = subprocess.run(argv, capture_output=True, text=True, timeout=300)
     assert done.returncode == 2 and "games in a row are void" in done.stderr
     assert all(row["void"] and row["result"] == "Void" for row in rows(tmp_path))
-    settings = program.Command((fake("low"), fake("high", "crash")), games=20).settings()
+    settings = program.TournamentCommand((fake("low"), fake("high", "crash")), games=20).settings()
     found = program.summary(settings, {row["number"]: row for row in rows(tmp_path)})
     assert found["pairs"][0]["void"] == len(rows(tmp_path)) and found["pairs"][0]["games"] == 0
     assert "no more" in program.table(found)
@@ -261,15 +261,15 @@ def test_no_process_is_left_behind(fake, tmp_path):
 )
 def test_wrong_options(options, words):
     with pytest.raises(ValueError, match=words):
-        program.Command(("a", "b"), **options)
+        program.TournamentCommand(("a", "b"), **options)
     with pytest.raises(ValueError, match="two players"):
-        program.Command(("a",))
+        program.TournamentCommand(("a",))
 
 
 def test_folder_refuses_what_it_cannot_read(tmp_path):
     (tmp_path / "tournament.json").write_text("{")
     with pytest.raises(UserError, match="cannot be read"):
-        Folder(tmp_path, Settings(("a", "b"), 2, 9, 7.5, "test", 1, 10.0))
+        TournamentFolder(tmp_path, TournamentSettings(("a", "b"), 2, 9, 7.5, "test", 1, 10.0))
 
 
 def test_wilson_by_its_definition():
@@ -281,7 +281,7 @@ def test_wilson_by_its_definition():
 
 
 def test_ratings_of_two_players_are_the_logistic_of_their_score():
-    games = [ratings.Game(i % 2, 1 - i % 2, float((i < 60) == (i % 2 == 0)), i // 2) for i in range(100)]
+    games = [ratings.RatedGame(i % 2, 1 - i % 2, float((i < 60) == (i % 2 == 0)), i // 2) for i in range(100)]
     rating = ratings.bradley_terry(2, games, prior=0.0)  # player 0 has 60 of 100
     assert rating[0] == 0 and rating[1] == pytest.approx(-400 * np.log10(60 / 40), abs=0.01)
 
@@ -289,7 +289,7 @@ def test_ratings_of_two_players_are_the_logistic_of_their_score():
 def test_ratings_satisfy_the_likelihood_equations():
     """At the maximum every player's expected points equal those that were made."""
     rng = np.random.default_rng(1)
-    games = [ratings.Game(*rng.choice(4, 2, replace=False), rng.choice([0.0, 0.5, 1.0]), i) for i in range(300)]
+    games = [ratings.RatedGame(*rng.choice(4, 2, replace=False), rng.choice([0.0, 0.5, 1.0]), i) for i in range(300)]
     rating = ratings.bradley_terry(4, games, prior=0.0)
     for player in range(4):
         made = expected = 0.0
@@ -306,9 +306,9 @@ def test_intervals_cover_the_truth_and_a_clean_sheet_is_finite():
     true = 100.0
     chance = 1 / (1 + 10 ** (true / 400))
     for trial in range(20):
-        games = [ratings.Game(0, 1, float(rng.random() < chance), i // 2) for i in range(200)]
+        games = [ratings.RatedGame(0, 1, float(rng.random() < chance), i // 2) for i in range(200)]
         found = ratings.elo(2, games, resamples=100, seed=trial)
         inside += found.low[1] <= true <= found.high[1]
     assert inside >= 16
-    clean = ratings.elo(3, [ratings.Game(0, 1, 1.0, i) for i in range(10)], resamples=20)
+    clean = ratings.elo(3, [ratings.RatedGame(0, 1, 1.0, i) for i in range(10)], resamples=20)
     assert np.isfinite(clean.rating[1]) and clean.rating[1] < -300 and np.isnan(clean.rating[2])

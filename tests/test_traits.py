@@ -77,7 +77,7 @@ def test_the_command_that_learns_from_a_recording_sees_what_it_holds(words, more
 def test_a_drive_that_is_watched_is_recorded(game, tmp_path, monkeypatch):
     declared.car(monkeypatch)
     env = {"obs": "rgb"} if game == "car-racing" else {}
-    command = watch.Command((game,), record=tmp_path / "d", episodes=1)
+    command = watch.WatchCommand((game,), record=tmp_path / "d", episodes=1)
     player = Player([Source(game, env=env)], seed=2)
     laps = watch.to_drive(player, command)
     player.command("take", True)

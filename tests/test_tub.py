@@ -12,7 +12,7 @@ import pytest
 from tubs import KINDS, picture, values, written
 
 from envs.recordings import tub_edits
-from envs.recordings.tub import BLOCK, Tub, TubError, Writer
+from envs.recordings.tub import BLOCK, Tub, TubError, TubWriter
 from envs.recordings.tub_format import IMAGE
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     """The seed's preparation wrote one row per recording and black pictures: here are n rows and the pictures."""
-    with Writer(tmp_path / "d", KINDS, metadata={"game": "kart"}) as writer:
+    with TubWriter(tmp_path / "d", KINDS, metadata={"game": "kart"}) as writer:
         for k in range(1005):
             more = {"override": k % 7 == 0, "game_lap": k // 100, "game_race": 0, "game_note": f"n{k}"}
             if k % 2:
@@ -48,8 +48,8 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 def test_a_dataset_grows_by_sessions(tmp_path: Path) -> None:
     written(tmp_path, 3)
     with pytest.raises(TubError, match="column 'override' holds boolean, not float"):
-        Writer(tmp_path, {"override": "float"})
-    with Writer(tmp_path, {"game/new": "float"}) as writer:
+        TubWriter(tmp_path, {"override": "float"})
+    with TubWriter(tmp_path, {"game/new": "float"}) as writer:
         assert writer.write({**values(3), "game/new": 2.5}) == 3
     tub = Tub(tmp_path)
     assert len(tub) == 4 and len(tub.sessions) == 2
@@ -58,7 +58,7 @@ def test_a_dataset_grows_by_sessions(tmp_path: Path) -> None:
 
 
 def test_laps_are_those_of_the_game_or_blocks(tmp_path: Path) -> None:
-    with Writer(tmp_path / "a", KINDS) as writer:
+    with TubWriter(tmp_path / "a", KINDS) as writer:
         for k, (race, lap) in enumerate([(0, 0), (0, 0), (0, 1), (1, 0), (1, 1), (1, 1), (2, 1)]):
             writer.write(values(k, game_race=race, game_lap=lap))
     tub = Tub(tmp_path / "a")
@@ -68,7 +68,7 @@ def test_laps_are_those_of_the_game_or_blocks(tmp_path: Path) -> None:
 
 
 def test_a_networks_own_driving_is_no_label(tmp_path: Path) -> None:
-    with Writer(tmp_path, KINDS) as writer:
+    with TubWriter(tmp_path, KINDS) as writer:
         for k, mode in enumerate(("user", "local", None)):
             writer.write({**values(k), "user/mode": mode})
     assert Tub(tmp_path).labelled.tolist() == [True, False, True]
@@ -93,7 +93,7 @@ def test_a_networks_own_driving_is_no_label(tmp_path: Path) -> None:
     ],
 )
 def test_a_bad_record_is_refused_and_nothing_is_written(tmp_path: Path, change: dict, told: str) -> None:
-    with Writer(tmp_path, KINDS) as writer:
+    with TubWriter(tmp_path, KINDS) as writer:
         writer.write(values(0))
         before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
         with pytest.raises(TubError, match=told):
@@ -104,23 +104,23 @@ def test_a_bad_record_is_refused_and_nothing_is_written(tmp_path: Path, change: 
 
 
 def test_only_one_process_writes(tmp_path: Path) -> None:
-    with Writer(tmp_path) as writer:
+    with TubWriter(tmp_path) as writer:
         writer.write(values(0))
         with pytest.raises(TubError, match="being recorded or edited"):
-            Writer(tmp_path)
+            TubWriter(tmp_path)
         with pytest.raises(TubError, match="being recorded or edited"):
             tub_edits.delete(tmp_path, [0])
         assert len(Tub(tmp_path)) == 1  # reading goes on
-    with Writer(tmp_path) as writer:
+    with TubWriter(tmp_path) as writer:
         writer.write(values(1))
 
 
 def test_folders_of_other_things_are_not_written_to(tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("dear")
     with pytest.raises(TubError, match="holds other files and no manifest.json"):
-        Writer(tmp_path)
+        TubWriter(tmp_path)
     with pytest.raises(TubError, match="is a file"):
-        Writer(tmp_path / "letter.txt")
+        TubWriter(tmp_path / "letter.txt")
     assert [p.name for p in tmp_path.iterdir()] == ["letter.txt"]
 
 
@@ -147,7 +147,7 @@ def test_deleted_records_are_left_out_and_come_back(tmp_path: Path) -> None:
 
 
 def test_deleting_while_recording(tmp_path: Path) -> None:
-    with Writer(tmp_path, KINDS) as writer:
+    with TubWriter(tmp_path, KINDS) as writer:
         for k in range(6):
             writer.write(values(k))
         writer.delete([4, 5, 77])
@@ -182,7 +182,7 @@ print(json.dumps(rows))
     out = subprocess.run([os.environ["DONKEYCAR_PYTHON"], "-c", code, tmp_path], capture_output=True, text=True)
     rows = json.loads(out.stdout.splitlines()[-1])
     assert rows == [[k, (k % 21 - 10) / 10, f"{k}_cam_image_array_.jpg"] for k in range(1100)], out.stderr
-    with Writer(tmp_path, KINDS) as writer:
+    with TubWriter(tmp_path, KINDS) as writer:
         assert writer.write(values(1101)) == 1101
     tub = Tub(tmp_path)
     assert tub.index.tolist() == [k for k in range(1102) if k not in (3, 1005, 1100)]

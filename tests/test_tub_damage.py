@@ -16,7 +16,7 @@ from PIL import Image
 from tubs import KINDS, damage, picture, values, written
 
 from envs.recordings import tub_edits
-from envs.recordings.tub import Tub, TubError, Writer
+from envs.recordings.tub import Tub, TubError, TubWriter
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -110,7 +110,7 @@ def snapshots(path: Path, n: int) -> list[dict[str, bytes]]:
         patch.setattr(os, "pwrite", after(real_pwrite))
         patch.setattr(os, "replace", after(real_replace))
         patch.setattr(Path, "write_bytes", after(real_bytes))
-        with Writer(path, KINDS) as writer:
+        with TubWriter(path, KINDS) as writer:
             writer._data.max_len = 3
             for k in range(n):
                 writer.write(values(k))
@@ -131,7 +131,7 @@ def test_after_every_single_write_the_dataset_is_sound(tmp_path: Path) -> None:
         if lines:
             tub = Tub(other)
             assert len(tub) == lines and not tub.damaged and not tub.faults, k
-        with Writer(other, KINDS) as writer:
+        with TubWriter(other, KINDS) as writer:
             assert writer.write(values(lines)) == lines
         assert len(Tub(other)) == lines + 1 and not Tub(other).damaged
 
@@ -142,7 +142,7 @@ def test_a_line_torn_by_a_crash_is_skipped_and_written_on(tmp_path: Path) -> Non
     catalog.write_bytes(catalog.read_bytes()[:-30])
     tub = Tub(tmp_path)
     assert len(tub) == 4 and tub.damaged == ["catalog_0.catalog line 5, record 4: the line is not a record in JSON"]
-    with Writer(tmp_path, KINDS) as writer:
+    with TubWriter(tmp_path, KINDS) as writer:
         assert writer.write(values(5)) == 5
     tub = Tub(tmp_path)
     assert tub.index.tolist() == [0, 1, 2, 3, 5] and len(tub.damaged) == 1
@@ -244,7 +244,7 @@ def test_what_is_no_dataset_says_so(tmp_path: Path) -> None:
     (tmp_path / "record_1.json").write_text("{}")
     with pytest.raises(TubError, match="version 1.*--convert"):
         Tub(tmp_path)
-    with Writer(tmp_path / "empty"):
+    with TubWriter(tmp_path / "empty"):
         pass
     with pytest.raises(TubError, match="no good record .0 damaged, 0 deleted"):
         Tub(tmp_path / "empty")
@@ -263,7 +263,7 @@ def test_without_a_sound_manifest_the_records_are_read_and_nothing_is_appended(t
     assert len(tub.faults) == 1 and "deleted records cannot be told" in tub.faults[0]
     if data is not None:
         with pytest.raises(TubError, match="nothing is appended"):
-            Writer(tmp_path)
+            TubWriter(tmp_path)
         with pytest.raises(TubError, match="merge"):
             tub_edits.delete(tmp_path, [2])
 

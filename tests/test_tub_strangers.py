@@ -12,7 +12,7 @@ from mutations import limited, surroundings, unchanged
 from tubs import BEGAN, KINDS, ODD, bomb, damage, declare, picture, said, values, written
 
 from envs.recordings import tub_edits, tub_statistics
-from envs.recordings.tub import Tub, TubError, Writer
+from envs.recordings.tub import Tub, TubError, TubWriter
 from envs.recordings.tub_files import content
 from envs.text import shown
 
@@ -131,7 +131,7 @@ def test_line_ends_of_other_systems(tmp_path: Path, end: bytes, bom: bytes) -> N
         if not more:
             catalog = tmp_path / "catalog_0.catalog"
             catalog.write_bytes(catalog.read_bytes().rstrip(b"\r\n"))
-    with Writer(tmp_path) as writer:
+    with TubWriter(tmp_path) as writer:
         assert writer.write(values(12)) == 12
     assert len(Tub(tmp_path)) == 11 and tub_edits.delete(tmp_path, [4]) == 1
 
@@ -164,7 +164,7 @@ def test_pictures_that_are_no_pictures(tmp_path: Path, kind: str) -> None:
 def test_other_files_that_are_no_files(tmp_path: Path, name: str, kind: str) -> None:
     """The rest is read, or there is one sentence; and nothing is written through a link."""
     path = surroundings(tmp_path)
-    with Writer(path, KINDS) as writer:
+    with TubWriter(path, KINDS) as writer:
         writer._data.max_len = 3
         for k in range(5):
             writer.write(values(k), timestamp_ms=BEGAN + 50 * k)
@@ -188,7 +188,11 @@ def test_other_files_that_are_no_files(tmp_path: Path, name: str, kind: str) -> 
                 and tub.lost == 5 - left
                 or (name == "manifest.json")
             )
-        for write in (lambda: tub_edits.delete(path, [1]), lambda: Writer(path).close(), lambda: tub_edits.undo(path)):
+        for write in (
+            lambda: tub_edits.delete(path, [1]),
+            lambda: TubWriter(path).close(),
+            lambda: tub_edits.undo(path),
+        ):
             try:
                 write()
             except (TubError, OSError) as fault:
@@ -200,7 +204,7 @@ def test_pictures_behind_a_link_are_not_overwritten(tmp_path: Path) -> None:
     for name in ("images/3_cam_image_array_.jpg", "manifest.json.new", "edits.jsonl.new"):
         (path / name).symlink_to(tmp_path / "neighbour" / "file.txt")
     with unchanged(tmp_path, but=path):
-        with Writer(path, KINDS) as writer:
+        with TubWriter(path, KINDS) as writer:
             assert writer.write(values(3)) == 3
         tub_edits.delete(path, [1])
         tub_edits.undo(path)
@@ -270,14 +274,14 @@ def test_two_records_of_one_number_are_both_left_out_where_neither_is_likelier(t
 
 
 def test_catalogs_with_gaps_in_their_numbers_are_not_written_into_each_other(tmp_path: Path) -> None:
-    with Writer(tmp_path, KINDS) as writer:
+    with TubWriter(tmp_path, KINDS) as writer:
         writer._data.max_len = 3
         for k in range(9):
             writer.write(values(k))
     (tmp_path / "catalog_1.catalog").unlink()
     manifest = (tmp_path / "manifest.json").read_text().replace('"catalog_1.catalog", ', "")
     (tmp_path / "manifest.json").write_text(manifest)
-    with Writer(tmp_path, KINDS) as writer:
+    with TubWriter(tmp_path, KINDS) as writer:
         for k in range(9, 14):
             assert writer.write(values(k)) == k
     tub = Tub(tmp_path)
@@ -304,12 +308,12 @@ def test_a_manifest_of_other_types_is_damaged_and_the_records_are_read(tmp_path:
         assert len(Tub(tmp_path)) == 4 and len(Tub(tmp_path).faults) == 1
     for sessions in ({"sessions": {"last_id": "x", "all_full_ids": None}}, {"sessions": 3}, []):
         (tmp_path / "manifest.json").write_bytes(b"\n".join([*lines[:3], json.dumps(sessions).encode(), lines[4]]))
-        with Writer(tmp_path, KINDS) as writer:
+        with TubWriter(tmp_path, KINDS) as writer:
             assert writer.session.endswith("_0")
 
 
 def test_a_damaged_manifest_leaves_the_columns_to_most_of_the_values(tmp_path: Path) -> None:
-    with Writer(tmp_path, {"a/b": "float", "game/lap": "int", "a/list": "list"}) as writer:
+    with TubWriter(tmp_path, {"a/b": "float", "game/lap": "int", "a/list": "list"}) as writer:
         for k in range(6):
             writer.write({**values(k), "a/b": k + 0.5, "game/lap": k // 3, "a/list": [k]})
     damage(tmp_path, 1, a_b="?")

@@ -70,7 +70,7 @@ def test_holding_a_key_takes_over_and_is_recorded_as_an_override(runs: Path, tmp
 
 
 def test_shadow_draws_the_networks_wheel_while_a_person_drives(runs: Path, tmp_path: Path) -> None:
-    command = watch.Command(what=("kart",), shadow=True, record=tmp_path / "d", runs=runs)
+    command = watch.WatchCommand(what=("kart",), shadow=True, record=tmp_path / "d", runs=runs)
     player = Player([find("kart", runs)], seed=3, panels=False)
     laps = watch.to_drive(player, command)
     assert player.focus.human is not None and laps.shadow
@@ -111,7 +111,7 @@ def test_a_race_that_is_begun_anew_is_another_race(runs: Path, tmp_path: Path) -
 )
 def test_mistakes_are_told(tmp_path: Path, options: dict, told: str) -> None:
     with pytest.raises(Exception, match=told) as fault:
-        watch.watch(watch.Command(runs=tmp_path, seconds=0.2, **options))
+        watch.watch(watch.WatchCommand(runs=tmp_path, seconds=0.2, **options))
     assert type(fault.value).__name__ in ("UserError", "ValueError")
 
 

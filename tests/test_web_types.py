@@ -11,15 +11,15 @@ from raw import KINDS, MISSING, Talker
 from tubs import KINDS as COLUMNS
 from tubs import values
 
-from envs.recordings.tub import Writer
+from envs.recordings.tub import TubWriter
 from experiments.driving.page import COMMANDS, DataPage
 from experiments.go import players
 from experiments.go.browser import PAGE as GO_PAGE
-from experiments.go.browser import Browser as GoBrowser
+from experiments.go.browser import TablePage as GoBrowser
 from experiments.go.engine import Habits
 from experiments.go.table import TYPES as GO_TYPES
-from experiments.go.table import Table
-from experiments.watching.browser import PAGE, Browser
+from experiments.go.table import GoTable
+from experiments.watching.browser import PAGE, PlayerPage
 from experiments.watching.commands import TYPES
 from experiments.watching.player import Player, drive
 from experiments.watching.source import Source
@@ -82,7 +82,7 @@ def attack(client: Talker, types: dict) -> int:
 @contextlib.contextmanager
 def serving(player: Player):
     """The player's page, driven as the program does it; afterwards it must have ended without a fault."""
-    browser, faults = Browser(player.fps), []
+    browser, faults = PlayerPage(player.fps), []
 
     def run():
         try:
@@ -146,7 +146,7 @@ def test_the_player_itself():
 
 
 def test_the_go_table():
-    table = Table(players.rave(seed=2), size=5, human="both", habits=Habits(visits=10))
+    table = GoTable(players.rave(seed=2), size=5, human="both", habits=Habits(visits=10))
     table.analysing = False
     for value in [*KINDS, b"\xff", object()]:  # the table's own check, without a page and without its thread
         for name, kind in GO_TYPES.items():
@@ -171,7 +171,7 @@ def test_the_go_table():
 
 
 def test_the_data_page(tmp_path: Path):
-    with Writer(tmp_path / "d", COLUMNS) as writer:
+    with TubWriter(tmp_path / "d", COLUMNS) as writer:
         for k in range(6):
             writer.write(values(k))
     page = DataPage(tmp_path / "d")

@@ -19,7 +19,7 @@ import envs
 from agents.core.rows import Spec
 from envs.recordings import reader
 from envs.recordings.rows import Rows
-from envs.recordings.tub import IMAGE, Writer
+from envs.recordings.tub import IMAGE, TubWriter
 from experiments import cli
 
 KINDS = {"override": "boolean", "pilot/angle": "float", "game/lap": "int", "game/race": "int", "game/note": "str"}
@@ -39,7 +39,7 @@ def values(k: int, **more: object) -> dict[str, object]:
 
 def written(path: Path, n: int, **more: object) -> Path:
     """A dataset of n records, 50 ms apart whatever else the machine does: a gap begins something new."""
-    with Writer(path, KINDS) as writer:
+    with TubWriter(path, KINDS) as writer:
         for k in range(n):
             writer.write(values(k, **more), timestamp_ms=BEGAN + 50 * writer.index)
     return path
@@ -49,7 +49,7 @@ def read(path: Path, spec: Spec, **options: object) -> Rows:
     """The rows of a recording, where it is of driving for a kart that sees pictures of the spec's size."""
     size = {"height": spec.obs_shape[0], "width": spec.obs_shape[1]} if len(spec.obs_shape) == 3 else {}
     driving = envs.describe("kart", obs="frame", **size, **options).driving
-    return reader.read([path], reader.Wanted(spec, driving=driving), cli.tell)
+    return reader.read([path], reader.WantedRows(spec, driving=driving), cli.tell)
 
 
 def damage(path: Path, line: int, **change: object) -> None:

@@ -9,7 +9,7 @@ from agents import ranges
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class SB3Config:
     """SB3's settings, under its names; the zoo's values for Atari."""
 
     algorithm: str = "ppo"  # ppo, a2c, dqn or qrdqn (sb3-contrib); the agent's name sets it
@@ -41,6 +41,7 @@ class Config:
 
 
 OFF_POLICY: dict[str, Any] = dict(batch_size=32, learning_rate=1e-4, anneal=False)
+Config = SB3Config  # name under which every agent's module offers its own
 PRESETS: dict[str, dict[str, Any]] = {
     "sb3-ppo": {},
     "sb3-a2c": dict(algorithm="a2c", n_steps=5, learning_rate=7e-4, anneal=False, gae_lambda=1.0, vf_coef=0.25),

@@ -6,12 +6,12 @@ import dataclasses
 from typing import Any
 
 from agents import ranges
-from agents.configs.driving import Driving
+from agents.configs.driving import DrivingConfig
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(Driving):
-    """Of any teacher; what is of driving alone is in `Driving`."""
+class CloneConfig(DrivingConfig):
+    """Of any teacher; what is of driving alone is in `DrivingConfig`."""
 
     batch: int = 64  # rows per optimizer step
     lr: float = 1e-3  # learning rate at the start
@@ -41,6 +41,7 @@ class Config(Driving):
         ranges.optimizer(self)
 
 
+Config = CloneConfig  # name under which every agent's module offers its own
 TAUGHT = True  # recordings or a teacher must be given
 PRESETS: dict[str, dict[str, Any]] = {
     "clone": {},

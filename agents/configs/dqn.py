@@ -13,7 +13,7 @@ HEADS = ("values", "categorical", "quantile", "implicit")
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class DQNConfig:
     """DQN of Nature 2015, with Adam."""
 
     replay: int = 1_000_000  # size of the replay buffer in transitions
@@ -88,6 +88,7 @@ RAINBOW: dict[str, Any] = dict(
     double=True, dueling=True, prioritized=True, n_step=3, noisy=True, epsilon=0.0, epsilon_end=0.0, lr=6.25e-5,
     eps=1.5e-4, warmup=20_000, target_period=8_000,
 )  # fmt: skip
+Config = DQNConfig  # name under which every agent's module offers its own
 PRESETS: dict[str, dict[str, Any]] = {
     "dqn": {},
     "c51": C51,

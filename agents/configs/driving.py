@@ -8,7 +8,7 @@ from agents import ranges
 
 
 @dataclasses.dataclass(frozen=True)
-class Driving:
+class DrivingConfig:
     """Nothing by default: only of a driver is action 0 a steering wheel, and only a road can be mirrored."""
 
     road: float = 0.0  # weight of the losses for offset, heading and drivable area; 0: no such head

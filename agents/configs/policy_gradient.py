@@ -10,7 +10,7 @@ from agents.configs.rollouts import Rollouts
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(Rollouts):
+class PolicyGradientConfig(Rollouts):
     """PPO with the settings that are usual for Atari."""
 
     importance_ratio: bool = True  # clipped importance ratio of PPO; without it the plain policy gradient
@@ -49,6 +49,7 @@ class Config(Rollouts):
             raise ValueError("--epochs above 1 needs the importance ratio (--importance-ratio)")
 
 
+Config = PolicyGradientConfig  # name under which every agent's module offers its own
 PRESETS: dict[str, dict[str, Any]] = {
     "ppo": {},
     "a2c": dict(

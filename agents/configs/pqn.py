@@ -10,7 +10,7 @@ from agents.configs.rollouts import Rollouts
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(Rollouts):
+class PQNConfig(Rollouts):
     """PQN with the paper's settings for Atari, but for a learning rate that falls to 0 and epsilon 1e-5 in RAdam."""
 
     rollout: int = 32
@@ -31,4 +31,5 @@ class Config(Rollouts):
         ranges.evaluation(self, "greedy", "epsilon")
 
 
+Config = PQNConfig  # name under which every agent's module offers its own
 PRESETS: dict[str, dict[str, Any]] = {"pqn": {}}

@@ -9,7 +9,7 @@ from agents import ranges
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class RandomConfig:
     """The random player has nothing to configure but its memory."""
 
     replay: int = 100_000  # transitions that the ring holds
@@ -18,4 +18,5 @@ class Config:
         ranges.at_least(self, 2, "replay")
 
 
+Config = RandomConfig  # name under which every agent's module offers its own
 PRESETS: dict[str, dict[str, Any]] = {"random": {}}

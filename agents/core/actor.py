@@ -21,7 +21,7 @@ class Weights(NamedTuple):
     state: dict[str, Any]  # weights of the agent, for its `load_weights`
 
 
-class Policy(Protocol):
+class ActingPolicy(Protocol):
     """What decides: an agent that trains, or `agents.core.evaluate.Policy` around one that is scored.
 
     It may have ``begin(columns)``, see `agents.core.rows.Agent`, and ``load_weights(state)``.
@@ -30,7 +30,7 @@ class Policy(Protocol):
     def act(self, step: TimeStep, memory: Any = None) -> Act: ...
 
 
-class Columns:
+class ColumnState:
     """What N environments have shown, as rows: frames are stacked, and the row after a `last` one is `first`."""
 
     def __init__(self, spec: Spec, num: int, device: Any = None):
@@ -93,9 +93,9 @@ class Columns:
 class Actor:
     """A policy in N columns. columns: how many, or those that a stream fills; then `observe` is the stream's affair."""
 
-    def __init__(self, policy: Policy, spec: Spec, columns: int | Columns, device: Any = None):
+    def __init__(self, policy: ActingPolicy, spec: Spec, columns: int | ColumnState, device: Any = None):
         self.policy = policy
-        self.columns = columns if isinstance(columns, Columns) else Columns(spec, columns, device)
+        self.columns = columns if isinstance(columns, ColumnState) else ColumnState(spec, columns, device)
         self.version = 0  # version of the weights that act
         self._row: TimeStep | None = None  # newest row that was acted on
         self.begin()
@@ -114,7 +114,7 @@ class Actor:
         self.begin()
 
     def observe(self, obs: Any, *fields: Any, **more: Any) -> TimeStep:
-        """See `Columns.observe`."""
+        """See `ColumnState.observe`."""
         return self.columns.observe(obs, *fields, **more)
 
     def act(self) -> Act:

@@ -14,7 +14,7 @@ from numba import njit
 from torch import Tensor
 
 
-class Columns(NamedTuple):
+class RingColumns(NamedTuple):
     """The one-number columns of a ring, [N * length] each, one environment's rows after the other."""
 
     first: Any
@@ -35,7 +35,7 @@ class Windows(NamedTuple):
     inside: bool  # True where an episode begins inside a window; on a GPU always True, as nothing is waited for
 
 
-def by_tensors(index: Tensor, num_envs: int, length: int, window: int, stack: int, columns: Columns) -> Windows:
+def by_tensors(index: Tensor, num_envs: int, length: int, window: int, stack: int, columns: RingColumns) -> Windows:
     """The windows that start at the slots `index` (time * num_envs + column), int64 [B], on any device."""
     offsets = torch.arange(1 - stack, window, device=index.device)  # [S-1+L]
     time = index.div(num_envs, rounding_mode="floor")  # [B]
@@ -48,7 +48,7 @@ def by_tensors(index: Tensor, num_envs: int, length: int, window: int, stack: in
     return Windows(flat, begun, last, reward, discount, weight, begun.is_cuda or bool(begun[:, 1:].any()))
 
 
-def compiled(index: Tensor, num_envs: int, length: int, window: int, stack: int, columns: Columns) -> Windows:
+def compiled(index: Tensor, num_envs: int, length: int, window: int, stack: int, columns: RingColumns) -> Windows:
     """The same; `index` and `columns` in the processor's memory, the columns as arrays."""
     size, frames = len(index), stack - 1 + window
     flat, begun = np.empty((size, frames), np.int64), np.empty((size, frames), np.bool_)

@@ -25,7 +25,7 @@ class Side(Protocol):
     def act(self, step: TimeStep, memory: Any = None) -> Act: ...
 
 
-class Played(NamedTuple):
+class PlayedGame(NamedTuple):
     """One finished game."""
 
     pair: int  # number of the game's pair; the two games of a pair share their opening
@@ -52,7 +52,7 @@ def match(
     *,
     random_moves: int = 2,
     on_step: Callable[[int, int], None] = lambda done, steps: None,
-) -> list[Played]:
+) -> list[PlayedGame]:
     """Plays `2 * pairs` games and returns them in order. on_step(games done, steps) follows along.
 
     Column i of the stream plays the pairs i, i + N, i + 2N, ...: which games count is decided before they begin.
@@ -100,7 +100,7 @@ class _Column:
         self._number = -1  # games begun before this one
         self._moves, self._side, self._total = 0, 0, 0.0
         self._skip = True  # True where the row is an episode's last: the step after it resets
-        self.games: list[Played] = []
+        self.games: list[PlayedGame] = []
 
     @property
     def over(self) -> bool:
@@ -140,7 +140,7 @@ class _Column:
         self._skip = last
         if last and self._number < 2 * len(self._pairs):
             points = 0.5 if self._total == 0 else float(self._total > 0)
-            self.games.append(Played(self._pairs[self._number // 2], self._first, points, self._moves))
+            self.games.append(PlayedGame(self._pairs[self._number // 2], self._first, points, self._moves))
 
 
 def _acted(policy: Side, step: TimeStep, memory: Any, mine: Tensor, action: Tensor) -> tuple[Tensor, Any]:

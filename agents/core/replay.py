@@ -68,8 +68,8 @@ class ReplayBuffer:
         self._cut()
         on_cpu = self.device.type == "cpu"
         self._gather = gather.compiled if on_cpu else gather.by_tensors
-        scalars = {name: self._flat[name] for name in gather.Columns._fields}
-        self._scalars = gather.Columns(**{k: v.numpy() if on_cpu else v for k, v in scalars.items()})
+        scalars = {name: self._flat[name] for name in gather.RingColumns._fields}
+        self._scalars = gather.RingColumns(**{k: v.numpy() if on_cpu else v for k, v in scalars.items()})
         sampler.bind(length * num_envs, self.device, on_episode_end is not None)
 
     def __len__(self) -> int:

@@ -23,7 +23,7 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 from torch import Tensor
 
-from agents.core.actor import Columns
+from agents.core.actor import ColumnState
 from agents.core.device import require_memory, seed_array
 from agents.core.rows import Act, Spec, TimeStep
 
@@ -78,7 +78,7 @@ class Stream:
             self._box = (space.low, space.high)
         row = self.spec.stack * math.prod(self.spec.obs_shape) * np.dtype(self.spec.obs_dtype).itemsize
         require_memory("the frame stack", 2 * self.num_envs, row, self.device, "--num-envs, --frame-stack")
-        self.columns = Columns(self.spec, self.num_envs, self.device)
+        self.columns = ColumnState(self.spec, self.num_envs, self.device)
         self.real_time = bool(envs.metadata.get("real_time"))  # True where the game goes on while nobody acts
         self._step_seconds = float(envs.metadata.get("step_seconds", 0.0)) if self.real_time else 0.0
         self.deadline: float | None = None  # time at which the next row comes of itself (`time.perf_counter`)

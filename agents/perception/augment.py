@@ -21,7 +21,7 @@ SIGNED = ("lateral", "heading")  # labels that change sign in a mirror
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class AugmentConfig:
     """How much of each; 0 everywhere leaves pictures and labels as they are."""
 
     flip: float = 0.5  # share of mirrored pictures
@@ -43,7 +43,7 @@ class Config:
 class Augment:
     """See the module. steering: which axis of the action is the wheel."""
 
-    def __init__(self, config: Config, device: torch.device | str = "cpu", steering: int = 0):
+    def __init__(self, config: AugmentConfig, device: torch.device | str = "cpu", steering: int = 0):
         self.config, self.device, self.steering = config, torch.device(device), steering
         self.sheet = torch.empty(0, device=self.device)
 

@@ -58,7 +58,7 @@ class Trunk(nn.Module):
         return self.encoder(picture.unsqueeze(1)).float()
 
 
-class Wheel(nn.Module):
+class SteeringHead(nn.Module):
     """Features [N, F] -> steering [N] and drive [N]: the mean of a Gaussian policy, cut to its bounds."""
 
     def __init__(self, policy: nn.Module):
@@ -70,9 +70,7 @@ class Wheel(nn.Module):
         return mean[:, 0], (mean[:, 1] + 1.0) * 0.5
 
 
-def write(
-    module: nn.Module, path: Path, inputs: Mapping[str, Tensor], outputs: Sequence[str]
-) -> dict[str, Any]:
+def write(module: nn.Module, path: Path, inputs: Mapping[str, Tensor], outputs: Sequence[str]) -> dict[str, Any]:
     """Writes a network as an ONNX file whose first axis is free. inputs: name -> an example.
 
     Returns {"sha256", "bytes"}. Raises ExportError where ONNX cannot say what the network does, or onnx is missing.
@@ -109,7 +107,7 @@ def write_car(
 ) -> dict[str, Any]:  # fmt: skip
     """The .onnx files of the folder, and what of model.json follows from the networks. size: height and width."""
     picture = torch.randint(0, 256, (2, *size, 3), dtype=torch.uint8)
-    trunk, wheel = Trunk(encoder).eval(), Wheel(policy).eval()
+    trunk, wheel = Trunk(encoder).eval(), SteeringHead(policy).eval()
     features = trunk(picture)
     files = {"trunk.onnx": write(trunk, folder / "trunk.onnx", {"picture": picture}, ["features"])}
     files["head.onnx"] = write(wheel, folder / "head.onnx", {"features": features}, ["steering", "drive"])

@@ -36,7 +36,7 @@ class TowerConfig:
                 raise ValueError(f"{name} is {value}; it must be 1 or more")
 
 
-class Judgement(NamedTuple):
+class TowerOutput(NamedTuple):
     """What the tower says of a position, in the view of the side to move."""
 
     logits: Tensor  # [B, H * W + 1] the policy; the last action is the pass
@@ -101,9 +101,9 @@ class Tower(nn.Module):
         told = self.value(F.relu(self.hidden(pooled(x)))).float()
         return told[:, 0].tanh(), SCORE * told[:, 1]
 
-    def forward(self, planes: Tensor) -> Judgement:
+    def forward(self, planes: Tensor) -> TowerOutput:
         x, y = self.trunk(planes)
-        return Judgement(self.policy(x), *self.outcome(y), self.owner(y)[:, 0].float().tanh())
+        return TowerOutput(self.policy(x), *self.outcome(y), self.owner(y)[:, 0].float().tanh())
 
     def play(self, planes: Tensor) -> tuple[Tensor, Tensor]:
         """Logits and value alone: what search needs."""

@@ -6,7 +6,7 @@ from agents.perception import preprocess
 from envs.car_game import signs
 from envs.car_game.options import CAMERA, OBSERVED, CarOptions
 from envs.kart import columns as c
-from envs.kart.batch import Batch
+from envs.kart.batch import KartBatch
 from envs.kart.camera import CAMERAS, Rays, rays
 from envs.kart.drivers import expert_batch
 from envs.kart.physics import BY_THROTTLE
@@ -16,7 +16,7 @@ from envs.kart.track import make_track
 STANDING = 0.02  # throttle up to which nobody wants to drive: who stands then is not stuck
 
 
-class CarBatch(Batch):
+class CarBatch(KartBatch):
     """See the module. A target speed becomes the throttle that holds it without load: no sensor tells the speed."""
 
     options: CarOptions

@@ -19,8 +19,7 @@ from gymnasium.spaces import Box
 from envs.batches import read_options
 from envs.car_game.batch import CarBatch
 from envs.car_game.driving import CarDriving
-from envs.car_game.options import OBSERVED
-from envs.car_game.options import CarOptions as Options
+from envs.car_game.options import OBSERVED, CarOptions
 from envs.description import Description
 from envs.kart import env as kart
 
@@ -30,7 +29,7 @@ class CarVectorEnv(kart.KartVectorEnv):
 
     races = CarBatch
 
-    def describe(self, options: Options) -> Description:
+    def describe(self, options: CarOptions) -> Description:
         """The game with these options."""
         return describe(options)
 
@@ -48,7 +47,10 @@ class CarEnv(kart.KartEnv):
     several = CarVectorEnv
 
 
-def describe(options: Options) -> Description:
+Options = CarOptions  # name under which every game's module offers its own
+
+
+def describe(options: CarOptions) -> Description:
     """The game with these options."""
     speed = dataclasses.replace(options, control="speed")
     return dataclasses.replace(
@@ -63,10 +65,10 @@ def describe(options: Options) -> Description:
 
 
 def make_vec(num_envs: int, **options) -> CarVectorEnv:
-    """A batch of drives; `options` are the fields of `Options`."""
-    return CarVectorEnv(num_envs, read_options(Options, options, "car"), render_mode="rgb_array")
+    """A batch of drives; `options` are the fields of `CarOptions`."""
+    return CarVectorEnv(num_envs, read_options(CarOptions, options, "car"), render_mode="rgb_array")
 
 
 def make(render_mode: str | None = None, **options) -> CarEnv:
-    """One drive; `options` are the fields of `Options`."""
-    return CarEnv(read_options(Options, options, "car"), render_mode)
+    """One drive; `options` are the fields of `CarOptions`."""
+    return CarEnv(read_options(CarOptions, options, "car"), render_mode)

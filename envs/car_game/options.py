@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from envs.kart.options import CHOICES, RANGES, Options
+from envs.kart.options import CHOICES, RANGES, KartOptions
 from envs.kart.physics import FREE_SPEED
 
 CAMERA = (120, 160)  # height and width of the camera's pictures, as toy cars record them
@@ -14,7 +14,7 @@ ABSENT = {"karts": 1, "stack": 1, "weather_grip": False, "obs": "trunk", "width"
 
 
 @dataclass(frozen=True)
-class CarOptions(Options):
+class CarOptions(KartOptions):
     """The game's settings. A bad value is refused by name: ValueError."""
 
     game: ClassVar[str] = "car"

@@ -64,7 +64,7 @@ RIM, FACE, SHADOW, BODY = 0, 1, 2, 3  # kinds of a pipe's rows, from the gap out
 PIPE_ROWS = np.array([RIM] * 2 + [FACE] * (CAP_HEIGHT - 4) + [RIM] * 2 + [SHADOW] * 4 + [BODY])  # then BODY
 
 
-class Look(NamedTuple):
+class FlappyLook(NamedTuple):
     """Weights of the colours, float32 unless noted; in the small tables 0 where nothing is drawn."""
 
     backdrop: np.ndarray  # [2 * variants, 403, 288, 7] uint8, 255 is all
@@ -310,10 +310,10 @@ def _small_backdrop(backdrop: np.ndarray) -> np.ndarray:
 
 
 @cache
-def build_look(variants: int) -> Look:
+def build_look(variants: int) -> FlappyLook:
     """Draws everything once per process; `variants` is 1 or VARIANTS."""
     backdrops = np.stack([_backdrop(v, night) for v in range(variants) for night in (False, True)])
     pipe, bird, ground = _pipe(), _bird(), _ground()
     small = np.stack([_small_backdrop(b) for b in backdrops])
     tables = (small, pipe, _small_pipe(pipe), bird, _small_bird(bird), ground, _small_ground(ground))
-    return Look(backdrops, *(np.ascontiguousarray(t, np.float32) for t in tables))
+    return FlappyLook(backdrops, *(np.ascontiguousarray(t, np.float32) for t in tables))

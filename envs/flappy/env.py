@@ -16,7 +16,7 @@ from envs.description import Description
 from envs.flappy import batch, drill, picture
 from envs.flappy.art import BLOCK_X, BLOCK_Y, COLOURS, GREY_SIZE, VARIANTS, VIEW_X, build_look
 from envs.flappy.draw import SEED_SIZE, STATE_SIZE
-from envs.flappy.rules import FPS, HARDEST_SPEED, HEIGHT, REWARDS, WIDTH, Rules, game_type
+from envs.flappy.rules import FPS, HARDEST_SPEED, HEIGHT, REWARDS, WIDTH, FlappyRules, game_type
 
 VIEWS = {  # name -> (kind, shape of a frame)
     "pixels": (batch.PIXELS, (GREY_SIZE, GREY_SIZE)),
@@ -46,7 +46,7 @@ TRAINING = {"training": True}  # metadata of options that scored games are witho
 
 
 @dataclass(frozen=True)
-class Options:
+class FlappyOptions:
     """The game's settings; the defaults are the original's. A bad value is refused by name: ValueError."""
 
     obs: str = "pixels"  # pixels (84x84 grey), rgb (512x288x3), state (9 numbers), seed (80x80, two-valued)
@@ -93,9 +93,9 @@ class Options:
             )
 
     @property
-    def rules(self) -> Rules:
+    def rules(self) -> FlappyRules:
         """The numbers that the kernels need, in the kernels' types."""
-        return Rules(
+        return FlappyRules(
             gap=self.gap, speed=float(self.speed), speed_spread=float(self.speed_spread),
             spacing=float(self.spacing), flap=float(self.flap), gravity=float(self.gravity), ramp=self.ramp,
             cap=self.cap, frame_skip=self.frame_skip, practice=float(self.narrow_gap),
@@ -107,7 +107,7 @@ class Options:
     @property
     def protocol(self) -> str:
         """Label of scores: everything that changes them, and for the rest the original's rules."""
-        standard = Options()
+        standard = FlappyOptions()
         shown = ("gap", "speed", "cap", "frame_skip")
         silent = ("obs", "reward", "narrow_gap", "restart_before_crash")
         parts = [
@@ -127,7 +127,7 @@ class FlappyVectorEnv(gymnasium.vector.VectorEnv):
     N of them; without a seed the generators go on.
     """
 
-    def __init__(self, num_envs: int, options: Options, render_mode: str | None = None):
+    def __init__(self, num_envs: int, options: FlappyOptions, render_mode: str | None = None):
         check_batch(num_envs, render_mode)
         self.options, self.render_mode = options, render_mode
         self.metadata = {"render_modes": ["rgb_array"], "render_fps": FPS / options.frame_skip}
@@ -233,7 +233,7 @@ class FlappyEnv(SingleEnv):
     metadata = {"render_modes": ["human", "rgb_array"], "render_fps": FPS}
     title = "joypad: Flappy"
 
-    def __init__(self, options: Options, render_mode: str | None = None):
+    def __init__(self, options: FlappyOptions, render_mode: str | None = None):
         super().__init__(FlappyVectorEnv(1, options), render_mode)
 
     def keys(self) -> dict[frozenset[str], int]:
@@ -247,7 +247,10 @@ class FlappyEnv(SingleEnv):
         return 0, 0, WIDTH, HEIGHT
 
 
-def describe(options: Options) -> Description:
+Options = FlappyOptions  # name under which every game's module offers its own
+
+
+def describe(options: FlappyOptions) -> Description:
     """The game with these options."""
     _, shape = VIEWS[options.obs]
     numbers = options.obs == "state"
@@ -265,10 +268,10 @@ def describe(options: Options) -> Description:
 
 
 def make_vec(num_envs: int, **options) -> FlappyVectorEnv:
-    """A batch of games; `options` are the fields of `Options`."""
-    return FlappyVectorEnv(num_envs, read_options(Options, options, "flappy"), render_mode="rgb_array")
+    """A batch of games; `options` are the fields of `FlappyOptions`."""
+    return FlappyVectorEnv(num_envs, read_options(FlappyOptions, options, "flappy"), render_mode="rgb_array")
 
 
 def make(render_mode: str | None = None, **options) -> FlappyEnv:
-    """One game; `options` are the fields of `Options`."""
-    return FlappyEnv(read_options(Options, options, "flappy"), render_mode)
+    """One game; `options` are the fields of `FlappyOptions`."""
+    return FlappyEnv(read_options(FlappyOptions, options, "flappy"), render_mode)

@@ -4,7 +4,7 @@ from functools import cache
 
 import numpy as np
 
-from envs.flappy.art import Look
+from envs.flappy.art import FlappyLook
 from envs.flappy.batch import RGB, new_scenes
 from envs.flappy.draw import draw_bird, draw_world, paint_backdrop
 from envs.flappy.rules import HEIGHT, WIDTH
@@ -34,7 +34,7 @@ def _stamp(score: int) -> tuple[np.ndarray, np.ndarray]:
     return ink, thick
 
 
-def with_score(game: np.void, look: Look) -> np.ndarray:
+def with_score(game: np.void, look: FlappyLook) -> np.ndarray:
     """A game as RGB uint8 [512, 288, 3] with the number of pipes passed."""
     scene = new_scenes(1, RGB).colour[0]
     picture = np.empty((HEIGHT, WIDTH, 3), np.uint8)

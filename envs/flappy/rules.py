@@ -41,8 +41,8 @@ REWARDS = ("seed", "score", "score_crash")
 GAME, LOOKS = 0, 1  # the two random streams of an environment: colours never change the pipes
 
 
-class Rules(NamedTuple):
-    """The numbers of `Options` that the kernels need."""
+class FlappyRules(NamedTuple):
+    """The numbers of `FlappyOptions` that the kernels need."""
 
     gap: int
     speed: float

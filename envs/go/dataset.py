@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from envs.go.game import IllegalMove
-from envs.go.record import KOMI, Record, games, new_game, positions
+from envs.go.record import KOMI, GameRecord, games, new_game, positions
 from envs.go.scoring import area
 from envs.go.sgf import SGFError, read_file
 
 
-def records(paths: Iterable[str | Path], skipped: list[str] | None = None) -> Iterator[Record]:
+def records(paths: Iterable[str | Path], skipped: list[str] | None = None) -> Iterator[GameRecord]:
     """The main lines of all games in SGF files and in folders of them (`*.sgf`, searched in depth, sorted).
 
     What cannot be read, or is so broken that moves may be missing, is skipped and, with its file and the reason,
@@ -47,14 +47,14 @@ def _skip(skipped: list[str] | None, reason: str) -> None:
     skipped.append(reason)
 
 
-def rows(record: Record, *, dtype: str = "float32", komi: float = KOMI, **options) -> dict[str, np.ndarray]:
+def rows(record: GameRecord, *, dtype: str = "float32", komi: float = KOMI, **options) -> dict[str, np.ndarray]:
     """One game of T moves as arrays of T + 1 rows.
 
     obs [C, size, size] of `dtype`; action int64; reward and discount float32; first, last bool; legal bool
     [A]; and what is known afterwards, in the view of the side to move at the row: outcome float32 (+1, 0, -1,
     NaN if unknown); for games that were counted score float32 (points after komi) and ownership int8 [size *
     size], the area of the final position, else NaN and 0. komi: where the record names none. options: as for
-    `Game`; by default suicide is allowed and superko is simple, since records follow any rules. Raises SGFError if a
+    `GoGame`; by default suicide is allowed and superko is simple, since records follow any rules. Raises SGFError if a
     move is illegal or stones are set up after the first move.
     """
     game = new_game(record, komi, **options)

@@ -32,7 +32,7 @@ MAX_PLANE = 50.0  # the largest value in an observation: komi / 20
 
 
 @dataclass(frozen=True)
-class Options:
+class GoOptions:
     """The rules of the games. A bad value is refused by name with a ValueError."""
 
     size: int = 9  # lines of the board, 2 to 19
@@ -113,7 +113,7 @@ class GoVectorEnv(gymnasium.vector.VectorEnv):
     The game has no chance, so `reset(seed=...)` checks its seed and has no other use for it.
     """
 
-    def __init__(self, num_envs: int, options: Options, render_mode: str | None = None):
+    def __init__(self, num_envs: int, options: GoOptions, render_mode: str | None = None):
         check_batch(num_envs, render_mode)
         self.options, self.render_mode = options, render_mode
         self.rules = options.rules
@@ -208,7 +208,7 @@ class GoEnv(SingleEnv):
     metadata = {"render_modes": ["human", "rgb_array", "ansi"], "render_fps": FPS, "turn_based": True}
     title = "joypad: Go"
 
-    def __init__(self, options: Options, render_mode: str | None = None):
+    def __init__(self, options: GoOptions, render_mode: str | None = None):
         super().__init__(GoVectorEnv(1, options), render_mode)
         self.rules = self.games.rules
 
@@ -234,7 +234,10 @@ class GoEnv(SingleEnv):
         return first, first, gap
 
 
-def describe(options: Options) -> Description:
+Options = GoOptions  # name under which every game's module offers its own
+
+
+def describe(options: GoOptions) -> Description:
     """The game with these options."""
     rules = options.rules
     return Description(
@@ -252,10 +255,10 @@ def describe(options: Options) -> Description:
 
 
 def make_vec(num_envs: int, **options) -> GoVectorEnv:
-    """A batch of games; `options` are the fields of `Options`."""
-    return GoVectorEnv(num_envs, read_options(Options, options, "go"), render_mode="rgb_array")
+    """A batch of games; `options` are the fields of `GoOptions`."""
+    return GoVectorEnv(num_envs, read_options(GoOptions, options, "go"), render_mode="rgb_array")
 
 
 def make(render_mode: str | None = None, **options) -> GoEnv:
-    """One game; `options` are the fields of `Options`."""
-    return GoEnv(read_options(Options, options, "go"), render_mode)
+    """One game; `options` are the fields of `GoOptions`."""
+    return GoEnv(read_options(GoOptions, options, "go"), render_mode)

@@ -112,7 +112,7 @@ class MoveLimit(IllegalMove):
 MOST_MOVES = 100_000  # moves of a game that grows, at most
 
 
-class Game:
+class GoGame:
     """A position, how it came about, and the way back.
 
     `state` is the compiled state (see `envs.rules`), `rules` its functions; `moves` lists (colour, action)
@@ -203,7 +203,7 @@ class Game:
         limit = self.rules.max_moves
         if len(self.moves) + 2 * self.size**2 < limit or limit >= MOST_MOVES:
             return
-        bigger = Game(self.size, self.komi, **self.options | {"max_moves": min(2 * limit, MOST_MOVES)})
+        bigger = GoGame(self.size, self.komi, **self.options | {"max_moves": min(2 * limit, MOST_MOVES)})
         bigger.set_up(*self.setup, handicap=self.handicap)
         for colour, action in self.moves:
             bigger.play(action, colour)
@@ -252,8 +252,8 @@ class Game:
         raise ValueError(f"method is {method!r}, but it must be area or territory")
 
 
-def gift(game: Game, compensation: str) -> int:
-    """Points that White gets for handicap stones: "none", "full" or "less_one", see `Game.score`."""
+def gift(game: GoGame, compensation: str) -> int:
+    """Points that White gets for handicap stones: "none", "full" or "less_one", see `GoGame.score`."""
     gifts = {"none": 0, "full": game.handicap, "less_one": max(game.handicap - 1, 0)}
     if compensation not in gifts:
         raise ValueError(f"compensation is {compensation!r}, but it must be one of {', '.join(gifts)}")

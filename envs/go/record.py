@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from envs.go import gameinfo
 from envs.go.board import MAX_SIZE
-from envs.go.game import Game, fixed_handicap
+from envs.go.game import GoGame, fixed_handicap
 from envs.go.sgf import Damage, Node, SGFError, iterate
 from envs.text import shown
 
@@ -27,7 +27,7 @@ class Step:
 
 
 @dataclass
-class Record:
+class GameRecord:
     """One line of play. Actions are row * size + column, row 0 at the top, size * size for a pass."""
 
     size: int = 19
@@ -88,7 +88,7 @@ def parse_points(values: Iterable[str], size: int) -> list[int]:
     return list(dict.fromkeys(actions))
 
 
-def games(data: bytes) -> Iterator[Record | SGFError]:
+def games(data: bytes) -> Iterator[GameRecord | SGFError]:
     """The main line of each game in a file, as strangers write them: whatever can be understood is, and the rest is
     told in the record's `remarks`. A game that cannot be read comes as its error, and so does an end of the file that
     nothing can be made of.
@@ -105,7 +105,7 @@ def games(data: bytes) -> Iterator[Record | SGFError]:
         yield error
 
 
-def load(data: bytes) -> Record:
+def load(data: bytes) -> GameRecord:
     """The first game of a file, see `games`. Raises SGFError if it cannot be read."""
     found = games(data)
     first = next(found)
@@ -116,7 +116,7 @@ def load(data: bytes) -> Record:
     return first
 
 
-def read(line: Node | list[Node], remarks: Iterable[str] = ()) -> Record:
+def read(line: Node | list[Node], remarks: Iterable[str] = ()) -> GameRecord:
     """The record of a root's main line, or of any list of nodes that begins with a root. remarks: on the file.
 
     What only describes the game never refuses it. Raises SGFError for another game than Go, for a board that is not a
@@ -131,7 +131,7 @@ def read(line: Node | list[Node], remarks: Iterable[str] = ()) -> Record:
         told.append(f"GM[{shown(kind, 20)}] is taken as Go")
     size = _size(root.get("SZ") or "19")
     result = root.get("RE", "")
-    record = Record(
+    record = GameRecord(
         size, gameinfo.komi(root, told), gameinfo.handicap(root, size, told), root.get("PB", ""), root.get("PW", ""),
         *gameinfo.result(result), result, root.get("RU", ""), remarks=told,
     )  # fmt: skip
@@ -184,7 +184,7 @@ def _step(node: Node, size: int, remarks: list[str]) -> Step:
     return step
 
 
-def _old_handicap(record: Record) -> None:
+def _old_handicap(record: GameRecord) -> None:
     """Sets up the handicap stones that some servers leave out: they name a number, and White moves first."""
     if record.handicap < 2 or not record.moves:
         return
@@ -203,16 +203,16 @@ def _old_handicap(record: Record) -> None:
         record.remarks.append(f"HA[{record.handicap}] without stones: they are set up on the fixed points")
 
 
-def new_game(record: Record, komi: float = KOMI, **options) -> Game:
-    """An empty game for the record. komi: where the record names none. options: as for `Game`; by default suicide is
+def new_game(record: GameRecord, komi: float = KOMI, **options) -> GoGame:
+    """An empty game for the record. komi: where the record names none. options: as for `GoGame`; by default suicide is
     allowed and only simple ko forbidden, since a record may follow any rules.
     """
     limit = max(40, 3 * record.size**2, len(record.steps) + 1)
     options = {"suicide": True, "superko": "simple", "max_moves": limit} | options
-    return Game(record.size, komi if record.komi is None else record.komi, **options)
+    return GoGame(record.size, komi if record.komi is None else record.komi, **options)
 
 
-def replay(record: Record, upto: int | None = None, *, komi: float = KOMI, **options) -> Game:
+def replay(record: GameRecord, upto: int | None = None, *, komi: float = KOMI, **options) -> GoGame:
     """The game after the record, or before its move number `upto` (from 0). komi and options: as in `new_game`.
 
     Raises SGFError that names the move if one is illegal, or if a setup cannot be. Stones that are set up in
@@ -229,7 +229,7 @@ def replay(record: Record, upto: int | None = None, *, komi: float = KOMI, **opt
     return game
 
 
-def positions(record: Record, game: Game):
+def positions(record: GameRecord, game: GoGame):
     """Yields (colour, action) of each move just before it is played; sets stones up in `game` in between.
 
     The caller plays the moves. After the last one what is set up behind it has been set up as well.
@@ -251,7 +251,7 @@ def positions(record: Record, game: Game):
             yield step.move
 
 
-def write(record: Record) -> Node:
+def write(record: GameRecord) -> Node:
     """The record as a tree without variations."""
     root = node = Node()
     root.properties = {"GM": ["1"], "AP": [gameinfo.OWN]}
@@ -277,11 +277,11 @@ def write(record: Record) -> Node:
     return root
 
 
-def of_game(game: Game, *, black: str = "", white: str = "", result: str = "", rules: str = "") -> Record:
+def of_game(game: GoGame, *, black: str = "", white: str = "", result: str = "", rules: str = "") -> GameRecord:
     """The record of a played game: setup in the root, then one node per move."""
     first = Step(sorted(game.setup[0]), sorted(game.setup[1]))
     if first.black or first.white or game.setup[2]:
         first.turn = game.setup[2]
     steps = [first] + [Step(move=move) for move in game.moves]
     winner, margin = gameinfo.result(result)
-    return Record(game.size, game.komi, game.handicap, black, white, winner, margin, result, rules, steps)
+    return GameRecord(game.size, game.komi, game.handicap, black, white, winner, margin, result, rules, steps)

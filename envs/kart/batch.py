@@ -9,7 +9,7 @@ from envs.kart import race
 from envs.kart.camera import CAMERAS, POSE_COLUMNS, has_sensor, mount, rays, vary
 from envs.kart.drivers import expert_batch
 from envs.kart.looks import THEMES, make_look
-from envs.kart.options import DISCRETE, DRIVABLE, Options
+from envs.kart.options import DISCRETE, DRIVABLE, KartOptions
 from envs.kart.physics import BY_PEDAL, BY_SPEED, nominal_dynamics, place, stand
 from envs.kart.picture import as_quads, develop_batch, drivable_batch, make_art, paint_batch, to_grey
 from envs.kart.random import seed_word, uniform
@@ -22,10 +22,10 @@ RENDERED = (360, 480)  # height and width of rendered pictures
 _FRAME = np.uint64(0xD1342543DE82EF95)  # an odd number: picture words of successive steps are far apart
 
 
-class Batch:
+class KartBatch:
     """The games themselves, without Gymnasium. Everything that decides the future is in `state_dict`."""
 
-    def __init__(self, num: int, options: Options):
+    def __init__(self, num: int, options: KartOptions):
         self.num, self.options = num, options
         self.tracks = parse_tracks(options.tracks)
         self.rules = options.rules

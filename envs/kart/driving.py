@@ -14,7 +14,7 @@ from envs.kart.batch import RENDERED
 from envs.kart.camera import CAMERAS, rays
 from envs.kart.hud import with_figures
 from envs.kart.line import TOP_SPEED
-from envs.kart.options import DISCRETE, DRIVABLE, Options
+from envs.kart.options import DISCRETE, DRIVABLE, KartOptions
 from envs.kart.physics import CONTROL, MAX_STEER, WHEEL, speed_control, speed_of
 from envs.kart.splits import parse_tracks
 
@@ -29,7 +29,7 @@ class Tracks(Course):
     )
     example = "karts=4,rival_speed=1.0,laps=3"
 
-    def __init__(self, options: Options):
+    def __init__(self, options: KartOptions):
         self._options = options
 
     def count(self, tracks: str) -> int:
@@ -74,7 +74,7 @@ class KartDriving(Driving):
     )  # fmt: skip
     told = {"obs": "trunk 60x80, pilotnet 66x200, frame height x width"}
 
-    def __init__(self, options: Options):
+    def __init__(self, options: KartOptions):
         self.options, self.course = options, Tracks(options)
         self.refusal = _refusal(options)
 
@@ -143,7 +143,7 @@ class KartDriving(Driving):
         return with_figures(batch.pictures(eyes, batch.poses)[0], batch, 0)
 
 
-def _refusal(options: Options) -> str | None:
+def _refusal(options: KartOptions) -> str | None:
     if options.control != "speed":
         return f"--control {options.control}: recordings hold a target speed, so it must be speed"
     if options.action_repeat != 1:

@@ -25,10 +25,10 @@ from envs.batches import SingleEnv, batch_seeds, check_batch, environment_seeds,
 from envs.description import Description
 from envs.kart import columns as c
 from envs.kart import race
-from envs.kart.batch import RENDERED, Batch
+from envs.kart.batch import RENDERED, KartBatch
 from envs.kart.driving import KartDriving
 from envs.kart.hud import with_figures
-from envs.kart.options import CONTROLS, DISCRETE, Options
+from envs.kart.options import CONTROLS, DISCRETE, KartOptions
 
 FPS = KartDriving.rate
 KEYS = {  # keys -> discrete action
@@ -38,8 +38,8 @@ KEYS = {  # keys -> discrete action
 
 
 def _values(options: object) -> str:
-    """Options as text without the names of fields, some of which were others in earlier versions."""
-    return re.sub(r"\b\w+=", "", str(options))
+    """Options as text without the names of class and fields, some of which were others in earlier versions."""
+    return re.sub(r"\b\w+=|^\w+(?=\()", "", str(options))
 
 
 class KartVectorEnv(gymnasium.vector.VectorEnv):
@@ -49,9 +49,9 @@ class KartVectorEnv(gymnasium.vector.VectorEnv):
     without a seed the random numbers go on.
     """
 
-    races: type[Batch] = Batch
+    races: type[KartBatch] = KartBatch
 
-    def __init__(self, num_envs: int, options: Options, render_mode: str | None = None):
+    def __init__(self, num_envs: int, options: KartOptions, render_mode: str | None = None):
         check_batch(num_envs, render_mode)
         self.options, self.render_mode = options, render_mode
         self.metadata = {"render_modes": ["rgb_array"], "render_fps": FPS, "releases_gil": True}
@@ -61,7 +61,7 @@ class KartVectorEnv(gymnasium.vector.VectorEnv):
             self.batch.seed(i, seed)
         self.reset()
 
-    def describe(self, options: Options) -> Description:
+    def describe(self, options: KartOptions) -> Description:
         """The game with these options."""
         return describe(options)
 
@@ -180,11 +180,11 @@ class KartEnv(SingleEnv):
     title, enlarged = "joypad: kart", 2
     several: type[KartVectorEnv] = KartVectorEnv
 
-    def __init__(self, options: Options, render_mode: str | None = None):
+    def __init__(self, options: KartOptions, render_mode: str | None = None):
         super().__init__(self.several(1, options), render_mode)
 
     @property
-    def batch(self) -> Batch:
+    def batch(self) -> KartBatch:
         """The race behind this environment, a batch of one."""
         return self.games.batch
 
@@ -211,7 +211,10 @@ class KartEnv(SingleEnv):
         )
 
 
-def describe(options: Options) -> Description:
+Options = KartOptions  # name under which every game's module offers its own
+
+
+def describe(options: KartOptions) -> Description:
     """The game with these options."""
     if options.picture is None:
         observation = Box(-20.0, 20.0, (race.NUMBERS,), np.float32)
@@ -237,10 +240,10 @@ def describe(options: Options) -> Description:
 
 
 def make_vec(num_envs: int, **options) -> KartVectorEnv:
-    """A batch of races; `options` are the fields of `Options`."""
-    return KartVectorEnv(num_envs, read_options(Options, options, "kart"), render_mode="rgb_array")
+    """A batch of races; `options` are the fields of `KartOptions`."""
+    return KartVectorEnv(num_envs, read_options(KartOptions, options, "kart"), render_mode="rgb_array")
 
 
 def make(render_mode: str | None = None, **options) -> KartEnv:
-    """One race; `options` are the fields of `Options`."""
-    return KartEnv(read_options(Options, options, "kart"), render_mode)
+    """One race; `options` are the fields of `KartOptions`."""
+    return KartEnv(read_options(KartOptions, options, "kart"), render_mode)

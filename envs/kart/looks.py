@@ -67,7 +67,7 @@ _KERBS = (((206, 38, 38), (240, 240, 236)), ((40, 84, 196), (238, 240, 246)), ((
 
 
 @dataclass(frozen=True)
-class Look:
+class KartLook:
     """Arrays that the renderer reads; rows and entries are named above."""
 
     colours: np.ndarray  # float32 [COLOURS, 3]
@@ -77,7 +77,7 @@ class Look:
 
 
 @lru_cache(maxsize=128)
-def make_look(theme: str, seed: int, amount: float) -> Look:
+def make_look(theme: str, seed: int, amount: float) -> KartLook:
     """A theme as designed (amount 0) or varied by up to `amount` (1: hard to recognise) with a seed."""
     rng = np.random.default_rng([23, THEMES.index(theme), seed])
     p = _PALETTES[theme]
@@ -103,7 +103,7 @@ def make_look(theme: str, seed: int, amount: float) -> Look:
     first = atlas().first
     scenery = [first["cone"], first["sign left"], first["sign"], *(first[name] for name in _SCENERY[theme]),
                *(first[name] for name in PLATES)]  # fmt: skip
-    return Look(np.clip(colours, 0.0, 255.0), weather, ridges(rng, theme), np.array(scenery, np.int64))
+    return KartLook(np.clip(colours, 0.0, 255.0), weather, ridges(rng, theme), np.array(scenery, np.int64))
 
 
 def ridges(rng: np.random.Generator, theme: str) -> np.ndarray:

@@ -82,7 +82,7 @@ TRAINING = {"training": True}  # metadata of options that games for a score do n
 
 
 @dataclass(frozen=True)
-class Options:
+class KartOptions:
     """The game's settings. A bad value is refused by name: ValueError."""
 
     game: ClassVar[str] = "kart"

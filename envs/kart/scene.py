@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from envs.kart import columns as c
-from envs.kart.looks import AZIMUTHS, COLOURS, WEATHER, Look
+from envs.kart.looks import AZIMUTHS, COLOURS, WEATHER, KartLook
 from envs.kart.track import Track
 
 WALL_BLOCK = 2  # centreline points from post to post; the wall changes colour at each
@@ -90,7 +90,7 @@ def put_posts(scene: Scene, i: int) -> None:
     scene.posts[i, : len(line), 1] = middle + line[:, c.WALL_R, None] * normal
 
 
-def put_look(paint: Paint, i: int, look: Look) -> None:
+def put_look(paint: Paint, i: int, look: KartLook) -> None:
     """Copy a look into slot i."""
     paint.colours[i], paint.weather[i], paint.hills[i] = look.colours, look.weather, look.hills
     paint.scenery[i] = look.scenery

@@ -37,7 +37,7 @@ SEALED = ("obs", "action", "reward", "discount", "first", "last", "legal")  # co
 NUMBERS = "fiub"  # kinds of numpy's types
 
 
-class Writer:
+class ArrayWriter:
     """Appends rows to a folder; a folder that is there goes on. `close` it.
 
     about: game, env and spec, as JSON has them. Raises RecordingError where the folder holds something else, or rows

@@ -17,7 +17,7 @@ KNOWN = (
 )
 
 
-class Wanted(NamedTuple):
+class WantedRows(NamedTuple):
     """Whose recordings are to be read."""
 
     spec: Any  # observations and actions of the learner (agents.core's Spec)
@@ -56,7 +56,7 @@ def inside(path: Path) -> list[Path]:
     return sorted(p for p in path.glob("*") if p.is_dir() and kind_of(p) in ("tub", "play"))
 
 
-def read(paths: Sequence[Path], wanted: Wanted, tell: Tell) -> Rows:
+def read(paths: Sequence[Path], wanted: WantedRows, tell: Tell) -> Rows:
     """Every row of the recordings, checked against what the game shows and does.
 
     tell: hears, sentence by sentence, what is left out. Raises RecordingError or TubError, one sentence that says what
@@ -105,7 +105,7 @@ def _known(path: Path) -> Kind:
     return kind
 
 
-def _rows(path: Path, wanted: Wanted, tell: Tell) -> Rows:
+def _rows(path: Path, wanted: WantedRows, tell: Tell) -> Rows:
     """The rows of one recording. Raises TubError where it holds no good record."""
     from envs.recordings import arrays, driving
 

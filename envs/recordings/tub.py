@@ -36,10 +36,10 @@ from envs.recordings.tub_files import TubError, content, parsed, stays_inside
 from envs.recordings.tub_format import LONGEST_LINE, Manifest, catalog_lines
 from envs.recordings.tub_pictures import LARGEST_FILE, decode, first_shape, shape_of, size
 from envs.recordings.tub_values import IMAGE, LISTED, LONGEST, PRIVATE, STANDARD, Values, guessed, understood
-from envs.recordings.tub_writer import Writer
+from envs.recordings.tub_writer import TubWriter
 from envs.text import shown
 
-__all__ = ["BLOCK", "IMAGE", "Tub", "TubError", "Writer"]
+__all__ = ["BLOCK", "IMAGE", "Tub", "TubError", "TubWriter"]
 
 OWN = ("_where", "_shape", "_fault")  # keys that the reader adds to a record
 BLOCK = 400  # records that count as one lap where the data do not tell laps: 20 s at 20 Hz

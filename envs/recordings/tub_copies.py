@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from envs.recordings.tub import Tub, Writer
+from envs.recordings.tub import Tub, TubWriter
 from envs.recordings.tub_format import IMAGE, STANDARD, TubError
 from envs.recordings.tub_writer import RecordError
 from envs.text import shown
@@ -76,7 +76,7 @@ def copy(
     columns, about = _together([tub for tub, _ in sources])
     extra = {name: kind for name, kind in columns.items() if name not in STANDARD}
     done = 0
-    with Writer(out, extra, metadata={**about, "sources": [str(tub.path) for tub, _ in sources]}) as writer:
+    with TubWriter(out, extra, metadata={**about, "sources": [str(tub.path) for tub, _ in sources]}) as writer:
         for tub, rows in sources:
             names, session, stamps = tub.records.get("_session_id"), None, _times(tub)
             for row in rows.tolist():

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from envs.recordings.tub import Writer
+from envs.recordings.tub import TubWriter
 from envs.recordings.tub_copies import check_new, partly
 from envs.recordings.tub_files import MIB, TubError, content, parsed
 from envs.recordings.tub_pictures import LARGEST_FILE, shape_of, size
@@ -51,7 +51,7 @@ def convert(path: Path, out: Path, progress: Callable[[int], None] = lambda done
     done = 0
     if records:
         more = {name: kind for name, kind in columns.items() if name not in STANDARD}
-        with Writer(out, more, metadata={"converted": "1"}) as writer:
+        with TubWriter(out, more, metadata={"converted": "1"}) as writer:
             done = _write(writer, path, records, skipped, progress)
     if not done:
         raise TubError(f"{path}: no record could be converted; {skipped[0]}")
@@ -158,7 +158,7 @@ def _value(value: Any, kind: str) -> Any:
 
 
 def _write(
-    writer: Writer, path: Path, records: Sequence[Old], skipped: list[str], progress: Callable[[int], None]
+    writer: TubWriter, path: Path, records: Sequence[Old], skipped: list[str], progress: Callable[[int], None]
 ) -> int:
     clock = _clock(records)
     done, before = 0, None

@@ -24,7 +24,7 @@ class RecordError(TubError):
     """What is wrong with one record; the next one may be written all the same."""
 
 
-class Writer:
+class TubWriter:
     """Appends records to a dataset, which is made if it is not there. A process has one; others are refused.
 
     columns: name -> type (one of TYPES) beside STANDARD; an existing dataset keeps its own and gains these.
@@ -217,7 +217,7 @@ class Writer:
                 os.close(file)
         self._catalog = self._lengths_file = self._manifest = self._lock = -1
 
-    def __enter__(self) -> Writer:
+    def __enter__(self) -> TubWriter:
         return self
 
     def __exit__(self, *exc: object) -> None:

@@ -161,7 +161,7 @@ def spiel_python(visits: int = 32) -> Callable[[], int]:
     shape = game.observation_tensor_shape()
     answers = tower(shape[0])
 
-    class Judge(mcts.Evaluator):
+    class CachedEvaluator(mcts.Evaluator):
         """Value and prior of a state; the second question about it costs nothing, as in OpenSpiel's own."""
 
         def __init__(self):
@@ -183,7 +183,7 @@ def spiel_python(visits: int = 32) -> Callable[[], int]:
             weights = self.ask(state)[0]
             return [(action, weights[action]) for action in state.legal_actions()]
 
-    judge = Judge()
+    judge = CachedEvaluator()
     bot = mcts.MCTSBot(game, 1.4, visits, judge, solve=False, child_selection_fn=mcts.SearchNode.puct_value)
 
     def once() -> int:

@@ -15,7 +15,7 @@ from typing import Any
 
 from agents.core.run import Run
 from experiments.cli import UserError
-from experiments.comparing.records import Left, collect
+from experiments.comparing.records import OmittedRun, collect
 
 HOST = "127.0.0.1"
 SHORT = "/scores"  # short address of the first page, whose own address is 380 characters long
@@ -25,7 +25,7 @@ FIRST = ("game", "agent", "seed", "steps")
 RELOAD = 10  # seconds between looks at runs that are training
 
 
-def chosen(root: Path, words: Iterable[str]) -> tuple[list[Path], list[Left]]:
+def chosen(root: Path, words: Iterable[str]) -> tuple[list[Path], list[OmittedRun]]:
     """The folders of the runs that the words name and that have events; what is left out, with the reason."""
     found, left = collect(root, words)
     paths = []
@@ -33,7 +33,7 @@ def chosen(root: Path, words: Iterable[str]) -> tuple[list[Path], list[Left]]:
         if any(record.path.glob("events.out.tfevents.*")):
             paths.append(record.path)
         else:
-            left.append(Left(str(record.path), "it has no TensorBoard events"))
+            left.append(OmittedRun(str(record.path), "it has no TensorBoard events"))
     if not paths:
         raise ValueError("nothing to show: " + "; ".join(f"{x.what}: {x.reason}" for x in left[:3]))
     return paths, left

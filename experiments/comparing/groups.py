@@ -20,7 +20,7 @@ from agents.core.run import flat
 from envs.description import Published
 from experiments import cli
 from experiments.comparing import statistics
-from experiments.comparing.records import Left, Record, Score, collect, plain
+from experiments.comparing.records import OmittedRun, RunRecord, Score, collect, plain
 
 # What may differ between the seeds of one group: not part of what was tried, or follows from the machine.
 FREE = {
@@ -33,12 +33,12 @@ MIN_CURVE = 3  # points; with fewer the training scores are drawn instead
 class Entry(NamedTuple):
     """A run with its score."""
 
-    record: Record
+    record: RunRecord
     score: Score
 
 
 @dataclasses.dataclass
-class Group:
+class RunGroup:
     """Runs of one game and one configuration, one per seed."""
 
     game: str
@@ -46,7 +46,7 @@ class Group:
     label: str = ""
 
     @property
-    def records(self) -> list[Record]:
+    def records(self) -> list[RunRecord]:
         """Returns the records of the group's runs, one per seed."""
         return [e.record for e in self.entries]
 
@@ -66,15 +66,15 @@ class Comparison:
 
     metric: str
     curve: str  # tag of the learning curves
-    groups: list[Group]  # groups of every game, best first within a game
+    groups: list[RunGroup]  # groups of every game, best first within a game
     games: list[str]
     labels: list[str]  # labels of the configurations, best first
     thresholds: dict[str, float]  # threshold of `curve` in each game
-    left: list[Left]
+    left: list[OmittedRun]
     notes: list[str]
     resamples: int
 
-    def group(self, game: str, label: str) -> Group | None:
+    def group(self, game: str, label: str) -> RunGroup | None:
         """Returns the group with this label in this game, or None where no run has it."""
         return next((g for g in self.groups if (g.game, g.label) == (game, label)), None)
 
@@ -122,15 +122,15 @@ def configuration(config: dict[str, Any]) -> dict[str, Any]:
     return chosen | {"agent": fields["agent"], budget: fields.get(budget)}
 
 
-def pick(records: Sequence[Record], metric: str, protocol: str | None, left: list[Left]) -> list[Entry]:
+def pick(records: Sequence[RunRecord], metric: str, protocol: str | None, left: list[OmittedRun]) -> list[Entry]:
     """Runs with their score, under one protocol per game. Raises ValueError where protocols would be mixed."""
     entries = []
     for record in records:
         scores = record.scores(metric)
         if not scores:
-            left.append(Left(str(record.path), _no_score(record, metric)))
+            left.append(OmittedRun(str(record.path), _no_score(record, metric)))
         elif protocol is not None and protocol not in scores:
-            left.append(Left(str(record.path), f"it was scored under {', '.join(scores)}, not under {protocol}"))
+            left.append(OmittedRun(str(record.path), f"it was scored under {', '.join(scores)}, not under {protocol}"))
         else:
             entries.append(Entry(record, next(iter(scores.values())) if protocol is None else scores[protocol]))
     for game in dict.fromkeys(e.record.config["game"] for e in entries):
@@ -147,7 +147,7 @@ def pick(records: Sequence[Record], metric: str, protocol: str | None, left: lis
     return entries
 
 
-def _no_score(record: Record, metric: str) -> str:
+def _no_score(record: RunRecord, metric: str) -> str:
     if not record.lines and not record.evaluations:
         return "; ".join([f"it has no {metric}", *record.remarks])
     budget = f" of {record.budget:,}" if record.budget else ""
@@ -160,7 +160,7 @@ def _no_score(record: Record, metric: str) -> str:
     return reason
 
 
-def group(entries: Sequence[Entry], left: list[Left]) -> list[Group]:
+def group(entries: Sequence[Entry], left: list[OmittedRun]) -> list[RunGroup]:
     """Groups by game and configuration. The same seed twice is one piece of evidence: the longest run stays."""
     kinds: dict[str, dict[int, Entry]] = defaultdict(dict)
     order = sorted(entries, key=lambda e: (-e.record.steps, str(e.record.path)))
@@ -169,14 +169,14 @@ def group(entries: Sequence[Entry], left: list[Left]) -> list[Group]:
         key = json.dumps([config["game"], configuration(config)], sort_keys=True)
         first = kinds[key].setdefault(config["seed"], entry)
         if first is not entry:
-            left.append(Left(str(entry.record.path), f"it repeats seed {config['seed']} of {first.record.path}"))
+            left.append(OmittedRun(str(entry.record.path), f"it repeats seed {config['seed']} of {first.record.path}"))
     return [
-        Group(next(iter(seeds.values())).record.config["game"], [seeds[s] for s in sorted(seeds)])
+        RunGroup(next(iter(seeds.values())).record.config["game"], [seeds[s] for s in sorted(seeds)])
         for seeds in kinds.values()
     ]
 
 
-def name(groups: Sequence[Group]) -> None:
+def name(groups: Sequence[RunGroup]) -> None:
     """Gives each group, best first, a label: the agent, with more where that does not tell them apart.
 
     Groups of different games that get the same label are one contender of a suite.
@@ -242,7 +242,7 @@ def compare(
     return made
 
 
-def half_of_best(groups: Sequence[Group], curve: str) -> float:
+def half_of_best(groups: Sequence[RunGroup], curve: str) -> float:
     """Half of the best group's last value; where scores may be negative, halfway from the lowest value to it."""
     curves = [[c.values for r in g.records if len((c := r.curve(curve)).values)] for g in groups]
     if not any(curves):

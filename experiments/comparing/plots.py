@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator, PercentFormatter
 
 from experiments.comparing import statistics
-from experiments.comparing.groups import Comparison, Group
+from experiments.comparing.groups import Comparison, RunGroup
 
 # Okabe and Ito (2008), told apart by colour-blind readers as well; yellow is left out, white paper swallows it.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#444444")
@@ -85,7 +85,7 @@ def explained(made: Comparison) -> list[str]:
     return textwrap.wrap(text, 150)
 
 
-def draw_curves(axis: Axes, made: Comparison, groups: Sequence[Group], over: str) -> None:
+def draw_curves(axis: Axes, made: Comparison, groups: Sequence[RunGroup], over: str) -> None:
     """One line with its band per group, over "steps" or "minutes"."""
     prepare(axis)
     for group in groups:
@@ -112,7 +112,7 @@ def draw_curves(axis: Axes, made: Comparison, groups: Sequence[Group], over: str
     axis.xaxis.set_major_formatter(FuncFormatter(short))
 
 
-def points(group: Group, tag: str, over: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def points(group: RunGroup, tag: str, over: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """(x, y) of each run that logged the tag, and its clock where that is asked for."""
     for record in group.records:
         curve = record.curve(tag)
@@ -133,7 +133,7 @@ def draw_threshold(axis: Axes, threshold: float, named: bool) -> None:
                       bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1})  # fmt: skip
 
 
-def draw_scores(axis: Axes, made: Comparison, groups: Sequence[Group]) -> None:
+def draw_scores(axis: Axes, made: Comparison, groups: Sequence[RunGroup]) -> None:
     """The seeds as dots, the interquartile mean with its interval beside them; the best on top."""
     prepare(axis)
     axis.grid(False, axis="y")

@@ -15,7 +15,7 @@ CONFIDENCE = 0.95
 PRIOR = 1.0  # drawn games added to every pair of players who met, so that a clean sheet has a finite rating
 
 
-class Game(NamedTuple):
+class RatedGame(NamedTuple):
     """One counted game."""
 
     first: int  # number of the first player
@@ -42,7 +42,7 @@ def wilson(points: float, games: int, confidence: float = CONFIDENCE) -> tuple[f
     return float((middle - half) / (1 + square)), float((middle + half) / (1 + square))
 
 
-def bradley_terry(players: int, games: list[Game], prior: float = PRIOR) -> np.ndarray:
+def bradley_terry(players: int, games: list[RatedGame], prior: float = PRIOR) -> np.ndarray:
     """Most likely ratings [players], in Elo, player 0 at 0: P(i beats j) = 1 / (1 + 10^((r_j - r_i) / 400)).
 
     A draw counts as half a win for both. Players who are not connected by games to player 0 come out as nan.
@@ -79,16 +79,16 @@ def bradley_terry(players: int, games: list[Game], prior: float = PRIOR) -> np.n
     return ratings
 
 
-def elo(players: int, games: list[Game], *, resamples: int = 1000, seed: int = 0) -> Elo:
+def elo(players: int, games: list[RatedGame], *, resamples: int = 1000, seed: int = 0) -> Elo:
     """Ratings with percentile intervals of a bootstrap over opening pairs within each pair of players."""
     rating = bradley_terry(players, games)
-    pairs: dict[tuple[int, int], dict[int, list[Game]]] = defaultdict(lambda: defaultdict(list))
+    pairs: dict[tuple[int, int], dict[int, list[RatedGame]]] = defaultdict(lambda: defaultdict(list))
     for game in games:
         key = min(game.first, game.second), max(game.first, game.second)
         pairs[key][game.opening].append(game)
     rng, drawn = np.random.default_rng(seed), []
     for _ in range(resamples if games else 0):
-        chosen: list[Game] = []
+        chosen: list[RatedGame] = []
         for openings in pairs.values():
             lists = list(openings.values())
             for i in rng.integers(len(lists), size=len(lists)):

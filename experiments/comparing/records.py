@@ -46,7 +46,7 @@ class Score(NamedTuple):
     own: bool = True  # True if the policy is the one that scores of this run are made with
 
 
-class Left(NamedTuple):
+class OmittedRun(NamedTuple):
     """A run, or a word for one, that was left out."""
 
     what: str
@@ -54,7 +54,7 @@ class Left(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Record:
+class RunRecord:
     """One run as it lies on disk."""
 
     path: Path
@@ -120,12 +120,12 @@ def _score(told: Mapping[str, Any], name: str, protocol: str) -> Score:
     return Score(float(told[name]), under, str(told.get("policy", "")), games or 0, step, own)
 
 
-def read(path: Path) -> Record:
+def read(path: Path) -> RunRecord:
     """A run's folder. Raises RunError where it cannot be used at all."""
     run = Run.open(path)
     config, remarks = run.config, [*run.told]
     lines, scored = _lines(path, remarks), evaluations.read(path, remarks)
-    return Record(path, config, lines, scored, (checkpoints(path) or [None])[-1], tuple(remarks))
+    return RunRecord(path, config, lines, scored, (checkpoints(path) or [None])[-1], tuple(remarks))
 
 
 def _lines(path: Path, remarks: list[str]) -> list[dict[str, float]]:
@@ -179,7 +179,7 @@ def locate(root: Path, what: str) -> list[Path]:
     raise RunError(f"{what!r} is neither a run nor a folder with runs, nor a game or game/agent with one under {root}")
 
 
-def collect(root: Path, words: Iterable[str]) -> tuple[list[Record], list[Left]]:
+def collect(root: Path, words: Iterable[str]) -> tuple[list[RunRecord], list[OmittedRun]]:
     """Reads what the words name, each run once; what cannot be read is listed with the reason.
 
     Of a game without a run the reference runs are taken, and the person is told so.
@@ -189,7 +189,7 @@ def collect(root: Path, words: Iterable[str]) -> tuple[list[Record], list[Left]]
         try:
             paths = _meant(root, word)
         except RunError as fault:
-            left.append(Left(word, str(fault)))
+            left.append(OmittedRun(word, str(fault)))
             continue
         for path in paths:
             if path.resolve() in seen:
@@ -198,7 +198,7 @@ def collect(root: Path, words: Iterable[str]) -> tuple[list[Record], list[Left]]
             try:
                 records.append(read(path))
             except RunError as fault:
-                left.append(Left(str(path), str(fault).removeprefix(f"{path}/")))
+                left.append(OmittedRun(str(path), str(fault).removeprefix(f"{path}/")))
     return records, left
 
 
@@ -226,12 +226,12 @@ def plain(value: Any) -> str:
 
 
 @dataclasses.dataclass(frozen=True)
-class Folder:
+class RunFolder:
     """A run folder as a whole: its state, what it weighs, how to go on with it."""
 
     path: Path
     name: str  # path relative to the runs folder
-    record: Record | None  # contents of the run; None: damaged
+    record: RunRecord | None  # contents of the run; None: damaged
     fault: str  # reason for the damage; "" without any
     bytes: int
     ring: int  # bytes of the replay ring, part of `bytes`
@@ -270,7 +270,7 @@ class Folder:
         return [self.name, self.state, steps, score, " ".join(tags(self.path)), size(self.bytes), ago(self.changed)]
 
 
-def _command(record: Record | None) -> str:
+def _command(record: RunRecord | None) -> str:
     """How a run was started, for a person to do again: a command of ours, quoted anew, whatever the file says."""
     try:
         words = shlex.split(str(record.config.get("command", ""))) if record else []
@@ -279,7 +279,7 @@ def _command(record: Record | None) -> str:
     return shlex.join(words) if words[:3] == ["python", "-m", "experiments.train"] else "train it anew"
 
 
-def look(root: Path, path: Path) -> Folder:
+def look(root: Path, path: Path) -> RunFolder:
     """Looks at one run folder, whatever is in it."""
     record, fault = None, ""
     try:
@@ -300,7 +300,7 @@ def look(root: Path, path: Path) -> Folder:
     inside = path.resolve().is_relative_to(root.resolve())
     name = str(path.resolve().relative_to(root.resolve())) if inside else str(path)
     changed = changed or path.stat().st_mtime
-    found = Folder(path, name, record, fault, total, ring, changed, (checkpoints(path) or [None])[-1])
+    found = RunFolder(path, name, record, fault, total, ring, changed, (checkpoints(path) or [None])[-1])
     remarks = [*(record.remarks if record else ()), *(absent(record.config["game"]) if record else ())]
     remarks += _faults(path, record)
     if found.state != "training":  # whose newest record may be half written at this moment
@@ -308,7 +308,7 @@ def look(root: Path, path: Path) -> Folder:
     return dataclasses.replace(found, remarks=tuple(remarks))
 
 
-def _faults(path: Path, record: Record | None) -> list[str]:
+def _faults(path: Path, record: RunRecord | None) -> list[str]:
     """What will keep the run from being played or trained further."""
     told = []
     if record and (lacking := [name for name in PLAYED if name not in record.config]):

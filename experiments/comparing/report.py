@@ -14,7 +14,7 @@ import numpy as np
 
 from experiments import cli
 from experiments.comparing import statistics
-from experiments.comparing.groups import Comparison, Group, configuration
+from experiments.comparing.groups import Comparison, RunGroup, configuration
 from experiments.comparing.records import plain
 
 ALPHA = 0.05  # significance level of p after Holm's correction
@@ -29,7 +29,7 @@ HOW = (
 )
 
 
-class Table(NamedTuple):
+class TextTable(NamedTuple):
     """Text in columns."""
 
     title: str
@@ -55,7 +55,7 @@ class Estimate(NamedTuple):
 class Summary(NamedTuple):
     """One group in figures."""
 
-    group: Group
+    group: RunGroup
     estimates: dict[str, Estimate]  # estimates by the name of the aggregate
     steps: float  # steps to the threshold, median over seeds; nan: not reached
     minutes: float
@@ -81,7 +81,7 @@ def estimate(statistic: Callable[..., np.ndarray], games: Sequence[np.ndarray], 
     return Estimate(float(statistic(*games)), float(low), float(high))
 
 
-def summary(made: Comparison, group: Group) -> Summary:
+def summary(made: Comparison, group: RunGroup) -> Summary:
     """The figures of one group."""
     estimates = {k: estimate(f, [group.scores], made.resamples) for k, f in AGGREGATES.items()}
     curves = [c for r in group.records if len((c := r.curve(made.curve)).values)]
@@ -100,7 +100,7 @@ def summary(made: Comparison, group: Group) -> Summary:
     )
 
 
-def hardware(group: Group) -> list[tuple[str, str]]:
+def hardware(group: RunGroup) -> list[tuple[str, str]]:
     """(machine, device) of the runs, each once."""
     return list(dict.fromkeys((plain(r.config.get("machine")), plain(r.config.get("device"))) for r in group.records))
 
@@ -150,7 +150,7 @@ def count(value: float) -> str:
     return f"{value / 1e6:.2f} M" if value >= 1e6 else f"{value / 1e3:.0f} k" if value >= 1e3 else f"{value:.0f}"
 
 
-def tables(made: Comparison, summaries: Sequence[Summary]) -> Iterator[Table]:
+def tables(made: Comparison, summaries: Sequence[Summary]) -> Iterator[TextTable]:
     """Everything, the answer first."""
     if len(made.games) > 1:
         if made.suite:
@@ -166,7 +166,7 @@ def tables(made: Comparison, summaries: Sequence[Summary]) -> Iterator[Table]:
         yield differences(made)
 
 
-def scores(made: Comparison, game: str, summaries: Sequence[Summary]) -> Table:
+def scores(made: Comparison, game: str, summaries: Sequence[Summary]) -> TextTable:
     """The table of one game."""
     threshold = number(made.thresholds[game])
     counted = not math.isnan(made.thresholds[game])
@@ -188,16 +188,16 @@ def scores(made: Comparison, game: str, summaries: Sequence[Summary]) -> Table:
             f" To {threshold}: the median over seeds until {made.curve} is first at or above it; a seed that never is"
             " counts as later than all others."
         )
-    return Table(f"{game} (protocol {protocol})", header, rows, remark)
+    return TextTable(f"{game} (protocol {protocol})", header, rows, remark)
 
 
-def games_each(group: Group) -> str:
+def games_each(group: RunGroup) -> str:
     """How many games stand behind the score of each seed; "-" for a score that was only logged."""
     counts = sorted({e.score.games for e in group.entries})
     return " to ".join(str(c) if c else "-" for c in dict.fromkeys((counts[0], counts[-1])))
 
 
-def suite(made: Comparison) -> Table:
+def suite(made: Comparison) -> TextTable:
     """Human-normalised scores over the games."""
     rows = []
     for label in made.labels:
@@ -209,10 +209,10 @@ def suite(made: Comparison) -> Table:
         f"{', '.join(made.suite)}, protocol {made.protocols(made.suite)[0]}; 0 % is random play, 100 % the human of"
         " Mnih et al. (2015). 95 % intervals by bootstrap within each game."
     )
-    return Table("All games, human-normalised", ["agent", "games", "seeds", *AGGREGATES], rows, remark)
+    return TextTable("All games, human-normalised", ["agent", "games", "seeds", *AGGREGATES], rows, remark)
 
 
-def better(title: str, found: Sequence[Pair], remark: str) -> Table:
+def better(title: str, found: Sequence[Pair], remark: str) -> TextTable:
     """Pairs with the probability of improvement."""
     many = any(len(pair.games) > 1 for pair in found)
     header = ["first", "second", *(["games"] if many else []), "P(first beats second)", "p", "verdict"]
@@ -227,10 +227,10 @@ def better(title: str, found: Sequence[Pair], remark: str) -> Table:
         ]
         for a, b, games, chance, p, said in found
     ]
-    return Table(title, header, rows, remark)
+    return TextTable(title, header, rows, remark)
 
 
-def differences(made: Comparison) -> Table:
+def differences(made: Comparison) -> TextTable:
     """The fields of the configuration that are not the same everywhere, one column per agent."""
     values: dict[str, dict[str, list[str]]] = {}
     for label in made.labels:
@@ -245,7 +245,7 @@ def differences(made: Comparison) -> Table:
         cells = [" or ".join(values[field].get(label, [])) for label in made.labels]
         if len({*cells}) > 1 or any(len(v) > 1 for v in values[field].values()):
             rows.append([field, *cells])
-    return Table("What differs in the configuration", ["field", *made.labels], rows, "Empty: it has no such field.")
+    return TextTable("What differs in the configuration", ["field", *made.labels], rows, "Empty: it has no such field.")
 
 
 def headline(made: Comparison) -> str:
@@ -261,7 +261,7 @@ def headline(made: Comparison) -> str:
     return "; ".join(told) + ("." if len(told) == len(found) else "; the rest cannot be told from these seeds.")
 
 
-def markdown(table: Table) -> str:
+def markdown(table: TextTable) -> str:
     """A table in Markdown, readable as plain text as well."""
     rows = [[cell.replace("|", "\\|") for cell in row] for row in (table.header, *table.rows)]
     widths = [max(3, *(len(row[i]) for row in rows)) for i in range(len(table.header))]
@@ -278,7 +278,7 @@ def lists(made: Comparison) -> Iterator[tuple[str, list[str]]]:
         yield "Left out", [f"{x.what}: {x.reason}" for x in made.left]
 
 
-def document(made: Comparison, found: Sequence[Table], pictures: Sequence[Path]) -> str:
+def document(made: Comparison, found: Sequence[TextTable], pictures: Sequence[Path]) -> str:
     """The whole in Markdown."""
     parts = [f"# Comparison of {made.metric}", headline(made)]
     parts += [f"![{picture.stem}]({picture.name})" for picture in pictures]
@@ -287,7 +287,7 @@ def document(made: Comparison, found: Sequence[Table], pictures: Sequence[Path])
     return "\n\n".join(parts) + "\n"
 
 
-def show(made: Comparison, found: Sequence[Table]) -> None:
+def show(made: Comparison, found: Sequence[TextTable]) -> None:
     """On the terminal with rules and colour, elsewhere as Markdown."""
     if not sys.stdout.isatty():
         cli.say(document(made, found, ()))
@@ -308,7 +308,7 @@ def show(made: Comparison, found: Sequence[Table]) -> None:
             screen.print(f"- {line}")
 
 
-def write(made: Comparison, summaries: Sequence[Summary], found: Sequence[Table], folder: Path) -> list[Path]:
+def write(made: Comparison, summaries: Sequence[Summary], found: Sequence[TextTable], folder: Path) -> list[Path]:
     """comparison.md, groups.csv, runs.csv, curves.png and, of a suite, profile.png. Returns the paths."""
     from experiments.comparing import plots
 

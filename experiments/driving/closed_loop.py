@@ -64,7 +64,7 @@ class Watch:
         self.rescues = rescues.copy()
 
 
-class Course(NamedTuple):
+class ClosedLoopTest(NamedTuple):
     """What is driven: the tracks of a game (`envs.driving.Course`), each for the same time."""
 
     game: str
@@ -88,7 +88,7 @@ class Course(NamedTuple):
         return self.driving.course.straight(len(obs))
 
 
-def drive(what: Course, act: Act, seed: int, follow: Callable[[float], None] | None = None) -> Drive:
+def drive(what: ClosedLoopTest, act: Act, seed: int, follow: Callable[[float], None] | None = None) -> Drive:
     """One driver on every track."""
     course, rate, env = what.driving.course, what.driving.rate, what.open()
     num = env.num_envs

@@ -61,7 +61,7 @@ class Recorder:
     label: what the driver wants, an action of the game; sent: what the game gets, if other. options: of the game.
     """
 
-    def __init__(self, writer: tub.Writer, game: str, options: Any, seed: int | None, *, simulated: bool):
+    def __init__(self, writer: tub.TubWriter, game: str, options: Any, seed: int | None, *, simulated: bool):
         values = dataclasses.asdict(options)
         self.driving = envs.describe(game, **values).driving
         self.writer, self.fps, self.simulated = writer, self.driving.rate, simulated
@@ -116,11 +116,11 @@ def sessions(out: Path) -> int:
         return 0
 
 
-def open_writer(out: Path, game: str, driving: Driving, driver: str, **more: Any) -> tub.Writer:
+def open_writer(out: Path, game: str, driving: Driving, driver: str, **more: Any) -> tub.TubWriter:
     """The dataset that a recording of drives goes to, with all its columns."""
     about = {"game": game, "driver": driver, **driving.about(), **more}
     frame = driving.frame()
-    writer = tub.Writer(out, columns(driving), metadata=about)
+    writer = tub.TubWriter(out, columns(driving), metadata=about)
     if writer.shape not in (None, (frame.height, frame.width)):
         (height, width), told = writer.shape, f"--obs {about.get('obs')} makes {frame.width}x{frame.height}"
         writer.close()

@@ -37,7 +37,7 @@ def drive(run: Run, asked: Asked) -> dict[str, Any]:
     """Drives each of the tracks once, beside the expert. Raises ValueError for what cannot be driven."""
     game, where = run.config["game"], devices.choose(asked.device)
     env = conditions.of_tracks(run, asked.tracks, asked.under, asked.policy)
-    what = closed_loop.Course(game, env, asked.tracks, asked.seconds)
+    what = closed_loop.ClosedLoopTest(game, env, asked.tracks, asked.seconds)
     stream = Stream(what.open(1), where)
     spec = stream.spec
     stream.close()

@@ -13,7 +13,7 @@ import numpy as np
 
 from envs.go.game import from_vertex, to_vertex
 from experiments.go.engine import COLOURS, Engine, Thought, colour_of, command, integer
-from experiments.go.protocol import Command, GTPError
+from experiments.go.protocol import GTPCommand, GTPError
 
 MAX_LINES = 400  # moves in one report
 PV_LENGTH = 20
@@ -35,10 +35,10 @@ def barred_by(size: int, limits: list[tuple[str, int, set[int], int]]) -> np.nda
     return barred
 
 
-class Wanted:
+class AnalysisRequest:
     """The arguments of an analysis: whose turn, how often, which parts, and what the search may look at."""
 
-    def __init__(self, engine: Engine, given: Command):
+    def __init__(self, engine: Engine, given: GTPCommand):
         words, size = [word.lower() for word in given.arguments], engine.game.size
         self.colour, self.interval = engine.game.turn, 1.0  # s
         self.most, self.least = MAX_LINES, 0
@@ -115,7 +115,7 @@ def written(line: Line, order: int, dialect: str, size: int, no_result: bool = F
     )
 
 
-def reports(engine: Engine, wanted: Wanted, dialect: str, thought: Thought | None = None) -> str:
+def reports(engine: Engine, wanted: AnalysisRequest, dialect: str, thought: Thought | None = None) -> str:
     """One line: the moves of the last search, most visited first. thought: what it came to, which is always told."""
     size, sign, lead = engine.game.size, 1 - 2 * wanted.colour, 0.0
     _, state = engine.position(wanted.colour)
@@ -148,7 +148,7 @@ def reports(engine: Engine, wanted: Wanted, dialect: str, thought: Thought | Non
     return " ".join(parts)
 
 
-def reporter(engine: Engine, wanted: Wanted, dialect: str, ends):
+def reporter(engine: Engine, wanted: AnalysisRequest, dialect: str, ends):
     """A `stop` for the search that reports every interval."""
     last = [time.monotonic()]
 
@@ -166,9 +166,9 @@ def reporter(engine: Engine, wanted: Wanted, dialect: str, ends):
 
 
 @command("lz-analyze", "kata-analyze")
-def analyze(engine: Engine, given: Command) -> None:
+def analyze(engine: Engine, given: GTPCommand) -> None:
     """Reports until another command comes, or the input ends."""
-    wanted, dialect = Wanted(engine, given), given.name.split("-")[0]
+    wanted, dialect = AnalysisRequest(engine, given), given.name.split("-")[0]
     engine.output.send(f"={given.number}\n")
     rules, state = engine.position(wanted.colour)
     stop = reporter(engine, wanted, dialect, engine.waiting)
@@ -180,9 +180,9 @@ def analyze(engine: Engine, given: Command) -> None:
 
 
 @command("lz-genmove_analyze", "kata-genmove_analyze", "kata-search_analyze")
-def genmove_analyze(engine: Engine, given: Command) -> None:
+def genmove_analyze(engine: Engine, given: GTPCommand) -> None:
     """Reports while it thinks about its move and once more at the end, then plays it (the search form does not)."""
-    wanted, dialect = Wanted(engine, given), given.name.split("-")[0]
+    wanted, dialect = AnalysisRequest(engine, given), given.name.split("-")[0]
     opened: list[bool] = []
 
     def never() -> bool:
@@ -207,13 +207,13 @@ def genmove_analyze(engine: Engine, given: Command) -> None:
 
 
 @command("gogui-analyze_commands")
-def gogui_commands(engine: Engine, given: Command) -> str:
+def gogui_commands(engine: Engine, given: GTPCommand) -> str:
     """Pictures for GoGui."""
     return "dboard/Ownership/joypad-ownership\ndboard/Visits/joypad-visits\ndboard/Policy/joypad-policy"
 
 
 @command("joypad-ownership", "joypad-visits", "joypad-policy")
-def grid(engine: Engine, given: Command) -> str:
+def grid(engine: Engine, given: GTPCommand) -> str:
     """A number for every point, rows from the top: mean owner (Black +1), share of the visits, prior (side to move)."""
     size = engine.game.size
     rules, state = engine.position()

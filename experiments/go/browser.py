@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import experiments.web
-from experiments.go.table import TYPES, Table
+from experiments.go.table import TYPES, GoTable
 from experiments.web.page import Client, Message
 from experiments.web.server import Server
 from experiments.web.values import command_of, text
@@ -28,10 +28,10 @@ def file_of(value: Any) -> bytes:
 PAGE = {name: takes for name, takes in TYPES.items() if name != "quit"} | {"load": file_of}  # commands of a page
 
 
-class Browser:
+class TablePage:
     """A server with the table's page; `address` is to be opened."""
 
-    def __init__(self, table: Table, host: str = "127.0.0.1", port: int = 0):
+    def __init__(self, table: GoTable, host: str = "127.0.0.1", port: int = 0):
         self.table = table
         self.server = Server(host, port)
         self.page = self.server.add_page("go", FILES, title="Go", on_message=self._heard, on_get=self._get)

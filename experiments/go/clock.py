@@ -26,20 +26,20 @@ class Setting:
 
 
 @dataclass
-class Left:
+class SideClock:
     """A side's clock. count: stones (canadian) or periods (byoyomi) left; 0 in main time."""
 
     time: float
     count: int = 0
 
 
-class Clock:
+class GoClock:
     """The time of both sides."""
 
     def __init__(self) -> None:
         self.setting = Setting()
         self.limited = False  # True if the setting, or the controller's report about this game, limits the time
-        self._left = [Left(0.0), Left(0.0)]
+        self._left = [SideClock(0.0), SideClock(0.0)]
 
     def set(self, main: float, period: float, stones: int) -> None:
         """As `time_settings` has it; overtime without stones means no limit (GTP 2, section 4.2)."""
@@ -56,11 +56,12 @@ class Clock:
         setting = self.setting
         self.limited = setting.kind != "none"
         overtime = setting.main <= 0 and setting.count > 0
-        self._left = [Left(setting.period, setting.count) if overtime else Left(setting.main) for _ in range(2)]
+        begun = SideClock(setting.period, setting.count) if overtime else SideClock(setting.main)
+        self._left = [begun, begun]
 
     def left(self, colour: int, seconds: float, count: int) -> None:
         """What the controller says is left; count: stones, or periods of byo-yomi, 0 in main time."""
-        self._left[colour] = Left(seconds, count)
+        self._left[colour] = SideClock(seconds, count)
         self.limited = True
 
     def spent(self, colour: int, seconds: float) -> None:
@@ -68,18 +69,19 @@ class Clock:
         setting, left = self.setting, self._left[colour]
         time = left.time - seconds
         if setting.kind == "fischer":
-            self._left[colour] = Left(min(max(time, 0.0) + setting.period, setting.cap))
+            self._left[colour] = SideClock(min(max(time, 0.0) + setting.period, setting.cap))
         elif setting.kind == "byoyomi":
             now = self.during(colour, seconds)
-            self._left[colour] = Left(setting.period, now.count) if now.count else Left(max(now.time, 0.0))
+            self._left[colour] = SideClock(setting.period, now.count) if now.count else SideClock(max(now.time, 0.0))
         elif left.count == 1:
-            self._left[colour] = Left(setting.period, setting.count) if setting.count else Left(max(time, 0.0), 1)
+            again = SideClock(setting.period, setting.count)
+            self._left[colour] = again if setting.count else SideClock(max(time, 0.0), 1)
         elif left.count == 0 and time <= 0 and setting.count:
-            self._left[colour] = Left(max(setting.period + time, 0.0), setting.count)
+            self._left[colour] = SideClock(max(setting.period + time, 0.0), setting.count)
         else:
-            self._left[colour] = Left(max(time, 0.0), max(left.count - 1, 0))
+            self._left[colour] = SideClock(max(time, 0.0), max(left.count - 1, 0))
 
-    def during(self, colour: int, seconds: float) -> Left:
+    def during(self, colour: int, seconds: float) -> SideClock:
         """What the clock shows so many seconds into a move: below 0 where it is overstepped."""
         setting, left = self.setting, self._left[colour]
         time, count = left.time - seconds, left.count
@@ -88,7 +90,7 @@ class Clock:
                 count, time = setting.count, time + setting.period
             while count > 1 and time <= 0 < setting.period:  # a period is over
                 count, time = count - 1, time + setting.period
-        return Left(time, count)
+        return SideClock(time, count)
 
     def allowed(self, colour: int, moves: int, points: int) -> float | None:
         """Seconds for the next move, None without a limit. moves: played so far; points: of the board."""

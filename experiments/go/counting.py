@@ -18,12 +18,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from envs.go import record, sgf
-from envs.go.game import Game, from_vertex, to_vertex
+from envs.go.game import GoGame, from_vertex, to_vertex
 from envs.go.rules import go_rules
 from experiments import arguments, cli
 from experiments.go import players
 from experiments.go.judging import Judge
-from experiments.go.programs import Failed, Program, Refused
+from experiments.go.programs import Failed, Program, ProgramRefused
 
 KOMI = 7.0
 LONGEST = 4  # moves per point of the board; a game that is not over by then is left out
@@ -34,7 +34,7 @@ EARLY = 0.4  # moves per point of the board before which nobody thinks of passin
 
 
 @dataclasses.dataclass(frozen=True)
-class Command:
+class CountCommand:
     """How many games, and which."""
 
     games: int = 600
@@ -51,7 +51,7 @@ class Command:
 class Counted:
     """One finished game and both counts."""
 
-    game: Game
+    game: GoGame
     ours: str
     theirs: str
 
@@ -79,9 +79,9 @@ class Hall:
         for program in (self.adviser, self.counter, *self.opponents):
             program.close()
 
-    def play(self, size: int) -> Game | None:
+    def play(self, size: int) -> GoGame | None:
         """A game to two passes; None if it does not come to an end."""
-        game = Game(size, KOMI, superko="simple", max_moves=LONGEST * size * size + 10)
+        game = GoGame(size, KOMI, superko="simple", max_moves=LONGEST * size * size + 10)
         rules, visits = go_rules(size, KOMI, **game.options), self.rng.choice(VISITS)
         opponent = self.rng.choice([None, *self.opponents])  # None: rave on both sides
         programs = [self.adviser, self.counter] + ([opponent] if opponent else [])
@@ -114,7 +114,7 @@ class Hall:
         asked = f"reg_genmove {mover}"
         return all(program.ask(asked, PATIENCE).lower() == "pass" for program in (self.adviser, self.counter))
 
-    def count(self, game: Game) -> Counted:
+    def count(self, game: GoGame) -> Counted:
         """Counts a finished game twice: with the lab's judgement and with GNU Go's `final_score`."""
         ours = game.score("area", self.judge(game.state).stones("dead"))
         return Counted(game, result(ours), self.counter.ask("final_score", PATIENCE))
@@ -130,7 +130,7 @@ def games(count: int, seed: int, mixed: bool = False) -> Iterator[Counted]:
             try:
                 game = hall.play(9)
                 counted = None if game is None else hall.count(game)
-            except (Refused, ValueError):  # another rule of ko: the game counts for nothing
+            except (ProgramRefused, ValueError):  # another rule of ko: the game counts for nothing
                 pass
             except Failed:  # GNU Go may read for ever; but one that never answers is another fault
                 if tried > 3 * (number + 1):
@@ -146,7 +146,7 @@ def games(count: int, seed: int, mixed: bool = False) -> Iterator[Counted]:
 
 def main() -> None:
     with cli.edge():
-        command = arguments.read(Command, None, __doc__, "go.counting")
+        command = arguments.read(CountCommand, None, __doc__, "go.counting")
         alike, started, number = 0, time.monotonic(), 0
         try:
             for number, counted in enumerate(games(command.games, command.seed, command.mixed), 1):

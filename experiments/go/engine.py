@@ -12,13 +12,13 @@ from typing import NamedTuple
 import numpy as np
 
 from agents.search.search import Result
-from envs.go.game import Game, from_vertex, gift, to_vertex
+from envs.go.game import GoGame, from_vertex, gift, to_vertex
 from envs.go.rules import exchanged, go_rules
 from experiments.cli import UserError
-from experiments.go.clock import Clock
+from experiments.go.clock import GoClock
 from experiments.go.judging import Judgement
-from experiments.go.players import Player
-from experiments.go.protocol import Command, GTPError, Output
+from experiments.go.players import SearchPlayer
+from experiments.go.protocol import GTPCommand, GTPError, Output
 from experiments.go.rulesets import RULES
 
 COLOURS = {"b": 0, "black": 0, "w": 1, "white": 1}
@@ -64,19 +64,19 @@ class Engine:
     """
 
     def __init__(
-        self, player: Player, output: Output, *, size: int = 19, komi: float = 7.5, rules: str = "chinese",
+        self, player: SearchPlayer, output: Output, *, size: int = 19, komi: float = 7.5, rules: str = "chinese",
         habits: Habits = Habits(), clock: Callable[[], float] = time.perf_counter,
     ):  # fmt: skip
         self.player, self.output, self.visits, self.seconds = player, output, habits.visits, habits.seconds
         self.resign, self.ponder, self.komi = habits.resign, habits.ponder, komi
         self.rules_name, self.rule_set = rules, RULES[rules]
         self.seconds_by, self.play_on = clock, habits.play_on
-        self.clock, self.losing = Clock(), [0, 0]
+        self.clock, self.losing = GoClock(), [0, 0]
         self.waiting: Callable[[], bool] = lambda: False  # check whether another command has come
         self.wait: Callable[[], None] = lambda: None  # wait until another command has come
         self.new_game(size)
 
-    def __call__(self, given: Command) -> str | None:
+    def __call__(self, given: GTPCommand) -> str | None:
         function = COMMANDS.get(given.name)
         if function is None:
             raise GTPError("unknown command")
@@ -86,19 +86,19 @@ class Engine:
             raise GTPError(str(fault)) from fault
 
     @property
-    def game(self) -> Game:
+    def game(self) -> GoGame:
         """Returns the game on the board; the history of an assigned game grows as it is needed."""
         return self._game
 
     @game.setter
-    def game(self, game: Game) -> None:
+    def game(self, game: GoGame) -> None:
         self._game, game.grows = game, True
 
-    def empty(self, size: int) -> Game:
+    def empty(self, size: int) -> GoGame:
         """A game by the present rules."""
         rules = self.rule_set
         room = max(300, 4 * size * size)
-        return Game(size, self.komi, superko=rules.superko, suicide=rules.suicide, max_moves=room)
+        return GoGame(size, self.komi, superko=rules.superko, suicide=rules.suicide, max_moves=room)
 
     def new_game(self, size: int) -> None:
         """An empty board of this size, clocks as at the beginning."""
@@ -189,7 +189,7 @@ class Engine:
         return self.game.score(rules.method, dead, seki, rules.compensation)
 
 
-def arguments(given: Command, least: int, most: int | None = None) -> list[str]:
+def arguments(given: GTPCommand, least: int, most: int | None = None) -> list[str]:
     """The arguments, or a syntax error if their number is wrong."""
     if len(given.arguments) < least or len(given.arguments) > (least if most is None else most):
         raise GTPError("syntax error")

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from envs.go import record, sgf
 from experiments.go.engine import Engine, command, integer
-from experiments.go.protocol import Command, GTPError
+from experiments.go.protocol import GTPCommand, GTPError
 
 
 @command("printsgf", "savesgf")
-def savesgf(engine: Engine, given: Command) -> str:
+def savesgf(engine: Engine, given: GTPCommand) -> str:
     """The game as SGF: into a file, or without a name (`printsgf`) as the answer."""
     root = record.write(record.of_game(engine.game, rules=engine.rules_name))
     data = sgf.dump(root)
@@ -28,7 +28,7 @@ def savesgf(engine: Engine, given: Command) -> str:
 
 
 @command("loadsgf")
-def loadsgf(engine: Engine, given: Command) -> str:
+def loadsgf(engine: Engine, given: GTPCommand) -> str:
     """The position just before the move of that number, or at the end; on failure the game stays as it was."""
     name, upto = given.rest, None
     if not name:

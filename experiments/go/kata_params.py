@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from experiments.go.engine import Engine, arguments, colour_of, command, integer, vertex_of
-from experiments.go.protocol import Command, GTPError
+from experiments.go.protocol import GTPCommand, GTPError
 
 
 class Param(NamedTuple):
@@ -94,13 +94,13 @@ def parsed(text: str) -> Any:
 
 
 @command("kata-list-params")
-def list_params(engine: Engine, given: Command) -> str:
+def list_params(engine: Engine, given: GTPCommand) -> str:
     """Answers with the names of all parameters."""
     return " ".join(PARAMS)
 
 
 @command("kata-get-param")
-def get_param(engine: Engine, given: Command) -> str:
+def get_param(engine: Engine, given: GTPCommand) -> str:
     """Answers with the value of one parameter, as JSON. Raises GTPError for an unknown name."""
     (name,) = arguments(given, 1)
     if name not in PARAMS:
@@ -109,7 +109,7 @@ def get_param(engine: Engine, given: Command) -> str:
 
 
 @command("kata-set-param")
-def set_param(engine: Engine, given: Command) -> str:
+def set_param(engine: Engine, given: GTPCommand) -> str:
     """Sets one parameter to a value."""
     name, value = arguments(given, 2)
     change(engine, name, parsed(value))
@@ -117,13 +117,13 @@ def set_param(engine: Engine, given: Command) -> str:
 
 
 @command("kata-get-params")
-def get_params(engine: Engine, given: Command) -> str:
+def get_params(engine: Engine, given: GTPCommand) -> str:
     """Answers with all parameters and their values, as a JSON object."""
     return json.dumps({name: param.get(engine) for name, param in PARAMS.items()})
 
 
 @command("kata-set-params")
-def set_params(engine: Engine, given: Command) -> str:
+def set_params(engine: Engine, given: GTPCommand) -> str:
     """All of a JSON object, or none if one of them is refused."""
     try:
         wanted = json.loads(given.rest)
@@ -142,27 +142,27 @@ def set_params(engine: Engine, given: Command) -> str:
 
 
 @command("kata-get-models")
-def get_models(engine: Engine, given: Command) -> str:
+def get_models(engine: Engine, given: GTPCommand) -> str:
     """Answers with the player's name in the place of a network's, as a JSON list of one entry."""
     return json.dumps([{"name": engine.player.name, "internalName": engine.player.name, "usesHumanSLProfile": False}])
 
 
 @command("clear_cache")
-def clear_cache(engine: Engine, given: Command) -> str:
+def clear_cache(engine: Engine, given: GTPCommand) -> str:
     """Forgets the search tree."""
     engine.player.forget()
     return ""
 
 
 @command("stop")
-def stop(engine: Engine, given: Command) -> str:
+def stop(engine: Engine, given: GTPCommand) -> str:
     """Ends pondering (an analysis ends with any command)."""
     engine.player.stop()
     return ""
 
 
 @command("rectangular_boardsize")
-def rectangular_boardsize(engine: Engine, given: Command) -> str:
+def rectangular_boardsize(engine: Engine, given: GTPCommand) -> str:
     """Begins a new game on a board with these columns and rows. Raises GTPError unless both are equal."""
     columns, rows = (integer(text) for text in arguments(given, 2))
     if columns != rows or not 2 <= columns <= 19:
@@ -172,7 +172,7 @@ def rectangular_boardsize(engine: Engine, given: Command) -> str:
 
 
 @command("set_position")
-def set_position(engine: Engine, given: Command) -> str:
+def set_position(engine: Engine, given: GTPCommand) -> str:
     """A new game from colours and vertices: set_position b D4 w Q16; none for the empty board. Black is to move."""
     words, size = given.arguments, engine.game.size
     if len(words) % 2:

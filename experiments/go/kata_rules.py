@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 
 from experiments.go.engine import Engine, arguments, command
-from experiments.go.protocol import Command, GTPError
+from experiments.go.protocol import GTPCommand, GTPError
 from experiments.go.rulesets import RuleSet, UnknownRules, fields, find, of_fields
 
 
 @command("kata-get-rules")
-def get_rules(engine: Engine, given: Command) -> str:
+def get_rules(engine: Engine, given: GTPCommand) -> str:
     """As KataGo writes them."""
     return json.dumps(fields(engine.rule_set))
 
 
 @command("kata-set-rules", "kgs-rules")
-def set_rules(engine: Engine, given: Command) -> str:
+def set_rules(engine: Engine, given: GTPCommand) -> str:
     """By name, or as `kata-get-rules` gives them. Under rules that forbid a move of the game so far nothing changes."""
     text = given.rest
     if not text:
@@ -34,7 +34,7 @@ def set_rules(engine: Engine, given: Command) -> str:
 
 
 @command("kata-set-rule")
-def set_rule(engine: Engine, given: Command) -> str:
+def set_rule(engine: Engine, given: GTPCommand) -> str:
     """One field of the rules and its value, the others stay."""
     name, value = arguments(given, 2)
     try:

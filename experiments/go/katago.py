@@ -15,7 +15,7 @@ import numpy as np
 from envs.go.game import to_vertex
 from experiments.cli import UserError
 from experiments.go.katago_query import Position, Reader, Wrong, field
-from experiments.go.players import Player
+from experiments.go.players import SearchPlayer
 from experiments.go.protocol import Input, Output
 from experiments.go.standard import SPOKEN
 
@@ -26,7 +26,7 @@ PLAYOUTS = 200  # playouts for ownership and score
 class Analyst:
     """Answers queries until the input ends and all of them are done. visits: of a position that names none."""
 
-    def __init__(self, player: Player, lines: Input, output: Output, visits: int = 1000):
+    def __init__(self, player: SearchPlayer, lines: Input, output: Output, visits: int = 1000):
         self.player, self.lines, self.output, self.visits = player, lines, output, visits
         self._waiting: list[Position] = []
         self._current: Position | None = None

@@ -13,7 +13,7 @@ import numpy as np
 from envs.go.game import from_vertex
 from experiments.go.analysis import barred_by
 from experiments.go.commands import Engine
-from experiments.go.players import Player
+from experiments.go.players import SearchPlayer
 from experiments.go.protocol import Output
 from experiments.go.rulesets import RULES, RuleSet, UnknownRules, find, of_fields
 
@@ -61,7 +61,7 @@ def field(query: dict, name: str, kinds: tuple[type, ...], default: Any = None) 
 class Reader:
     """Reads one query; `warnings` collects, by field, what is not obeyed."""
 
-    def __init__(self, query: dict, player: Player):
+    def __init__(self, query: dict, player: SearchPlayer):
         self.query, self.player = query, player
         self.warnings: dict[str, str] = {}
 

@@ -6,12 +6,12 @@ import time
 from dataclasses import asdict, dataclass, field
 
 from envs.go import record, sgf
-from envs.go.game import Game, from_vertex, to_vertex
-from experiments.go.programs import Failed, Program, Refused
+from envs.go.game import GoGame, from_vertex, to_vertex
+from experiments.go.programs import Failed, Program, ProgramRefused
 
 
 @dataclass
-class Played:
+class GameOutcome:
     """What became of one game. A void one has no result and counts for nobody."""
 
     result: str = ""  # result as in SGF: "B+3.5", "W+R" resigned, "W+F" after an illegal move, "0" a draw, "Void"
@@ -37,12 +37,12 @@ class Played:
 def play(
     black: Program, white: Program, *, size: int, komi: float, opening: tuple[int, ...], seed: int,
     move_seconds: float, superko: str = "positional",
-) -> Played:  # fmt: skip
+) -> GameOutcome:  # fmt: skip
     """Plays the game out. A program that crashes, is silent for `move_seconds` or refuses a legal move voids it.
 
     Rules: area of the position as it stands after two passes (Tromp-Taylor), superko, no suicide.
     """
-    game, played, sides = Game(size, komi, superko=superko), Played(), (black, white)
+    game, played, sides = GoGame(size, komi, superko=superko), GameOutcome(), (black, white)
     try:
         for program in sides:
             for command in (f"boardsize {size}", "clear_board", f"komi {komi:g}"):
@@ -79,7 +79,7 @@ def play(
         elif not played.result:
             lead = game.score()
             played.result = "0" if lead == 0 else f"{'B' if lead > 0 else 'W'}+{abs(lead):g}"
-    except (Failed, Refused) as fault:
+    except (Failed, ProgramRefused) as fault:
         played.void = str(fault)
     if played.void:
         played.result = "Void"
@@ -87,11 +87,11 @@ def play(
     return played
 
 
-def write_sgf(path, played: Played, black: str, white: str, size: int, komi: float) -> None:
+def write_sgf(path, played: GameOutcome, black: str, white: str, size: int, komi: float) -> None:
     """The game as a file."""
     steps = [record.Step()] + [record.Step(move=move) for move in played.moves]
     steps[-1].comment = played.void or played.note
     root = record.write(
-        record.Record(size, komi, black=black, white=white, result=played.result, rules="Chinese", steps=steps)
+        record.GameRecord(size, komi, black=black, white=white, result=played.result, rules="Chinese", steps=steps)
     )
     path.write_bytes(sgf.dump(root))

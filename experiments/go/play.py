@@ -19,7 +19,7 @@ from experiments.web import address
 
 
 @dataclasses.dataclass(frozen=True)
-class Command:
+class PlayGoCommand:
     """Who plays whom."""
 
     player: str = "rave"  # rave, or a run folder
@@ -58,7 +58,7 @@ class Command:
 def main(argv: list[str]) -> None:
     """Called by `experiments.play` with what stands behind `go`."""
     with cli.edge():
-        command = arguments.read(Command, argv, __doc__, "play go")
+        command = arguments.read(PlayGoCommand, argv, __doc__, "play go")
         from envs import kernels
         from experiments.go import naming
         from experiments.go.rulesets import RULES, UnknownRules, named
@@ -73,10 +73,10 @@ def main(argv: list[str]) -> None:
             from envs.go import sgf
             from experiments.go import players
             from experiments.go.engine import Habits
-            from experiments.go.table import Table
+            from experiments.go.table import GoTable
         player = players.load(command.player, seed=int.from_bytes(os.urandom(6), "big"))
         with cli.refusing():
-            table = Table(
+            table = GoTable(
                 player, size=command.size, komi=command.komi, human=command.you,
                 habits=Habits(command.visits, command.seconds), handicap=command.handicap, rules=rules,
             )  # fmt: skip
@@ -91,10 +91,10 @@ def main(argv: list[str]) -> None:
             for remark in remarks:
                 print(f"{command.sgf}: {remark}", flush=True)
         if not command.web and has_display():
-            from experiments.go.screen import Screen
+            from experiments.go.screen import TableWindow
 
             try:
-                screen = Screen(table, command.save)
+                screen = TableWindow(table, command.save)
             except RuntimeError as fault:  # pygame.error: a display that is named and not there
                 print(f"no window can be opened ({fault}); a page instead")
             else:
@@ -103,7 +103,7 @@ def main(argv: list[str]) -> None:
         serve(command, table)
 
 
-def control(command: Command) -> Setting:
+def control(command: PlayGoCommand) -> Setting:
     """The time control that the options ask for."""
     main = 60 * (command.main_time or 0)
     if command.byo_yomi:
@@ -111,12 +111,12 @@ def control(command: Command) -> Setting:
     return Setting("absolute", main) if main else Setting()
 
 
-def serve(command: Command, table) -> None:
+def serve(command: PlayGoCommand, table) -> None:
     """The page, until Ctrl-C."""
-    from experiments.go.browser import Browser
+    from experiments.go.browser import TablePage
 
     with cli.refusing():
-        browser = Browser(table, command.host, command.port)
+        browser = TablePage(table, command.host, command.port)
     print(browser.server.invitation(browser.page), flush=True)
     table.start()
     try:

@@ -25,7 +25,7 @@ TREE_BYTES = 768 * 2**20  # bytes of a full tree
 EDGE_BYTES = 41  # bytes of a tree for each action of each node
 
 
-class Player:
+class SearchPlayer:
     """A search that follows a game, whatever is done to it: moves, undo, setup, another komi or size."""
 
     def __init__(self, name: str, evaluator: Callable[[Rules], evaluators.Evaluator], config, seed: int = 0):
@@ -130,7 +130,7 @@ class Player:
         return np.where(alive != 0, alive, total / count), points / count
 
 
-def rave(settings: dict[str, float] | None = None, seed: int = 0) -> Player:
+def rave(settings: dict[str, float] | None = None, seed: int = 0) -> SearchPlayer:
     """The player that needs no training. settings: fields of `agents.search.rave.Rave`."""
 
     def judge(rules: Rules) -> evaluators.Evaluator:
@@ -139,7 +139,7 @@ def rave(settings: dict[str, float] | None = None, seed: int = 0) -> Player:
             heavy.heavy_playout, heuristic.heuristic_territory if territory else heuristic.heuristic
         )
 
-    return Player("rave", judge, _settings(Rave, settings), seed)
+    return SearchPlayer("rave", judge, _settings(Rave, settings), seed)
 
 
 def _settings(kind: type, given: dict[str, float] | None) -> Any:
@@ -155,7 +155,7 @@ def _settings(kind: type, given: dict[str, float] | None) -> Any:
         raise UserError(f"--set: {fault}") from fault
 
 
-def network(run: Path, settings: dict[str, float] | None = None, seed: int = 0) -> Player:
+def network(run: Path, settings: dict[str, float] | None = None, seed: int = 0) -> SearchPlayer:
     """The player of a run: PUCT with its exported network, `network.onnx` in the run folder (torch is not needed).
 
     The model takes planes [n, C, size, size] float32 and answers `logits` [n, A] and `value` [n] or [n, 1].
@@ -182,9 +182,9 @@ def network(run: Path, settings: dict[str, float] | None = None, seed: int = 0) 
             raise UserError(f"the network was made for planes {shape}, not {wanted}")
         return evaluators.network(evaluate)
 
-    return Player(run.stem if run.suffix else run.name, judge, _settings(Puct, settings), seed)
+    return SearchPlayer(run.stem if run.suffix else run.name, judge, _settings(Puct, settings), seed)
 
 
-def load(name: str, settings: dict[str, float] | None = None, seed: int = 0) -> Player:
+def load(name: str, settings: dict[str, float] | None = None, seed: int = 0) -> SearchPlayer:
     """A player by name: "rave", or a run with a network."""
     return rave(settings, seed) if name == "rave" else network(Path(name), settings, seed)

@@ -15,13 +15,13 @@ from typing import NamedTuple
 import numpy as np
 
 from envs.go.game import to_vertex
-from envs.go.record import Record
+from envs.go.record import GameRecord
 from experiments.cli import UserError
 from experiments.go.lines import Lines
 from experiments.go.openings import openings
-from experiments.go.programs import Failed, Program, Refused
+from experiments.go.programs import Failed, Program, ProgramRefused
 from experiments.go.spreading import spread
-from experiments.go.tournament import Folder, Settings
+from experiments.go.tournament import TournamentFolder, TournamentSettings
 
 PHASES = ("opening", "middle", "endgame")
 BOUNDS = (0.14, 0.4)  # moves per point of the board after which the middle of the game and the endgame begin
@@ -41,19 +41,19 @@ class Loss(NamedTuple):
 class Bench:
     """A judge at work: a program that is asked about one game after the other."""
 
-    def __init__(self, judge: str, settings: Settings):
+    def __init__(self, judge: str, settings: TournamentSettings):
         self._judge, self._settings = judge, settings
         self._program = start(judge, settings.size)
 
-    def do(self, task: tuple[int, Record, int]) -> list[float]:
+    def do(self, task: tuple[int, GameRecord, int]) -> list[float]:
         """Black's lead before every move from the opening's end on, and after the last. task: see `judged`."""
         _, game, first = task
         try:
             return self._leads(game, first)
-        except (Failed, Refused) as fault:
+        except (Failed, ProgramRefused) as fault:
             raise UserError(f"--judge {self._judge}: {fault}") from None
 
-    def _leads(self, game: Record, first: int) -> list[float]:
+    def _leads(self, game: GameRecord, first: int) -> list[float]:
         program, size, moves = self._program, game.size, game.moves
         for command in (f"boardsize {size}", "clear_board", f"komi {game.komi:g}"):
             program.ask(command)
@@ -85,7 +85,7 @@ def start(judge: str, size: int) -> Program:
     """The judge's program. Raises UserError where it does not run or cannot judge."""
     try:
         program = Program(judge, size)
-    except (Failed, Refused, OSError) as fault:
+    except (Failed, ProgramRefused, OSError) as fault:
         raise UserError(f"--judge {fault}") from None
     if ASKED not in program.commands:
         program.close()
@@ -93,7 +93,7 @@ def start(judge: str, size: int) -> Program:
     return program
 
 
-def lines(folder: Folder, judge: str) -> Lines:
+def lines(folder: TournamentFolder, judge: str) -> Lines:
     """What this judge has found in a tournament."""
     place = folder.path / "judged"
     place.mkdir(exist_ok=True)
@@ -102,7 +102,11 @@ def lines(folder: Folder, judge: str) -> Lines:
 
 
 def judged(
-    judge: str, settings: Settings, folder: Folder, parallel: int, follow: Callable[[int], None] = lambda done: None
+    judge: str,
+    settings: TournamentSettings,
+    folder: TournamentFolder,
+    parallel: int,
+    follow: Callable[[int], None] = lambda done: None,
 ) -> dict[int, dict]:
     """The leads in every game that counts: number -> {"first": moves of the opening, "leads": Black's, see `Bench`}.
 
@@ -115,7 +119,7 @@ def judged(
             first = len(openings(settings.openings, settings.size, row["opening"] + 1)[-1])
             tasks.append((number, folder.game(number), first))
 
-    def done(task: tuple[int, Record, int], leads: list[float]) -> None:
+    def done(task: tuple[int, GameRecord, int], leads: list[float]) -> None:
         kept.add({"number": task[0], "first": task[2], "leads": leads})
         follow(len(kept.rows))
 

@@ -29,7 +29,7 @@ class Failed(Exception):
     """The program crashed, fell silent or does not speak GTP."""
 
 
-class Refused(Exception):
+class ProgramRefused(Exception):
     """The program answered with `?`."""
 
 
@@ -157,7 +157,7 @@ class Program:
         if text is None:
             self._fail(f"ended at {command!r}")
         if text[0] == "?":
-            raise Refused(f"{self.player} refused {command!r}: {text[1:].strip()}")
+            raise ProgramRefused(f"{self.player} refused {command!r}: {text[1:].strip()}")
         if text[0] != "=":
             self._fail(f"answered {command!r} with {text[:60]!r}")
         return text[1:].strip()
@@ -174,7 +174,7 @@ class Program:
             return None
         try:
             return float(self.ask("cputime"))
-        except (Refused, ValueError):
+        except (ProgramRefused, ValueError):
             return None
 
     def close(self, kill: bool = False) -> None:

@@ -26,7 +26,7 @@ class GTPError(Exception):
     """A command's answer when it fails; the message goes to the controller."""
 
 
-class Command(NamedTuple):
+class GTPCommand(NamedTuple):
     """One command as it came: its number as written ("" without one), name and arguments."""
 
     number: str
@@ -35,7 +35,7 @@ class Command(NamedTuple):
     rest: str = ""  # text behind the name as it came, for file names with spaces
 
 
-def parse(line: str) -> Command | None:
+def parse(line: str) -> GTPCommand | None:
     """The command of a line, or None if it has none."""
     text = line.translate(_DROPPED).partition("#")[0].strip()
     if not text:
@@ -44,7 +44,7 @@ def parse(line: str) -> Command | None:
     number = found.group(1) if found else ""
     text = text[found.end() :] if found else text
     name, _, rest = text.partition(" ")
-    return Command(number, name, rest.split(), rest.strip())
+    return GTPCommand(number, name, rest.split(), rest.strip())
 
 
 def answer(number: str, text: str, *, failed: bool = False) -> str:
@@ -120,7 +120,7 @@ class Output:
         self._stream.flush()
 
 
-def serve(lines: Input, output: Output, commands: Callable[[Command], str | None]) -> None:
+def serve(lines: Input, output: Output, commands: Callable[[GTPCommand], str | None]) -> None:
     """Answers command after command until `quit` or the end of the input.
 
     `commands` returns an answer's text, or None if it has sent everything itself; it raises GTPError to refuse.

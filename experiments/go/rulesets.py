@@ -10,7 +10,7 @@ class RuleSet(NamedTuple):
 
     superko: str
     suicide: bool
-    method: str = "area"  # counting method, see `Game.score`
+    method: str = "area"  # counting method, see `GoGame.score`
     compensation: str = "none"  # compensation to White for handicap stones
     removal: bool = True  # True if dead stones are taken off before counting
 

@@ -11,7 +11,7 @@ import numpy as np
 from envs.go import sgf
 from envs.go.picture import SIDE, action_at, draw, geometry
 from experiments.go.stopwatch import told
-from experiments.go.table import SIDES, Table
+from experiments.go.table import SIDES, GoTable
 
 PANEL = 320  # px, width of the right side
 TICK = 0.25  # s between two looks at the clock
@@ -25,10 +25,10 @@ INK, QUIET, LINE, ACCENT = (232, 230, 224), (160, 164, 173), (60, 65, 75), (90, 
 GROUND = (32, 35, 40)
 
 
-class Screen:
+class TableWindow:
     """Shows a table and hears the person. SGF files can be dropped on the window. save: folder for games."""
 
-    def __init__(self, table: Table, save: Path):
+    def __init__(self, table: GoTable, save: Path):
         import pygame
 
         pygame.display.init()  # raises pygame.error where there is no display

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from envs.go.board import MAX_SIZE
-from envs.go.game import COLUMNS, Game, MoveLimit, fixed_handicap, free_handicap, from_vertex, to_vertex
+from envs.go.game import COLUMNS, GoGame, MoveLimit, fixed_handicap, free_handicap, from_vertex, to_vertex
 from experiments.go.engine import (
     COMMANDS,
     Engine,
@@ -15,7 +15,7 @@ from experiments.go.engine import (
     number,
     vertex_of,
 )  # fmt: skip
-from experiments.go.protocol import Command, GTPError
+from experiments.go.protocol import GTPCommand, GTPError
 
 SPOKEN = "1.15.0"  # KataGo's version whose GTP extensions and analysis protocol are spoken
 KOMI_LIMIT = 1000.0  # points
@@ -23,19 +23,19 @@ TERRITORY = ("dame", "black_territory", "white_territory")  # territory of an em
 
 
 @command("protocol_version")
-def protocol_version(engine: Engine, given: Command) -> str:
+def protocol_version(engine: Engine, given: GTPCommand) -> str:
     """Answers with the version of GTP."""
     return "2"
 
 
 @command("name")
-def name(engine: Engine, given: Command) -> str:
+def name(engine: Engine, given: GTPCommand) -> str:
     """Answers with the program's name and the player's."""
     return f"joypad {engine.player.name}"
 
 
 @command("version")
-def version(engine: Engine, given: Command) -> str:
+def version(engine: Engine, given: GTPCommand) -> str:
     """The version of KataGo's protocols that is spoken, which is what Lizzie looks at, and then our own."""
     from importlib.metadata import PackageNotFoundError
     from importlib.metadata import version as installed
@@ -48,26 +48,26 @@ def version(engine: Engine, given: Command) -> str:
 
 
 @command("known_command")
-def known_command(engine: Engine, given: Command) -> str:
+def known_command(engine: Engine, given: GTPCommand) -> str:
     """Answers with true if the engine knows the command, else with false."""
     return "true" if arguments(given, 1)[0] in COMMANDS else "false"
 
 
 @command("list_commands")
-def list_commands(engine: Engine, given: Command) -> str:
+def list_commands(engine: Engine, given: GTPCommand) -> str:
     """Answers with all commands in alphabetical order, one per line."""
     return "\n".join(sorted(COMMANDS))
 
 
 @command("quit")
-def quit_(engine: Engine, given: Command) -> str:
+def quit_(engine: Engine, given: GTPCommand) -> str:
     """Stops the player; the caller ends the session."""
     engine.player.stop()
     return ""
 
 
 @command("boardsize")
-def boardsize(engine: Engine, given: Command) -> str:
+def boardsize(engine: Engine, given: GTPCommand) -> str:
     """Begins a new game on a board of this size. Raises GTPError for a size outside 2 to MAX_SIZE."""
     size = integer(arguments(given, 1)[0])
     if not 2 <= size <= MAX_SIZE:
@@ -77,21 +77,21 @@ def boardsize(engine: Engine, given: Command) -> str:
 
 
 @command("clear_board")
-def clear_board(engine: Engine, given: Command) -> str:
+def clear_board(engine: Engine, given: GTPCommand) -> str:
     """Begins a new game on a board of the same size."""
     engine.new_game(engine.game.size)
     return ""
 
 
 @command("komi")
-def komi(engine: Engine, given: Command) -> str:
+def komi(engine: Engine, given: GTPCommand) -> str:
     """Sets the komi of this game and of later ones."""
     engine.komi = number(arguments(given, 1)[0], KOMI_LIMIT)
     engine.game.set_komi(engine.komi)
     return ""
 
 
-def empty_board(engine: Engine) -> Game:
+def empty_board(engine: Engine) -> GoGame:
     """Returns the game of the engine. Raises GTPError if a stone is on the board."""
     if engine.game.board().any():
         raise GTPError("board not empty")
@@ -99,7 +99,7 @@ def empty_board(engine: Engine) -> Game:
 
 
 @command("fixed_handicap", "place_free_handicap")
-def place_handicap(engine: Engine, given: Command) -> str:
+def place_handicap(engine: Engine, given: GTPCommand) -> str:
     """Places handicap stones on an empty board and answers with their vertices."""
     stones, game = integer(arguments(given, 1)[0]), empty_board(engine)
     try:
@@ -111,7 +111,7 @@ def place_handicap(engine: Engine, given: Command) -> str:
 
 
 @command("set_free_handicap")
-def set_free_handicap(engine: Engine, given: Command) -> str:
+def set_free_handicap(engine: Engine, given: GTPCommand) -> str:
     """Places handicap stones on the given vertices of an empty board. Raises GTPError for a bad list."""
     game = empty_board(engine)
     try:
@@ -128,7 +128,7 @@ def set_free_handicap(engine: Engine, given: Command) -> str:
 
 
 @command("play")
-def play(engine: Engine, given: Command) -> str:
+def play(engine: Engine, given: GTPCommand) -> str:
     """Plays a move of the given colour. Raises GTPError if it is illegal."""
     colour, vertex = arguments(given, 2)
     colour, action = colour_of(colour), vertex_of(vertex, engine.game.size)
@@ -142,7 +142,7 @@ def play(engine: Engine, given: Command) -> str:
 
 
 @command("genmove", "reg_genmove", "kata-search")
-def genmove(engine: Engine, given: Command) -> str:
+def genmove(engine: Engine, given: GTPCommand) -> str:
     """Answers with the player's move; `genmove` alone also plays it on the board."""
     colour = colour_of(arguments(given, 1)[0])
     if given.name == "genmove":
@@ -151,7 +151,7 @@ def genmove(engine: Engine, given: Command) -> str:
 
 
 @command("kgs-genmove_cleanup")
-def genmove_cleanup(engine: Engine, given: Command) -> str:
+def genmove_cleanup(engine: Engine, given: GTPCommand) -> str:
     """A move for people who do not agree about dead stones: nothing is taken for decided, the dead are captured."""
     before, engine.play_on = engine.play_on, True
     try:
@@ -161,7 +161,7 @@ def genmove_cleanup(engine: Engine, given: Command) -> str:
 
 
 @command("undo", "gg-undo")
-def undo(engine: Engine, given: Command) -> str:
+def undo(engine: Engine, given: GTPCommand) -> str:
     """Takes back the last move, or as many as `gg-undo` names. Raises GTPError if there are fewer."""
     moves = 1 if given.name == "undo" else integer(given.arguments[0]) if given.arguments else 1
     if not 0 < moves <= len(engine.game.moves):
@@ -171,14 +171,14 @@ def undo(engine: Engine, given: Command) -> str:
 
 
 @command("final_score")
-def final_score(engine: Engine, given: Command) -> str:
+def final_score(engine: Engine, given: GTPCommand) -> str:
     """Answers with the winner and the lead in points, such as B+3.5, or 0 for a draw."""
     lead = engine.score()
     return "0" if lead == 0 else f"{'B' if lead > 0 else 'W'}+{abs(lead):g}"
 
 
 @command("final_status_list")
-def final_status_list(engine: Engine, given: Command) -> str:
+def final_status_list(engine: Engine, given: GTPCommand) -> str:
     """Of stones: alive, dead, seki; of empty points, as GNU Go has it: black_territory, white_territory, dame."""
     wanted, size, judged = arguments(given, 1)[0], engine.game.size, engine.judged()
     if wanted in judged.status:
@@ -189,7 +189,7 @@ def final_status_list(engine: Engine, given: Command) -> str:
 
 
 @command("final_status")
-def final_status(engine: Engine, given: Command) -> str:
+def final_status(engine: Engine, given: GTPCommand) -> str:
     """Of one vertex, in the words of `final_status_list`."""
     action = vertex_of(arguments(given, 1)[0], engine.game.size)
     if action == engine.game.size**2:
@@ -204,7 +204,7 @@ def point_status(engine: Engine, action: int) -> str:
 
 
 @command("showboard")
-def showboard(engine: Engine, given: Command) -> str:
+def showboard(engine: Engine, given: GTPCommand) -> str:
     """Answers with a drawing of the board, the side to move, the captures and the komi."""
     game, size = engine.game, engine.game.size
     letters, board = "   " + " ".join(COLUMNS[:size]), game.board()

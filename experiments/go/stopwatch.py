@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from experiments.go.clock import Clock, Left, Setting
+from experiments.go.clock import GoClock, Setting, SideClock
 
 
 class Stopwatch:
@@ -59,15 +59,15 @@ class Stopwatch:
         """Returns the seconds that the side has spent on the game, its present move included."""
         return sum(seconds for colour, seconds in self.moves if colour == side) + self.thought(side)
 
-    def clock(self) -> Clock:
+    def clock(self) -> GoClock:
         """As it stood before the move at hand."""
-        clock = Clock()
+        clock = GoClock()
         clock.control(self.setting)
         for colour, seconds in self.moves:
             clock.spent(colour, seconds)
         return clock
 
-    def left(self, side: int) -> Left:
+    def left(self, side: int) -> SideClock:
         """Returns the side's remaining time, its present move included."""
         return self.clock().during(side, self.thought(side))
 
@@ -94,7 +94,7 @@ def told(view: dict[str, Any], side: int, past: float = 0.0) -> str:
     past = past if view["running"] == side else 0.0
     if view["left"] is None:
         return minutes(view["used"][side] + past)
-    clock = Clock()
+    clock = GoClock()
     clock.control(Setting("byoyomi", 0.0, view["period"], view["count"]))
     clock.left(side, view["left"][side]["time"], view["left"][side]["count"])
     left = clock.during(side, past)

@@ -18,10 +18,10 @@ import numpy as np
 
 from envs.go import record, sgf
 from envs.go.board import ACTION, KO
-from envs.go.game import Game, fixed_handicap, to_vertex
+from envs.go.game import GoGame, fixed_handicap, to_vertex
 from experiments.go.commands import Engine
 from experiments.go.engine import Habits
-from experiments.go.players import Player
+from experiments.go.players import SearchPlayer
 from experiments.go.protocol import Output
 from experiments.go.stopwatch import Stopwatch
 from experiments.go.telling import counted, given_up, lost, outcome, why_illegal
@@ -42,7 +42,7 @@ def game_text(value: Any) -> str | bytes:
     return value if isinstance(value, bytes) and len(value) <= LONGEST else text(LONGEST)(value)
 
 
-class Command(NamedTuple):
+class TableCommand(NamedTuple):
     """Something that the people at the table can ask for."""
 
     takes: Type  # type of the value
@@ -52,14 +52,14 @@ class Command(NamedTuple):
 USUAL = Habits(seconds=2.0)
 
 
-class Table:
+class GoTable:
     """The game, whoever plays it. `publish` is called with every new view, in the table's thread.
 
     seconds, visits: of the player's moves. human: one of SIDES.
     """
 
     def __init__(
-        self, player: Player, publish: Callable[[dict], None] = lambda view: None, *, size: int = 9,
+        self, player: SearchPlayer, publish: Callable[[dict], None] = lambda view: None, *, size: int = 9,
         komi: float = 7.5, human: str = "black", habits: Habits = USUAL, handicap: int = 0,
         rules: str = "chinese",
     ):  # fmt: skip
@@ -79,7 +79,7 @@ class Table:
         self._new(size, komi, handicap)
 
     @property
-    def game(self) -> Game:
+    def game(self) -> GoGame:
         """Returns the game on the board."""
         return self.engine.game
 
@@ -244,7 +244,7 @@ class Table:
 
     def _saved(self) -> bytes:
         """The whole line as SGF."""
-        whole = Game(self.game.size, self.game.komi, **self.game.options)
+        whole = GoGame(self.game.size, self.game.komi, **self.game.options)
         whole.set_up(*self.game.setup, handicap=self.game.handicap)
         for colour, action in self.line:
             whole.play(action, colour)
@@ -382,18 +382,18 @@ class Table:
 
 
 COMMANDS = {
-    "play": Command(whole(0, 19 * 19), Table._play_by_hand),  # action: row * size + column, size * size to pass
-    "pass": Command(nothing, Table._play_by_hand),
-    "undo": Command(nothing, Table._undo),
-    "go": Command(whole(-1, 10**6), Table._go),  # number of moves to the position; at most the newest
-    "resign": Command(nothing, Table._resign),
-    "new": Command(
-        fields(size=whole(2, 19), komi=number(-1000, 1000), handicap=optional(whole(0, 361))), Table._new_game
+    "play": TableCommand(whole(0, 19 * 19), GoTable._play_by_hand),  # action: row * size + column, size * size to pass
+    "pass": TableCommand(nothing, GoTable._play_by_hand),
+    "undo": TableCommand(nothing, GoTable._undo),
+    "go": TableCommand(whole(-1, 10**6), GoTable._go),  # number of moves to the position; at most the newest
+    "resign": TableCommand(nothing, GoTable._resign),
+    "new": TableCommand(
+        fields(size=whole(2, 19), komi=number(-1000, 1000), handicap=optional(whole(0, 361))), GoTable._new_game
     ),
-    "side": Command(text(5, SIDES), Table._take_side),
-    "level": Command(number(0.05, 120), Table._set_level),  # thinking time per move, in s
-    "analyse": Command(flag, Table._analyse),
-    "load": Command(game_text, Table.load),
-    "quit": Command(nothing, lambda table, _: None),
+    "side": TableCommand(text(5, SIDES), GoTable._take_side),
+    "level": TableCommand(number(0.05, 120), GoTable._set_level),  # thinking time per move, in s
+    "analyse": TableCommand(flag, GoTable._analyse),
+    "load": TableCommand(game_text, GoTable.load),
+    "quit": TableCommand(nothing, lambda table, _: None),
 }
 TYPES = {name: command.takes for name, command in COMMANDS.items()}

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from envs.go.board import ACTION, KO
-from envs.go.game import Game, to_vertex
+from envs.go.game import GoGame, to_vertex
 from envs.go.scoring import area
 from experiments.go.engine import Engine
 
 
-def why_illegal(game: Game, action: int) -> str:
+def why_illegal(game: GoGame, action: int) -> str:
     """Why the side to move may not play there; empty where it may."""
     if game.is_legal(action):
         return ""

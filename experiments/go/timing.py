@@ -6,7 +6,7 @@ import math
 
 from experiments.go.clock import Setting
 from experiments.go.engine import Engine, arguments, colour_of, command, integer, number
-from experiments.go.protocol import Command, GTPError
+from experiments.go.protocol import GTPCommand, GTPError
 
 KINDS = {  # kinds of `kata-time_settings` and the meaning of their numbers
     "none": (), "absolute": ("main",), "byoyomi": ("main", "period", "count"), "canadian": ("main", "period", "count"),
@@ -15,7 +15,7 @@ KINDS = {  # kinds of `kata-time_settings` and the meaning of their numbers
 
 
 @command("time_settings")
-def time_settings(engine: Engine, given: Command) -> str:
+def time_settings(engine: Engine, given: GTPCommand) -> str:
     """Sets main time, overtime (both in seconds) and the stones of an overtime period."""
     main, byo_time, stones = (integer(text) for text in arguments(given, 3))
     if min(main, byo_time, stones) < 0:
@@ -25,7 +25,7 @@ def time_settings(engine: Engine, given: Command) -> str:
 
 
 @command("time_left")
-def time_left(engine: Engine, given: Command) -> str:
+def time_left(engine: Engine, given: GTPCommand) -> str:
     """Under byo-yomi the last number is that of the periods left, as KGS and KataGo have it."""
     colour, seconds, count = arguments(given, 3)
     colour, seconds, count = colour_of(colour), number(seconds), integer(count)
@@ -36,7 +36,7 @@ def time_left(engine: Engine, given: Command) -> str:
 
 
 @command("kgs-time_settings", "kata-time_settings")
-def kata_time_settings(engine: Engine, given: Command) -> str:
+def kata_time_settings(engine: Engine, given: GTPCommand) -> str:
     """A kind and its seconds: none, absolute MAIN, byoyomi MAIN PERIOD PERIODS, canadian MAIN PERIOD STONES; KataGo's
     also fischer MAIN INCREMENT, fischer-capped MAIN INCREMENT CAP MOST_OF_A_MOVE (negative for no limit)."""
     kind, *rest = given.arguments or [""]
@@ -59,6 +59,6 @@ def kata_time_settings(engine: Engine, given: Command) -> str:
 
 
 @command("kata-list_time_settings")
-def list_time_settings(engine: Engine, given: Command) -> str:
+def list_time_settings(engine: Engine, given: GTPCommand) -> str:
     """Answers with the kinds of time control that `kata-time_settings` knows."""
     return " ".join(KINDS)

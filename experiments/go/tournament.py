@@ -19,16 +19,16 @@ from agents.core import files
 from envs.go import record, sgf
 from experiments.cli import UserError
 from experiments.go.lines import Lines
-from experiments.go.match import Played, play, write_sgf
+from experiments.go.match import GameOutcome, play, write_sgf
 from experiments.go.openings import openings
-from experiments.go.programs import Failed, Program, Refused
+from experiments.go.programs import Failed, Program, ProgramRefused
 from experiments.go.spreading import spread
 
 VOIDS_IN_A_ROW = 8  # void games in a row after which something is wrong that more games would not mend
 
 
 @dataclass(frozen=True)
-class Settings:
+class TournamentSettings:
     """Everything that games depend on."""
 
     players: tuple[str, ...]
@@ -41,7 +41,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Task:
+class GameTask:
     """One game to be played."""
 
     number: int  # number of the game, from 1
@@ -51,21 +51,21 @@ class Task:
     seed: int  # seed for the programs, another one for every game
 
 
-def plan(settings: Settings) -> list[Task]:
+def plan(settings: TournamentSettings) -> list[GameTask]:
     """All games. Two of them share an opening with colours exchanged; pairs of players take turns."""
     tasks = []
     for game in range(settings.games):
         for i, j in combinations(range(len(settings.players)), 2):
             black, white = (i, j) if game % 2 == 0 else (j, i)
             number = len(tasks) + 1
-            tasks.append(Task(number, black, white, game // 2, (settings.seed * 1_000_003 + number) % 2**31))
+            tasks.append(GameTask(number, black, white, game // 2, (settings.seed * 1_000_003 + number) % 2**31))
     return tasks
 
 
-class Folder:
+class TournamentFolder:
     """Where a tournament is kept; whatever was finished before a kill is still there after it."""
 
-    def __init__(self, path: Path, settings: Settings):
+    def __init__(self, path: Path, settings: TournamentSettings):
         self.path = path
         (path / "games").mkdir(parents=True, exist_ok=True)
         told, wanted = path / "tournament.json", json.loads(json.dumps(asdict(settings)))
@@ -87,7 +87,7 @@ class Folder:
         """The finished games, number -> figures."""
         return self._lines.rows
 
-    def add(self, task: Task, played: Played, settings: Settings) -> dict:
+    def add(self, task: GameTask, played: GameOutcome, settings: TournamentSettings) -> dict:
         """Stores a game for good."""
         names = [settings.players[i] for i in (task.black, task.white)]
         write_sgf(self.path / "games" / f"{task.number:04}.sgf", played, *names, settings.size, settings.komi)
@@ -97,7 +97,7 @@ class Folder:
         self._lines.add(row)
         return row
 
-    def game(self, number: int) -> record.Record:
+    def game(self, number: int) -> record.GameRecord:
         """A finished game. Raises UserError where its file cannot be read."""
         path = self.path / "games" / f"{number:04}.sgf"
         try:
@@ -109,10 +109,10 @@ class Folder:
 class Worker:
     """Plays one game after the other with programs of its own, which stay alive in between."""
 
-    def __init__(self, settings: Settings):
+    def __init__(self, settings: TournamentSettings):
         self._settings, self._programs = settings, {}
 
-    def do(self, task: Task) -> Played:
+    def do(self, task: GameTask) -> GameOutcome:
         """Plays one game of the tournament; a program that fails voids it and is started anew for the next."""
         settings = self._settings
         try:
@@ -127,8 +127,8 @@ class Worker:
                 *sides, size=settings.size, komi=settings.komi, opening=opening, seed=task.seed,
                 move_seconds=settings.move_seconds,
             )  # fmt: skip
-        except (Failed, Refused) as fault:  # it did not even start
-            played = Played(result="Void", void=str(fault))
+        except (Failed, ProgramRefused) as fault:  # it did not even start
+            played = GameOutcome(result="Void", void=str(fault))
         if played.void:
             self.close()
         return played
@@ -139,12 +139,14 @@ class Worker:
         self._programs.clear()
 
 
-def run(settings: Settings, folder: Folder, parallel: int, report: Callable[[Task, dict], None]) -> None:
+def run(
+    settings: TournamentSettings, folder: TournamentFolder, parallel: int, report: Callable[[GameTask, dict], None]
+) -> None:
     """Plays what is missing. `report` is called after every game, by one thread at a time. Raises UserError when
     game after game is void."""
     voids = 0
 
-    def done(task: Task, played: Played) -> None:
+    def done(task: GameTask, played: GameOutcome) -> None:
         nonlocal voids
         report(task, folder.add(task, played, settings))
         voids = voids + 1 if played.void else 0

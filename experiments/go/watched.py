@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 VISITS = 400  # visits of the search for each move
 
 
-class Rave:
+class RavePlayer:
     """Searches each position anew, by playouts."""
 
     evaluation = "greedy"
@@ -37,4 +37,4 @@ class Rave:
         return Act(torch.tensor(found, device=step.first.device))
 
 
-PLAYERS = {"rave": Rave}
+PLAYERS = {"rave": RavePlayer}

@@ -18,7 +18,7 @@ from agents.core.device import cpu_flags
 from agents.core.run import SEAL, Run
 from experiments import references
 from experiments.cli import UserError
-from experiments.comparing.records import Record, read, size
+from experiments.comparing.records import RunRecord, read, size
 from experiments.promoting import thinning
 
 FORMAT = 1  # version of reference.json
@@ -124,7 +124,7 @@ def _portable(config: Mapping[str, Any]) -> dict[str, Any]:
     return {**made, "command": shlex.join(here(word) for word in shlex.split(str(config.get("command", ""))))}
 
 
-def describe(record: Record, config: Mapping[str, Any], before: Sequence[str]) -> dict[str, Any]:
+def describe(record: RunRecord, config: Mapping[str, Any], before: Sequence[str]) -> dict[str, Any]:
     """How the run came about: commands, commit, wall clock, hardware."""
     flags = cpu_flags()
     return {

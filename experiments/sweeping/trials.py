@@ -23,7 +23,7 @@ from agents.core.run import RunError, duration
 from experiments import child, cli
 from experiments.child import lock
 from experiments.comparing import records
-from experiments.comparing.report import Table, markdown, number
+from experiments.comparing.report import TextTable, markdown, number
 from experiments.sweeping import space
 
 PARTS = 20  # parts of a trial's minutes; at the end of each it is compared with the others
@@ -249,7 +249,7 @@ class Sweep:
             f"Score: {what} after {self.plan.minutes:g} minutes of training, one seed ({self.plan.seed}) each: the best"
             " of many is partly luck, so train it with new seeds before believing it."
         )
-        table = Table(
+        table = TextTable(
             f"{self.plan.game}, {self.plan.agent}",
             ["trial", "score", *(d.field for d in self.dimensions)],
             rows,

@@ -13,7 +13,7 @@ import envs
 from agents import AGENTS, BASELINES, settings
 from agents.core import renamed
 from experiments import arguments, cli
-from experiments.arguments import Group, Positional, Repeated, nearest, read_groups
+from experiments.arguments import OptionGroup, Positional, Repeated, nearest, read_groups
 from experiments.configuration import check_fields, read_config
 from experiments.recipes import Recipe, recipes
 from experiments.spellings import BOOLEANS, dashed
@@ -24,7 +24,7 @@ and the options of the game."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Command:
+class TrainCommand:
     """What to train, for how long, and where it goes."""
 
     game: Positional[str]  # breakout, pong, any other ALE game, a game of the lab, or gym:ID
@@ -106,7 +106,7 @@ class Resume:
             raise ValueError(f"--eval-episodes {self.eval_episodes}: must be at least 0")
 
 
-def parse(argv: Sequence[str], description: str = "") -> Resume | tuple[Command, dict[str, Any], dict[str, Any]]:
+def parse(argv: Sequence[str], description: str = "") -> Resume | tuple[TrainCommand, dict[str, Any], dict[str, Any]]:
     """Options -> what to resume, or (command, agent's configuration, game's options). description: for --help."""
     if any(a == "--resume" or a.startswith("--resume=") for a in argv):
         return _resume(argv)
@@ -124,13 +124,13 @@ def parse(argv: Sequence[str], description: str = "") -> Resume | tuple[Command,
     fitting = choice.config if choice.agent == agent else {}
     with cli.refusing():
         code, options = settings(agent), type(envs.options(game))
-        start = Command(
+        start = TrainCommand(
             game=game, agent=agent, recipe="default" if "config" in named else name, num_envs=choice.num_envs,
             checkpoint_every=choice.checkpoint_every, name=name, **_normalized(named.get("config")),
         )  # fmt: skip
         groups = [
             _of_run(start), _of_agent(agent, _apply(code.Config, {**code.PRESETS.get(agent, {}), **fitting})),
-            Group(f"game: {game}", options, _apply(options, choice.env), prefix="env", renamed=renamed.of_game(game)),
+            OptionGroup(f"game: {game}", options, _apply(options, choice.env), {}, "env", renamed.of_game(game)),
         ]  # fmt: skip
     command, agent_config, env = read_groups(groups, argv, description, "train")
     command = dataclasses.replace(command, game=game)
@@ -154,12 +154,12 @@ def _normalized(file: str | None) -> dict[str, Any]:
     return {f"normalize_{part}": part in words for part in ("obs", "reward")}
 
 
-def _of_run(default: Command | None = None) -> Group:
-    return Group("run", Command, default, renamed=renamed.PROGRAMS["train"])
+def _of_run(default: TrainCommand | None = None) -> OptionGroup:
+    return OptionGroup("run", TrainCommand, default, renamed=renamed.PROGRAMS["train"])
 
 
-def _of_agent(agent: str, default: Any) -> Group:
-    return Group(f"agent: {agent}", type(default), default, prefix="agent", renamed=renamed.of_agent(agent))
+def _of_agent(agent: str, default: Any) -> OptionGroup:
+    return OptionGroup(f"agent: {agent}", type(default), default, prefix="agent", renamed=renamed.of_agent(agent))
 
 
 def _joined(argv: Sequence[str], names: Sequence[str]) -> list[str]:
@@ -267,7 +267,7 @@ def _is_game(word: str) -> bool:
 def _known() -> tuple[set[str], set[str]]:
     """The options of the run and of all agents, under all their names: switches, and those that take a value."""
     switches, valued = set(), set()
-    kinds = [(Command, renamed.PROGRAMS["train"])]
+    kinds = [(TrainCommand, renamed.PROGRAMS["train"])]
     kinds += [(settings(agent).Config, renamed.of_agent(agent)) for agent in AGENTS | BASELINES]
     for kind, names in kinds:
         for option in arguments.options(kind):

@@ -11,10 +11,10 @@ from agents import BASELINES, settings
 from agents.core import manifest
 from agents.core.run import TRAINED, Run, RunError
 from experiments import cli, finding, teachers
-from experiments.training.options import Command, Resume
+from experiments.training.options import Resume, TrainCommand
 
 
-def refuse(command: Command, agent_config: Mapping[str, Any], env: Mapping[str, Any]) -> None:
+def refuse(command: TrainCommand, agent_config: Mapping[str, Any], env: Mapping[str, Any]) -> None:
     """Raises UserError for options of a new run that do not go together."""
     taught = getattr(settings(command.agent), "TAUGHT", False)
     for name, kind in (("data", "dataset"), ("teacher_run", "teacher")):
@@ -39,7 +39,7 @@ def refuse(command: Command, agent_config: Mapping[str, Any], env: Mapping[str, 
         finding.require_checkpoint(run_of("--init", command, command.init), None)
 
 
-def _require_teacher(command: Command, env: Mapping[str, Any]) -> None:
+def _require_teacher(command: TrainCommand, env: Mapping[str, Any]) -> None:
     """Raises UserError where it is known beforehand that there is nobody to learn from."""
     for data in command.data:
         if not Path(data).exists():
@@ -71,7 +71,7 @@ def refuse_resume(command: Resume) -> Run:
     return run
 
 
-def run_of(option: str, command: Command | Resume, what: str) -> Run:
+def run_of(option: str, command: TrainCommand | Resume, what: str) -> Run:
     """The run that an option names; ``reference`` is the game's best reference run. Raises UserError."""
     try:
         return finding.look_for(command.runs, what, command.game)[0]

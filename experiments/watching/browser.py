@@ -11,7 +11,7 @@ import experiments.web
 from agents.core.run import safe
 from experiments.watching.clip import Clip
 from experiments.watching.commands import COMMANDS, TYPES
-from experiments.watching.player import Frame, Player
+from experiments.watching.player import Player, PlayerFrame
 from experiments.web.page import Client, Message
 from experiments.web.server import Server
 from experiments.web.values import command_of
@@ -23,7 +23,7 @@ PAGE = {name: takes for name, takes in TYPES.items() if name != "quit"}  # comma
 WAITING = 1000  # commands that wait at most; more are dropped
 
 
-class Browser:
+class PlayerPage:
     """The player's page: `address` is to be opened; `close` ends the server."""
 
     def __init__(self, fps: float, host: str = "127.0.0.1", port: int = 0):
@@ -49,7 +49,7 @@ class Browser:
             self._looked = time.monotonic()
         return time.monotonic() - self._looked < ABSENT
 
-    def show(self, player: Player, frame: Frame) -> None:
+    def show(self, player: Player, frame: PlayerFrame) -> None:
         """Publishes the frame, the player's state and, where the panels are on, its curves."""
         pictures, states = {"main": frame.picture}, {"now": player.status()}
         now = time.monotonic()

@@ -15,11 +15,11 @@ from experiments.web.values import Type, flag, items, nothing, number, optional,
 SPEEDS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 0.0)  # factors of the game's own speed; 0: as fast as it goes
 
 
-class Refused(ValueError):
+class CommandRefused(ValueError):
     """A command that cannot be carried out, with a sentence for the person who gave it."""
 
 
-class Command(NamedTuple):
+class PlayerCommand(NamedTuple):
     """One thing that the player can be asked for."""
 
     takes: Type  # type of the value
@@ -33,7 +33,7 @@ def obey(player: Any, name: str, value: Any) -> None:
     try:
         checked = take(TYPES, name, value)
     except ValueError as fault:
-        raise Refused(str(fault)) from None
+        raise CommandRefused(str(fault)) from None
     COMMANDS[name].do(player, checked)
 
 
@@ -104,7 +104,7 @@ def _take(player: Any, taken: bool | None) -> None:
     try:
         seat.take_over(seat.human is None if taken is None else taken)
     except Unplayable as fault:
-        raise Refused(str(fault)) from None
+        raise CommandRefused(str(fault)) from None
     keys = ", ".join(seat.human.known) if seat.human else ""
     player.messages.append(f"you play; keys: {keys}" if seat.human else "handed back to the agent")
 
@@ -113,7 +113,7 @@ def _overlay(player: Any, name: str | None) -> None:
     kinds, now = player.focus.overlays(), player.focus.overlay
     chosen = kinds[(kinds.index(now) + 1 if now in kinds else 1) % len(kinds)] if name is None else name
     if chosen not in kinds:
-        raise Refused(f"overlay {chosen!r}: choose {', '.join(kinds)}")
+        raise CommandRefused(f"overlay {chosen!r}: choose {', '.join(kinds)}")
     for seat in player.seats:
         seat.overlay = chosen
     _explain(player)
@@ -132,7 +132,8 @@ def _explain(player: Any) -> None:
 
 
 def _clip(player: Any, _: None) -> None:
-    raise Refused("clip: only a window or a page keeps the last 30 seconds")  # and hears this before the player does
+    # A window or a page hears this command before the player does.
+    raise CommandRefused("clip: only a window or a page keeps the last 30 seconds")
 
 
 def _quit(player: Any, _: None) -> None:
@@ -156,25 +157,25 @@ def _click(player: Any, place: list[float]) -> None:
 
 _switch, _place = optional(flag), number(-1e6, 1e6)
 COMMANDS = {
-    "pause": Command(_switch, _pause, "p", "pause or go on"),
-    "step": Command(nothing, _step, "n", "one decision, then pause"),
-    "slower": Command(nothing, _change_speed(-1), "-", "slower"),
-    "faster": Command(nothing, _change_speed(1), "+", "faster, at last as fast as it goes"),
-    "new": Command(nothing, _new, "e", "a new episode, with the next seed"),
-    "again": Command(nothing, _again, "r", "the same episode again, from its beginning"),
-    "policy": Command(optional(policy), _policy, "g", "greedy (always the best action) or sampled (as in training)"),
-    "take": Command(_switch, _take, "t", "take over, or hand back"),
-    "overlay": Command(
+    "pause": PlayerCommand(_switch, _pause, "p", "pause or go on"),
+    "step": PlayerCommand(nothing, _step, "n", "one decision, then pause"),
+    "slower": PlayerCommand(nothing, _change_speed(-1), "-", "slower"),
+    "faster": PlayerCommand(nothing, _change_speed(1), "+", "faster, at last as fast as it goes"),
+    "new": PlayerCommand(nothing, _new, "e", "a new episode, with the next seed"),
+    "again": PlayerCommand(nothing, _again, "r", "the same episode again, from its beginning"),
+    "policy": PlayerCommand(optional(policy), _policy, "g", "greedy (the best action) or sampled (as in training)"),
+    "take": PlayerCommand(_switch, _take, "t", "take over, or hand back"),
+    "overlay": PlayerCommand(
         optional(text(40)), _overlay, "o", "what is laid over the picture: what drives the choice, or a board's values"
     ),
-    "panels": Command(_switch, _panels, "v", "show or hide the panels"),
-    "clip": Command(nothing, _clip, "c", "save the last 30 seconds"),
-    "quit": Command(nothing, _quit),
-    "speed": Command(speed, _speed),
-    "seed": Command(whole(0, 2**31 - 1), _seed),
-    "held": Command(items(text(20), most=16), _held),  # names of keys
-    "sticks": Command(items(number(-1e6, 1e6), most=8), _sticks),  # axes of a gamepad: right, down, button
-    "click": Command(items(_place, most=2, least=2), _click),  # point in the picture, in px
+    "panels": PlayerCommand(_switch, _panels, "v", "show or hide the panels"),
+    "clip": PlayerCommand(nothing, _clip, "c", "save the last 30 seconds"),
+    "quit": PlayerCommand(nothing, _quit),
+    "speed": PlayerCommand(speed, _speed),
+    "seed": PlayerCommand(whole(0, 2**31 - 1), _seed),
+    "held": PlayerCommand(items(text(20), most=16), _held),  # names of keys
+    "sticks": PlayerCommand(items(number(-1e6, 1e6), most=8), _sticks),  # axes of a gamepad: right, down, button
+    "click": PlayerCommand(items(_place, most=2, least=2), _click),  # point in the picture, in px
 }
 TYPES = {name: command.takes for name, command in COMMANDS.items()}
 KEYS = {command.key: name for name, command in COMMANDS.items() if command.key}

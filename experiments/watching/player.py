@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from experiments.watching.commands import Refused, obey
+from experiments.watching.commands import CommandRefused, obey
 from experiments.watching.overlay import tile
 from experiments.watching.seat import Seat
 from experiments.watching.source import Source
@@ -25,7 +25,7 @@ SHOWN = 60.0  # pictures per second shown at most, however fast the game runs
 BEHIND = 0.25  # delay above which the clock is set anew instead of catching up, in s
 
 
-class Frame(NamedTuple):
+class PlayerFrame(NamedTuple):
     """What is to be seen at one moment."""
 
     picture: np.ndarray  # uint8 [H, W, 3]: all seats and copies
@@ -35,7 +35,7 @@ class Frame(NamedTuple):
 class Screen(Protocol):
     """Where people look."""
 
-    def show(self, player: Player, frame: Frame) -> None:
+    def show(self, player: Player, frame: PlayerFrame) -> None:
         """Shows one frame of the play."""
 
     def commands(self, player: Player) -> list[tuple[str, Any]]:
@@ -86,7 +86,7 @@ class Player:
         """Is it a person's turn, in a game that waits for it?"""
         return any(seat.waits for seat in self.seats)
 
-    def frames(self) -> Iterator[Frame]:
+    def frames(self) -> Iterator[PlayerFrame]:
         """Pictures at `fps`, until the limits are reached (or for ever)."""
         program = self.stages or [None]
         while True:
@@ -100,7 +100,7 @@ class Player:
             if not (self.loops and self.stages):
                 return
 
-    def _play(self) -> Iterator[Frame]:
+    def _play(self) -> Iterator[PlayerFrame]:
         shown, limit = 0, None if self.seconds is None else round(self.seconds * self.fps)
         while not self.ended:
             for frame in self._pictures():
@@ -116,7 +116,7 @@ class Player:
                 return
             self._advance()
 
-    def _pictures(self) -> Iterator[Frame]:
+    def _pictures(self) -> Iterator[PlayerFrame]:
         """The pictures that have come since the last decision; the last of them shows the newest one's state."""
         groups = [pictures for seat in self.seats for pictures in seat.pictures()]
         length = max(map(len, groups))
@@ -128,7 +128,7 @@ class Player:
             if decided:
                 for seat in self.seats:
                     seat.decide_once()
-            self._frame = Frame(self.compose(), decided)
+            self._frame = PlayerFrame(self.compose(), decided)
             yield self._frame
 
     def compose(self) -> np.ndarray:
@@ -169,7 +169,7 @@ class Player:
         """Does what a person asks for; what is not known, or makes no sense, is told in `messages`."""
         try:
             obey(self, name, value)
-        except Refused as fault:
+        except CommandRefused as fault:
             self.messages.append(str(fault))
 
     def begin_soon(self, seed: int) -> None:
@@ -189,7 +189,7 @@ class Player:
         if self._decided:
             self.stepping = False
 
-    def redrawn(self) -> Frame | None:
+    def redrawn(self) -> PlayerFrame | None:
         """The present picture once more, after a command has changed what lies over it."""
         if self._frame is not None:
             self._frame = self._frame._replace(picture=self.compose())

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 
 from agents.core.rows import Spec, TimeStep
-from envs.recordings.arrays import Writer
+from envs.recordings.arrays import ArrayWriter
 
 
-class Rows(Writer):
+class RowRecorder(ArrayWriter):
     """Rows of a seat's first game; a folder that is there goes on. `close` it.
 
     Raises ValueError where the folder holds something else, or rows of another game.

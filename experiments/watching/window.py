@@ -14,7 +14,7 @@ from experiments.video import enlarge
 from experiments.watching.clip import Clip
 from experiments.watching.commands import KEYS
 from experiments.watching.panels import GROUND, QUIET, beside, font
-from experiments.watching.player import Frame, Player
+from experiments.watching.player import Player, PlayerFrame
 
 SHORT = {
     "pause": "pause", "step": "step", "slower": "slower", "faster": "faster", "new": "new episode", "again": "restart",
@@ -24,7 +24,7 @@ KEY_NAMES = {"left": "\u2190", "right": "\u2192", "up": "\u2191", "down": "\u219
 DRAWN = 0.1  # s between two drawings of the panels; the picture itself is drawn each time
 
 
-class Window:
+class PlayerWindow:
     """The player's window; `close` it."""
 
     def __init__(self, title: str, fps: float):
@@ -48,7 +48,7 @@ class Window:
         """Tells that somebody looks, which holds for every open window."""
         return True
 
-    def show(self, player: Player, frame: Frame) -> None:
+    def show(self, player: Player, frame: PlayerFrame) -> None:
         """Draws the frame, the panels where they are on, and the bar with the keys."""
         pygame, now = self.pygame, time.monotonic()
         self.messages += player.messages
