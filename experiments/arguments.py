@@ -222,8 +222,9 @@ def helps(kind: type) -> dict[str, str]:
             continue
         comments = {t.start[0]: t.string.lstrip("# ") for t in tokenize.generate_tokens(io.StringIO(source).readline)
                     if t.type == tokenize.COMMENT}  # fmt: skip
+        names = {f.name for f in dataclasses.fields(base)}
         for node in ast.parse(source).body[0].body:
-            if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.target.id in names:
                 found[node.target.id] = comments.get(node.end_lineno) or found.get(node.target.id, "")
     return found
 
