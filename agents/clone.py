@@ -42,7 +42,7 @@ class CloneNetwork(nn.Module):
 
     def __init__(self, config: CloneConfig, spec: Spec, part: DrivingTraining | None):
         super().__init__()
-        self.encoder = encoders.build(spec.obs_shape, spec.stack, config.encoder, config.hidden)
+        self.encoder = encoders.build(spec.obs_shape, spec.stack, config.encoder, config.hidden, dtype=spec.obs_dtype)
         features = self.encoder.features
         self.policy = (
             Gaussian(features, spec.action_dim) if spec.action_dim else Categorical(features, spec.num_actions)

@@ -53,7 +53,7 @@ class Own(Shared):
 
     def encoder(self, config: Any, spec: Spec) -> nn.Module:
         """Returns an encoder of the kind and the width that the policy has, untrained."""
-        return encoders.build(spec.obs_shape, spec.stack, config.encoder, config.hidden)
+        return encoders.build(spec.obs_shape, spec.stack, config.encoder, config.hidden, dtype=spec.obs_dtype)
 
     def features(self, encoder: nn.Module, features: Tensor, obs: Tensor, privileged: Tensor | None) -> Tensor:
         """Returns the features [M, F] of the observations from the critic's own encoder."""

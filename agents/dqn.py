@@ -56,7 +56,7 @@ class QNetwork(nn.Module):
         super().__init__()
         c = config
         impala = {name: getattr(c, name) for name in IMPALA} if c.encoder == "impala" else {}
-        self.encoder = encoders.build(spec.obs_shape, spec.stack, c.encoder, 0, impala=impala)
+        self.encoder = encoders.build(spec.obs_shape, spec.stack, c.encoder, 0, impala=impala, dtype=spec.obs_dtype)
         features = self.encoder.features
         self.cosine = Cosine(features) if c.head == "implicit" else None
         atoms = c.atoms if c.head in ("categorical", "quantile") else 1

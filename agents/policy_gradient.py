@@ -56,7 +56,7 @@ class ActorCritic(nn.Module):
 
     def __init__(self, config: PolicyGradientConfig, spec: Spec):
         super().__init__()
-        self.encoder = encoders.build(spec.obs_shape, spec.stack, config.encoder, config.hidden)
+        self.encoder = encoders.build(spec.obs_shape, spec.stack, config.encoder, config.hidden, dtype=spec.obs_dtype)
         self.memory = Memory(self.encoder.features, config.recurrent) if config.recurrent else None
         features = config.recurrent or self.encoder.features
         self.policy = (

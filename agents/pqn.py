@@ -34,7 +34,9 @@ class NormedQNetwork(nn.Module):
 
     def __init__(self, config: PQNConfig, spec: Spec):
         super().__init__()
-        self.encoder = encoders.build(spec.obs_shape, spec.stack, config.encoder, config.hidden, norm=True)
+        self.encoder = encoders.build(
+            spec.obs_shape, spec.stack, config.encoder, config.hidden, norm=True, dtype=spec.obs_dtype
+        )
         self.memory = Memory(self.encoder.features, config.recurrent) if config.recurrent else None
         features = config.recurrent or self.encoder.features
         self.q = encoders.orthogonal(nn.Linear(features, spec.num_actions), 1.0)

@@ -40,3 +40,37 @@ def test_a_recorded_encoder_takes_other_pictures_too() -> None:
         torch.testing.assert_close(traced(other), encoder(other))
         exported = torch.export.export(encoder, (one,)).module()
         torch.testing.assert_close(exported(other), encoder(other))
+
+
+@pytest.mark.parametrize("name", ["auto", "nature", "impala"])
+@pytest.mark.parametrize("stack", [1, 2])
+def test_planes_of_a_board_are_channels(name: str, stack: int) -> None:
+    """float32 [C, H, W] are a board's planes, as Go has them: neither axes to turn nor pixels to scale."""
+    size = 40 if name == "nature" else 9
+    encoder = encoders.build((5, size, size), stack, name, 16, dtype="float32")
+    obs = torch.rand((3, stack, 5, size, size))
+    first = encoder.convolutions[0]
+    assert first.in_channels == stack * 5
+    literal = torch.nn.functional.conv2d(
+        torch.cat([obs[:, s] for s in range(stack)], 1), first.weight, first.bias, first.stride, first.padding
+    )
+    seen = []
+    first.register_forward_hook(lambda module, inputs, output: seen.append(output.clone()))
+    assert encoder(obs).shape == (3, 16)
+    torch.testing.assert_close(seen[0], literal)
+
+
+def test_agents_read_the_planes_of_go() -> None:
+    """A stone on another point of another plane changes what the first layer sees of that point and its neighbours."""
+    import envs
+    from agents import dqn, policy_gradient, pqn
+    from agents.core.stream import spec_of
+
+    games = envs.make_vec("go", 1, size=5)
+    try:
+        spec = spec_of(games)
+    finally:
+        games.close()
+    for code, kind in ((dqn, dqn.QNetwork), (pqn, pqn.NormedQNetwork), (policy_gradient, policy_gradient.ActorCritic)):
+        network = kind(code.Config(hidden=8, precision="fp32"), spec)
+        assert network.encoder.convolutions[0].in_channels == spec.obs_shape[0]

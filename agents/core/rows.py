@@ -27,8 +27,8 @@ Array = Any  # a torch tensor on the learner's device, or a numpy array where an
 class Spec(NamedTuple):
     """What a learner must know of an environment."""
 
-    obs_shape: tuple[int, ...]  # shape of ONE frame as stored: (H, W), (H, W, C) for images, (D,) for vectors
-    obs_dtype: str  # "uint8" for images, "float32" for vectors
+    obs_shape: tuple[int, ...]  # shape of ONE frame: a picture (H, W) or (H, W, C), a vector (D,), planes (C, H, W)
+    obs_dtype: str  # "uint8" for pictures, "float32" for vectors and planes
     stack: int = 1  # frames that an observation holds
     num_actions: int = 0  # discrete actions, 0..num_actions-1; 0 where actions are continuous
     action_dim: int = 0  # continuous actions, each in [-1, 1]; 0 where actions are discrete

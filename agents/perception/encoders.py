@@ -30,6 +30,11 @@ def to_channels(obs: Tensor, dtype: torch.dtype) -> Tensor:
     return obs.contiguous(memory_format=torch.channels_last).to(dtype)
 
 
+def planes_to_channels(obs: Tensor, dtype: torch.dtype) -> Tensor:
+    """[B, S, C, H, W] planes -> [B, S*C, H, W] of `dtype`, channels last in memory; the values stay as they are."""
+    return obs.flatten(1, 2).contiguous(memory_format=torch.channels_last).to(dtype)
+
+
 def _plain(obs: Tensor) -> bool:
     """Is it memory that compiled code can read, and is nobody recording what is done with it?"""
     return obs.device.type == "cpu" and not torch.compiler.is_compiling() and not is_tracing()
@@ -137,18 +142,18 @@ class Residual(nn.Module):
 class Impala(nn.Module):
     """IMPALA's residual network (Espeholt et al. 2018), `encoder_width` times as wide.
 
-    pool: adaptive max-pool to 6x6 before the linear layer; spectral: spectral norm in the residual convolutions
-    (both Clark et al. 2024, "Beyond The Rainbow").
+    shape: channels, height and width. pool: adaptive max-pool to 6x6 before the linear layer; spectral: spectral norm
+    in the residual convolutions (both Clark et al. 2024, "Beyond The Rainbow"). planes: see `build`.
     """
 
-    def __init__(
-        self, channels: int, hidden: int, size: tuple[int, int], encoder_width: int, pool: bool, spectral: bool
-    ):
+    def __init__(self, shape: Sequence[int], hidden: int, encoder_width: int, pool: bool, spectral: bool, planes: bool):
         super().__init__()
+        self.arranged = planes_to_channels if planes else to_channels
+        channels, *size = shape
         wrap = nn.utils.parametrizations.spectral_norm if spectral else (lambda layer: layer)
         modules: list[nn.Module] = []
         for i, out in enumerate((16 * encoder_width, 32 * encoder_width, 32 * encoder_width)):
-            conv = Scaled(channels, out, 3, padding=1) if i == 0 else nn.Conv2d(channels, out, 3, padding=1)
+            conv = (Scaled if i == 0 and not planes else nn.Conv2d)(channels, out, 3, padding=1)
             modules += [conv, nn.MaxPool2d(3, 2, padding=1), Residual(out, wrap), Residual(out, wrap)]
             channels, size = out, ((size[0] + 1) // 2, (size[1] + 1) // 2)
         modules.append(nn.ReLU())
@@ -162,13 +167,13 @@ class Impala(nn.Module):
         self.features = hidden or flat
 
     def forward(self, obs: Tensor) -> Tensor:
-        return self.dense(self.convolutions(to_channels(obs, computed_in(self.convolutions[0].weight))))
+        return self.dense(self.convolutions(self.arranged(obs, computed_in(self.convolutions[0].weight))))
 
 
 class Convolutional(nn.Module):
     """Convolutions, then linear layers: (channels, kernel, stride) and the units of each, ReLU between.
 
-    centred: pixels are taken as -1..1 instead of 0..1.
+    first: kind of the first layer, which knows how pixels are scaled; nn.Conv2d for planes, see `build`.
     """
 
     def __init__(
@@ -177,13 +182,13 @@ class Convolutional(nn.Module):
         layers: Sequence[tuple[int, int, int]],
         hidden: Sequence[int],
         norm: bool,
-        centred: bool = False,
+        first: type[nn.Conv2d] = Scaled,
     ):
         super().__init__()
+        self.arranged = planes_to_channels if first is nn.Conv2d else to_channels
         channels, height, width = shape
         modules: list[nn.Module] = []
         for i, (out, kernel, stride) in enumerate(layers):
-            first = Centred if centred else Scaled
             conv = (first if i == 0 else nn.Conv2d)(channels, out, kernel, stride)
             height, width = (height - kernel) // stride + 1, (width - kernel) // stride + 1
             if min(height, width) < 1:
@@ -204,7 +209,7 @@ class Convolutional(nn.Module):
         self.features = flat
 
     def forward(self, obs: Tensor) -> Tensor:
-        return self.dense(self.convolutions(to_channels(obs, computed_in(self.convolutions[0].weight))))
+        return self.dense(self.convolutions(self.arranged(obs, computed_in(self.convolutions[0].weight))))
 
 
 class DeepFlappy(nn.Module):
@@ -269,9 +274,13 @@ EMPTY: Mapping[str, Any] = {}
 
 
 def build(
-    obs_shape: Sequence[int], stack: int, name: str, hidden: int, norm: bool = False, impala: Mapping[str, Any] = EMPTY
-) -> nn.Module:
-    """The encoder `name` for frames of `obs_shape`; "auto" goes by the size of the picture.
+    obs_shape: Sequence[int], stack: int, name: str, hidden: int, norm: bool = False,
+    impala: Mapping[str, Any] = EMPTY, dtype: str = "uint8",
+) -> nn.Module:  # fmt: skip
+    """The encoder `name` for frames of `obs_shape` and `dtype`; "auto" goes by the size of the picture.
+
+    Frames of uint8 are pictures, (H, W) or (H, W, C), 0 to 255; float32 (C, H, W) are planes, as boards have them, and
+    are taken as they are.
 
     hidden: units of the linear layer, 0: none for pictures (the features are the flat convolutions), 64 for vectors.
     norm: layer norm after every layer (not for the residual networks). impala: what differs from
@@ -279,17 +288,19 @@ def build(
     """
     if len(obs_shape) == 1 and name in ("auto", "deepflappy", *LAYERS, *IMPALA):  # vectors have but one
         return Dense(obs_shape[0] * stack, hidden or 64, norm)
-    if name == "auto" and len(obs_shape) > 1:
-        name = DRIVING.get(tuple(obs_shape)) or ("nature" if min(obs_shape[:2]) >= 36 else "tiny")
-    channels = stack * (obs_shape[2] if len(obs_shape) == 3 else 1)
+    planes = dtype == "float32" and len(obs_shape) == 3
+    colours, height, width = obs_shape if planes else (*obs_shape[2:], 1)[:1] + tuple(obs_shape[:2])
+    shape = (stack * colours, height, width)
+    if name == "auto":
+        name = DRIVING.get(tuple(obs_shape)) or ("nature" if min(height, width) >= 36 else "tiny")
     if name in IMPALA and not norm:
-        return Impala(channels, hidden, tuple(obs_shape[:2]), **{**IMPALA[name], **impala})
+        return Impala(shape, hidden, **{**IMPALA[name], **impala}, planes=planes)
     if name == "deepflappy" and not norm and not hidden:
-        return DeepFlappy((channels, obs_shape[0], obs_shape[1]))
+        return DeepFlappy(shape)
     if name not in LAYERS:
         others = () if norm else (*IMPALA, *(() if hidden else ("deepflappy",)))
         where = " with layer norm" if norm else ""
         raise ValueError(f"--encoder {name}: choose{where} auto, {', '.join((*LAYERS, *others))}")
     dense = PILOTNET_DENSE if name == "pilotnet" else (hidden,) if hidden else ()
-    shape = (channels, obs_shape[0], obs_shape[1])
-    return Convolutional(shape, LAYERS[name], dense, norm, centred=name in DRIVING.values())
+    first = nn.Conv2d if planes else Centred if name in DRIVING.values() else Scaled
+    return Convolutional(shape, LAYERS[name], dense, norm, first)

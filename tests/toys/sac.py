@@ -46,7 +46,7 @@ class Network(nn.Module):
         super().__init__()
 
         def branch():
-            encoder = encoders.build(spec.obs_shape, spec.stack, "auto", config.hidden)
+            encoder = encoders.build(spec.obs_shape, spec.stack, "auto", config.hidden, dtype=spec.obs_dtype)
             return nn.Sequential(encoder, nn.Linear(encoder.features, spec.num_actions))
 
         self.policy, self.first, self.second = branch(), branch(), branch()
