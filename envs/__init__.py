@@ -3,7 +3,9 @@ gymnasium (or ``envs.register()``), or ``gymnasium.make("envs:joypad/Flappy-v0")
 
 A module offers ``Options`` (a frozen dataclass), ``make_vec(num_envs, **options)`` and
 ``make(render_mode, **options)``, and says with ``describe(options)`` what the game is (`envs.description`); a family of
-games (Atari, Gymnasium) takes one more argument that says which. Nothing heavy is imported here.
+games (Atari, Gymnasium) takes one more argument that says which. Where the module compiles kernels, ``Options`` and
+``describe`` may be in another one that does not (`Game.facts`): help and refusals load that alone. Nothing heavy is
+imported here.
 """
 
 from __future__ import annotations
@@ -31,25 +33,33 @@ class GameEntry(NamedTuple):
     module: str  # dotted name of the game's module
     about: str = ""  # the game in a line
     ids: Mapping[str, Mapping[str, Any]] = MappingProxyType({})  # Gymnasium ids of the game -> options of each
+    facts: str = ""  # dotted name of the module with Options and `describe`, where it is another
     room: str = ""  # package with programs of its own: `play`, which opens it to people, and `watched` (PLAYERS)
 
 
 GAMES: dict[str, GameEntry | str] = {  # our own games; the name of the module alone is an entry, too
     "flappy": GameEntry(
-        "envs.flappy.env", "Flappy Bird, exact to the pixel, with options for speed, gap, light", {"Flappy-v0": {}}
+        "envs.flappy.env",
+        "Flappy Bird, exact to the pixel, with options for speed, gap, light",
+        {"Flappy-v0": {}},
+        facts="envs.flappy.facts",
     ),
     "kart": GameEntry(
         "envs.kart.env",
         "kart racing with a camera, tracks, weather, rivals: for driving by reinforcement and by cloning",
         {"Kart-v0": {}},
+        facts="envs.kart.facts",
     ),
     "car": GameEntry(
-        "envs.car_game.env", "a toy car with a camera, simulated, or learned from recordings of a real one"
+        "envs.car_game.env",
+        "a toy car with a camera, simulated, or learned from recordings of a real one",
+        facts="envs.car_game.facts",
     ),
     "go": GameEntry(
         "envs.go.env",
         "Go on 2x2 to 19x19: to play against, to analyse (play go, gtp, tournament)",
         {f"Go{size}-v0": {"size": size} for size in (5, 7, 9, 13, 19)},
+        facts="envs.go.facts",
         room="experiments.go",
     ),
     "car-racing": GameEntry(
@@ -181,16 +191,22 @@ def _load(module: str) -> Any:
         return importlib.import_module(module)
 
 
+def _facts(name: str) -> Any:
+    """The module with a game's Options and its `describe`."""
+    module, name = find(name)[0], SAME.get(name, name)
+    own = entry(name).facts if name in GAMES else ""
+    return importlib.import_module(own) if own else _load(module)
+
+
 def options(name: str, **values: Any) -> Any:
     """The game's Options with `values`. Raises ValueError for a value that is not allowed, TypeError for a name."""
-    module, _ = find(name)
-    return _load(module).Options(**values)
+    return _facts(name).Options(**values)
 
 
 def describe(name: str, **values: Any) -> Description:
     """What the game with these options is, without opening it. Raises what `find` and `options` raise."""
-    module, which = find(name)
-    code = _load(module)
+    _, which = find(name)
+    code = _facts(name)
     chosen = code.Options(**values)
     own = getattr(code, "describe", None)
     found = own(chosen, **which) if own else Description()
@@ -233,9 +249,8 @@ def scored(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """
     known = dataclasses.fields(options(name))
     kept = {f.name: values[f.name] for f in known if f.name in values and not f.metadata.get("training")}
-    module, which = find(name)
-    more = getattr(importlib.import_module(module), "scored", None)
-    return more(kept, **which) if more else kept
+    more = getattr(_facts(name), "scored", None)
+    return more(kept, **find(name)[1]) if more else kept
 
 
 def register() -> None:

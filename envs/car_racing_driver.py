@@ -11,8 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from envs.kart.line import least_bending
-
 HALF = 40 / 6  # distance from the centre of the road to its edge
 STEP = 21 / 6  # distance between two points of the centreline
 BASE = 162 * 0.02  # wheelbase
@@ -35,6 +33,8 @@ class Driver:
     """Drives one `gymnasium` CarRacing game that has been reset; made anew for every track."""
 
     def __init__(self, game: Any):
+        from envs.kart.line import least_bending  # compiled
+
         self.game = game
         track = np.array(game.track)
         self.points = np.ascontiguousarray(track[:, 2:4])  # [T, 2]

@@ -7,6 +7,7 @@ drives are recorded and learned from, corrections are taken over, and where it h
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -33,7 +34,7 @@ class Frame(NamedTuple):
     bottom: float = 0.0
 
 
-class Course:
+class Course(ABC):
     """Tracks that score a driver: each is driven once, alone, for the same time.
 
     Its batch tells in `info`, [N]: `track`, `lap` (completed), `lap_time` (s, of the last), `progress` (laps with
@@ -43,24 +44,24 @@ class Course:
     fixed: frozenset[str]  # options that scoring decides itself
     example: str  # options that are scored in races instead, for the sentence that refuses them
 
+    @abstractmethod
     def count(self, tracks: str) -> int:
         """How many tracks a text names. Raises ValueError."""
-        raise NotImplementedError
 
+    @abstractmethod
     def options(self, values: Mapping[str, Any], tracks: str, seconds: float) -> dict[str, Any]:
         """Options of a batch whose game i drives track i; `values`: the other ones."""
-        raise NotImplementedError
 
+    @abstractmethod
     def steering(self, actions: np.ndarray) -> np.ndarray:
         """The steering, [N], in the actions of a batch."""
-        raise NotImplementedError
 
+    @abstractmethod
     def straight(self, count: int) -> np.ndarray:
         """Actions of the constant predictor, who goes straight on. Raises ValueError where no one action does that."""
-        raise NotImplementedError
 
 
-class Driving:
+class Driving(ABC):
     """How one game with its options is driven. Columns and labels are those of a recording (`envs.recordings`)."""
 
     rate: float  # control steps per second, each of which makes one record
@@ -74,41 +75,41 @@ class Driving:
     unused: frozenset[str]  # options that change nothing in a recording, or that it refuses
     told: Mapping[str, str]  # help of options that differs in a recording
 
+    @abstractmethod
     def hands(self, wheel: Wheel) -> np.ndarray:
         """The action of a person's hands: float32 [D], each in [-1, 1]."""
-        raise NotImplementedError
 
+    @abstractmethod
     def held(self, games: Any) -> Wheel:
         """How the wheel stands and how fast the car is: where a person's hands take over."""
-        raise NotImplementedError
 
+    @abstractmethod
     def speed(self, games: Any) -> float:
         """m/s."""
-        raise NotImplementedError
 
+    @abstractmethod
     def expert(self, games: Any) -> np.ndarray:
         """What the scripted driver does in this state, float32 [D]."""
-        raise NotImplementedError
 
+    @abstractmethod
     def controls(self, games: Any, action: np.ndarray, who: str = "user") -> dict[str, Any]:
         """An action as the columns user/... (or pilot/...) of a record."""
-        raise NotImplementedError
 
+    @abstractmethod
     def figures(self, games: Any, race: int) -> dict[str, Any]:
         """The columns game/... of the present state; race: its number in the recording."""
-        raise NotImplementedError
 
+    @abstractmethod
     def about(self) -> dict[str, Any]:
         """What a dataset says of the drives in it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def frame(self) -> Frame:
         """The pictures of the recording, as an agent of this game sees them."""
-        raise NotImplementedError
 
+    @abstractmethod
     def view(self, games: Any) -> np.ndarray:
         """A picture for who drives, uint8 [H, W, 3], through the camera that records."""
-        raise NotImplementedError
 
     def actions(self, records: Mapping[str, np.ndarray]) -> np.ndarray:
         """The actions, float32 [T, D], of recorded columns: the way back of `controls`; nan where there is none.

@@ -172,8 +172,8 @@ def training(command: RecordCommand, options: Any) -> str:
 
 def main() -> None:
     with cli.edge():
-        cli.starting(kernels=True)
         command, options = parse(sys.argv[1:])
+        cli.starting(kernels=True)
         with cli.refusing():
             recorder = by_expert(command, options) if command.driver == "expert" else by_person(command, options)
         if recorder.steps == 0:

@@ -132,3 +132,11 @@ def runs(tmp_path_factory) -> Path:
             train.main([*argv, *common])
         assert not stop.value.code
     return root
+
+
+@pytest.fixture
+def seat():
+    """A function that makes a table of Go."""
+    from gotables import seats
+
+    yield from seats()

@@ -12,7 +12,8 @@ from envs.car_game import signs
 from envs.car_game.options import CAMERA
 from envs.kart import columns as c
 from envs.kart.camera import CAMERAS, aim, mount, project
-from envs.kart.physics import FREE_SPEED, MOTOR_TIME
+from envs.kart.columns import FREE_SPEED
+from envs.kart.physics import MOTOR_TIME
 from envs.kart.track import make_track
 
 

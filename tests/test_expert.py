@@ -12,7 +12,7 @@ import envs
 from agents.core import checkpoint
 from agents.core.rows import Act, Spec, TimeStep
 from agents.core.run import Run
-from envs.kart import race
+from envs.kart.columns import NUMBERS
 from experiments import building, imitation, lab, players, train
 
 CPU = torch.device("cpu")
@@ -53,7 +53,7 @@ def test_the_labels_are_what_the_other_run_does_with_the_numbers(knowing: Path) 
     run = Run.open(next((runs / "kart" / "dagger").iterdir()))
     parts = lab.assemble(run.config, CPU)
     step = parts.stream.reset(3, 0)
-    expert, _ = players.load_player(Run.open(knowing), Spec((race.NUMBERS,), "float32", 1, action_dim=2), CPU)
+    expert, _ = players.load_player(Run.open(knowing), Spec((NUMBERS,), "float32", 1, action_dim=2), CPU)
     for _ in range(5):
         numbers = torch.as_tensor(parts.stream.envs.batch.numbers()).unsqueeze(1)
         no, ones = torch.zeros(4, dtype=torch.bool), torch.ones(4)

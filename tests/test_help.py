@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
 
+import envs
+from agents import AGENTS, BASELINES
 from experiments.__main__ import PROGRAMS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -19,7 +22,9 @@ ASKED = [
     ["train", "gym:CartPole-v1", "--agent", "sb3-dqn", "--help"], ["list", "agents"], ["list", "recipes"],
     ["train", "pong", "--agent", "pp0"], ["train", "pong", "--minuts", "1"], ["evaluate", "pong", "--episodes", "-3"],
 ]  # fmt: skip
-OWN_GAME = [["record", "--help"], ["train", "kart", "--agent", "clone", "--help"], ["train", "flappy", "--help"]]
+GAMES = [*envs.GAMES, "breakout", "gym:CartPole-v1"]
+CHOSEN = [["train", game, "--agent", agent, "--help"] for game in GAMES for agent in AGENTS | BASELINES]
+CHOSEN += [["record", game, "--help"] for game in envs.GAMES if envs.describe(game).driving]
 CODE = """
 import importlib, io, contextlib, json, sys
 sys.argv, code = json.loads(sys.argv[1]), 0
@@ -40,14 +45,20 @@ def loaded(words: list[str]) -> set[str]:
     return set(names)
 
 
-@pytest.mark.parametrize("words", [w for w in ASKED if w not in OWN_GAME], ids=" ".join)
+@pytest.mark.parametrize("words", ASKED, ids=" ".join)
 def test_help_and_refusals_load_nothing_heavy(words: list[str]) -> None:
     assert not loaded(words) & HEAVY
 
 
-@pytest.mark.parametrize("words", OWN_GAME, ids=" ".join)
-def test_the_options_of_a_compiled_game_are_read_without_torch(words: list[str]) -> None:
-    assert not loaded(words) & (HEAVY - {"numba", "scipy"})
+def test_the_options_of_every_game_and_agent_are_told_without_anything_heavy() -> None:
+    """One interpreter for all: a module that one of them loads is named with the words that did."""
+    each = f"{CODE.splitlines()[1]}\nfor words in json.loads(sys.argv[1]):\n    sys.argv, code = words, 0\n"
+    each += textwrap.indent("\n".join(CODE.splitlines()[3:]), "    ")
+    done = subprocess.run([sys.executable, "-c", each, json.dumps(CHOSEN)], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0 and len(told := done.stdout.splitlines()) == len(CHOSEN), done.stderr
+    for words, line in zip(CHOSEN, told, strict=True):
+        code, names = json.loads(line)
+        assert code == 0 and not {*names} & HEAVY, words
 
 
 def test_the_list_of_programs_imports_none_of_them() -> None:

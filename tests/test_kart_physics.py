@@ -7,7 +7,7 @@ from envs.kart import columns as c
 from envs.kart import physics, race
 from envs.kart.track import make_track
 
-DT = physics.SUBSTEP
+DT = c.SUBSTEP
 
 
 def new_kart(speed=0.0, yaw=0.0, **columns):
@@ -25,7 +25,7 @@ def energy(kart):
 def literal_step(s, steer, pedal, hand, d):
     """The same model with vectors: impulses at the axles of a rigid body of mass 1. s: dict, changed."""
     p = physics
-    s["wheel"] += np.clip(np.clip(steer * d[c.STEER_GAIN] + d[c.STEER_BIAS], -1, 1) * p.MAX_STEER - s["wheel"],
+    s["wheel"] += np.clip(np.clip(steer * d[c.STEER_GAIN] + d[c.STEER_BIAS], -1, 1) * c.MAX_STEER - s["wheel"],
                           -p.STEER_RATE * DT, p.STEER_RATE * DT)  # fmt: skip
     nose = np.array([np.cos(s["yaw"]), np.sin(s["yaw"])])
     right = np.array([-nose[1], nose[0]])
@@ -126,7 +126,7 @@ def test_known_motions():
     kart = new_kart()
     for _ in range(3000):
         physics.advance(kart, 0.5, physics.speed_control(kart, 1.5), False, dynamics, DT)
-    expected = physics.speed_of(kart) * np.tan(0.5 * physics.MAX_STEER) / physics.BASE
+    expected = physics.speed_of(kart) * np.tan(0.5 * c.MAX_STEER) / physics.BASE
     assert kart[c.YAW_RATE] == pytest.approx(expected, rel=0.05)
     assert physics.speed_of(kart) == pytest.approx(1.5, abs=0.1)
     # Fast, grip bounds the side acceleration; on grass it is much less.

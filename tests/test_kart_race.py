@@ -9,7 +9,7 @@ from envs.kart import physics, race
 from envs.kart.env import make_vec
 from envs.kart.track import make_track
 
-DT = physics.SUBSTEP
+DT = c.SUBSTEP
 
 
 def test_laps_need_every_checkpoint_in_order_and_count_once():

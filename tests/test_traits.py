@@ -10,6 +10,7 @@ import pytest
 
 import envs
 from envs.description import Board
+from envs.driving import Driving
 from envs.recordings.tub import Tub
 from experiments import record, watch
 from experiments.driving.hands import Hands
@@ -17,6 +18,15 @@ from experiments.watching.human import Human
 from experiments.watching.player import Player
 from experiments.watching.seat import square
 from experiments.watching.source import Source, require_driven
+
+
+def test_driving_is_implemented_whole_or_not_at_all():
+    class Headless(declared.CarDriving):
+        view = Driving.view
+
+    declared.CarDriving()
+    with pytest.raises(TypeError, match="view"):
+        Headless()
 
 
 def recorded(path: Path, game: str, *more: str) -> Tub:

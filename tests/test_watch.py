@@ -1,4 +1,4 @@
-"""The player behind window, page and video: what it shows, what it obeys, and that watching only reads."""
+"""What `watch` finds and shows, the run that it follows, and that watching only reads."""
 
 import hashlib
 import json
@@ -16,13 +16,9 @@ from watched import take
 import envs
 from agents.core import checkpoint
 from agents.core.run import Run
-from envs.kart.line import TOP_SPEED
-from envs.kart.physics import MAX_STEER, WHEEL, speed_of
 from experiments import players, watch
 from experiments.watching import panels
-from experiments.watching.commands import COMMANDS, KEYS, SPEEDS
 from experiments.watching.follower import Follower
-from experiments.watching.human import Human, axes_of, choose, keys_of
 from experiments.watching.player import Player
 from experiments.watching.seat import Seat
 from experiments.watching.source import Source, find
@@ -115,135 +111,6 @@ def test_equal_seeds_are_equal_games_and_commands_are_obeyed(runs):
     assert (first[1:] == pictures(("new", None))[1:]).all() and (first != pictures()).any()
 
 
-def test_commands(runs):
-    player = Player([find("flappy", runs)], seed=1)
-    frames = player.frames()
-    next(frames)
-    player.command("pause")
-    assert player.paused and not player.may_go_on()
-    player.command("step")
-    assert player.may_go_on()
-    next(frames)
-    player.went_on()
-    assert not player.may_go_on()
-    player.command("pause", False)
-    assert player.may_go_on()
-    for _ in SPEEDS:
-        player.command("faster")
-    assert player.speed == 0
-    for _ in SPEEDS:
-        player.command("slower")
-    assert player.speed == 0.25
-    assert player.focus.policy_name == "sampled"
-    player.command("policy")
-    assert player.focus.policy_name == "greedy"
-    for name, value, told in (
-        ("seed", -1, "whole number"), ("seed", "x", "whole number"), ("speed", "nan", "number"),
-        ("policy", "best", "policy"), ("policy", 5, "policy"), ("policy", "epsilon 2", "policy"),
-        ("speed", None, "number"), ("dance", None, "there is no command"), ("held", 5, "list"), ("held", [5], "text"),
-        ("sticks", ["a"], "number"), ("click", [1], "list of 2"), ("seed", 1e400, "whole number"),
-        ("overlay", {}, "text"), ("overlay", "heat", "choose"), ("clip", None, "the last 30 seconds"),
-    ):  # fmt: skip
-        player.messages.clear()
-        player.command(name, value)
-        assert player.messages and told in player.messages[-1], (name, player.messages)
-    assert player.speed == 0.25 and player.key == (1,)
-    player.close()
-
-
-def test_a_person_takes_over_and_hands_back():
-    player = Player([Source("flappy")], seed=1)
-    seat, frames = player.focus, player.frames()
-    chosen = []
-    seat.listeners.append(type("L", (), {"add": lambda s, step, a, p: chosen.append((int(a[0]), p)), "ended": print})())
-    next(frames)
-    player.command("take")
-    for held in ([], ["space"], [], ["space", "x"]):
-        player.command("held", held)
-        next(frames)
-    player.command("sticks", [0, 0, 1])
-    player.command("held", [])
-    next(frames)
-    assert chosen == [(0, True), (1, True), (0, True), (1, True), (1, True)]
-    player.command("take")
-    next(frames)
-    assert chosen[-1][1] is False and seat.human is None
-    player.close()
-
-
-def test_a_board_waits_for_its_person_and_answers_in_turn():
-    player = Player([Source("go", env={"size": 5})], seed=1)
-    seat, frames = player.focus, player.frames()
-    moves = []
-    seat.listeners.append(type("L", (), {"add": lambda s, step, a, p: moves.append((int(a[0]), p)), "ended": print})())
-    next(frames)
-    player.command("take")
-    assert player.waits and not player.may_go_on()
-    left, top, gap = seat.facts()["box"]
-    player.command("click", [left + 2 * gap + 3, top + 1 * gap - 3])
-    assert player.may_go_on()
-    next(frames)
-    assert moves == [(7, True)] and player.may_go_on()  # now the agent's turn
-    next(frames)
-    assert moves[1][1] is False and player.waits
-    player.command("click", [left + 2 * gap, top + 1 * gap])  # taken: not legal
-    assert player.waits
-    player.command("held", ["return"])
-    next(frames)
-    assert moves[2] == (25, True)  # the pass
-    player.close()
-
-
-def test_a_forced_action_is_carried_out_whatever_is_pressed():
-    legal = np.array([False, True, False, False])
-    env = envs.make("breakout")
-    human = Human("breakout", env)
-    human.held = {"left"}
-    assert human.action() == 3 and human.action(legal) == 1
-    env.close()
-
-
-def test_keys_and_axes():
-    for name, dims in (("gym:Pendulum-v1", 1), ("kart", 2)):
-        env = envs.make(name)
-        assert len(axes_of(env)) == dims
-        human = Human(name, env, envs.describe(name).driving)
-        human.held = {"left"}
-        for _ in range(30):
-            action = human.action()
-        assert action.shape == (dims,) and action[0] == pytest.approx(-1, abs=0.01)
-        human.held, human.sticks = set(), [0.5, -0.25]
-        assert human.action()[0] == pytest.approx(0.5 if name != "kart" else (0.5 - 0.06) / 0.94)  # hands rest so far
-        env.close()
-    env = envs.make("kart", control="discrete")
-    keys = keys_of("kart", env)
-    assert choose({"up", "left"}, keys) == 3 and choose(set(), keys) == 7 and choose({"space"}, keys) == 7
-    env.close()
-
-
-def test_a_person_takes_over_the_wheel_where_it_is_and_the_speed_that_the_kart_has():
-    env = envs.make("kart", tracks="named", expert_info=True)
-    _, info = env.reset(seed=3)
-    wheels = []
-    for _ in range(120):
-        _, _, _, _, info = env.step(info["expert"])
-        kart = env.unwrapped.batch.karts[0, 0]
-        human = Human("kart", env, envs.describe("kart", control="speed").driving)
-        wheels.append(float(kart[WHEEL]) / MAX_STEER)
-        assert human.hands.steer == pytest.approx(wheels[-1], abs=1e-6)
-        human.held = {"up"}
-        target = (human.action()[1] + 1) / 2 * TOP_SPEED
-        assert target >= speed_of(kart) > 0 or speed_of(kart) < 0.1  # gas is never a brake
-    assert max(map(abs, wheels)) > 0.1 and speed_of(kart) > 5
-    human.held, human.sticks = set(), [0.03, -1.0, 0.0]  # forward is gas, and the stick's middle steers straight on
-    before = human.hands.target
-    human.action()
-    assert human.hands.target > before - 1e-6
-    human.sticks = [0.0, 1.0, 0.0]
-    assert (human.action()[1] + 1) / 2 * TOP_SPEED < speed_of(kart)
-    env.close()
-
-
 def test_two_agents_side_by_side_play_games_of_equal_seeds(runs):
     """The same agent twice must show the same picture twice, over several games."""
     source = find("flappy", runs)
@@ -320,108 +187,6 @@ def test_live_begins_before_the_first_checkpoint(tmp_path, runs):
     player.close()
 
 
-# Videos
-
-
-@pytest.mark.parametrize("suffix", ["mp4", pytest.param("gif", marks=pytest.mark.slow)])
-def test_a_video_with_panels_has_the_exact_frames_and_length(runs, tmp_path, capsys, monkeypatch, suffix):
-    path = tmp_path / f"out.{suffix}"
-    argv = ["flappy", "--video", str(path), "--seconds", "2", "--panels", "--overlay", "gradient"]
-    assert program(watch.main, [*argv, "--runs", str(runs)], capsys, monkeypatch)[0] == 0
-    if suffix == "mp4":
-        import imageio_ffmpeg
-
-        frames, seconds = imageio_ffmpeg.count_frames_and_secs(str(path))
-        assert frames == 60 and seconds == pytest.approx(2, abs=0.02)  # the game has 30 pictures per second
-        return
-    from PIL import Image
-
-    with Image.open(path) as image:
-        assert image.size == (288 + panels.WIDTH, 512)
-        lengths = []
-        for i in range(image.n_frames):
-            image.seek(i)
-            lengths.append(image.info["duration"])
-    assert sum(lengths) == pytest.approx(2000, abs=10)  # ms; equal pictures are stored once, with their whole time
-
-
-def test_a_small_gif_is_enlarged_by_a_whole_factor(tmp_path):
-    from PIL import Image
-
-    from experiments.video import Video, size_of
-
-    picture = np.arange(210 * 160 * 3, dtype=np.uint32).reshape(210, 160, 3) // 400 % 256
-    for high, wide, expected in (
-        (210, 160, (320, 420)),
-        (400, 600, (600, 400)),
-        (84, 84, (420, 420)),
-        (7, 5, (300, 420)),
-    ):
-        with Video(tmp_path / "x.gif", 20) as video:
-            video.write(np.resize(picture.astype(np.uint8), (high, wide, 3)))
-        assert size_of(tmp_path / "x.gif") == expected
-    with Video(tmp_path / "y.gif", 20) as video:
-        video.write(np.repeat(np.repeat(np.uint8([[[0, 0, 0], [255, 255, 255]]]), 105, 0), 80, 1))
-    shown = np.asarray(Image.open(tmp_path / "y.gif").convert("L"))
-    assert (shown[:, :320] < 9).all() and (shown[:, 320:] > 246).all()  # no blur
-
-
-@pytest.mark.parametrize(
-    ("game", "env", "keys", "names"),
-    [
-        ("gym:CartPole-v1", {}, {"left": 0, "right": 1}, ["left", "right"]),
-        ("gym:CartPole-v0", {}, {"left": 0, "right": 1}, ["left", "right"]),
-        ("gym:MountainCar-v0", {}, {"left": 0, "": 1, "right": 2}, ["left", "nothing", "right"]),
-        ("gym:Acrobot-v1", {}, {"left": 0, "": 1, "right": 2}, ["left", "nothing", "right"]),
-        ("gym:FrozenLake-v1", {}, {"left": 0, "down": 1, "right": 2, "up": 3}, ["left", "down", "right", "up"]),
-        ("gym:LunarLander-v3", {}, {"": 0, "left": 1, "up": 2, "right": 3},
-         ["nothing", "left engine", "main engine", "right engine"]),
-    ],
-)  # fmt: skip
-def test_gymnasiums_own_games_have_arrow_keys(game, env, keys, names):
-    from experiments.watching.human import Human, action_names
-
-    made = envs.make(game, None, **env)
-    human = Human(game, made)
-    assert {" ".join(k): action for k, action in human.keys.items()} == keys
-    assert action_names(game, made) == names
-    for held, action in keys.items():
-        human.held = {held} if held else set()
-        if held:
-            assert human.action() == action
-    made.close()
-
-
-def test_arrow_keys_of_a_lander_with_continuous_engines():
-    from experiments.watching.human import Human
-
-    made = envs.make("gym:LunarLanderContinuous-v3", None)
-    human = Human("gym:LunarLanderContinuous-v3", made)
-    assert human.known == ["down", "left", "right", "up"]
-    human.held = {"up", "right"}
-    for _ in range(12):
-        action = human.action()
-    assert action == pytest.approx([1, 1], abs=0.05)
-    human.held = set()
-    for _ in range(12):
-        action = human.action()
-    assert action == pytest.approx([-1, 0], abs=0.05)  # both engines off
-    made.close()
-
-
-def test_stages_are_joined(runs, tmp_path, capsys, monkeypatch):
-    import imageio_ffmpeg
-
-    path = tmp_path / "stages.mp4"
-    argv = ["gym:CartPole-v1", "--milestones", "--seconds", "0.2", "--video", str(path), "--runs", str(runs)]
-    assert program(watch.main, argv, capsys, monkeypatch)[0] == 0
-    assert imageio_ffmpeg.count_frames_and_secs(str(path))[0] == 4 * 10
-    code, _, err = program(
-        watch.main, ["pong", "--milestones", "--video", str(path), "--runs", str(runs)], capsys, monkeypatch
-    )
-    assert code == 2 and "has kept no milestones" in err
-
-
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
@@ -446,14 +211,6 @@ def test_mistakes(argv, message, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     code, out, err = program(watch.main, [*argv, "--runs", str(tmp_path / "none")], capsys, monkeypatch)
     assert code == 2 and message in err and "Traceback" not in err, err
-
-
-# Recordings
-
-
-def test_every_command_has_a_key_of_its_own():
-    keys = [command.key for command in COMMANDS.values() if command.key]
-    assert len(set(keys)) == len(keys) == len(KEYS)
 
 
 @pytest.mark.slow

@@ -11,7 +11,8 @@ from envs.car_game.batch import CarBatch
 from envs.car_game.options import CarOptions
 from envs.car_game.signs import NONE
 from envs.kart import columns as c
-from envs.kart.physics import BY_THROTTLE, CONTROL, FREE_SPEED, speed_of
+from envs.kart.columns import CONTROL, FREE_SPEED
+from envs.kart.physics import BY_THROTTLE, speed_of
 from envs.kart.race import TIME_LIMIT
 from envs.kart.splits import parse_tracks
 

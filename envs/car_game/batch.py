@@ -8,9 +8,9 @@ from envs.car_game.options import CAMERA, OBSERVED, CarOptions
 from envs.kart import columns as c
 from envs.kart.batch import KartBatch
 from envs.kart.camera import CAMERAS, Rays, rays
+from envs.kart.columns import TOP_SPEED
 from envs.kart.drivers import expert_batch
 from envs.kart.physics import BY_THROTTLE
-from envs.kart.race import TOP_SPEED
 from envs.kart.track import make_track
 
 STANDING = 0.02  # throttle up to which nobody wants to drive: who stands then is not stuck

@@ -11,15 +11,9 @@ stands because nobody wants to drive is not stuck. Units are metres of the kart'
 one's size lives in a fourth of it.
 """
 
-import dataclasses
-
-import numpy as np
-from gymnasium.spaces import Box
-
 from envs.batches import read_options
 from envs.car_game.batch import CarBatch
-from envs.car_game.driving import CarDriving
-from envs.car_game.options import OBSERVED, CarOptions
+from envs.car_game.facts import CarOptions, describe
 from envs.description import Description
 from envs.kart import env as kart
 
@@ -45,23 +39,6 @@ class CarEnv(kart.KartEnv):
 
     title = "joypad: car"
     several = CarVectorEnv
-
-
-Options = CarOptions  # name under which every game's module offers its own
-
-
-def describe(options: CarOptions) -> Description:
-    """The game with these options."""
-    speed = dataclasses.replace(options, control="speed")
-    return dataclasses.replace(
-        kart.describe(speed),
-        observation=Box(0, 255, OBSERVED, np.uint8),
-        actions=Box(-1.0, 1.0, (2,), np.float32),
-        frame_stack=options.stack or 1,
-        protocol=options.protocol,
-        info={**kart.describe(speed).info, "sign": "sign_info"},
-        driving=CarDriving(options),
-    )
 
 
 def make_vec(num_envs: int, **options) -> CarVectorEnv:

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from envs.kart.columns import FREE_SPEED
 from envs.kart.options import CHOICES, RANGES, KartOptions
-from envs.kart.physics import FREE_SPEED
 
 CAMERA = (120, 160)  # height and width of the camera's pictures, as toy cars record them
 OBSERVED = (60, 80, 3)  # what of it an agent sees (`agents.perception.preprocess.band`)

@@ -12,19 +12,17 @@ from typing import NamedTuple
 
 import numpy as np
 
+from envs.flappy.facts import GREY_SIZE, HEIGHT, WIDTH
 from envs.flappy.rules import (
     BIRD_HEIGHT,
     BIRD_WIDTH,
     BODY_INSET,
     CAP_HEIGHT,
     GROUND_ROW,
-    HEIGHT,
     PIPE_WIDTH,
-    WIDTH,
     silhouette,
 )  # fmt: skip
 
-GREY_SIZE = 84
 BLOCK_X, BLOCK_Y = 3, 5  # px of the picture per pixel of the grey view
 VIEW_X = WIDTH - GREY_SIZE * BLOCK_X  # 36, first column of the grey view
 GREY = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601 luma

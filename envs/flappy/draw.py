@@ -17,7 +17,6 @@ from envs.flappy.art import (
     BLOCK_Y,
     BODY,
     GREY,
-    GREY_SIZE,
     GROUND,
     GROUPS,
     PALETTES,
@@ -28,6 +27,7 @@ from envs.flappy.art import (
     VARIANTS,
     VIEW_X,
 )  # fmt: skip
+from envs.flappy.facts import GREY_SIZE, HEIGHT, SEED_SIZE, WIDTH
 from envs.flappy.rules import (
     BIRD_HEIGHT,
     BIRD_LEFT,
@@ -38,11 +38,9 @@ from envs.flappy.rules import (
     CAP_HEIGHT,
     GROUND_ROW,
     GROUND_Y,
-    HEIGHT,
     LOOKS,
     MAX_FALL,
     PIPE_WIDTH,
-    WIDTH,
     current_speed,
     random_unit,
 )  # fmt: skip
@@ -54,8 +52,6 @@ CONTRAST = 50.0  # grey levels between random pipes and birds and their random s
 FIRST_GROUND_BLOCK = GROUND_ROW // BLOCK_Y  # 80
 SKY_SHARE = (GROUND_ROW % BLOCK_Y) / BLOCK_Y  # share of the sky in the first row of ground blocks
 WINGS = np.array([0, 1, 2, 1])  # positions of the wing, three frames each
-SEED_SIZE = 80
-STATE_SIZE = 9
 
 
 @njit(cache=True, nogil=True)

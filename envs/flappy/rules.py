@@ -21,8 +21,9 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-WIDTH, HEIGHT = 288, 512  # size of the picture, px
-FPS = 30
+from envs.flappy.facts import HARDEST_GAP, HARDEST_SPEED, HEIGHT
+from envs.flappy.facts import WIDTH as WIDTH
+
 BIRD_WIDTH, BIRD_HEIGHT = 34, 24  # size of the bird, px
 BIRD_X = 57  # int(0.2 * 288), fixed
 BIRD_CENTRE = BIRD_X + BIRD_WIDTH / 2  # column 74, where a point is made
@@ -36,8 +37,6 @@ GAP_CENTRES, GAP_CENTRE_STEP, FIRST_GAP_CENTRE = 8, 10, 150  # 150, 160, ... 220
 FIRST_PIPE_X, SECOND_PIPE_X, NEW_PIPE_X = 288.0, 432.0, 298.0
 SPAWN_X = 5.0  # place of the first pipe, px, left of which a new pipe comes
 SLOTS = 6  # pipes alive at once, at most: spacing >= 100 leaves 5 between -52 and 298
-HARDEST_GAP, HARDEST_SPEED = 0.8, 1.25  # factors at the end of the difficulty ramp
-REWARDS = ("seed", "score", "score_crash")
 GAME, LOOKS = 0, 1  # the two random streams of an environment: colours never change the pipes
 
 

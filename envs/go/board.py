@@ -16,6 +16,8 @@ known at once, and where.
 import numpy as np
 from numba import njit
 
+from envs.go.facts import MAX_SIZE as MAX_SIZE
+
 # The header. The first five are settings, written before `reset` and kept by it.
 SIZE, KOMI, SUICIDE, SUPERKO, MAX_MOVES = 0, 1, 2, 3, 4  # KOMI holds the bits of a float64
 TURN, KO, PASSES, MOVES, HASH, PAST = 5, 6, 7, 8, 9, 10  # KO: a point or 0; PASSES: in a row
@@ -33,7 +35,6 @@ GROUP, NEXT, LIBERTIES, STONES, GROUP_HASH, SLOT, ACTION = 1, 2, 3, 4, 5, 6, 7
 # point only; SLOT: place in the list of empty points; ACTION: row * size + column, row 0 at the top.
 CELL = 8
 
-MAX_SIZE = 19
 ZOBRIST = np.random.Generator(np.random.PCG64(20061)).integers(-(2**63), 2**63 - 1, (4, 512), np.int64)
 # Rows 1 and 2: stones. Row 0: the ko point. Row 3: 0 White to move, 1 and 2 passes in a row.
 SIDE = int(ZOBRIST[3, 0])

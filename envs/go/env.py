@@ -11,55 +11,20 @@ else 0), `to_move` int64 [N] (0 Black) and `state` int64 [N, S], copies of the g
 search.
 """
 
-from dataclasses import dataclass, fields
-
 import gymnasium
 import numpy as np
-from gymnasium.spaces import Box, Discrete
 from numba import njit
 
 from envs.batches import SingleEnv, batch_seeds, check_batch, present, read_options
-from envs.description import Board, Description
 from envs.go import picture
 from envs.go.board import ACTION, KO, LAST, SIZE, TAKEN, TURN, is_legal, point_of
+from envs.go.facts import GoOptions, describe
 from envs.go.features import features
 from envs.go.game import to_vertex
-from envs.go.rules import go_rules, legal, outcome, play, reset
+from envs.go.rules import legal, outcome, play, reset
 from envs.go.scoring import score
 
 FPS = 2  # moves per second in a video
-MAX_PLANE = 50.0  # the largest value in an observation: komi / 20
-
-
-@dataclass(frozen=True)
-class GoOptions:
-    """The rules of the games. A bad value is refused by name with a ValueError."""
-
-    size: int = 9  # lines of the board, 2 to 19
-    komi: float = 7.5  # points added to White's
-    suicide: bool = False  # suicide is legal: a move may take off its own group
-    superko: str = "positional"  # positional, situational or simple
-    max_moves: int = 0  # actions after which the game is scored as it stands; 0: 3 * size * size, at least 40
-
-    def __post_init__(self):
-        for field in fields(self):
-            value, wanted = getattr(self, field.name), (int, float) if field.type is float else field.type
-            if not isinstance(value, wanted) or (isinstance(value, bool) and field.type is not bool):
-                raise ValueError(f"{field.name} must be {field.type.__name__}, not {value!r}")
-        self.rules  # noqa: B018 (refuses what is out of range)
-
-    @property
-    def rules(self):
-        """The compiled rules (`envs.rules.Rules`)."""
-        return go_rules(
-            self.size, self.komi, suicide=self.suicide, superko=self.superko, max_moves=self.max_moves or None
-        )
-
-    @property
-    def protocol(self) -> str:
-        """Label of scores: everything that changes them."""
-        suicide = "suicide" if self.suicide else "no-suicide"
-        return f"go{self.size} komi={self.komi:g} area {self.superko} {suicide} max_moves={self.rules.max_moves}"
 
 
 @njit("int64(int64[:, ::1], int64[::1], boolean[::1])", cache=True, nogil=True)
@@ -232,26 +197,6 @@ class GoEnv(SingleEnv):
         """Where the points lie in the picture: px of the first line from the left, from the top, px between lines."""
         first, gap = picture.geometry(self.options.size)
         return first, first, gap
-
-
-Options = GoOptions  # name under which every game's module offers its own
-
-
-def describe(options: GoOptions) -> Description:
-    """The game with these options."""
-    rules = options.rules
-    return Description(
-        observation=Box(-MAX_PLANE, MAX_PLANE, rules.planes, np.float32),
-        actions=Discrete(rules.num_actions),
-        frame_stack=1,
-        frame_skip=1,
-        protocol=options.protocol,
-        chance=False,
-        saves=True,
-        two_players=True,
-        board=Board(options.size, options.size),
-        scripted="rave",
-    )
 
 
 def make_vec(num_envs: int, **options) -> GoVectorEnv:

@@ -33,11 +33,10 @@ from envs.go.board import (
     WHITE,
     is_legal,
 )  # fmt: skip
+from envs.go.facts import PLANES as PLANES
 from envs.go.ladders import in_ladder
 from envs.go.scoring import pass_alive
 from envs.rules import FEATURES
-
-PLANES = 17
 
 
 @njit(FEATURES, cache=True)

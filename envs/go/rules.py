@@ -5,11 +5,10 @@ a row end the game, and so does the move limit; the position is then scored as i
 (Tromp-Taylor).
 """
 
-import math
-
 import numpy as np
 from numba import njit
 
+from envs.go import facts
 from envs.go.board import (
     ACTION,
     EMPTIES,
@@ -21,7 +20,6 @@ from envs.go.board import (
     LASTS,
     LIST,
     MAX_MOVES,
-    MAX_SIZE,
     MOVES,
     PASSES,
     PAST,
@@ -170,18 +168,10 @@ def go_rules(
     given. scoring: "area", or "territory" for a search: `komi` then holds `exchanged` of the first position
     as well (see above). Raises ValueError for anything outside these ranges.
     """
-    if not 2 <= size <= MAX_SIZE:
-        raise ValueError(f"size is {size}, but a board has 2 to {MAX_SIZE} lines")
-    if not math.isfinite(komi) or abs(komi) > 1000:
-        raise ValueError(f"komi is {komi}, but it must be a number from -1000 to 1000")
-    if superko not in SUPERKOS:
-        raise ValueError(f"superko is {superko!r}, but it must be one of {', '.join(SUPERKOS)}")
+    max_moves = facts.usual_limit(size) if max_moves is None else max_moves
+    facts.check(size, komi, superko, max_moves)
     if scoring not in ("area", "territory"):
         raise ValueError(f"scoring is {scoring!r}, but it must be area or territory")
-    if max_moves is None:
-        max_moves = max(40, 3 * size * size)
-    if not 1 <= max_moves <= 100_000:
-        raise ValueError(f"max_moves is {max_moves}, but it must be from 1 to 100000")
     bits = int(np.float64(komi).view(np.int64))
     rules = Rules(
         f"go{size}", size * size + 1, state_size(size, max_moves), (PLANES, size, size), reset, legal, play,

@@ -38,7 +38,7 @@ class KartBatch:
         self.race = np.zeros((num, c.RACE_COLUMNS))
         self.dynamics = np.tile(nominal_dynamics(), (num, 1))
         self.poses = np.zeros((num, POSE_COLUMNS))
-        self.queue = np.zeros((num, race.MAX_DELAY + 1, 3))
+        self.queue = np.zeros((num, c.MAX_DELAY + 1, 3))
         self.fallen = np.zeros((num, c.MAX_ITEMS), np.bool_)
         self.over = np.zeros(num, np.bool_)
         self.scene, self.paint = new_scene(num), new_paint(num)
@@ -178,7 +178,7 @@ class KartBatch:
 
     def numbers(self) -> np.ndarray:
         """The observation `state`, float32 [N, NUMBERS]; see `race.numbers_batch`."""
-        out = np.empty((self.num, race.NUMBERS), np.float32)
+        out = np.empty((self.num, c.NUMBERS), np.float32)
         race.numbers_batch(out, self.karts, self.scene)
         return out
 

@@ -1,8 +1,19 @@
-"""Names of the columns of the flat arrays that the kernels share. Units: metres, seconds, radians.
+"""Names of the columns of the flat arrays that the kernels share, and numbers that the game is described by.
+
+Units: metres, seconds, radians. Nothing here is compiled.
 
 World axes: x east, y south (as on a map drawn on the screen), angles clockwise from x. So everything that is
 positive to the driver's right stays positive: steering, lateral offset, heading error, yaw rate, curvature.
 """
+
+SUBSTEP = 0.01  # length of a substep of the physics, s
+SUBSTEPS = 5  # substeps per control step, so control runs at 20 Hz
+CONTROL = SUBSTEP * SUBSTEPS  # length of a control step, s
+TOP_SPEED = 16.0  # highest target speed, m/s; the engine alone reaches about 14
+FREE_SPEED = 32.0  # speed of an electric motor without load at full throttle, m/s
+MAX_STEER = 0.45  # angle of the front wheels at full lock, rad
+MAX_DELAY = 10  # largest delay of an action, control steps
+NUMBERS = 21  # entries of the `state` observation
 
 # One row per point of a track's centreline (Track.line, float64).
 X, Y = 0, 1  # position of the point

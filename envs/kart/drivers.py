@@ -8,9 +8,26 @@ import math
 from numba import njit
 
 from envs.kart import columns, physics
-from envs.kart.columns import ALONG, GRIP, HEADING, LATERAL, PACE, POS_X, POS_Y, RACE, ROUGH, SKILL, TX, TY, YAW, X, Y
-from envs.kart.line import TOP_SPEED
-from envs.kart.physics import BASE, MAX_STEER, speed_control, speed_of
+from envs.kart.columns import (
+    ALONG,
+    GRIP,
+    HEADING,
+    LATERAL,
+    MAX_STEER,
+    PACE,
+    POS_X,
+    POS_Y,
+    RACE,
+    ROUGH,
+    SKILL,
+    TOP_SPEED,
+    TX,
+    TY,
+    YAW,
+    X,
+    Y,
+)
+from envs.kart.physics import BASE, speed_control, speed_of
 
 LINE_SHARE = 0.9  # share of the racing line's offsets that the expert uses: it keeps away from the edges
 CAUTION = 0.97  # share of the speed that the racing line allows
@@ -106,9 +123,9 @@ def expected(kart, line, n, step, half, pads, pad_count, dynamics, commands, con
     later = kart.copy()
     for d in range(commands.shape[0] - 1, -1, -1):
         steer, target, hand = commands[d]
-        for _ in range(physics.SUBSTEPS):
+        for _ in range(columns.SUBSTEPS):
             pedal = physics.pedal_of(later, target, control)
-            physics.advance(later, steer, pedal, hand > 0.0, dynamics, physics.SUBSTEP)
+            physics.advance(later, steer, pedal, hand > 0.0, dynamics, columns.SUBSTEP)
             physics.place(later, line, n, step, half)
             physics.hit_walls(later, line)
             physics.hit_pads(later, pads, pad_count)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,12 +9,8 @@ import numpy as np
 
 from envs.driving import Course, Driving, Frame, Wheel, pack
 from envs.kart import columns as c
-from envs.kart.batch import RENDERED
-from envs.kart.camera import CAMERAS, rays
-from envs.kart.hud import with_figures
-from envs.kart.line import TOP_SPEED
+from envs.kart.columns import CONTROL, MAX_STEER, TOP_SPEED, WHEEL
 from envs.kart.options import DISCRETE, DRIVABLE, KartOptions
-from envs.kart.physics import CONTROL, MAX_STEER, WHEEL, speed_control, speed_of
 from envs.kart.splits import parse_tracks
 
 MANY = 1000  # tracks at most, as they are driven side by side
@@ -86,11 +81,12 @@ class KartDriving(Driving):
 
     def held(self, games: Any) -> Wheel:
         """Returns the present steering and speed of the kart, where a person's hands take over."""
-        kart = games.batch.karts[0, 0]
-        return Wheel(float(kart[WHEEL]) / MAX_STEER, 0.0, float(speed_of(kart)))
+        return Wheel(float(games.batch.karts[0, 0, WHEEL]) / MAX_STEER, 0.0, self.speed(games))
 
     def speed(self, games: Any) -> float:
         """Returns the speed of the kart along its axis, m/s."""
+        from envs.kart.physics import speed_of  # compiled
+
         return float(speed_of(games.batch.karts[0, 0]))
 
     def expert(self, games: Any) -> np.ndarray:
@@ -99,6 +95,8 @@ class KartDriving(Driving):
 
     def controls(self, games: Any, action: np.ndarray, who: str = "user") -> dict[str, Any]:
         """Returns an action as the columns user/... (or pilot/...) of a record: angle, throttle and target speed."""
+        from envs.kart.physics import speed_control  # compiled
+
         target = (float(action[1]) + 1.0) * 0.5 * self.top_speed
         return {
             f"{who}/angle": float(action[0]),
@@ -111,7 +109,6 @@ class KartDriving(Driving):
         batch = games.batch
         kart, times = batch.karts[0, 0], batch.race[0]
         length = batch.scene.count[0] * batch.scene.step[0]
-        speed = kart[c.VEL_X] * math.cos(kart[c.YAW]) + kart[c.VEL_Y] * math.sin(kart[c.YAW])
         return {
             "game/race": race,
             "game/lap": int(times[c.GATE] // c.GATES),
@@ -120,7 +117,7 @@ class KartDriving(Driving):
             "game/progress": float(kart[c.PROGRESS] / length),
             "game/track": int(batch.track[0]),
             "game/place": int(times[c.PLACE]),
-            "game/speed": float(speed),
+            "game/speed": self.speed(games),
             "game/lateral": float(kart[c.LATERAL]),
             "game/heading": float(kart[c.HEADING]),
             "game/off_road": bool(times[c.OFF_NOW] > 0.0),
@@ -138,6 +135,10 @@ class KartDriving(Driving):
 
     def view(self, games: Any) -> np.ndarray:
         """Returns the picture for the person who drives, uint8 [H, W, 3], through the camera that records."""
+        from envs.kart.batch import RENDERED  # compiled
+        from envs.kart.camera import CAMERAS, rays
+        from envs.kart.hud import with_figures
+
         batch = games.batch
         eyes = rays(CAMERAS[self.options.camera], RENDERED[1], RENDERED[0])
         return with_figures(batch.pictures(eyes, batch.poses)[0], batch, 0)

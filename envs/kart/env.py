@@ -19,7 +19,6 @@ import re
 
 import gymnasium
 import numpy as np
-from gymnasium.spaces import Box, Discrete
 
 from envs.batches import SingleEnv, batch_seeds, check_batch, environment_seeds, present, read_options
 from envs.description import Description
@@ -27,8 +26,9 @@ from envs.kart import columns as c
 from envs.kart import race
 from envs.kart.batch import RENDERED, KartBatch
 from envs.kart.driving import KartDriving
+from envs.kart.facts import describe
 from envs.kart.hud import with_figures
-from envs.kart.options import CONTROLS, DISCRETE, KartOptions
+from envs.kart.options import DISCRETE, KartOptions
 
 FPS = KartDriving.rate
 KEYS = {  # keys -> discrete action
@@ -209,34 +209,6 @@ class KartEnv(SingleEnv):
         return {"speed": (steering, ("down", "up", 0.0))}.get(
             self.options.control, (steering, ("down", "up", 0.0), ("", "space", -1.0))
         )
-
-
-Options = KartOptions  # name under which every game's module offers its own
-
-
-def describe(options: KartOptions) -> Description:
-    """The game with these options."""
-    if options.picture is None:
-        observation = Box(-20.0, 20.0, (race.NUMBERS,), np.float32)
-    else:
-        height, width, channels, _, _ = options.picture
-        observation = Box(0, 255, (height, width, channels) if channels else (height, width), np.uint8)
-    dims = CONTROLS[options.control]
-    return Description(
-        observation=observation,
-        actions=Box(-1.0, 1.0, (dims,), np.float32) if dims else Discrete(len(DISCRETE)),
-        frame_stack=options.stack or (4 if options.obs == "grey" else 1),
-        frame_skip=options.action_repeat,
-        protocol=options.protocol,
-        chance=True,
-        saves=True,
-        two_players=False,
-        scripted="expert",
-        info={"expert": "expert_info", "numbers": "privileged_info", "drivable": "drivable_info"},
-        driving=KartDriving(options),
-        score_command="evaluate {run} --tracks test:20",
-        memory=2**19,
-    )
 
 
 def make_vec(num_envs: int, **options) -> KartVectorEnv:

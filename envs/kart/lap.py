@@ -14,10 +14,9 @@ import numpy as np
 from numba import njit
 
 from envs.kart import columns as c
+from envs.kart.columns import SUBSTEP, SUBSTEPS
 from envs.kart.drivers import CAUTION, LINE_SHARE, pursue
 from envs.kart.physics import (
-    SUBSTEP,
-    SUBSTEPS,
     advance,
     hit_pads,
     hit_walls,

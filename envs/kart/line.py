@@ -5,8 +5,9 @@ import math
 import numpy as np
 from numba import njit
 
+from envs.kart.columns import TOP_SPEED
+
 GRAVITY = 9.81
-TOP_SPEED = 16.0  # highest target speed, m/s; the engine alone reaches about 14
 
 
 @njit(cache=True)

@@ -6,10 +6,9 @@ from functools import lru_cache
 
 import numpy as np
 
+from envs.kart.options import THEMES as THEMES
 from envs.kart.plates import PLATES
 from envs.kart.sprites import atlas
-
-THEMES = ("day", "night", "rain", "snow", "desert")
 
 # Rows of Look.colours.
 (GRASS_DARK, GRASS_LIGHT, ROAD_DARK, ROAD_LIGHT, LINE, KERB_A, KERB_B, PAD_A, PAD_B, FOG, SKY_TOP, SKY_LOW,

@@ -6,9 +6,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from envs.kart import race
-from envs.kart.camera import CAMERAS
-from envs.kart.looks import THEMES
+from envs.kart.cameras import CAMERAS
+from envs.kart.columns import MAX_DELAY
 from envs.kart.splits import parse_tracks
 
 # Observation name -> height, width, channels (0: grey), fractions of the 4:3 frame cut off at top and bottom.
@@ -18,6 +17,7 @@ PICTURES = {
     "grey": (84, 84, 0, 0.0, 0.0),  # for agents that stack four
 }
 OBSERVATIONS = (*PICTURES, "frame", "state")
+THEMES = ("day", "night", "rain", "snow", "desert")
 CONTROLS = {"speed": 2, "raw": 3, "discrete": 0}
 DRIVABLE = (15, 20)  # height and width of the drivable-area label
 # The discrete actions: steering, pedal, hand brake.
@@ -60,8 +60,8 @@ RANGES = {
     "time_limit": (1.0, 3600.0),
     "grip": (0.3, 1.5),
     "action_repeat": (1, 20),
-    "latency": (0, race.MAX_DELAY),
-    "random_latency": (0, race.MAX_DELAY),
+    "latency": (0, MAX_DELAY),
+    "random_latency": (0, MAX_DELAY),
     "steer_noise": (0.0, 1.0),
     "random_looks": (0.0, 1.0),
     "random_camera": (0.0, 1.0),
@@ -135,9 +135,9 @@ class KartOptions:
             if name in self.ranges and not self.ranges[name][0] <= value <= self.ranges[name][1]:
                 low, high = self.ranges[name]
                 raise ValueError(f"{name} must be from {low} to {high}, not {value}")
-        if self.latency + self.random_latency > race.MAX_DELAY:
+        if self.latency + self.random_latency > MAX_DELAY:
             total = self.latency + self.random_latency
-            raise ValueError(f"latency + random_latency must be at most {race.MAX_DELAY}, not {total}")
+            raise ValueError(f"latency + random_latency must be at most {MAX_DELAY}, not {total}")
         if self.drivable_info and self.obs == "state":
             raise ValueError("drivable_info needs an observation with a picture, not obs='state'")
         parse_tracks(self.tracks)
@@ -155,6 +155,8 @@ class KartOptions:
     @property
     def rules(self) -> np.ndarray:
         """The numbers that the step's kernel needs, see `race.py`."""
+        from envs.kart import race  # compiled
+
         row = np.zeros(race.RULES)
         row[race.LAPS], row[race.TIME_LIMIT], row[race.RESCUE] = self.laps, self.time_limit, self.on_stuck == "rescue"
         row[race.STEER_NOISE] = self.steer_noise

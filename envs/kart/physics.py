@@ -16,11 +16,13 @@ from envs.kart.columns import (
     BOOST,
     BRAKE,
     DRAG,
+    FREE_SPEED,
     GRIP,
     HEADING,
     IMPACT,
     INDEX,
     LATERAL,
+    MAX_STEER,
     PAD_END,
     PAD_LEFT,
     PAD_RIGHT,
@@ -33,6 +35,7 @@ from envs.kart.columns import (
     SLIP,
     STEER_BIAS,
     STEER_GAIN,
+    TOP_SPEED,
     TX,
     TY,
     VEL_X,
@@ -46,18 +49,13 @@ from envs.kart.columns import (
     Y,
 )
 from envs.kart.ground import KERB_WIDTH, locate
-from envs.kart.line import GRAVITY, TOP_SPEED
-
-SUBSTEP = 0.01  # length of a substep, s
-SUBSTEPS = 5  # substeps per control step, so control runs at 20 Hz
-CONTROL = SUBSTEP * SUBSTEPS  # length of a control step, s
+from envs.kart.line import GRAVITY
 
 FRONT, REAR = 0.60, 0.55  # centre of mass to axles, m
 BASE = FRONT + REAR  # wheelbase, m
 CENTRE_HEIGHT = 0.22  # height of the centre of mass, m
 GYRATION = 0.42  # squared radius of gyration about the vertical, m2
 RADIUS = 0.75  # radius of the circle that touches walls, karts and cones, m
-MAX_STEER = 0.45  # angle of the front wheels at full lock, rad
 STEER_RATE = 3.5  # speed of the front wheels' turn, rad/s
 TYRE_STIFFNESS, TYRE_SHAPE = 9.0, 1.5  # side force = sin(SHAPE * atan(STIFFNESS * slip)), peak near 11 degrees
 FRONT_GRIP = 0.87  # share of the rear's grip: understeer, stable under power; the hand brake turns that round
@@ -76,7 +74,6 @@ GRASS_DRAG = 2.5  # drag of grass, m/s2
 GRASS_GRIP = 0.55  # fraction of the grip on asphalt
 WALL_BOUNCE, WALL_FRICTION = 0.3, 0.25
 KART_BOUNCE = 0.4
-FREE_SPEED = 32.0  # speed of an electric motor without load at full throttle, m/s
 MOTOR_TIME = 0.5  # time in which an electric motor comes to its speed, s
 BY_PEDAL, BY_SPEED, BY_THROTTLE = 0, 1, 2  # what a driver's second number is
 CONE_LOSS = 0.07  # fraction of the speed that a cone takes

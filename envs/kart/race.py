@@ -6,15 +6,12 @@ import numpy as np
 from numba import njit
 
 from envs.kart import columns as c
+from envs.kart.columns import CONTROL, MAX_DELAY, SUBSTEP, SUBSTEPS, TOP_SPEED
 from envs.kart.drivers import rival
-from envs.kart.line import TOP_SPEED
 from envs.kart.physics import (
     BY_SPEED,
     CONE_LOSS,
-    CONTROL,
     RADIUS,
-    SUBSTEP,
-    SUBSTEPS,
     advance,
     hit_karts,
     hit_pads,
@@ -31,8 +28,6 @@ STUCK_GAIN = 1.0
 OFF_TIME = 3.0  # time off the road without a break after which the kart is lost, s
 OFF_MARGIN = 0.5  # distance of the kart's middle beyond the edge from which it is off the road, m
 CONTACT_SPEED = 0.5  # impact speed below which there is no contact, m/s
-MAX_DELAY = 10  # largest delay of an action, control steps
-NUMBERS = 21  # entries of the `state` observation
 
 # Entries of `rules`, the numbers of the options that the kernel needs (float64).
 LAPS, TIME_LIMIT, RESCUE, STEER_NOISE = range(4)
