@@ -20,6 +20,7 @@ PROGRAMS = {  # name -> what it is for; read without importing any of them
     "record": "record driving for cloning",
     "data": "look at recordings, and edit those of driving",
     "gtp": "play Go by the Go Text Protocol, or by KataGo's analysis protocol",
+    "selfplay": "games of a player against itself, as records to learn from",
     "tournament": "matches between Go programs",
     "bench": "measure speed beside the peers",
 }

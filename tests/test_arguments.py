@@ -254,10 +254,10 @@ def test_an_option_typo_names_the_nearest_and_the_real_command(capsys: pytest.Ca
 def kinds() -> list[type]:
     """Every dataclass whose fields are options."""
     from experiments import runs
-    from experiments.go import play
+    from experiments.go import play, selfplay
 
     modules = [importlib.import_module(f"experiments.{name}") for name in PROGRAMS if name not in ("train", "runs")]
-    found = [options.TrainCommand, options.Resume, play.PlayGoCommand, *runs.PROGRAMS]
+    found = [options.TrainCommand, options.Resume, play.PlayGoCommand, selfplay.SelfplayGoCommand, *runs.PROGRAMS]
     own = [v for m in modules for k, v in vars(m).items() if k.endswith("Command") and v.__module__ == m.__name__]
     assert len(own) == len(modules)  # one dataclass per program
     found += own

@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 HEAVY = {"torch", "matplotlib", "tensorboard", "stable_baselines3", "scipy", "numba", "pygame", "ale_py", "aiohttp"}
 ASKED = [
     *([name, "--help"] for name in PROGRAMS), ["runs", "list", "--help"], ["play", "go", "--help"],
+    ["selfplay", "go", "--help"],
     ["train", "breakout", "--agent", "rainbow", "--help"], ["train", "--resume", "x", "--help"], ["train", "pogn"],
     ["train", "gym:CartPole-v1", "--agent", "sb3-dqn", "--help"], ["list", "agents"], ["list", "recipes"],
     ["train", "pong", "--agent", "pp0"], ["train", "pong", "--minuts", "1"], ["evaluate", "pong", "--episodes", "-3"],

@@ -20,7 +20,7 @@ HEAVY = DEVICES | {"torch", "numpy", "numba", "gymnasium", "tensorboard", "stabl
 SHARED = {"critics", "exploration", "heads", "imitation", "losses", "optimizers", "ranges", "recurrent", "rewards"}
 SHARED |= {"driving", "rollouts"}
 CORE = {"graphs", "pace", "rows", "returns", "device", "samplers"}  # what an algorithm may take of the core
-TORCH_FREE = {"drive", "gtp", "go", "tournament", "data", "record", "web"}  # programs
+TORCH_FREE = {"drive", "gtp", "go", "selfplay", "tournament", "data", "record", "web"}  # programs
 
 
 class Import(NamedTuple):
