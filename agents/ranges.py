@@ -29,6 +29,12 @@ def share(config: Any, *names: str) -> None:
         _require(config, name, 0 <= getattr(config, name) <= 1, "must lie in 0..1")
 
 
+def finite(config: Any, *names: str) -> None:
+    """Raises ValueError for the first field that is no finite number."""
+    for name in names:
+        _require(config, name, True, "must be finite")
+
+
 def evaluation(config: Any, *kinds: str) -> None:
     """Raises ValueError where the policy of scores is none of `kinds`; "epsilon" stands for "epsilon E", E in 0..1."""
     kind, _, number = config.evaluation.partition(" ")

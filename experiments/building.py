@@ -90,7 +90,10 @@ def actors(config: dict[str, Any], opened: Any, device: torch.device) -> tuple[S
     """What acts: a stream of the opened games, the clock, and the untrained agent. Raises ValueError."""
     stream = Stream(opened, device)
     clock = Clock(config["steps"], int(stream.envs.metadata.get("frame_skip", 1)))
-    agent = _opposed(build_agent(config, stream.spec, clock, device), config, stream.spec, device)
+    agent = build_agent(config, stream.spec, clock, device)
+    if threads := getattr(agent, "torch_threads", 0):
+        torch.set_num_threads(min(threads, torch.get_num_threads()))
+    agent = _opposed(agent, config, stream.spec, device)
     layer = agent
     while isinstance(layer, normalize.Normalized | pool.Pool):  # layers around the agent
         layer.training = True

@@ -26,6 +26,15 @@ def critic(agent: Any, step: TimeStep) -> torch.Tensor:
     return agent.act(step).extras["value"]
 
 
+def soft_value(agent: Any, step: TimeStep) -> torch.Tensor:
+    """V of each row: the lowest critic under SAC's policy; the temperature's share is small at the end."""
+    features = agent.network.encoder(step.obs)
+    with torch.no_grad():
+        return agent.kind.soft_value(
+            agent.network.critics, features, agent.network.policy(features)[0], step.legal, agent.generator
+        )[0]
+
+
 def best_action(agent: Any, step: TimeStep) -> torch.Tensor:
     """V of each row, as the value of its best action."""
     agent.online.noise(None)
@@ -58,6 +67,15 @@ LEARNERS = {
     "qrdqn": Row({**DQN, "atoms": 16}, best_action),
     "iqn": Row({**DQN, "atoms": 8}, best_action),
     "rainbow": Row({**NOISY, "v_max": 12.0, "v_min": 0.0}, best_action, effort=2),
+    "sac": Row(
+        dict(
+            **COMMON, lr=3e-3, batch=64, ratio=16.0, replay=4_000, warmup=200, tau=0.05, temperature=0.1,
+            entropy_share=0.02, entropy_per_axis=-3.0,
+        ),
+        soft_value,
+        continuous=True,
+        effort=2,
+    ),
     # With a teacher in the world. Cloning sees the corridor only as the teacher does, and that is enough.
     "clone": Row(dict(hidden=64, precision="fp32", lr=3e-3, warmup=100, batch=32, replay=4_000), None, continuous=True),
     "dagger": Row(
