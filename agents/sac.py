@@ -274,15 +274,14 @@ class SAC:
         return drawn.reward + drawn.discount * (best + temperature * entropy)
 
     def explain(self, step: TimeStep, memory: Any = None) -> dict[str, Tensor]:
-        """For panels: the policy, and the value of its most probable action [N]; by action [N, A] where they are
-        discrete."""
+        """For panels: the policy, and the value of the state [N] (discrete: expected under the policy)."""
         features = self._features(self.network, step.obs)
-        out = self.network.policy(features)[0]
-        told = self.kind.explain(out, step.legal)
+        out, critics = self.network.policy(features)[0], self.network.critics
         if isinstance(self.kind, SoftCategorical):
-            return told | {"values": masked(self.network.critics(features).amin(0), step.legal)}
-        q = self.kind.values(self.network.critics, features, self.kind.mode(out, step.legal))
-        return told | {"value": q.amin(0)}
+            value = self.kind.soft_value(critics, features, out, step.legal, self.generator)[0]
+        else:
+            value = self.kind.values(critics, features, self.kind.mode(out, step.legal)).amin(0)
+        return {**self.kind.explain(out, step.legal), "value": value}
 
     def state_dict(self) -> dict[str, Any]:
         return {

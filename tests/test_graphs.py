@@ -27,6 +27,7 @@ AGENTS = {
     "pqn": dict(**ROLLOUT, minibatch=32, epsilon_decay=0.5, epsilon_end=0.05),
     "dqn": dict(**DQN, epsilon_end=0.05, epsilon_decay=0.5, lr_end=0.1),
     "rainbow": dict(**DQN, v_min=0.0, v_max=12.0),
+    "sac": dict(**COMMON, lr=2e-3, batch=16, ratio=4.0, replay=1_000, warmup=100),
     "iqn": dict(**DQN, atoms=8, epsilon_decay=0.5),
 }
 

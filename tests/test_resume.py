@@ -135,7 +135,7 @@ def test_killed_twenty_times_in_a_world_that_is_saved(runs: Lab, agent: str) -> 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("agent", ["dqn", "pqn", "iqn", "rainbow"])  # each keeps something else; all of them above
+@pytest.mark.parametrize("agent", ["dqn", "pqn", "iqn", "rainbow", "sac"])  # each keeps something else; all above
 def test_killed_twenty_times_where_barriers_reset_the_games(runs: Lab, agent: str) -> None:
     compare(runs, [*GYM, *options(agent)], 20, 4)
 

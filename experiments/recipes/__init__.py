@@ -48,7 +48,8 @@ def recipes(game: str, module: str, own: bool = False) -> dict[str, Recipe]:
     return {}
 
 
-GYM = ("CartPole-v1", "LunarLander-v3")  # Gymnasium's games with recipes of their own
+# Gymnasium's games with recipes of their own.
+GYM = ("CartPole-v1", "LunarLander-v3", "LunarLanderContinuous-v3", "Pendulum-v1")
 SHARED = {"atari": "every Atari game", "gym": "every gym:ID"}  # families whose games share recipes
 
 

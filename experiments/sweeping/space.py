@@ -27,6 +27,7 @@ DEFAULTS: dict[str, tuple[str, ...]] = {
     ),
     "agents.pqn": ("lr=3e-5..3e-3", "rollout=8,16,32,64", "gamma=0.95..0.999", "lam=0.5..0.95", "epochs=1..4"),
     "agents.dqn": ("lr=3e-5..3e-3", "batch=32,64,128", "ratio=1..16:log", "gamma=0.95..0.999", "n_step=1..5"),
+    "agents.sac": ("lr=1e-4..3e-3", "batch=64,128,256", "tau=1e-3..5e-2", "gamma=0.95..0.999", "hidden=64,128,256"),
     "agents.baselines": ("learning_rate=3e-5..3e-3", "gamma=0.95..0.999"),
 }
 MORE: dict[str, tuple[str, ...]] = {
