@@ -17,6 +17,7 @@ PROGRAMS = {  # name -> what it is for; read without importing any of them
     "sweep": "search for a better configuration",
     "suite": "train and score an agent on game after game",
     "runs": "keep the run folders in order: list, find, tag, archive, delete, promote, export, import",
+    "drive": "drive a toy car: camera, page, network, and a guardian that stops it",
     "record": "record driving for cloning",
     "data": "look at recordings, and edit those of driving",
     "gtp": "play Go by the Go Text Protocol, or by KataGo's analysis protocol",

@@ -155,8 +155,10 @@ def test_nobody_to_stop(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_one_car_on_one_set_of_wires(start) -> None:
-    program = start()
-    with pytest.raises(CarError, match="another program drives by"):
+    program = start("pca9685")
+    with pytest.raises(CarError, match="another program drives by these wires already"):
+        Program(program.log.with_name("other"), "pca9685")
+    with pytest.raises(CarError, match="a car named 'car' drives on this computer already"):
         Program(program.log.with_name("other"), "sim")
 
 

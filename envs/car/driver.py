@@ -67,7 +67,7 @@ class DriverSettings:
             used[pin] = flag
         if self.kind == "pca9685":
             if self.address not in ADDRESSES:
-                raise CarError(f"--address {self.address:#x}: must lie in {ADDRESSES[0]:#x}..{ADDRESSES[-1]:#x}")
+                raise CarError(f"--i2c-address {self.address:#x}: must lie in {ADDRESSES[0]:#x}..{ADDRESSES[-1]:#x}")
             for name in ("steer_channel", "throttle_channel"):
                 if not 0 <= getattr(self, name) < 16:
                     raise CarError(f"--{name.replace('_', '-')} {getattr(self, name)}: must lie in 0..15")
@@ -81,12 +81,12 @@ class DriverSettings:
 
     @property
     def place(self) -> str:
-        """A name of the device: what two programs must not hold at once."""
+        """A name of the device: what two programs must not hold at once. Simulated cars share nothing."""
         if self.kind == "gpio":
             return f"gpio-{self.servo_pin}-{self.forward_pin}-{self.backward_pin}"
         if self.kind == "pca9685":
             return f"pca9685-{Path(self.i2c).name}-{self.address:#x}"
-        return f"sim-{self.socket}"
+        return ""
 
 
 def open_driver(settings: DriverSettings, calibration: Calibration) -> CarDriver:
@@ -179,6 +179,15 @@ class SimDriver:
             self.neutral()
             self._socket.close()
             self._socket = None
+
+
+def warm(kind: str) -> None:
+    """Imports what a driver needs, for whoever may have to open it in a hurry. What is missing is told on opening."""
+    if kind == "pca9685":
+        from envs.car import pca9685 as pca9685
+    elif kind == "gpio":
+        with contextlib.suppress(CarError):
+            gpiozero_module()
 
 
 def _pca9685(settings: DriverSettings, calibration: Calibration) -> CarDriver:

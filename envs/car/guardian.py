@@ -65,7 +65,8 @@ class Guardian:
         self.settings = settings
         self.program = socket.socket(fileno=settings.fd)
         self.program.setblocking(False)
-        self.lock = places.hold(settings.driver.place)
+        if settings.driver.place:
+            places.hold(settings.driver.place, "another program drives by these wires already")
         self.stops = places.listen(settings.name)
         self.driver = open_it(settings.driver, settings.calibration)
         self.button = self._button()

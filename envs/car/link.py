@@ -16,7 +16,7 @@ from typing import Any
 
 from envs.car import CarError, messages
 from envs.car.calibration import Calibration
-from envs.car.driver import CarDriver, DriverSettings, open_driver
+from envs.car.driver import CarDriver, DriverSettings, open_driver, warm
 from envs.car.guardian import GuardianSettings
 from envs.car.messages import CarCommand
 from envs.car.rules import DEFAULT, SafetyLimits
@@ -40,10 +40,10 @@ class GuardianLink:
 
     def __init__(
         self, driver: DriverSettings, calibration: Calibration, limits: SafetyLimits = DEFAULT, *, name: str = "car",
-        program: Sequence[str] = PROGRAM, rescue: Callable[..., CarDriver] = open_driver,
+        program: Sequence[str] = PROGRAM, rescue: Callable[..., CarDriver] | None = None,
     ):  # fmt: skip
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.socket, self.driver, self.calibration, self.rescue = ours, driver, calibration, rescue
+        self.socket, self.driver, self.calibration, self.rescue = ours, driver, calibration, rescue or open_driver
         self.status: dict[str, Any] = {}  # newest status of the guardian
         self.refusals: list[str] = []  # sentences of the guardian about what it did not do
         self.heard = time.monotonic()
@@ -56,7 +56,8 @@ class GuardianLink:
             stdin=subprocess.DEVNULL,
         )
         theirs.close()
-        self.seq = 0
+        self.seq, self.dead = 0, ""
+        warm(driver.kind)
         self._wait()
         ours.setblocking(False)
 
@@ -125,6 +126,8 @@ class GuardianLink:
         self.process.kill()
         self.process.wait()
         self.socket.close()
+        if self.dead:
+            raise GuardianDied(self.dead)
         told = "the guardian has died; the wheels are neutral, and the drive is over"
         try:
             driver = self.rescue(dataclasses.replace(self.driver, enable_pin=None, stop_pin=None), self.calibration)
@@ -132,6 +135,7 @@ class GuardianLink:
             driver.close()
         except (CarError, OSError) as fault:
             told = f"the guardian has died, and the wheels could not be set to neutral: {fault}"
+        self.dead = told
         raise GuardianDied(told)
 
     def close(self) -> None:

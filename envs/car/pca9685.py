@@ -70,7 +70,7 @@ class Pca9685Driver:
             self.neutral()
         except OSError as fault:
             told = f"no PCA9685 answers at {settings.address:#x} on {settings.i2c} ({fault.strerror})"
-            raise CarError(f"{told}: look at its wires and --address") from None
+            raise CarError(f"{told}: look at its wires and --i2c-address") from None
         if settings.enable_pin is not None:
             with pins_explained():
                 zero = gpiozero_module()

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from envs.car import CarError
 
+LOCKS: list[int] = []  # file descriptors of the locks of this process
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
 
 
@@ -28,15 +29,15 @@ def folder() -> Path:
     return path
 
 
-def hold(place: str) -> int:
-    """Locks a device for this process; returns the lock's file descriptor. Raises CarError where another holds it."""
+def hold(place: str, refusal: str) -> None:
+    """Locks a name for as long as this process lives. Raises CarError with the refusal where another holds it."""
     file = os.open(folder() / f"{place}.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(file)
-        raise CarError(f"another program drives by {place} already; `drive --stop` stops it") from None
-    return file
+        raise CarError(f"{refusal}; `drive --stop` stops it") from None
+    LOCKS.append(file)
 
 
 def listen(name: str) -> socket.socket:
@@ -44,17 +45,13 @@ def listen(name: str) -> socket.socket:
     if not NAME.fullmatch(name):
         raise CarError(f"--name {name!r}: must be letters, digits, and . _ - between them")
     path = folder() / f"{name}.stop"
-    held = hold(f"{name}-name")
+    hold(f"{name}-name", f"a car named {name!r} drives on this computer already: choose another --name")
     with contextlib.suppress(FileNotFoundError):
         path.unlink()  # of a guardian that was killed: the lock says that none lives
     heard = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
     heard.bind(str(path))
     heard.setblocking(False)
-    LOCKS.append(held)
     return heard
-
-
-LOCKS: list[int] = []  # locks that this process holds until it ends
 
 
 def stop_all(patience: float = 1.0) -> list[str]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,26 +36,40 @@ WAITING = 16  # edits that wait behind the one under way at most
 
 
 class DataPage:
-    """`server` serves the dataset at `path`; its pages may edit it. Raises TubError where it cannot be read."""
+    """`server` serves the dataset at `path`; its pages may edit it. Raises TubError where it cannot be read.
 
-    def __init__(self, path: Path, port: int = 0):
-        self.path, self._lock = path, threading.Lock()
+    path: None shows nothing until `open`. server: another program's, which this is one more page of. predict: the
+    steering that a network wants for a picture, drawn beside what was done where a record holds none.
+    """
+
+    def __init__(
+        self, path: Path | None, port: int = 0, *, server: Server | None = None,
+        predict: Callable[[np.ndarray], float] | None = None,
+    ):  # fmt: skip
+        self.path, self._lock, self.predict = path, threading.Lock(), predict
         self._free = threading.BoundedSemaphore(WAITING)
-        self.tub = Tub(path)
-        self.server = Server(port=port)
-        self.page = self.server.add_page(
-            "tub", FOLDER, title=f"Recording {path.name}", on_message=self._heard, on_get=self._get
-        )
+        self.tub = None if path is None else Tub(path)
+        self.server = server or Server(port=port)
+        title = "Recordings" if path is None else f"Recording {path.name}"
+        self.page = self.server.add_page("tub", FOLDER, title=title, on_message=self._heard, on_get=self._get)
 
     def start(self) -> str:
         """The address."""
         return self.server.start(self.page)
 
+    def open(self, path: Path) -> None:
+        """Shows another dataset, to everybody. Raises TubError, and shows what it did, where it cannot be read."""
+        with self._lock:
+            self.tub, self.path = Tub(path), path
+        self.page.send({"type": "changed"})
+
     def _get(self, path: str, query: Mapping[str, str]) -> tuple[bytes, str] | None:
         tub = self.tub
+        if tub is None:
+            return None
         if path == "about":
-            return json.dumps(about(tub)).encode(), "application/json"
-        if path != "frame":
+            return json.dumps({**about(tub), "predicts": self.predict is not None}).encode(), "application/json"
+        if path not in ("frame", "predicted"):
             return None
         row = query.get("row", "")
         if not tub_copies.is_number(row):
@@ -62,9 +77,17 @@ class DataPage:
         if int(row) >= len(tub):
             return None
         try:
-            return tub.jpeg(int(row)), "image/jpeg"
+            if path == "frame":
+                return tub.jpeg(int(row)), "image/jpeg"
+            return self._predicted(tub.image(int(row))), "application/json"
         except TubError:  # deleted by another program
             return None
+
+    def _predicted(self, picture: np.ndarray) -> bytes:
+        if self.predict is None:
+            raise ValueError("there is no network here that could say what it wants")
+        steer = self.predict(picture)
+        return json.dumps({"steer": round(steer, 3) if math.isfinite(steer) else None}).encode()
 
     def _heard(self, client: Any, message: dict[str, Any]) -> None:
         # In a thread of its own: reading a dataset anew takes a second, and the server must go on.
@@ -87,6 +110,8 @@ class DataPage:
 
     def _done(self, message: dict[str, Any]) -> str:
         name = message["type"]
+        if self.tub is None:
+            raise TubError("no recording is open")
         if name not in COMMANDS:
             raise TubError(f"there is no command '{shown(name)}'")
         value = COMMANDS[name]({key: value for key, value in message.items() if key != "type"})

@@ -19,8 +19,9 @@ const link = connect({
 
 async function load() {
   const reply = await fetch("data/about");
-  if (!reply.ok) return ($("said").textContent = "the dataset cannot be read");
+  if (!reply.ok) return ($("said").textContent = "no recording is open here");
   data = await reply.json();
+  if (data.predicts && !data.pilot.length) data.pilot = data.index.map(() => null);
   version += 1;
   mark = null;
   $("title").textContent = data.title;
@@ -40,14 +41,18 @@ function show(next) {
   row = Math.max(0, Math.min(data.rows - 1, next));
   $("place").value = row;
   $("place").setAttribute("aria-valuetext", `record ${data.index[row]}, lap ${data.lap[row]}`);
+  tell();
+  wanted = row;
+  if (!loading) picture();
+}
+
+function tell() {
   draw();
   const facts = { record: data.index[row], lap: data.lap[row], steering: signed(data.steer[row]) };
   if (data.pilot.length && data.pilot[row] !== null) facts["network"] = signed(data.pilot[row]);
   for (const [name, values] of Object.entries(data.facts)) if (values[row] !== null) facts[name] = values[row];
   if (mark) facts["marked"] = `${data.index[mark[0]]} to ${data.index[mark[1]]}, ${mark[1] - mark[0] + 1} records`;
   $("facts").replaceChildren(...Object.entries(facts).flat().map((text) => Object.assign(document.createElement("span"), { textContent: text })));
-  wanted = row;
-  if (!loading) picture();
 }
 
 // One request at a time; of what was asked for meanwhile only the newest counts.
@@ -61,11 +66,22 @@ async function picture() {
       if (!reply.ok) throw new Error(await reply.text());
       const image = await createImageBitmap(await reply.blob());
       if (of === version) drawFrame(image, which);
+      if (of === version && data.predicts && data.pilot[which] === null) await predict(which, of, image);
     } catch (fault) {
       $("said").textContent = `the picture of record ${data.index[which]} cannot be shown`;
     }
   }
   loading = false;
+}
+
+// What the network here wants for a picture whose record does not tell.
+async function predict(which, of, image) {
+  const reply = await fetch(`data/predicted?row=${which}`);
+  if (!reply.ok || of !== version) return;
+  data.pilot[which] = (await reply.json()).steer;
+  $("wanted").hidden = false;
+  drawFrame(image, which);
+  if (row === which) tell();
 }
 
 function drawFrame(image, which) {

@@ -1,0 +1,208 @@
+"""The page of `drive` in a real browser: drive, record, stop, calibrate, browse, on a desk and on a phone."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import car_faults
+import carmodels
+import pytest
+from cardrive import Stand
+from carwires import history, moving, stopped_after, wait
+from chrome import Chrome
+
+from envs.recordings.tub import Tub
+
+pytestmark = pytest.mark.slow
+pytest.importorskip("gpiozero", reason="gpiozero is not installed")
+STATE = "document.getElementById('state').dataset.state"
+
+
+@pytest.fixture
+def stand(tmp_path: Path) -> Iterator[Stand]:
+    car_faults.pictures(tmp_path / "pictures")
+    model = carmodels.written(tmp_path / "model", drive=0.2)
+    started = Stand(tmp_path, "gpio", "--model", str(model), tub=tmp_path / "pictures")
+    yield started
+    started.close()
+
+
+@pytest.fixture
+def chrome(stand: Stand, tmp_path: Path) -> Iterator[Chrome]:
+    browser = Chrome(tmp_path / "chrome")
+    browser.open(stand.address)
+    browser.wait("document.querySelectorAll('#modes button').length === 4 && window.car.figures.drawn > 3")
+    yield browser
+    browser.close()
+
+
+def arm(chrome: Chrome) -> None:
+    """As a person does: again, until it holds."""
+    for _ in range(20):
+        time.sleep(0.5)
+        if chrome.eval(STATE) != "armed":
+            chrome.eval("document.getElementById('arm').click()")
+        try:
+            chrome.wait(f"{STATE} === 'armed'", 2)
+            return
+        except TimeoutError:
+            continue
+    raise TimeoutError(chrome.eval("document.body.innerText"))
+
+
+def middle(chrome: Chrome, name: str) -> tuple[float, float]:
+    box = chrome.eval(f"(({{x, y, width, height}}) => [x + width / 2, y + height / 2])"
+                      f"(document.getElementById('{name}').getBoundingClientRect())")  # fmt: skip
+    return tuple(box)
+
+
+def test_a_person_drives_records_and_stops(stand: Stand, chrome: Chrome, tmp_path: Path) -> None:
+    chrome.look(1280, 900)
+    arm(chrome)
+    chrome.key("r")
+    chrome.wait("document.getElementById('record').getAttribute('aria-pressed') === 'true'")
+    chrome.key("ArrowUp", up=False)
+    chrome.key("ArrowLeft", up=False)
+    wait(lambda: history(stand.log, "gpio")[-1].throttle > 0.2 and history(stand.log, "gpio")[-1].steer < -0.8)
+    chrome.key("ArrowLeft", down=False)
+    chrome.wait("Number(document.getElementById('figures').textContent.match(/records([\\d,]+)/)?.[1] ?? 0) > 20")
+    since = time.monotonic()
+    chrome.key(" ")
+    chrome.wait(f"{STATE} === 'latched'")
+    assert stopped_after(stand.log, "gpio", since) < 0.25
+    assert chrome.eval("document.getElementById('told').textContent") == "emergency stop by key"
+    time.sleep(1.0)  # the key is still held down
+    assert not moving(stand.log, "gpio", since + 0.25)
+    chrome.key("ArrowUp", down=False)
+    chrome.key("r")
+    chrome.wait("document.getElementById('record').getAttribute('aria-pressed') === 'false'")
+    assert "1 × emergency key" in chrome.eval("document.getElementById('causes').textContent")
+    assert not chrome.faults
+    stand.close()
+    (path,) = (tmp_path / "tubs").iterdir()
+    tub = Tub(path)
+    assert not tub.damaged and tub.records["safety/cause"][-1] == "emergency key"
+    assert tub.records["safety/stops"][-1] >= 1 and not tub.labelled[-1] and tub.labelled[:20].all()
+    assert tub.records["user/angle"].min() < -0.8 and 0.2 < tub.records["user/throttle"].max() <= 0.25
+
+
+def test_whatever_is_let_go_of_is_neutral(stand: Stand, chrome: Chrome) -> None:
+    """Keys and the loss of the window; the pads, by a finger."""
+    for let_go in ("key", "blur", "pad"):
+        arm(chrome)
+        if let_go == "pad":
+            x, y = middle(chrome, "throttle")
+            chrome.call("Input.dispatchMouseEvent", type="mousePressed", x=x, y=y, button="left", clickCount=1)
+            chrome.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y - 44, button="left", buttons=1)
+        else:
+            chrome.key("w", up=False)
+        wait(lambda: history(stand.log, "gpio")[-1].throttle > 0.2)
+        since = time.monotonic()
+        if let_go == "pad":
+            chrome.call("Input.dispatchMouseEvent", type="mouseReleased", x=x, y=y - 44, button="left", clickCount=1)
+        elif let_go == "blur":
+            chrome.eval("dispatchEvent(new Event('blur'))")
+        else:
+            chrome.key("w", down=False)
+        time.sleep(0.5)
+        assert stopped_after(stand.log, "gpio", since) < 0.3, let_go
+        chrome.key("w", down=False)
+    assert not chrome.faults
+
+
+def test_the_network_drives_and_a_hand_takes_over(stand: Stand, chrome: Chrome) -> None:
+    arm(chrome)
+    chrome.eval("document.querySelector('[data-mode=autonomous]').click()")
+    chrome.wait("document.querySelector('[data-mode=autonomous]').getAttribute('aria-pressed') === 'true'")
+    wait(lambda: history(stand.log, "gpio")[-1].throttle > 0.15)
+    since = time.monotonic()
+    chrome.key("s", up=False)
+    wait(lambda: history(stand.log, "gpio")[-1].throttle < -0.15)
+    assert time.monotonic() - since < 5
+    chrome.key("s", down=False)
+    chrome.eval("document.getElementById('stop').click()")
+    chrome.wait(f"{STATE} === 'latched'")
+    assert "network" in chrome.eval("document.getElementById('figures').textContent")
+
+
+def test_the_cap_is_lowered_on_the_page(stand: Stand, chrome: Chrome) -> None:
+    chrome.eval("""const cap = document.getElementById('cap');
+        cap.value = '0.1'; cap.dispatchEvent(new Event('input'));""")
+    chrome.wait("document.getElementById('capped').textContent === '10 %'")
+    arm(chrome)
+    chrome.key("w", up=False)
+    wait(lambda: history(stand.log, "gpio")[-1].throttle > 0.09)
+    time.sleep(0.5)
+    assert max(w.throttle for w in history(stand.log, "gpio")) == pytest.approx(0.1, abs=0.001)
+
+
+def test_a_calibration_is_made_on_the_page(stand: Stand, chrome: Chrome, tmp_path: Path) -> None:
+    chrome.eval("document.getElementById('calibration').open = true")
+    chrome.wait("document.querySelector('#numbers input').value === '1900'")
+    assert chrome.eval("document.querySelector('#numbers input').disabled")
+    chrome.eval("document.getElementById('lifted').click()")
+    chrome.eval("""const centre = document.querySelectorAll('#numbers input')[1];
+        centre.value = '1400'; centre.dispatchEvent(new Event('change'));""")
+    wait(lambda: abs(history(stand.log, "gpio")[-1].steer - 0.25) < 0.01)  # 1400 us, as the default reads it
+    chrome.eval("document.getElementById('save').click()")
+    chrome.wait("document.getElementById('said').textContent.startsWith('saved')")
+    assert json.loads((tmp_path / "car.json").read_text())["centre"] == 1400
+    chrome.eval("""const left = document.querySelectorAll('#numbers input')[0];
+        left.value = '1300'; left.dispatchEvent(new Event('change'));""")
+    chrome.wait("document.getElementById('said').textContent === 'calibration: centre must lie between left and right'")
+    assert not chrome.faults
+
+
+def test_recordings_are_browsed_beside_what_the_network_wants(stand: Stand, chrome: Chrome, tmp_path: Path) -> None:
+    car_faults.pictures(tmp_path / "tubs" / "2026-01-01")
+    chrome.eval("document.getElementById('library').open = true")
+    chrome.wait("document.querySelector('#recordings button')?.textContent === '2026-01-01'")
+    chrome.eval("document.querySelector('#recordings button').click()")
+    chrome.wait("location.pathname === '/tub/' && document.getElementById('frame')?.dataset.row === '0'")
+    chrome.wait("document.getElementById('facts').textContent.includes('network')")
+    chrome.key("[")
+    for _ in range(4):
+        chrome.key("ArrowRight")
+    chrome.key("]")
+    chrome.key("Delete")
+    chrome.wait("document.getElementById('said').textContent === '5 records deleted'")
+    assert Tub(tmp_path / "tubs" / "2026-01-01").deleted == 5 and not chrome.faults
+
+
+@pytest.mark.parametrize(("width", "height", "mobile"), [(1280, 900, False), (390, 844, True)])
+def test_everything_is_there_on_desk_and_phone(
+    chrome: Chrome, width: int, height: int, mobile: bool, tmp_path: Path
+) -> None:  # fmt: skip
+    for dark in (False, True):
+        chrome.look(width, height, mobile=mobile, dark=dark)
+        time.sleep(0.3)
+        assert chrome.eval("document.documentElement.scrollWidth <= innerWidth")
+        nameless = """[...document.querySelectorAll("canvas, button, input, section, textarea")].filter((e) =>
+            !(e.getAttribute("aria-label") || e.labels?.length || e.textContent.trim())).map((e) => e.outerHTML)"""
+        assert chrome.eval(nameless) == []
+        box = chrome.eval("(({top, bottom, height}) => [top, bottom, height])"
+                          "(document.getElementById('stop').getBoundingClientRect())")  # fmt: skip
+        assert box[0] >= 0 and box[1] <= height and box[2] >= 60  # the stop is on the first screen, and large
+        chrome.screenshot(tmp_path / f"{width}-{dark}.png")
+    assert not chrome.faults
+
+
+def test_a_server_that_is_gone_is_told(stand: Stand, chrome: Chrome) -> None:
+    arm(chrome)
+    chrome.key("w", up=False)
+    wait(lambda: history(stand.log, "gpio")[-1].throttle > 0.2)
+    since = time.monotonic()
+    stand.process.kill()
+    chrome.wait("document.getElementById('lost')?.hidden === false")
+    assert chrome.eval("document.getElementById('state').textContent") == "no link"
+    assert stopped_after(stand.log, "gpio", since) < 0.25
+
+
+def test_the_way_from_hand_to_wheels_is_short_and_no_picture_comes_twice(stand: Stand, chrome: Chrome) -> None:
+    arm(chrome)
+    chrome.wait("window.car.trips.length > 200", 60)
+    trips = sorted(chrome.eval("window.car.trips"))
+    assert trips[len(trips) // 2] < 50, trips[-10:]
