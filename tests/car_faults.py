@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import signal
 import sys
@@ -112,8 +113,7 @@ class Bench:
 
     def close(self) -> None:
         if self.person is not None:
-            with contextlib.suppress(Exception):  # it may have been broken by the fault
-                self.person.leave()
+            self.person.leave()
         if self.stand is not None:
             self.stand.close()
         self.stand = self.person = None
@@ -386,7 +386,15 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--drivers", nargs="*", default=KINDS, choices=KINDS)
     parser.add_argument("--faults", nargs="*", default=list(FAULTS), choices=list(FAULTS))
+    parser.add_argument("--log", type=Path, help="a file that gets each verdict at once, as a line of JSON")
+    parser.add_argument(
+        "--read", type=Path, nargs="*", default=[], help="logs of other calls: the table of all of them"
+    )
     options = parser.parse_args()
+    if options.read:
+        lines = [line for path in options.read for line in path.read_text().splitlines()]
+        print(table([Verdict(**json.loads(line)) for line in lines]))
+        return
     verdicts: list[Verdict] = []
     with tempfile.TemporaryDirectory() as folder:
         for kind in options.drivers:
@@ -395,6 +403,9 @@ def main() -> None:
                 for _ in range(options.repeats):
                     for name in options.faults:
                         verdicts.append(judge(bench, name))
+                        if options.log:
+                            with open(options.log, "a") as file:
+                                file.write(json.dumps(verdicts[-1]._asdict()) + "\n")
                         if not verdicts[-1].passed:
                             print(f"{kind} {name}: {verdicts[-1].why}", file=sys.stderr, flush=True)
             finally:

@@ -219,8 +219,9 @@ class Person:
         return self
 
     def leave(self) -> None:
-        """Closes the page."""
-        asyncio.run_coroutine_threadsafe(self._socket.close(), self._loop).result(10)
+        """Closes the page; it may be closed already."""
+        if self._thread.is_alive() and not self._socket.closed:
+            asyncio.run_coroutine_threadsafe(self._socket.close(), self._loop).result(10)
         self._thread.join(10)
 
 
