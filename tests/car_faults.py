@@ -11,7 +11,6 @@ after the fault is over, and the car is not armed. Wishes of somebody else pass 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
 import signal
