@@ -125,9 +125,9 @@ class Bench:
 
 def pictures(path: Path) -> None:
     """A recording in which no two neighbours look alike."""
-    from envs.recordings.tub import Writer
+    from envs.recordings.tub import TubWriter
 
-    with Writer(path) as writer:
+    with TubWriter(path) as writer:
         for k in range(40):
             picture = np.full((120, 160, 3), 90, np.uint8)
             picture[:, 3 * k : 3 * k + 40] = 220

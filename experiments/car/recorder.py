@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from envs.recordings.tub import TubError, Writer
+from envs.recordings.tub import TubError, TubWriter
 
 COLUMNS = {
     "override": "boolean",
@@ -46,7 +46,7 @@ class DriveRecorder:
             return
         path = self.path
         path.parent.mkdir(parents=True, exist_ok=True)
-        writer = Writer(path, COLUMNS, metadata=self.metadata)
+        writer = TubWriter(path, COLUMNS, metadata=self.metadata)
         self._thread = threading.Thread(target=self._write, args=(writer,), name="recorder", daemon=True)
         self.on, self.fault = True, ""
         self._thread.start()
@@ -58,7 +58,7 @@ class DriveRecorder:
         except queue.Full:
             self.lost += 1
 
-    def _write(self, writer: Writer) -> None:
+    def _write(self, writer: TubWriter) -> None:
         with contextlib.closing(writer):
             while (item := self._queue.get()) is not None:
                 if self.fault:
