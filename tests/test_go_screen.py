@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 from gotables import at, until, watched
 
@@ -119,6 +122,28 @@ def test_the_page(seat, tmp_path):
         assert chrome.eval("document.querySelectorAll('#moves tbody tr').length") > 1
         shown = chrome.eval("parseFloat(document.querySelector('#bar i').style.width)")
         assert shown == pytest.approx(100 * chrome.eval("joypad.state().found.chance"), abs=0.01)
+        # The pointer on a candidate: the line that follows it stands on the board, numbered
+        chrome.eval("(o => { o.value = 'off'; o.onchange(); })(document.getElementById('overlay'))")
+        plain = chrome.eval(picture)
+        row = "document.querySelector('#moves tbody tr')"
+        x, y = chrome.eval(f"(({{x, y}}) => [x + 20, y + 8])({row}.getBoundingClientRect())")
+        chrome.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+        chrome.wait("joypad.board.line !== null")
+        assert chrome.eval("joypad.board.line") == chrome.eval("joypad.state().found.moves[0].actions")
+        assert chrome.eval(picture) != plain
+        chrome.call("Input.dispatchMouseEvent", type="mouseMoved", x=box[0] + 2, y=box[1] + 2)
+        chrome.wait("joypad.board.line === null")
+        assert chrome.eval(picture) == plain
+        # A review of the game lists what cost most, and leads there
+        chrome.key("r")
+        chrome.wait("joypad.state().review.asked > 0 || joypad.state().chances.every((chance) => chance !== null)")
+        chrome.wait("joypad.state().review.done === joypad.state().review.asked")
+        assert chrome.eval("document.querySelectorAll('#worst tbody tr').length") == chrome.eval(
+            "joypad.state().review.worst.length"
+        )
+        assert chrome.eval("document.getElementById('nothing').hidden") == chrome.eval(
+            "joypad.state().review.worst.length > 0"
+        )
         saved = chrome.eval("fetch('data/game.sgf').then((answer) => answer.text())")
         assert record.read(sgf.parse(saved)).moves == table.line
         chrome.key("u")
@@ -137,6 +162,19 @@ def test_the_page(seat, tmp_path):
         chrome.eval(f"({load})('(;SZ[9]KM[7];B[ee];W[cc];B[gc])')")
         chrome.wait("joypad.state().size === 9 && joypad.state().ply === 3")
         assert chrome.eval("(({size, komi}) => [size.value, komi.value])(document.getElementById('new'))") == ["9", "7"]
+        chrome.eval(f"({load})('(;SZ[9]KM[7];B[ee];W[cc];B[aa];W[gg];B[ia];W[gc];B[ai];W[cg];B[];W[eg];B[])')")
+        chrome.wait("joypad.state().ply === 11")
+        chrome.eval("document.getElementById('review').click()")
+        chrome.wait("joypad.state().review.done === 12 && document.querySelector('#worst tbody tr button') !== null")
+        worst = chrome.eval("joypad.state().review.worst[0]")
+        words = chrome.eval("document.querySelector('#worst tbody tr').innerText")
+        assert f"{worst['ply']} {'BW'[worst['colour']]} {worst['move']}" in words and worst["best"] in words
+        chrome.eval("document.querySelector('#worst tbody tr button').click()")
+        chrome.wait(f"joypad.state().ply === {worst['ply'] - 1}")
+        if folder := os.environ.get("PAGES"):
+            chrome.screenshot(Path(folder) / "go-review.png")
+        chrome.eval(f"({load})('(;SZ[9]KM[7];B[ee];W[cc];B[gc])')")
+        chrome.wait("joypad.state().plies === 3 && joypad.state().ply === 3")
         chrome.eval("document.getElementById('back').click()")
         chrome.wait("joypad.state().ply === 2 && joypad.state().plies === 3")
         assert chrome.eval("document.getElementById('past').textContent").startswith("You look back at move 2 of 3.")

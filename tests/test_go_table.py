@@ -188,6 +188,54 @@ def test_the_counted_area_and_the_cost_of_the_last_move(seat):
     assert lost(line, {0: 0.5}, 1) is None
 
 
+def test_a_review_finds_the_moves_that_cost_most(seat):
+    """White leaves the border open with its fifth move, and Black walks in: a blunder that every search sees."""
+    table = seat(komi=5.5)
+    for vertex in ("c1", "d1", "c2", "d2", "c3", "d3", "c4"):
+        table.command("play", at(vertex))
+    table.command("pass")
+    table.command("play", at("d4"))
+    until(table, lambda v: v["ply"] == 9)
+    assert table.shown["review"] == {"worst": [], "done": 0, "asked": 0}
+    table.command("review", True)
+    view = until(table, lambda v: v["review"]["asked"] == v["review"]["done"] == 10, 120)
+    chances = view["chances"]
+    assert None not in chances
+    costs = {ply: (chances[ply - 1] - chances[ply]) * (1 if ply % 2 else -1) for ply in range(1, 10)}
+    told = view["review"]["worst"]
+    expected = sorted((p for p in costs if costs[p] >= 0.05), key=lambda p: (-costs[p], p))
+    assert [move["ply"] for move in told] == expected
+    assert all(move["chance"] == pytest.approx(costs[move["ply"]], abs=1e-3) for move in told)
+    blunder = next(move for move in told if move["ply"] == 8)
+    assert (blunder["move"], blunder["colour"]) == ("pass", 1) and blunder["points"] > 3 and blunder["best"] != "pass"
+    assert view["ply"] == 9 and view["points"] is not None  # the board stays where it is
+    table.command("go", 8)
+    view = until(table, lambda v: v["ply"] == 8)
+    assert view["loss"] == blunder["chance"] and view["points"] == blunder["points"]
+    table.command("play", at("e4"))  # another game from here: what is behind it is forgotten
+    view = until(table, lambda v: v["plies"] == 9 and v["board"][at("e4")])
+    assert view["review"]["asked"] == 0 and view["chances"][9] is None and None not in view["chances"][:9]
+
+
+def test_a_command_is_heard_while_a_game_is_reviewed(seat):
+    table = seat(size=9)
+    for vertex in ("e5", "c3", "g7", "c7", "g3"):
+        table.command("play", at(vertex, 9))
+    until(table, lambda v: v["ply"] == 5)
+    table.command("review", True)
+    until(table, lambda v: v["review"]["asked"] == 6)
+    table.command("go", 2)
+    view = until(table, lambda v: v["ply"] == 2)
+    assert view["review"]["done"] < 6
+    until(table, lambda v: v["review"]["done"] == 6)
+    table.command("review", True)  # nothing is left to be looked at
+    assert until(table, lambda v: v["review"]["asked"] == 0)["review"]["done"] == 0
+    table.command("new", {"size": 9, "komi": 7.5, "handicap": 0})
+    table.command("review", True)
+    table.command("review", False)
+    until(table, lambda v: v["plies"] == 0 and v["review"]["asked"] == 0)
+
+
 def test_loading_and_new_games(seat):
     table = seat()
     table.command("load", "(;SZ[7]KM[3.5]PB[An]PW[Bo]RE[W+R]AB[cc][ee];W[dd];B[](;W[bb])(;W[aa]))")

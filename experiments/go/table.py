@@ -14,25 +14,22 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from envs.go import record, sgf
 from envs.go.board import ACTION, KO
-from envs.go.game import GoGame, fixed_handicap, to_vertex
+from envs.go.game import GoGame, fixed_handicap
 from experiments.go.commands import Engine
 from experiments.go.engine import Habits
 from experiments.go.players import SearchPlayer
 from experiments.go.protocol import Output
+from experiments.go.reviewing import Review, Seen, look
 from experiments.go.stopwatch import Stopwatch
-from experiments.go.telling import counted, given_up, lost, outcome, why_illegal
+from experiments.go.telling import counted, findings, given_up, outcome, why_illegal
 from experiments.web.values import Type, flag, nothing, number, optional, take, text, whole
 from experiments.web.values import record as fields
 
 SIDES = ("black", "white", "both", "none")  # sides that the person may play
 EVERY = 0.25  # s between two looks at a running search
 ENOUGH = 40_000  # visits after which an analysis rests
-PLAYOUTS = 60  # playouts for the ownership, per look
-SHOWN = 8  # moves in the list of candidates
 WAITING = 200  # commands that wait at most; more are dropped
 LONGEST = 10**7  # characters of a game that is loaded
 
@@ -70,7 +67,7 @@ class GoTable:
         self.message, self.thinking, self.ended, self.result = "", False, "", ""
         self.resigned: int | None = None  # side that gave the game up, or whose time is over
         self.late = False  # True if the time was over
-        self.watch = Stopwatch()
+        self.watch, self.review = Stopwatch(), Review()
         self.names = ("", "")  # names of the players of a loaded game: black, white
         self.saved = b""  # present game as SGF; any thread may read it
         self._queue: queue.Queue[tuple[str, Any]] = queue.Queue(WAITING)
@@ -122,7 +119,9 @@ class GoTable:
             self._show()
             if self.thinking:
                 self._move()
-            elif self.analysing and not game.over and self._visits() < ENOUGH:
+            elif self.review.waiting:
+                self._review()
+            elif self.analysing and not game.over and self.found.get("visits", 0) < ENOUGH:
                 self._think(visits=ENOUGH)
                 self._look()
                 if self._queue.empty():
@@ -191,7 +190,7 @@ class GoTable:
                 self.message = f"{self.player.name} chose a move that is refused: {fault}"
 
     def _play(self, action: int) -> None:
-        self.chances = {ply: value for ply, value in self.chances.items() if ply <= len(self.game.moves)}
+        self.review.cut(len(self.game.moves))
         if reason := why_illegal(self.game, action):
             raise ValueError(reason)
         self.watch.played(len(self.game.moves), self.game.turn)
@@ -202,7 +201,7 @@ class GoTable:
     def _cut(self) -> None:
         """The line ends here."""
         self.line = list(self.game.moves)
-        self.chances = {ply: value for ply, value in self.chances.items() if ply <= len(self.line)}
+        self.review.cut(len(self.line))
         self.watch.cut(len(self.line))
         self.resigned, self.late, self.result = None, False, ""
 
@@ -220,7 +219,7 @@ class GoTable:
                 "dead": sorted(action for chain in judged.status["dead"] for action in chain),
                 "seki": sorted(action for chain in judged.status["seki"] for action in chain),
             }  # fmt: skip
-            self.chances[len(self.game.moves)] = self.found["chance"]
+            self.review.note(len(self.game.moves), Seen(self.found["chance"], lead))
         self.saved = self._saved()
 
     def _new(self, size: int, komi: float, handicap: int = 0) -> None:
@@ -237,17 +236,31 @@ class GoTable:
         self._begin()
 
     def _begin(self) -> None:
-        self.line, self.chances, self.result, self.message = list(self.game.moves), {}, "", ""
+        self.line, self.result, self.message = list(self.game.moves), "", ""
+        self.review.clear()
         self.resigned, self.late = None, False
         self.watch.restart(len(self.line))
         self._settle()
 
+    def _at(self, ply: int) -> GoGame:
+        """The game after so many moves of the line, on a board of its own."""
+        game = GoGame(self.game.size, self.game.komi, **self.game.options)
+        game.set_up(*self.game.setup, handicap=self.game.handicap)
+        for colour, action in self.line[:ply]:
+            game.play(action, colour)
+        return game
+
+    def _review(self) -> None:
+        """Looks at one of the positions that a review has left; a command that comes meanwhile is heard first."""
+        ply = self.review.waiting[0]
+        seen = look(self.engine, self._at(ply), lambda: not self._queue.empty())
+        if seen is not None:
+            self.review.note(ply, seen)
+            self.review.waiting.pop(0)
+
     def _saved(self) -> bytes:
         """The whole line as SGF."""
-        whole = GoGame(self.game.size, self.game.komi, **self.game.options)
-        whole.set_up(*self.game.setup, handicap=self.game.handicap)
-        for colour, action in self.line:
-            whole.play(action, colour)
+        whole = self._at(len(self.line))
         me, other = "you", self.player.name
         sides = {"black": (me, other), "white": (other, me), "none": (other, other)}.get(self.human, ("", ""))
         black, white = (name or side for name, side in zip(self.names, sides, strict=True))
@@ -305,6 +318,9 @@ class GoTable:
     def _analyse(self, wanted: bool) -> None:
         self.analysing = wanted
 
+    def _ask_review(self, wanted: bool) -> None:
+        self.review.ask(len(self.line)) if wanted else self.review.stop()
+
     def _new_game(self, wanted: dict[str, Any]) -> None:
         self._new(wanted["size"], wanted["komi"], wanted["handicap"] or 0)
         self.human = self.side
@@ -332,37 +348,18 @@ class GoTable:
         self.result = loaded.result
         return loaded.remarks
 
-    def _visits(self) -> int:
-        return self.found.get("visits", 0)
-
     def _look(self) -> None:
         """What the search has found so far."""
-        rules, state = self.engine.position()
-        result, size, turn = self.player.result(), self.game.size, self.game.turn
-        owner, lead = self.player.ownership(state, PLAYOUTS)
-        visits, q = result.visits[0], result.q[0]
-        black = [1.0, -1.0][turn]
-        total = max(int(visits.sum()), 1)
-        moves = []
-        for action in np.argsort(-visits, kind="stable")[:SHOWN]:
-            if visits[action]:
-                line = " ".join(to_vertex(a, size) for a in self.player.variation(int(action))[:8])
-                moves.append({
-                    "action": int(action), "move": to_vertex(int(action), size), "visits": int(visits[action]),
-                    "chance": (1 + black * float(q[action])) / 2, "line": line,
-                })  # fmt: skip
-        chance = (1 + black * float(result.value[0])) / 2
-        self.chances[len(self.game.moves)] = chance
-        self.found = {
-            "visits": total, "shares": np.round(visits[:-1] / total, 4).tolist(),
-            "policy": np.round(self.player.policy(state, result)[:-1], 4).tolist(),
-            "ownership": np.round(owner, 2).tolist(), "moves": moves, "chance": chance, "lead": round(lead, 1),
-        }  # fmt: skip
+        state, ply = self.engine.position()[1], len(self.game.moves)
+        self.found = found = findings(self.player, state, self.game.size, self.game.turn)
+        best = found["moves"][0]["move"] if found["moves"] else ""
+        self.review.note(ply, Seen(found["chance"], found["lead"], best))
 
     def view(self) -> dict:
         """What there is to be seen; for the table's thread. Actions are row * size + column from the top."""
         game, state = self.game, self.game.state
         last = game.moves[-1][1] if game.moves else -1
+        cost, chances = self.review.cost(self.line, len(game.moves)), self.review.chances
         return {
             "size": game.size, "komi": game.komi, "board": game.board().ravel().tolist(), "turn": game.turn,
             "last": last, "passed": last == game.size**2, "ko": int(state[state[KO] + ACTION]) if state[KO] else -1,
@@ -371,9 +368,11 @@ class GoTable:
             "mine": self._persons_turn(), "thinking": self.thinking,
             "analysing": self.analysing, "seconds": self.seconds, "player": self.player.name, "message": self.message,
             "looking_back": self.looking_back,
-            "loss": None if self.ended else lost(self.line, self.chances, len(game.moves)),
+            "loss": None if cost is None or self.ended else cost.chance,
+            "points": None if cost is None or self.ended or cost.points is None else round(cost.points, 1),
+            "review": self.review.view(self.line, game.size),
             "clock": self.watch.view(), "ended": self.ended, "result": self.result, "found": self.found,
-            "chances": [self.chances.get(ply) for ply in range(len(self.line) + 1)],
+            "chances": [chances.get(ply) for ply in range(len(self.line) + 1)],
         }  # fmt: skip
 
     def _show(self) -> None:
@@ -393,6 +392,7 @@ COMMANDS = {
     "side": TableCommand(text(5, SIDES), GoTable._take_side),
     "level": TableCommand(number(0.05, 120), GoTable._set_level),  # thinking time per move, in s
     "analyse": TableCommand(flag, GoTable._analyse),
+    "review": TableCommand(flag, GoTable._ask_review),  # True: look at every position; False: leave off
     "load": TableCommand(game_text, GoTable.load),
     "quit": TableCommand(nothing, lambda table, _: None),
 }

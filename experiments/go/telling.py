@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from envs.go.board import ACTION, KO
 from envs.go.game import GoGame, to_vertex
 from envs.go.scoring import area
 from experiments.go.engine import Engine
+from experiments.go.players import SearchPlayer
+
+PLAYOUTS = 60  # playouts for the ownership, per look
+SHOWN = 8  # moves in the list of candidates
+FORESEEN = 8  # moves of the line that follows a candidate
 
 
 def why_illegal(game: GoGame, action: int) -> str:
@@ -64,8 +71,29 @@ def counted(engine: Engine) -> list[int]:
     return owner.tolist()
 
 
+def findings(player: SearchPlayer, state: np.ndarray, size: int, turn: int) -> dict[str, Any]:
+    """What a player's search has found so far at the position of `state`, as JSON, in Black's view."""
+    result, (owner, lead) = player.result(), player.ownership(state, PLAYOUTS)
+    visits, q, black = result.visits[0], result.q[0], 1.0 - 2.0 * turn
+    total, moves = max(int(visits.sum()), 1), []
+    for action in np.argsort(-visits, kind="stable")[:SHOWN]:
+        if visits[action]:
+            line = [int(after) for after in player.variation(int(action))[:FORESEEN]]
+            moves.append({
+                "action": int(action), "move": to_vertex(int(action), size), "visits": int(visits[action]),
+                "chance": (1 + black * float(q[action])) / 2, "actions": line,
+                "line": " ".join(to_vertex(after, size) for after in line),
+            })  # fmt: skip
+    return {
+        "visits": total, "shares": np.round(visits[:-1] / total, 4).tolist(),
+        "policy": np.round(player.policy(state, result)[:-1], 4).tolist(),
+        "ownership": np.round(owner, 2).tolist(), "moves": moves,
+        "chance": (1 + black * float(result.value[0])) / 2, "lead": round(lead, 1),
+    }  # fmt: skip
+
+
 def lost(line: list[tuple[int, int]], chances: dict[int, float], ply: int) -> float | None:
-    """What the last move has cost its side in chances (negative: it gained), as far as both are known."""
+    """What the move has cost its side, in chances or points (negative: it gained), as far as both are known."""
     before, after = chances.get(ply - 1), chances.get(ply)
     if before is None or after is None:
         return None

@@ -56,6 +56,7 @@ export class Board {
     this.hover = this.cursor = -1;
     this.view = null;
     this.overlay = "off";
+    this.line = null; // actions of a line that is shown as stones with numbers
     this.counted = null; // whose each point is, once a game is counted
   }
 
@@ -125,7 +126,8 @@ export class Board {
       g.lineWidth = Math.max(1.5, gap * 0.05);
       g.strokeRect(x - gap * 0.16, y - gap * 0.16, gap * 0.32, gap * 0.32);
     }
-    for (const action of [this.hover, this.cursor]) {
+    if (this.line) this.ahead(g, xy, gap, view, this.line);
+    for (const action of this.line ? [] : [this.hover, this.cursor]) {
       if (action < 0 || action >= size * size) continue;
       const [x, y] = xy(action);
       if (!view.board[action] && view.mine) {
@@ -215,6 +217,23 @@ export class Board {
       g.lineWidth = Math.max(1, gap * 0.03);
       g.fillRect(x - half, y - half, 2 * half, 2 * half);
       g.strokeRect(x - half, y - half, 2 * half, 2 * half);
+    });
+  }
+
+  ahead(g, xy, gap, view, line) { // a line that may follow, numbered; a point that is played twice shows its first stone
+    const taken = new Set();
+    line.forEach((action, i) => {
+      if (action >= view.size ** 2 || taken.has(action) || view.board[action]) return;
+      taken.add(action);
+      const [x, y] = xy(action), colour = ((view.turn + i) % 2) + 1, radius = gap * 0.45;
+      g.globalAlpha = i ? 0.8 : 1;
+      this.stone(g, x, y, radius, colour);
+      g.globalAlpha = 1;
+      g.fillStyle = colour === 1 ? "#fff" : "#111";
+      g.font = `600 ${gap * 0.42}px system-ui, sans-serif`;
+      g.textAlign = "center";
+      g.textBaseline = "middle";
+      g.fillText(i + 1, x, y + gap * 0.02);
     });
   }
 

@@ -8,6 +8,7 @@ const board = new Board($("board"));
 let view = null; // the newest state
 let arrived = 0; // ms, when it did
 let cells = []; // x of each move in the graph
+let pointed = -1; // the candidate in the list that the pointer is on
 
 const link = connect({
   onState: { table: show },
@@ -57,14 +58,19 @@ function show(state) {
   $("figures").textContent = `move ${state.ply}${visits}${score}${state.result ? ` · result ${state.result}` : ""}`;
   const by = state.turn ? "Black" : "White", cost = state.loss;
   $("loss").classList.toggle("bad", cost >= 0.05);
+  const points = state.points !== null && state.points > 0 ? ` and about ${state.points.toFixed(1)} points` : "";
   $("loss").textContent = cost === null ? "" : cost >= 0.01
-    ? `The last move, ${by} ${nameOf(state.last, state.size)}, cost ${percent(cost)}.`
+    ? `The last move, ${by} ${nameOf(state.last, state.size)}, cost ${percent(cost)}${points}.`
     : `The last move, ${by} ${nameOf(state.last, state.size)}, cost nothing.`;
   $("told").hidden = state.looking_back && !$("told").textContent;
   $("past").hidden = !state.looking_back;
   $("past").firstElementChild.textContent = `You look back at move ${state.ply} of ${state.plies}.`;
   if (pending >= 0 && (state.board[pending] || !state.mine)) choose(-1);
   $("moves").tBodies[0].replaceChildren(...(found.moves || []).map(row));
+  const shown = (found.moves || []).find((one) => one.action === pointed);
+  if (shown) board.line = shown.actions;
+  else foresee(board.hover);
+  reviewed(state);
   $("analyse").setAttribute("aria-pressed", state.analysing);
   $("pass").disabled = !state.mine;
   $("resign").disabled = Boolean(state.ended || state.looking_back || state.human === "none");
@@ -101,14 +107,41 @@ function tick() {
 }
 setInterval(tick, 200);
 
+// The moves that have cost most, and how far a review of the whole game has come.
+function reviewed(state) {
+  const { worst, done, asked } = state.review, runs = done < asked;
+  $("review").setAttribute("aria-pressed", runs);
+  $("review").firstChild.textContent = runs ? `Reviewing ${done} of ${asked} ` : "Review ";
+  $("review").disabled = state.plies === 0;
+  $("nothing").hidden = worst.length > 0;
+  $("nothing").textContent = runs ? "No costly move so far." : asked ? "No move cost 5 % or more." : "Review looks at every position of the game.";
+  $("worst").hidden = worst.length === 0;
+  $("worst").tBodies[0].replaceChildren(...worst.map((move) => {
+    const line = document.createElement("tr"), points = move.points === null ? "" : move.points.toFixed(1);
+    const go_there = document.createElement("button");
+    go_there.textContent = `${move.ply} ${move.colour ? "W" : "B"} ${move.move}`;
+    go_there.title = "To the position before this move";
+    go_there.onclick = () => go(move.ply - 1);
+    line.insertCell().append(go_there);
+    for (const text of [percent(move.chance), points, move.best]) line.insertCell().textContent = text;
+    return line;
+  }));
+}
+
+// Shows the line that follows a candidate move, where the pointer is on one.
+function foresee(action) {
+  const move = action >= 0 && board.overlay === "visits" && (view.found.moves || []).find((one) => one.action === action);
+  board.line = move ? move.actions : null;
+}
+
 function row(move) {
   const line = document.createElement("tr");
   for (const text of [move.move, number(move.visits), percent(move.chance), move.line]) {
     line.insertCell().textContent = text;
   }
   line.lastChild.title = move.line;
-  line.onmouseenter = () => { board.hover = move.action; board.draw(); };
-  line.onmouseleave = () => { board.hover = -1; board.draw(); };
+  line.onmouseenter = line.onclick = () => { pointed = move.action; board.line = move.actions; board.draw(); };
+  line.onmouseleave = () => { pointed = -1; board.line = null; board.draw(); };
   return line;
 }
 
@@ -153,6 +186,12 @@ function graph() {
   g.moveTo(x(view.ply), pad);
   g.lineTo(x(view.ply), height - pad);
   g.stroke();
+  for (const move of view.review.worst) { // where the chances fell most
+    g.fillStyle = colour("--bad");
+    g.beginPath();
+    g.arc(x(move.ply), y(view.chances[move.ply]), 3 * ratio, 0, 7);
+    g.fill();
+  }
   const here = view.chances[view.ply];
   if (here !== null && here !== undefined) {
     g.fillStyle = colour("--accent");
@@ -167,10 +206,11 @@ canvas.addEventListener("mousemove", (event) => {
   const action = board.at(event);
   if (action !== board.hover) {
     board.hover = action;
+    foresee(action);
     board.draw();
   }
 });
-canvas.addEventListener("mouseleave", () => { board.hover = -1; board.draw(); });
+canvas.addEventListener("mouseleave", () => { board.hover = -1; board.line = null; board.draw(); });
 canvas.addEventListener("blur", () => { board.cursor = -1; board.draw(); });
 // Where points are smaller than a finger, the first tap chooses and the second one, or the button, plays.
 let pending = -1;
@@ -210,6 +250,7 @@ $("first").onclick = () => go(0);
 $("back").onclick = () => go(view.ply - 1);
 $("on").onclick = () => go(view.ply + 1);
 $("last").onclick = () => go(view.plies);
+$("review").onclick = () => command("review", view.review.done >= view.review.asked);
 $("analyse").onclick = () => command("analyse", !view.analysing);
 $("overlay").onchange = () => { board.overlay = $("overlay").value; board.draw(); };
 $("side").onchange = () => { command("side", $("side").value); $("side").blur(); };
@@ -251,6 +292,7 @@ document.addEventListener("keydown", (event) => {
   else if (key === "p") command("pass");
   else if (key === "u") command("undo");
   else if (key === "a") command("analyse", !view.analysing);
+  else if (key === "r") $("review").click();
   else if (key === "o") {
     $("overlay").selectedIndex = ($("overlay").selectedIndex + 1) % $("overlay").options.length;
     $("overlay").onchange();
