@@ -335,7 +335,10 @@ def _judge(bench: Bench, name: str) -> Verdict:
     bench.ready("manual" if mode in ("browser", "armed") else mode, 0.0 if mode == "armed" else 0.2)
     log, kind = bench.stand.log, bench.kind
     began = time.monotonic()
-    since = fault(bench)
+    try:
+        since = fault(bench)
+    except TimeoutError:  # of a browser that could not begin to drive
+        return Verdict(name, kind, float("inf"), False, STOOD)
     time.sleep(max(0.0, since + LOOK - time.monotonic()))
     until = time.monotonic()
     if mode == "armed":
@@ -356,7 +359,8 @@ def _judge(bench: Bench, name: str) -> Verdict:
         try:  # a program that was busy for two seconds tells nothing meanwhile
             person.wait(lambda s: s["state"] in ("latched", "disarmed"), 3.0)
         except TimeoutError:
-            why = f"afterwards the car was {person.state.get('state')}"
+            if bench.stand.process.poll() is None:  # else it has ended, as it does without a guardian
+                why = f"afterwards the car was {person.state.get('state')}"
     return Verdict(name, kind, seconds, not why, why)
 
 
