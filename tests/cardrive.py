@@ -91,7 +91,7 @@ class Stand:
         self.log, self.kind = folder / f"{name}-wires", kind
         argv = ["--camera", f"tub:{tub}", "--driver", kind, "--port", "0", "--recordings", str(folder / "tubs")]
         argv += ["--calibration", str(folder / "car.json"), "--calibrate", "--stop-pin", "21", "--name", name]
-        env = {**os.environ, "XDG_RUNTIME_DIR": str(folder), "PYTHONPATH": str(carwires.ROOT)}
+        env = {**os.environ, "JOYPAD_RUNTIME": str(folder), "PYTHONPATH": str(carwires.ROOT)}
         self.errors = folder / f"{name}-errors"
         with open(self.errors, "w") as errors:
             self.process = subprocess.Popen(

@@ -155,7 +155,7 @@ def test_a_wrong_token_is_one_sentence(stand: Stand, model: Path) -> None:
 def test_two_cars_on_one_address_and_one_name(tmp_path: Path, pictures: Path, stand: Stand) -> None:
     def refused(*options: str) -> str:
         argv = [sys.executable, "-m", "experiments.drive", "--camera", f"tub:{pictures}", "--driver", "sim", *options]
-        env = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path), "PYTHONPATH": str(carwires.ROOT)}
+        env = {**os.environ, "JOYPAD_RUNTIME": str(tmp_path), "PYTHONPATH": str(carwires.ROOT)}
         done = subprocess.run(argv, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=60)
         assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
         return done.stderr
@@ -166,7 +166,7 @@ def test_two_cars_on_one_address_and_one_name(tmp_path: Path, pictures: Path, st
 
 def test_emergency_stop_from_another_terminal(stand: Stand, tmp_path: Path) -> None:
     Person(stand.address).drive()
-    env = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path), "PYTHONPATH": str(carwires.ROOT)}
+    env = {**os.environ, "JOYPAD_RUNTIME": str(tmp_path), "PYTHONPATH": str(carwires.ROOT)}
     argv = [sys.executable, "-m", "experiments.drive", "--stop"]
     done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (0, "stopped: car\n")

@@ -33,7 +33,7 @@ def kinds(fast: str) -> pytest.MarkDecorator:
 
 @pytest.fixture(autouse=True)
 def own_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setenv("JOYPAD_RUNTIME", str(tmp_path))
 
 
 class Program:

@@ -507,13 +507,13 @@ def test_what_drive_refuses_is_one_sentence(
     argv: list, words: str, capsys: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setenv("JOYPAD_RUNTIME", str(tmp_path))
     code, out, err = program(drive.main, argv, capsys, monkeypatch)
     assert code == 2 and err.startswith("joypad: ") and err.count("\n") == 1 and words in err and not out
 
 
 def test_the_folder_of_sockets_is_ours_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setenv("JOYPAD_RUNTIME", str(tmp_path))
     path = places.folder()
     assert path.stat().st_mode & 0o777 == 0o700
     path.chmod(0o777)

@@ -8,8 +8,6 @@ import os
 import re
 import secrets
 import socket
-import tempfile
-import time
 from pathlib import Path
 
 from envs.car import CarError
@@ -19,9 +17,11 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
 
 
 def folder() -> Path:
-    """A folder that is this person's alone. Raises CarError where it is somebody else's."""
-    base = os.environ.get("XDG_RUNTIME_DIR")
-    path = Path(base) / "joypad" if base else Path(tempfile.gettempdir()) / f"joypad-{os.getuid()}"
+    """A folder that is this person's alone, the same for a service and for whoever logs in to stop it.
+
+    JOYPAD_RUNTIME names another one. Raises CarError where it is somebody else's.
+    """
+    path = Path(os.environ.get("JOYPAD_RUNTIME") or f"/tmp/joypad-{os.getuid()}")
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     about = path.lstat()
     if path.is_symlink() or about.st_uid != os.getuid() or about.st_mode & 0o022:
@@ -56,12 +56,13 @@ def listen(name: str) -> socket.socket:
 
 def stop_all(patience: float = 1.0) -> list[str]:
     """Stops every car of this computer; returns the names of those that answered within `patience` seconds."""
-    stopped = []
-    for path in sorted(folder().glob("*.stop")):
+    stopped, own = [], folder()
+    root = os.getuid() == 0 and "JOYPAD_RUNTIME" not in os.environ
+    for path in sorted(Path("/tmp").glob("joypad-*/*.stop") if root else own.glob("*.stop")):
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as asked:
-            own = path.with_name(f"{secrets.token_hex(8)}.asked")
+            here = own / f"{secrets.token_hex(8)}.asked"
             try:
-                asked.bind(str(own))
+                asked.bind(str(here))
                 asked.settimeout(patience)
                 asked.sendto(b"stop", str(path))
                 if asked.recv(64) == b"stopped":
@@ -69,7 +70,7 @@ def stop_all(patience: float = 1.0) -> list[str]:
             except OSError:  # of a car that is no more
                 continue
             finally:
-                own.unlink(missing_ok=True)
+                here.unlink(missing_ok=True)
     return stopped
 
 
@@ -80,13 +81,3 @@ def process_state(pid: int) -> str:
     except OSError:
         return "X"
     return text.rpartition(")")[2].split()[0]
-
-
-def wait_for(name: str, patience: float) -> bool:
-    """Is there a car of that name, within so many seconds?"""
-    end = time.monotonic() + patience
-    while not (folder() / f"{name}.stop").exists():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.01)
-    return True
