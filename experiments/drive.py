@@ -133,6 +133,8 @@ def driving(command: DriveCommand, guardian: Sequence[str] | None = None) -> Ite
         camera = make_camera(about)
         eye = opened.enter_context(contextlib.closing(CarEye(camera)))
         wires = dataclasses.replace(wires, socket=getattr(camera, "socket", None))
+        if getattr(camera, "speeds", None) and not command.calibration.exists():
+            calibration = dataclasses.replace(calibration, speeds=camera.speeds)
         limits = SafetyLimits(cap=command.cap)
         link = opened.enter_context(
             GuardianLink(wires, calibration, limits, name=command.name, program=guardian or PROGRAM)
@@ -156,6 +158,8 @@ def drive(command: DriveCommand, guardian: Sequence[str] | None = None) -> None:
     """Until Ctrl-C. Raises CarError, TubError or ValueError."""
     from experiments.car.loop import stopped_by
 
+    if command.camera == "sim":
+        cli.starting()  # for the simulator is compiled
     with driving(command, guardian) as (loop, invitation):
         print(invitation, flush=True)
         if sys.stdin is not None and sys.stdin.isatty():

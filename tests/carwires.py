@@ -34,11 +34,15 @@ class Log:
 
     def __init__(self, path: Path):
         self.path, self.file = path, os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        self.listeners: list[Any] = []
 
     def __call__(self, wire: Any, value: Any) -> None:
         if self.path.with_suffix(".unplugged").exists():
             raise OSError(121, "Remote I/O error")
-        os.write(self.file, (json.dumps([time.monotonic(), wire, value]) + "\n").encode())
+        moment = time.monotonic()
+        os.write(self.file, (json.dumps([moment, wire, value]) + "\n").encode())
+        for listener in self.listeners:
+            listener(moment, wire, value)
 
 
 def mocked_pins(log: Log) -> None:
@@ -84,6 +88,20 @@ class Bus:
         self.log("i2c", [])
 
 
+def towards_simulator(kind: str, fd: int, word: Any) -> Any:
+    """What the wires of another driver say reaches the simulated car, too: closed loop through decoded pulses."""
+    decode, sent = Decoder(kind), os.dup(fd)
+    os.set_blocking(sent, False)
+
+    def listen(moment: float, wire: str, value: Any) -> None:
+        wires = decode(moment, wire, value)
+        with contextlib.suppress(BlockingIOError, ConnectionError):
+            steer, throttle = (max(-1.0, min(1.0, part)) for part in (wires.steer, wires.throttle))
+            os.write(sent, word.pack(moment, steer, throttle))
+
+    return listen
+
+
 def opened(log: Log) -> Any:
     import gpiozero.pins.mock  # noqa: F401  (now, since whoever steps in has no time for it)
 
@@ -96,6 +114,8 @@ def opened(log: Log) -> Any:
 
     def open_it(settings: driver.DriverSettings, calibration: Any) -> Any:
         mocked_pins(log)
+        if settings.kind != "sim" and settings.socket is not None:
+            log.listeners.append(towards_simulator(settings.kind, settings.socket, driver.WORD))
         if settings.stop_pin is not None:
             follow_button(log, settings.stop_pin)
         if settings.kind == "pca9685":
@@ -114,30 +134,34 @@ def _steer(pulse: float) -> float:
     return _share(pulse, 1500, 1100)
 
 
-def history(path: Path, kind: str) -> list[Wires]:
-    """What steering and throttle were, decoded from the wires with the default calibration and wiring."""
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
-    found, steer, forward, backward, registers = [], 0.0, 0.0, 0.0, {}
-    throttle = 0.0
-    for moment, wire, value in lines:
-        if kind == "gpio":
-            if wire == "GPIO18":
-                steer = _steer(value * 20_000)
-            elif wire == "GPIO23":
-                forward = value
-            elif wire == "GPIO24":
-                backward = value
-            throttle = forward - backward
-        elif kind == "pca9685" and wire == "i2c" and len(value) == 5:
-            registers[value[0]] = value[3] | value[4] << 8
+class Decoder:
+    """Wires -> steering and throttle, with the default calibration and wiring."""
+
+    def __init__(self, kind: str):
+        self.kind, self.pins, self.pulses = kind, {}, {}
+        self.now = Wires(0.0, 0.0, 0.0)
+
+    def __call__(self, moment: float, wire: str, value: Any) -> Wires:
+        steer, throttle = self.now.steer, self.now.throttle
+        if self.kind == "gpio":
+            self.pins[wire] = value
+            steer = _steer(self.pins.get("GPIO18", 0.075) * 20_000)
+            throttle = self.pins.get("GPIO23", 0.0) - self.pins.get("GPIO24", 0.0)
+        elif self.kind == "pca9685" and wire == "i2c" and len(value) == 5:
             # 4096 ticks of (121 + 1) / 25 MHz each; speed controller on output 0, servo on output 1.
-            pulses = {register: 1e6 * ticks * 122 / 25e6 for register, ticks in registers.items()}
-            throttle = _share(pulses.get(6, 1500), 1500, 2000)
-            steer = _steer(pulses.get(10, 1500))
-        elif kind == "sim" and wire == "sim":
+            self.pulses[value[0]] = 1e6 * (value[3] | value[4] << 8) * 122 / 25e6
+            throttle = _share(self.pulses.get(6, 1500), 1500, 2000)
+            steer = _steer(self.pulses.get(10, 1500))
+        elif self.kind == "sim" and wire == "sim":
             steer, throttle = value
-        found.append(Wires(moment, steer, throttle))
-    return found
+        self.now = Wires(moment, steer, throttle)
+        return self.now
+
+
+def history(path: Path, kind: str) -> list[Wires]:
+    """What steering and throttle were, from a log."""
+    decode = Decoder(kind)
+    return [decode(*json.loads(line)) for line in path.read_text().splitlines()]
 
 
 MOVES = 0.01  # throttle from which a wheel may turn: a board's ticks are 0.01 of full throttle

@@ -72,6 +72,9 @@ class CarPage:
             self._ask(Request(client, "wrong", None))
             raise
         if name == "hands":
+            before = self.hands.get(client)
+            if before is not None and value["n"] <= before.number:
+                return  # an old one, on a way that does not keep the order
             self.hands[client] = CarHands(value["n"], value["steer"], value["throttle"], time.monotonic())
             self.wake.set()
         elif name == "pilot":
