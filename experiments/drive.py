@@ -133,8 +133,6 @@ def driving(command: DriveCommand, guardian: Sequence[str] | None = None) -> Ite
         camera = make_camera(about)
         eye = opened.enter_context(contextlib.closing(CarEye(camera)))
         wires = dataclasses.replace(wires, socket=getattr(camera, "socket", None))
-        if getattr(camera, "speeds", None) and not command.calibration.exists():
-            calibration = dataclasses.replace(calibration, speeds=camera.speeds)
         limits = SafetyLimits(cap=command.cap)
         link = opened.enter_context(
             GuardianLink(wires, calibration, limits, name=command.name, program=guardian or PROGRAM)

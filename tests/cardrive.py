@@ -13,7 +13,6 @@ import asyncio
 import contextlib
 import json
 import os
-import random
 import re
 import signal
 import subprocess
@@ -64,24 +63,7 @@ def main(log: Path, argv: list[str]) -> None:
             self.good = (self.good if word == "frozen" else None) or picture
             return picture._replace(rgb=self.good.rgb)
 
-    class Telling(camera.SimCamera):
-        """The simulated car, which writes down how it drives: LOG.drive."""
-
-        def read(self, timeout: float) -> Any:
-            picture = super().read(timeout)
-            if picture is not None:
-                car = self.car
-                row = dict(
-                    time=picture.time, progress=car.progress, along=car.along, speed=car.speed, off=car.off_road,
-                    rescues=car.rescues, lateral=car.lateral, length=car.length,
-                )  # fmt: skip
-                if picture.number == 0:
-                    row["signs"] = car.stop_signs.tolist()
-                with open(log.with_suffix(".drive"), "a") as file:
-                    file.write(json.dumps(row) + "\n")
-            return picture
-
-    camera.OPENERS["tub"], camera.OPENERS["sim"] = Obedient, Telling
+    camera.OPENERS["tub"] = Obedient
     look = model.CarModel.look
 
     def looked(self: model.CarModel, rgb: Any) -> Any:
@@ -156,9 +138,8 @@ class Stand:
 class Person:
     """A person's page: heartbeats every 40 ms from a thread, and the newest state."""
 
-    def __init__(self, address: str, *, origin: str | None = None, loss: float = 0.0, delay: float = 0.0):
+    def __init__(self, address: str, *, origin: str | None = None):
         self.address, self.origin = address, origin
-        self.loss, self.delay, self._chance = loss, delay, random.Random(1)  # share of heartbeats; s at most
         self.steer = self.throttle = 0.0
         self.state: dict[str, Any] = {}
         self.messages: list[dict[str, Any]] = []
@@ -203,16 +184,8 @@ class Person:
             if not self.silent:
                 self.beats += 1
                 self._sent[self.beats] = time.monotonic()
-                asyncio.ensure_future(self._tell_hands(self.beats))
+                await self._say("hands", {"n": self.beats, "steer": self.steer, "throttle": self.throttle})
             await asyncio.sleep(BEAT)
-
-    async def _tell_hands(self, number: int) -> None:
-        """One heartbeat, over a link that loses and delays."""
-        steer, throttle = self.steer, self.throttle
-        if self._chance.random() < self.loss:
-            return
-        await asyncio.sleep(self._chance.random() * self.delay)
-        await self._say("hands", {"n": number, "steer": steer, "throttle": throttle})
 
     async def _say(self, name: str, value: Any) -> None:
         with contextlib.suppress(ConnectionError):

@@ -34,15 +34,11 @@ class Log:
 
     def __init__(self, path: Path):
         self.path, self.file = path, os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        self.listeners: list[Any] = []
 
     def __call__(self, wire: Any, value: Any) -> None:
         if self.path.with_suffix(".unplugged").exists():
             raise OSError(121, "Remote I/O error")
-        moment = time.monotonic()
-        os.write(self.file, (json.dumps([moment, wire, value]) + "\n").encode())
-        for listener in self.listeners:
-            listener(moment, wire, value)
+        os.write(self.file, (json.dumps([time.monotonic(), wire, value]) + "\n").encode())
 
 
 def mocked_pins(log: Log) -> None:
@@ -88,20 +84,6 @@ class Bus:
         self.log("i2c", [])
 
 
-def towards_simulator(kind: str, fd: int, word: Any) -> Any:
-    """What the wires of another driver say reaches the simulated car, too: closed loop through decoded pulses."""
-    decode, sent = Decoder(kind), os.dup(fd)
-    os.set_blocking(sent, False)
-
-    def listen(moment: float, wire: str, value: Any) -> None:
-        wires = decode(moment, wire, value)
-        with contextlib.suppress(BlockingIOError, ConnectionError):
-            steer, throttle = (max(-1.0, min(1.0, part)) for part in (wires.steer, wires.throttle))
-            os.write(sent, word.pack(moment, steer, throttle))
-
-    return listen
-
-
 def opened(log: Log) -> Any:
     import gpiozero.pins.mock  # noqa: F401  (now, since whoever steps in has no time for it)
 
@@ -114,8 +96,6 @@ def opened(log: Log) -> Any:
 
     def open_it(settings: driver.DriverSettings, calibration: Any) -> Any:
         mocked_pins(log)
-        if settings.kind != "sim" and settings.socket is not None:
-            log.listeners.append(towards_simulator(settings.kind, settings.socket, driver.WORD))
         if settings.stop_pin is not None:
             follow_button(log, settings.stop_pin)
         if settings.kind == "pca9685":

@@ -128,7 +128,6 @@ class SimCamera:
         self.settings, self.rate = settings, settings.rate
         self._make, self._number = make, -1
         self.car: Any = None
-        self.speeds: Any = None  # table of the simulated car, as a calibration has it
         self._heard, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._heard.setblocking(False)
         self.socket = theirs.detach()  # file descriptor for the driver
@@ -138,9 +137,7 @@ class SimCamera:
         make = self._make
         if make is None:
             try:
-                from envs.car.simulator import SPEEDS, SimulatedCar
-
-                make, self.speeds = SimulatedCar, SPEEDS
+                from envs.car.simulator import SimulatedCar as make
             except ImportError as fault:
                 if fault.name is None or fault.name.split(".")[0] not in ("numba", "gymnasium", "scipy"):
                     raise
