@@ -8,7 +8,6 @@ import platform
 import re
 import shlex
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -60,36 +59,6 @@ def command(program: str) -> str:
 def line(program: str, *words: object) -> str:
     """A command for people to copy: the words are quoted as a shell needs it."""
     return " ".join(["python -m experiments." + program, *(shlex.quote(str(word)) for word in words)])
-
-
-class Live:
-    """How far something has come, on standard error: one line that changes on a terminal, now and then one elsewhere.
-
-    period: seconds between lines where there is no terminal. The same words are not said twice.
-    """
-
-    def __init__(self, period: float = 10.0, quiet: bool = False):
-        self.terminal, self.quiet = sys.stderr.isatty(), quiet
-        self.period, self.shown, self.text = 0.5 if self.terminal else period, time.monotonic(), ""
-
-    def __enter__(self) -> Live:
-        return self
-
-    def due(self) -> bool:
-        """Is it time for a new one?"""
-        return not self.quiet and time.monotonic() - self.shown >= self.period
-
-    def __call__(self, text: str) -> None:
-        if text == self.text or not self.due():
-            return
-        self.shown, self.text = time.monotonic(), text
-        print(
-            f"\r\x1b[K{text}" if self.terminal else text, end="" if self.terminal else "\n", file=sys.stderr, flush=True
-        )
-
-    def __exit__(self, *fault: object) -> None:
-        if self.terminal and self.text:
-            print(file=sys.stderr)
 
 
 def version() -> str:

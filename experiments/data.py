@@ -28,12 +28,12 @@ from pathlib import Path
 import numpy as np
 
 import envs
+from agents.core.progress import TimeLeft
 from envs.recordings import reader, summary, tub_copies, tub_edits, tub_statistics, tub_version1
 from envs.recordings.tub import Tub, TubError
 from experiments import arguments, cli
 from experiments.arguments import Positional
 from experiments.driving import overlay
-from experiments.progress import TimeLeft
 from experiments.web import address
 
 ACTIONS = ("sheet", "web", "video", "delete", "trim", "restore", "undo", "split", "merge", "convert")

@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import envs
+from agents.core import progress
 from agents.core.run import Run
-from experiments import arguments, cli, conditions, finding, matches, progress, references
+from experiments import arguments, cli, conditions, finding, matches, references
 from experiments.arguments import Positional
 from experiments.comparing import evaluations
 from experiments.conditions import Conditions
@@ -115,7 +116,7 @@ def evaluate(
     usual = usual_policy(agent, run.config["game"], asked.protocol)
     name = policy or usual
     try:
-        with cli.Live(quiet=quiet) as live:
+        with progress.Live(quiet=quiet) as live:
             follow = progress.of_games(live, "evaluating", episodes, stream.envs.metadata.get("max_steps"))
             result = score(run, stream, agent, at, episodes=episodes, seed=seed, policy=name, follow=follow)
     except GameFault as fault:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import envs
+from agents.core import progress
 from agents.core.run import PLAYED, Run, RunError
-from experiments import cli, finding, progress
+from experiments import cli, finding
 
 if TYPE_CHECKING:  # what needs torch is imported where it is used
     from agents.core.match import PlayedGame
@@ -141,7 +142,7 @@ def against(
     table = MatchTable([MatchPlayer(str(run.path), run), other], games // 2, device)
     me, step = table.side(MatchPlayer(str(run.path), run), seed)
     sides = (me, table.side(other, seed + 1)[0])
-    with cli.Live(quiet=quiet) as live:
+    with progress.Live(quiet=quiet) as live:
         follow = progress.of_games(live, f"against {other.name}", games)
         played = table.play(sides, games // 2, seed, random_moves, follow)
     table.stream.close()
@@ -182,7 +183,7 @@ def round_robin(
     pairs, counted = [], []
     for i, j in combinations(range(len(everyone)), 2):
         names = f"{everyone[i].name} against {everyone[j].name}"
-        with cli.Live() as live:
+        with progress.Live() as live:
             follow = progress.of_games(live, names, games)
             played = table.play((sides[i], sides[j]), games // 2, seed, random_moves, follow)
         tally = Tally.of([game.points for game in played])

@@ -22,12 +22,12 @@ from typing import Any, Literal
 import numpy as np
 
 import envs
+from agents.core.progress import TimeLeft
 from envs.driving import Driving
 from experiments import arguments, cli, display
 from experiments.arguments import Positional
 from experiments.driving import dashboard, races
 from experiments.driving.hands import HELP, Hands
-from experiments.progress import TimeLeft
 
 NOISE_OFF_ROAD = 0.25  # more of the time off the road than this, and the data teach accidents
 

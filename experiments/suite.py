@@ -25,6 +25,7 @@ import numpy as np
 
 import envs
 from agents import AGENTS, BASELINES
+from agents.core.progress import Live
 from agents.core.run import RunError, duration, safe
 from experiments import arguments, child, cli
 from experiments.arguments import Positional
@@ -205,16 +206,14 @@ class SuiteRuns:
     def _run(self, program: str, words: Sequence[object], task: TrainingTask, stopping: Any, mine: int) -> None:
         """One program to its end, its words in a log, its progress told every half minute."""
         log = self.out / "logs" / f"{safe(task.game)}-s{task.seed}.txt"
-        process, shown, said = child.start(program, words, log, keep=[mine]), time.monotonic(), ""
-        while process.poll() is None:
-            time.sleep(PERIOD)
-            if stopping():
-                child.stop(process)
-            elif program == "train" and time.monotonic() - shown > 30 and task.path.exists():
-                shown = time.monotonic()
-                if (told := self.progress(task)) != said:
-                    print(f"  {told}", file=sys.stderr)
-                said = told
+        process = child.start(program, words, log, keep=[mine])
+        with Live(30.0) as live:
+            while process.poll() is None:
+                time.sleep(PERIOD)
+                if stopping():
+                    child.stop(process)
+                elif program == "train" and live.due and task.path.exists():
+                    live(f"  {self.progress(task)}")
         if process.returncode and not stopping():  # what a person stopped has not failed
             self.failed[task] = f"{program} failed: {child.reason(process.returncode, log)}"
 

@@ -24,6 +24,7 @@ from pathlib import Path
 import envs
 from agents import AGENTS, BASELINES, settings
 from agents.core import files, renamed
+from agents.core.progress import Live
 from agents.core.run import duration, safe
 from experiments import arguments, cli
 from experiments.arguments import Positional
@@ -138,14 +139,13 @@ def work(sweep: trials.Sweep, jobs: int, total: int) -> bool:
     threads = [threading.Thread(target=worker, args=(cores,)) for cores in share(jobs)]
     for thread in threads:
         thread.start()
-    shown = time.perf_counter()
+    live = Live(60.0, lines=True)
     while any(t.is_alive() for t in threads):
         time.sleep(0.2)
         if stop():
             sweep.stopping.set()
-        if time.perf_counter() - shown > 60:
-            shown = time.perf_counter()
-            print(sweep.progress(total), file=sys.stderr)
+        if live.due:
+            live(sweep.progress(total))
     stop.release()
     if faults:
         raise faults[0]

@@ -23,9 +23,9 @@ from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agents.core import files
+from agents.core import files, progress
 from envs import kernels
-from experiments import arguments, cli, matches, progress
+from experiments import arguments, cli, matches
 from experiments.arguments import Positional
 from experiments.go.openings import SETS
 from experiments.go.programs import Failed, Program, ProgramRefused, command_line

@@ -103,12 +103,13 @@ def record(run: Run | None, path: Path, *, game: str | None = None, episodes: in
 
 def write(player: Player, path: Path, panels: bool, overlay: str) -> Player:
     """Plays into a video file. Frames: exactly those of the play, each once."""
+    from agents.core.progress import Live
     from experiments.video import Video
     from experiments.watching.panels import beside, titled
 
     if overlay != "off":
         choose_overlay(player, overlay)
-    with Video(path, player.fps) as video, cli.Live() as live:
+    with Video(path, player.fps) as video, Live() as live:
         for frame in player.frames():
             picture = beside(frame.picture, player) if panels else frame.picture
             seat = player.focus

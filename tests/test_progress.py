@@ -2,7 +2,7 @@
 
 import io
 
-from experiments.progress import TimeLeft, of_games
+from agents.core.progress import Live, TimeLeft, of_games
 
 
 def test_a_line_every_five_seconds_with_the_time_left_since_the_first_step() -> None:
@@ -35,3 +35,37 @@ def test_games_tell_of_their_limit_until_the_first_has_ended() -> None:
     assert told[0] == "evaluating: 0 of 4 games, 900 steps, a game ends after 18,000 steps at most"
     assert told[1].startswith("evaluating: 2 of 4 games, 1,800 steps, 0:00:0") and told[1].endswith(" left")
     assert told[2] == "a - b: 0 of 4 games, 7 steps, no game has ended yet"
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_line_is_written_over_on_a_terminal_and_ends_where_something_else_begins() -> None:
+    now, out = [0.0], Terminal()
+    with Live(10.0, stream=out, now=lambda: now[0]) as live:
+        for told in ("one", "two", "two", "three"):
+            now[0] += 0.3
+            live(told)
+    assert out.getvalue() == "\r\x1b[Ktwo\r\x1b[Kthree\n"  # half a second apart, and no words twice
+    now, out = [0.0], Terminal()
+    live = Live(10.0, wait=0.0, lines=True, stream=out, now=lambda: now[0])
+    live("at once")
+    now[0] = 9.0
+    live("too soon")
+    live.close()
+    assert out.getvalue() == "at once\n"  # others print on this terminal, too
+
+
+def test_a_quiet_one_says_nothing_and_a_finished_job_ends_its_line() -> None:
+    now, out = [0.0], Terminal()
+    with Live(quiet=True, wait=0.0, stream=out) as live:
+        live("nothing")
+    assert not out.getvalue() and not live.due
+    progress = TimeLeft(2, "records", out, lambda: now[0])
+    progress(0)
+    for done in (1, 2):
+        now[0] += 6.0
+        progress(done)
+    assert out.getvalue().endswith("2 of 2 records, 0:00:00 left\n") and out.getvalue().count("\n") == 1

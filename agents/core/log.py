@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ import torch
 from agents.core import events, files
 from agents.core.clock import Clock
 from agents.core.loop import Moment
+from agents.core.progress import Live
 from agents.core.run import Run, duration
 
 FIRST_LOOK = 16  # vector steps until the first picture of what the network sees: the stacks are full by then
@@ -144,19 +144,12 @@ class Log:
 class Progress:
     """A hook: one live line on a terminal, one line every half minute elsewhere."""
 
-    def __init__(self, log: Log, stream: Any = None, minutes: float | None = None):
-        self.log, self.stream, self.minutes = log, stream or sys.stderr, minutes
-        self.live = self.stream.isatty()
-        self._shown = 0.0
+    def __init__(self, log: Log, minutes: float | None = None):
+        self.log, self.minutes, self.live = log, minutes, Live(30.0, wait=0.0)
 
     def __call__(self, moment: Moment) -> None:
-        now = time.perf_counter()
-        if now - self._shown < (0.5 if self.live else 30.0) or not self.log.rate:
-            return
-        self._shown = now
-        text = self.line(moment.clock)
-        self.stream.write(f"\r\x1b[K{text}" if self.live else f"{text}\n")
-        self.stream.flush()
+        if self.log.rate and self.live.due:
+            self.live(self.line(moment.clock))
 
     def line(self, clock: Clock) -> str:
         """steps, speed, the newest score, time left."""
@@ -174,8 +167,7 @@ class Progress:
         return f"{clock.steps:,}{total} steps | {log.rate:,.0f} steps/s{updates} | score {score}{left}"
 
     def close(self) -> None:
-        if self.live:
-            self.stream.write("\n")
+        self.live.close()
 
 
 def _steps(line: str) -> float:

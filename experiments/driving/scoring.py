@@ -12,11 +12,11 @@ import torch
 import envs
 from agents.core import device as devices
 from agents.core.evaluate import Policy
+from agents.core.progress import TimeLeft
 from agents.core.run import Run
 from agents.core.stream import Stream
 from experiments import conditions, players
 from experiments.driving import closed_loop
-from experiments.progress import TimeLeft
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,11 +12,10 @@ from __future__ import annotations
 
 import dataclasses
 import random
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from agents.core.progress import Live, TimeEstimate
 from envs.go import record, sgf
 from envs.go.game import GoGame, from_vertex, to_vertex
 from envs.go.rules import go_rules
@@ -147,23 +146,22 @@ def games(count: int, seed: int, mixed: bool = False) -> Iterator[Counted]:
 def main() -> None:
     with cli.edge():
         command = arguments.read(CountCommand, None, __doc__, "go.counting")
-        alike, started, number = 0, time.monotonic(), 0
+        alike, number, left, live = 0, 0, TimeEstimate(command.games), Live()
         try:
             for number, counted in enumerate(games(command.games, command.seed, command.mixed), 1):
                 alike += counted.ours == counted.theirs
+                live(f"{alike} of {number} counted alike, {left(number)} left")
                 if counted.ours != counted.theirs:
-                    print(f"\rgame {number}: {counted.ours}, GNU Go {counted.theirs}", flush=True)
+                    live.close()
+                    print(f"game {number}: {counted.ours}, GNU Go {counted.theirs}", flush=True)
                     if command.out is not None:
                         command.out.mkdir(parents=True, exist_ok=True)
                         root = record.write(record.of_game(counted.game, result=counted.ours))
                         (command.out / f"{command.seed}-{number:04}.sgf").write_bytes(sgf.dump(root))
-                if number % 10 == 0:
-                    left = (time.monotonic() - started) / number * (command.games - number) / 60
-                    said = f"\r{alike} of {number} counted alike, {left:.0f} min left "
-                    print(said, end="", file=sys.stderr, flush=True)
         except Failed as fault:
             raise cli.UserError(str(fault)) from fault
-        print(f"\n{alike} of {number} games counted alike ({alike / number:.1%})")
+        live.close()
+        print(f"{alike} of {number} games counted alike ({alike / number:.1%})")
 
 
 if __name__ == "__main__":
