@@ -13,6 +13,7 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 
 from envs.description import Description
+from envs.window import PygameWindow
 
 Options = TypeVar("Options")
 
@@ -101,7 +102,7 @@ class SingleEnv(gymnasium.Env):
         if self.render_mode == "human":
             self._window = self._window or PygameWindow(self.title, self.enlarged)
             # Where people take turns, nobody waits for a clock.
-            self._window.show(
+            self._window.draw(
                 self.games.render()[0], 0 if self.metadata.get("turn_based") else self.metadata["render_fps"]
             )
 
@@ -132,36 +133,3 @@ def of_one(info: dict[str, Any]) -> dict[str, Any]:
         for key, value in info.items()
         if not key.startswith("_")
     }
-
-
-class PygameWindow:
-    """A resizable window of pygame's, opened by the first picture. Keys and mouse are left to the caller."""
-
-    def __init__(self, title: str, enlarged: int = 1):
-        import pygame
-
-        self._pygame, self._enlarged, self._screen = pygame, enlarged, None
-        pygame.display.init()
-        pygame.display.set_caption(title)
-        self._clock = pygame.time.Clock()
-
-    def show(self, picture: np.ndarray, fps: float) -> None:
-        """Shows RGB uint8 [H, W, 3] as large as fits and waits for the next picture's time (`fps` 0: does not)."""
-        pygame, (height, width) = self._pygame, picture.shape[:2]
-        if self._screen is None:
-            size = width * self._enlarged, height * self._enlarged
-            self._screen = pygame.display.set_mode(size, pygame.RESIZABLE)
-        pygame.event.pump()
-        wide, high = self._screen.get_size()
-        scale = min(wide / width, high / height)
-        size = max(1, round(width * scale)), max(1, round(height * scale))
-        surface = pygame.surfarray.make_surface(picture.swapaxes(0, 1))
-        enlarge = pygame.transform.scale if scale == int(scale) else pygame.transform.smoothscale
-        self._screen.fill((0, 0, 0))
-        self._screen.blit(enlarge(surface, size), ((wide - size[0]) // 2, (high - size[1]) // 2))
-        pygame.display.flip()
-        self._clock.tick(fps)
-
-    def close(self) -> None:
-        """Closes the window."""
-        self._pygame.display.quit()

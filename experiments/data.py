@@ -31,9 +31,8 @@ import envs
 from agents.core.progress import TimeLeft
 from envs.recordings import reader, summary, tub_copies, tub_edits, tub_statistics, tub_version1
 from envs.recordings.tub import Tub, TubError
-from experiments import arguments, cli
+from experiments import arguments, cli, overlay
 from experiments.arguments import Positional
-from experiments.driving import overlay
 from experiments.web import address
 
 ACTIONS = ("sheet", "web", "video", "delete", "trim", "restore", "undo", "split", "merge", "convert")
@@ -88,13 +87,17 @@ def frame(tub: Tub, row: int, height: int = TILE) -> np.ndarray:
     return overlay.with_steering(picture, tub.records["user/angle"][row], None if pilot is None else pilot[row])
 
 
+def spread(length: int, count: int) -> np.ndarray:
+    """Places of `count` of so many records, evenly spread; of fewer records all: int [at most count]."""
+    return np.unique(np.linspace(0, length - 1, min(count, length)).round().astype(int))
+
+
 def sheet(tub: Tub, count: int) -> np.ndarray:
     """`count` frames, evenly spread over the records, as one picture."""
-    rows = np.unique(np.linspace(0, len(tub) - 1, min(count, len(tub))).round().astype(int))
+    rows = spread(len(tub), count)
     tiles = [frame(tub, row) for row in rows]
     captions = [f"{tub.index[row]}  {tub.records['user/angle'][row]:+.2f}" for row in rows]
-    columns = max(1, min(len(tiles), 1320 // tiles[0].shape[1]))
-    return overlay.sheet(tiles, captions, columns)
+    return overlay.sheet(tiles, captions)
 
 
 def video(tub: Tub, path: Path) -> int:
@@ -247,18 +250,16 @@ def figures(path: Path) -> tuple[dict, str]:
 
 def play_sheet(path: Path, kind: reader.Kind, count: int) -> np.ndarray:
     """Frames of a recording of play, evenly spread, each with its number and the action there."""
-    from experiments.watching.overlay import coloured
-
     if kind == "games":
         raise TubError(f"{path}: Go games have no pictures here; --sheet shows recordings of what was seen")
     columns = summary.columns(path, kind, [])
     obs, action = columns["obs"], columns["action"]
     if obs.dtype != np.uint8 or obs.ndim not in (3, 4):
         raise TubError(f"{path}: what was seen is {obs.dtype} of {obs.shape[1:]}, no picture")
-    rows = np.unique(np.linspace(0, len(obs) - 1, min(count, len(obs))).round().astype(int))
-    tiles = [coloured(obs[row]) for row in rows]
+    rows = spread(len(obs), count)
+    tiles = [overlay.coloured(obs[row]) for row in rows]
     captions = [f"{row}  {np.array2string(action[row], precision=2)}" for row in rows]
-    return overlay.sheet(tiles, captions, max(1, min(len(tiles), 1320 // tiles[0].shape[1])))
+    return overlay.sheet(tiles, captions)
 
 
 def kind_of(path: Path) -> reader.Kind:

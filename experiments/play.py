@@ -51,7 +51,7 @@ class PlayCommand:
 
 def play(command: PlayCommand) -> tuple[list[float], str]:
     """Opens the window or the page and plays; returns the scores, and the protocol that they are under."""
-    from experiments.watch import interactive
+    from experiments.watch import interactive, screen_for
     from experiments.watching.player import Player
     from experiments.watching.source import Source
 
@@ -67,7 +67,7 @@ def play(command: PlayCommand) -> tuple[list[float], str]:
         recorder = None if command.record is None else recorder_of(command.record, game, env, player)
     print(f"keys: {', '.join(player.focus.human.known)}; Escape ends")
     try:
-        interactive(player, command, game)
+        interactive(player, screen_for(player, command, game))
     finally:
         if recorder is not None:
             if player.focus.over:  # the last observation of a game is a row, too

@@ -13,21 +13,26 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import secrets
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 import envs
 from agents.core.progress import TimeLeft
 from envs.driving import Driving
-from experiments import arguments, cli, display
+from envs.recordings.tub import IMAGE
+from experiments import arguments, cli, display, overlay
 from experiments.arguments import Positional
 from experiments.driving import dashboard, races
-from experiments.driving.hands import HELP, Hands
+from experiments.driving.hands import HELP
+
+if TYPE_CHECKING:  # whoever lets the expert drive needs no torch
+    from experiments.watching.driving import Laps
 
 NOISE_OFF_ROAD = 0.25  # more of the time off the road than this, and the data teach accidents
 
@@ -98,7 +103,7 @@ def by_expert(command: RecordCommand, options: Any) -> races.Recorder:
     with (
         races.open_writer(command.out, command.game, driving, "expert", **about) as writer,
         dashboard.video_of(command.video, driving.rate) as video,
-        contextlib.closing(races.Recorder(writer, command.game, options, seed, simulated=True)) as recorder,
+        contextlib.closing(races.Recorder(writer, command.game, options, seed)) as recorder,
     ):
         board = dashboard.Dashboard(driving.rate) if command.video else None
         for done in range(1, steps + 1):
@@ -107,59 +112,37 @@ def by_expert(command: RecordCommand, options: Any) -> races.Recorder:
             sent[0] = np.clip(sent[0] + pushes.step(), -1.0, 1.0)
             record = recorder.step(label, sent)
             if board:
-                video(board.picture(recorder, record))
+                board.add(record)
+                video(board.picture(record, overlay.larger(record[IMAGE], 400), recorder))
             progress(done)
     seconds = time.monotonic() - began
     print(f"{steps:,} records, {steps / minute:.1f} minutes of driving in {seconds:.1f} s, {recorder.race + 1} races")
     return recorder
 
 
-def by_person(command: RecordCommand, options: Any, keyboard: Any = None) -> races.Recorder:
-    """A person drives in a window in real time. keyboard: stands in for the window (tests)."""
-    if keyboard is None and not display.has_display():
+def by_person(command: RecordCommand, options: Any, screen: Any = None) -> Laps:
+    """A person drives in real time, in the window of `play`. screen: stands in for the window (tests)."""
+    if screen is None and not display.has_display():
         page = cli.line("play", command.game, "--web", "--record", command.out)
         told = f"`{page}` opens a page to drive on, and --driver expert --minutes M needs none"
         raise cli.UserError(f"there is no display here to drive on; {told}")
-    print(f"{HELP}\n{dashboard.HELP}")
-    driving = _driving(command, options)
-    steps = None if command.minutes is None else round(command.minutes * 60 * driving.rate)
-    with (
-        races.open_writer(command.out, command.game, driving, "person") as writer,
-        dashboard.video_of(command.video, driving.rate) as video,
-        contextlib.closing(races.Recorder(writer, command.game, options, None, simulated=False)) as recorder,
-    ):
-        keyboard = keyboard or dashboard.Keyboard(f"joypad: recording into {command.out}")
-        try:
-            _drive(recorder, Hands(driving), keyboard, steps, video)
-        finally:
-            keyboard.close()
-    print(f"{recorder.steps:,} records, {recorder.steps / recorder.fps / 60:.1f} minutes of driving")
-    return recorder
+    from experiments import watch
+    from experiments.watching.driving import Cockpit, Laps
+    from experiments.watching.player import Player
+    from experiments.watching.source import Source
 
-
-def _drive(recorder: races.Recorder, person: Hands, keyboard: Any, steps: int | None, video: Callable) -> None:
-    board, metronome, recording, race = dashboard.Dashboard(recorder.fps), dashboard.Metronome(recorder.fps), True, 0
-    thrown = 0
-    while steps is None or recorder.steps < steps:
-        held = keyboard.read()
-        if held is None:
-            break
-        if "r" in keyboard.pressed:
-            recording = not recording
-        if "backspace" in keyboard.pressed:
-            last = recorder.writer.index
-            recorder.writer.delete(range(max(last - round(3 * recorder.fps), recorder.first), last))
-            thrown += 1
-        if recorder.race != race:
-            race = recorder.race
-            person.reset()
-        metronome.wait()
-        record = recorder.step(person.act(*held, recorder.speed), store=recording)
-        more = f"{metronome.rate:.1f} Hz, {metronome.late} late"
-        warn = "" if recording else "not recording (R)"
-        picture = board.picture(recorder, record, more, f"deleted {thrown} times", warn=warn)
-        keyboard.show(picture)
-        video(picture)
+    source = Source(command.game, env=dataclasses.asdict(options))
+    player = Player([source], seed=secrets.randbelow(2**31 - 1), panels=False)
+    player.command("take", True)
+    laps = Laps(command.out, player.focus)
+    player.focus.listeners.append(laps)
+    limit = None if command.minutes is None else round(command.minutes * 60 * player.fps)
+    print(f"{HELP}\nx: pause recording or go on, Backspace: delete the last 3 s, Escape: end")
+    with contextlib.closing(laps), dashboard.video_of(command.video, player.fps) as film:
+        player.focus.view = Cockpit(player, laps, limit, film)
+        watch.interactive(player, screen or watch.screen_for(player, None, f"joypad: recording into {command.out}"))
+    print(f"{laps.steps:,} records, {laps.steps / player.fps / 60:.1f} minutes of driving")
+    return laps
 
 
 def training(command: RecordCommand, options: Any) -> str:

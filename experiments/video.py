@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from experiments.cli import UserError
+from experiments.overlay import times
 
 SMALLEST = 480  # height to which pictures of an mp4 are enlarged, by a whole factor, in px
 SMALL_GIF = 420  # height to which pictures of a GIF are enlarged, in px
@@ -85,8 +86,6 @@ def size_of(path: Path) -> tuple[int, int]:
 
 def enlarge(picture: np.ndarray, height: int = SMALLEST) -> np.ndarray:
     """Whole-factor enlargement of small pictures to about `height`, and an even size, which the codec needs."""
-    factor = max(1, round(height / picture.shape[0]))
-    if factor > 1:
-        picture = picture.repeat(factor, 0).repeat(factor, 1)
+    picture = times(picture, round(height / picture.shape[0]))
     height, width = picture.shape[0] // 2 * 2, picture.shape[1] // 2 * 2
     return picture[:height, :width]

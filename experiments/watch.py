@@ -138,12 +138,10 @@ def stages_of(source: Source) -> list[Source]:
     return [source._replace(stage=percent, step=None) for percent in kept]
 
 
-def interactive(player: Player, command: Any, title: str) -> None:
-    """In a window or on a page, until it is closed."""
-    from experiments.watching.player import drive
-
+def screen_for(player: Player, command: Any, title: str) -> Any:
+    """A window, or a page where that is asked for or there is no display."""
     screen = None
-    if has_display() and not command.web:
+    if has_display() and not getattr(command, "web", False):
         from experiments.watching.window import PlayerWindow
 
         try:
@@ -156,6 +154,13 @@ def interactive(player: Player, command: Any, title: str) -> None:
         with cli.refusing():
             screen = PlayerPage(player.fps, command.host, command.port)
         print(screen.server.invitation(screen.page), flush=True)
+    return screen
+
+
+def interactive(player: Player, screen: Any) -> None:
+    """Plays on a screen until it is closed."""
+    from experiments.watching.player import drive
+
     try:
         drive(player, screen)
     except KeyboardInterrupt:
@@ -221,7 +226,7 @@ def watch(command: WatchCommand) -> Player:
             else:
                 if command.overlay != "off":
                     choose_overlay(player, command.overlay)
-                interactive(player, command, f"{player.game} step {player.focus.at:,}")
+                interactive(player, screen_for(player, command, f"{player.game} step {player.focus.at:,}"))
         finally:
             if laps is not None:
                 laps.close()

@@ -14,8 +14,7 @@ from tubs import BEGAN, KINDS, damage, picture, refusal, values, written
 
 from envs.recordings import tub_copies, tub_statistics
 from envs.recordings.tub import IMAGE, Tub, TubError, TubWriter
-from experiments import cli, data
-from experiments.driving import overlay
+from experiments import cli, data, overlay
 
 ROOT = Path(__file__).resolve().parents[1]
 N = 2000  # the fewest records without a warning

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import imageio_ffmpeg
 import numpy as np
 import pytest
 from tubs import refusal
@@ -16,10 +17,11 @@ from envs.driving import unpack
 from envs.kart.columns import STEPS
 from envs.kart.env import KartVectorEnv
 from envs.recordings.tub import Tub
-from experiments import record
-from experiments.driving import overlay
-from experiments.driving.dashboard import Metronome
+from experiments import overlay, play, record
 from experiments.driving.hands import Hands, Pad, guessed
+from experiments.watching.human import Human
+from experiments.watching.player import Beat, Player
+from experiments.watching.source import Source
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -119,7 +121,7 @@ def test_another_size_does_not_go_into_a_dataset(tmp_path: Path) -> None:
         (["pong", "--out", "d"], "pong is not driven; python -m experiments.play pong --record DATA records what"),
         (["--out", "d", "go"], "go is not driven"),
         (["--out", "d"], "GAME is missing"),
-        (["cart", "--out", "d"], "did you mean kart"),
+        (["cart", "--out", "d"], "did you mean car or kart"),
         (["car-racing", "--out", "d", "--obs", "grey"], "--obs grey has no colour picture; use rgb"),
         (["car-racing", "--out", "d", "--control", "raw"], "--control raw: recordings hold one pedal"),
         (["kart", "--out", "d", "--driver", "expert"], "name --minutes"),
@@ -180,60 +182,101 @@ def test_the_graph_has_a_scale() -> None:
 
 
 class Script:
-    """Stands in for the window: plays keys, keeps what was shown."""
+    """Stands in for the window: plays keys, one step a picture, and keeps what was shown."""
 
-    def __init__(self, steps: list[tuple[set[str], list[str]]]):
-        self.steps, self.pressed, self.shown, self.closed = list(steps), [], [], False
+    def __init__(self, steps: list[tuple[set[str], list[tuple[str, Any]]]]):
+        self.steps, self.shown, self.closed = [(set(), [("speed", 1000.0)]), *steps], [], False
 
-    def read(self) -> tuple[set[str], None] | None:
+    def looks(self) -> bool:
+        return True
+
+    def commands(self, player: Any) -> list[tuple[str, Any]]:
         if not self.steps:
-            return None
-        held, self.pressed = self.steps.pop(0)
-        return held, None
+            return [("quit", None)]
+        held, asked = self.steps.pop(0)
+        return [*asked, ("held", sorted(held))]
 
-    def show(self, picture: np.ndarray) -> None:
-        self.shown.append(picture)
+    def show(self, player: Any, frame: Any) -> None:
+        self.shown.append(frame.picture)
 
     def close(self) -> None:
         self.closed = True
 
 
-def by_person(path: Path, steps: list[tuple[set[str], list[str]]], monkeypatch: pytest.MonkeyPatch, *more: str) -> Any:
-    monkeypatch.setattr(Metronome, "wait", lambda self: None)
-    keyboard = Script(steps)
-    recorder = record.by_person(*record.parse(["kart", "--out", str(path), *more]), keyboard)
-    assert keyboard.closed
-    return recorder, keyboard
+def by_person(path: Path, steps: list, monkeypatch: pytest.MonkeyPatch, *more: str) -> Any:
+    monkeypatch.setattr("experiments.watching.player.SHOWN", 1e9)  # every picture, however fast
+    screen = Script(steps)
+    laps = record.by_person(*record.parse(["kart", "--out", str(path), *more]), screen)
+    assert screen.closed
+    return laps, screen
 
 
 def test_a_person_drives_and_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     steps = [({"up"}, [])] * 30 + [({"up", "right"}, [])] * 10
-    recorder, keyboard = by_person(tmp_path / "d", steps, monkeypatch, "--tracks", "oval")
+    laps, screen = by_person(tmp_path / "d", steps, monkeypatch, "--tracks", "oval", "--video", str(tmp_path / "v.mp4"))
     tub = Tub(tmp_path / "d")
-    assert len(tub) == recorder.steps == 40 and tub.metadata["driver"] == "person" and tub.labelled.all()
+    assert len(tub) == laps.steps == 40 and tub.metadata["driver"] == "person" and tub.labelled.all()
     r = tub.records
     assert (r["user/angle"][:31] == 0).all() or r["user/angle"][30] > 0
     assert r["user/angle"][39] == 1.0 and (np.diff(r["user/angle"][29:]) >= 0).all()
     assert r["game/speed"][39] > 3.0 and r["user/throttle"][:20].min() > 0
     assert (r["user/target_speed"] >= r["game/speed"] - 1e-6).all()
-    assert len(keyboard.shown) == 40 and keyboard.shown[0].dtype == np.uint8
-    assert not np.array_equal(keyboard.shown[20], keyboard.shown[39])
+    assert len(screen.shown) == 41 and screen.shown[0].dtype == np.uint8  # one before the first step
+    assert not np.array_equal(screen.shown[20], screen.shown[40])
+    assert len({picture.shape for picture in screen.shown}) == 1
+    assert imageio_ffmpeg.count_frames_and_secs(str(tmp_path / "v.mp4"))[0] == 40
 
 
 def test_a_person_pauses_and_throws_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    go = ({"up"}, [])
-    steps = [go] * 10 + [({"up"}, ["r"])] + [go] * 9 + [({"up"}, ["r"])] + [go] * 69 + [({"up"}, ["backspace"])]
-    recorder, _ = by_person(tmp_path / "d", steps, monkeypatch)
-    assert recorder.steps == 81
+    go, pause, away = ({"up"}, []), ({"up"}, [("record", None)]), ({"up"}, [("discard", None)])
+    steps = [*[go] * 10, pause, *[go] * 9, pause, *[go] * 69, away]
+    laps, screen = by_person(tmp_path / "d", steps, monkeypatch)
+    assert laps.steps == 81 and laps.discarded == 1
     tub = Tub(tmp_path / "d")
     assert tub.deleted == 60 and tub.index.tolist() == [*range(20), 80]
     times = tub.records["game/time"]
     assert times[9] == pytest.approx(0.45) and times[10] == pytest.approx(1.0)  # half a second was not recorded
+    warned = [bool((picture == overlay.WARN).all(2).any()) for picture in screen.shown]
+    assert warned == [10 < k <= 20 for k in range(len(warned))]  # and the picture says so
+
+
+def test_only_this_session_can_be_thrown_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    go, away = (set(), []), (set(), [("discard", None)])
+    by_person(tmp_path / "d", [go] * 5, monkeypatch)
+    laps, _ = by_person(tmp_path / "d", [go] * 3 + [away] * 2, monkeypatch)
+    tub = Tub(tmp_path / "d")
+    assert laps.discarded == 2 and tub.index.tolist() == [*range(5), 9] and len(tub.sessions) == 2
 
 
 def test_minutes_end_a_persons_recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    recorder, _ = by_person(tmp_path / "d", [(set(), [])] * 50, monkeypatch, "--minutes", "0.02")
-    assert recorder.steps == 24
+    laps, _ = by_person(tmp_path / "d", [(set(), [])] * 50, monkeypatch, "--minutes", "0.02")
+    assert laps.steps == 24
+
+
+def test_hands_rest_when_a_race_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = [({"up", "left"}, [])] * 60
+    by_person(tmp_path / "d", steps, monkeypatch, "--time-limit", "1.5")
+    r = Tub(tmp_path / "d").records
+    (begins,) = np.flatnonzero(np.diff(r["game/race"]))
+    assert r["user/angle"][begins] == -1.0 and r["user/angle"][begins + 1] > -0.5
+
+
+def test_the_recording_is_paused_and_cut_in_play_and_watch_too(tmp_path: Path) -> None:
+    player = Player([Source("kart", env={"tracks": "oval"})], seed=1, panels=False)
+    player.command("record")
+    assert player.messages[-1] == "no drive is being recorded here"
+    player.command("take", True)
+    laps = play.recorder_of(tmp_path / "d", "kart", {}, player)
+    frames = player.frames()
+    for k in range(91):
+        if k in (11, 21):
+            player.command("record", k == 21)
+        next(frames)
+    player.command("discard")
+    assert player.messages[-1] == "60 records deleted"
+    laps.close()
+    player.close()
+    assert Tub(tmp_path / "d").index.tolist() == [*range(20)] and laps.count == 80
 
 
 def test_keys_steer_smoothly_and_come_back() -> None:
@@ -284,21 +327,35 @@ def test_an_unknown_gamepad_rests_until_it_is_touched() -> None:
     assert guessed(Stick(0, 0, 0, 0, 0, 0)) == Pad(0, 0.0, 0.0)  # SDL's zeros before the first event: not half throttle
     assert guessed(Stick(-1, 0, -1, 0, 0, 1)) == Pad(-1, 1.0, 0.0)
     assert guessed(Stick(0.5)) == Pad(0.5, 0.0, 0.0)
+    assert guessed(Stick(0.5, -1)) == Pad(0.5, 0.0, 0.0, down=-1)
 
 
-def test_the_metronome_keeps_20_hz_and_does_not_hurry_after_a_hold_up() -> None:
-    now, slept = [0.0], []
+def test_a_persons_play_keeps_20_hz_and_does_not_hurry_after_a_hold_up() -> None:
+    def play_of(hurries: bool) -> tuple[Beat, np.ndarray]:
+        beat, now, times = Beat(), 0.0, []
+        for work in [0.01] * 10 + [0.7] + [0.01] * 10:
+            now = max(now, beat.due)
+            beat.strike(now, 0.05, hurries)
+            times.append(now)
+            now += work
+        return beat, np.diff(times)
 
-    def sleep(seconds: float) -> None:
-        slept.append(seconds)
-        now[0] += seconds
+    beat, gaps = play_of(hurries=False)
+    assert np.allclose(np.delete(gaps, 10), 0.05) and gaps[10] == pytest.approx(0.7) and beat.late == 1
+    assert beat.rate == pytest.approx(20 / (20 * 0.05 + 0.65))
+    _, gaps = play_of(hurries=True)  # whoever only watches sees what was missed, faster
+    assert gaps[11] == pytest.approx(0.01) and gaps[-1] == pytest.approx(0.05) and gaps[10] == pytest.approx(0.7)
 
-    metronome = Metronome(20, clock=lambda: now[0], sleep=sleep)
-    times = []
-    for work in [0.01] * 10 + [0.7] + [0.01] * 10:
-        metronome.wait()
-        times.append(now[0])
-        now[0] += work
-    gaps = np.diff(times)
-    assert np.allclose(np.delete(gaps, 10), 0.05) and gaps[10] == pytest.approx(0.7) and metronome.late == 1
-    assert metronome.rate == pytest.approx(20 / (20 * 0.05 + 0.65))
+
+def test_a_gamepads_triggers_are_pedals_beside_its_stick() -> None:
+    games = envs.make("kart")
+    games.reset(seed=1)
+    human = Human("kart", games, envs.describe("kart").driving)
+    assert human._pad() is None
+    for sticks, pedals in (
+        ([0.0, -1.0, 0.0], (1.0, 0.0)), ([0.0, 1.0, 0.0], (0.0, 1.0)), ([0.0, 0.0, 0.0, 0.75, 0.0], (0.75, 0.0)),
+        ([0.0, -0.5, 0.0, 0.25, 1.0], (0.5, 1.0)), ([0.0, 0.0], (0.0, 0.0)),
+    ):  # fmt: skip
+        human.sticks = sticks
+        assert human._pad()[1:3] == pedals, sticks
+    games.close()

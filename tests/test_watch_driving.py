@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from envs.recordings.tub import Tub
-from experiments import play, train, watch
-from experiments.driving import overlay
+from experiments import overlay, play, train, watch
 from experiments.watching.driving import HOLD, Laps
 from experiments.watching.player import Player
 from experiments.watching.source import Source, find

@@ -10,7 +10,7 @@ from agents import AGENTS, BASELINES
 from agents.core.clock import Clock
 from agents.perception import preprocess
 from experiments import building, configuration
-from experiments.watching.overlay import blend
+from experiments.overlay import blend
 from experiments.watching.player import Player
 from experiments.watching.source import Source, find
 

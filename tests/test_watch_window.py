@@ -19,10 +19,10 @@ import numpy as np
 import pygame
 from experiments.watching.player import Player, drive
 from experiments.watching.source import Source
-from experiments.watching.window import Window
+from experiments.watching.window import PlayerWindow
 
 player = Player([Source("flappy")], seed=3)
-window = Window("flappy", player.fps)
+window = PlayerWindow("flappy", player.fps)
 told, shows, real = {"driver": None, "seen": []}, 0, window.show
 
 def key(name, down=True):

@@ -17,17 +17,17 @@ FASTER, COAST, SLOWER = 9.0, 3.0, 18.0  # change of the wanted speed: throttle, 
 LEAD = 3.0  # largest distance of the wanted speed from the real one, in m/s
 USUAL = 16.0  # top speed that the constants above are tuned for, in m/s
 DEAD = 0.06  # rest zone of a gamepad's stick around its middle
-KEYS = ("left", "right", "up", "down", "a", "d", "w", "s", "space")
 HELP = "arrows or WASD steer, accelerate and brake; gamepad: left stick, right trigger, left trigger"
 
 
 class Pad(NamedTuple):
-    """A gamepad: steering in [-1, 1], triggers in [0, 1]."""
+    """A gamepad: its stick in [-1, 1], triggers in [0, 1]."""
 
-    steer: float
+    steer: float  # stick to the right
     gas: float
     brake: float
     hand: bool = False
+    down: float = 0.0  # stick towards the person
 
 
 class Hands:
@@ -49,7 +49,7 @@ class Hands:
     def act(self, held: Set[str], pad: Pad | None = None, speed: float = 0.0) -> np.ndarray:
         """The action of one control step: float32 [D], each in [-1, 1].
 
-        held: names of keys that are down (KEYS); speed: the car's, m/s. A gamepad that is touched has priority.
+        held: names of keys that are down (HELP); speed: the car's, m/s. A gamepad that is touched has priority.
         """
         left, right = bool(held & {"left", "a"}), bool(held & {"right", "d"})
         gas, brake = float(bool(held & {"up", "w"})), float(bool(held & {"down", "s"}))
@@ -77,14 +77,6 @@ class Hands:
             return self.steer - float(np.clip(self.steer, -step, step))
         rate = RETURN if self.steer * way < 0 else TURN
         return float(np.clip(self.steer + way * rate * self.dt, -1.0, 1.0))
-
-
-def held_keys() -> set[str]:
-    """Which of KEYS are down, from pygame."""
-    import pygame
-
-    down = pygame.key.get_pressed()
-    return {name for name in KEYS if down[pygame.key.key_code(name)]}
 
 
 class Gamepad:
@@ -122,12 +114,14 @@ def mapped(device: Any) -> Pad:
         max(axis(pygame.CONTROLLER_AXIS_TRIGGERRIGHT), 0.0),
         max(axis(pygame.CONTROLLER_AXIS_TRIGGERLEFT), 0.0),
         bool(device.get_button(pygame.CONTROLLER_BUTTON_A)),
+        axis(pygame.CONTROLLER_AXIS_LEFTY),
     )
 
 
 def guessed(device: Any) -> Pad:
-    """A joystick that SDL does not know: axis 0 steers, axes 5 and 2 are triggers, which rest at -1."""
+    """A joystick that SDL does not know: axes 0 and 1 are its stick, axes 5 and 2 are triggers, which rest at -1."""
     axes = [device.get_axis(k) for k in range(device.get_numaxes())]
     # Before the first event SDL reports 0 for a trigger, which would be half throttle: that is taken as rest.
     brake, gas = ((axes[k] + 1.0) / 2.0 if len(axes) > k and axes[k] != 0.0 else 0.0 for k in (2, 5))
-    return Pad(axes[0] if axes else 0.0, gas, brake, bool(device.get_numbuttons() and device.get_button(0)))
+    right, down, *_ = *axes, 0.0, 0.0
+    return Pad(right, gas, brake, bool(device.get_numbuttons() and device.get_button(0)), down)

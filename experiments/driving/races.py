@@ -56,47 +56,31 @@ class Pushes:
 
 
 class Recorder:
-    """A race whose steps go into a dataset: `step(label, sent)` stores the present moment and drives one step on.
+    """A race in simulated time whose steps go into a dataset. options: of the game."""
 
-    label: what the driver wants, an action of the game; sent: what the game gets, if other. options: of the game.
-    """
-
-    def __init__(self, writer: tub.TubWriter, game: str, options: Any, seed: int | None, *, simulated: bool):
+    def __init__(self, writer: tub.TubWriter, game: str, options: Any, seed: int | None):
         values = dataclasses.asdict(options)
         self.driving = envs.describe(game, **values).driving
-        self.writer, self.fps, self.simulated = writer, self.driving.rate, simulated
+        self.writer, self.fps = writer, self.driving.rate
         self.games = envs.make(game, "rgb_array", **values).unwrapped
         self.frame = self.games.reset(seed=seed)[0]
         self.race = self.steps = self.off = 0
-        self.first = writer.index
         self._start = round(time.time() * 1000)
 
     def expert(self) -> np.ndarray:
         """The expert's action for the present state."""
         return self.driving.expert(self.games)
 
-    @property
-    def speed(self) -> float:
-        """Of the car, m/s."""
-        return self.driving.speed(self.games)
-
-    def view(self) -> np.ndarray:
-        """What the recording camera sees, large enough to drive by: uint8 [H, W, 3]."""
-        return self.driving.view(self.games)
-
-    def step(self, label: np.ndarray, sent: np.ndarray | None = None, *, store: bool = True) -> dict[str, Any]:
-        """Stores a record (unless told not to) and drives one step; returns the record."""
-        sent = label if sent is None else sent
+    def step(self, label: np.ndarray, sent: np.ndarray) -> dict[str, Any]:
+        """Stores the present moment with the action that is right there, and drives one step on with what is sent."""
         figures = self.driving.figures(self.games, self.race)
         record = {
             tub.IMAGE: self.frame, "user/mode": "user", **self.driving.controls(self.games, label),
             "override": False, "game/steer": float(sent[0]), **figures,
         }  # fmt: skip
-        now = self._start + round(1000 * self.steps / self.fps) if self.simulated else None
-        if store:
-            self.writer.write(record, timestamp_ms=now)
-            self.steps += 1
-            self.off += figures["game/off_road"]
+        self.writer.write(record, timestamp_ms=self._start + round(1000 * self.steps / self.fps))
+        self.steps += 1
+        self.off += figures["game/off_road"]
         self.frame, _, terminated, truncated, _ = self.games.step(sent.astype(np.float32))
         if terminated or truncated:  # the end is no place to steer at: on to the next race
             self.frame = self.games.reset()[0]

@@ -10,6 +10,7 @@ import numpy as np
 
 from envs.go import sgf
 from envs.go.picture import SIDE, action_at, draw, geometry
+from envs.window import PygameWindow
 from experiments.go.stopwatch import told
 from experiments.go.table import SIDES, GoTable
 
@@ -29,10 +30,8 @@ class TableWindow:
     """Shows a table and hears the person. SGF files can be dropped on the window. save: folder for games."""
 
     def __init__(self, table: GoTable, save: Path):
-        import pygame
-
-        pygame.display.init()  # raises pygame.error where there is no display
-        self.pygame, self.table, self.save = pygame, table, save
+        self.window = PygameWindow("joypad: Go")
+        self.pygame, self.table, self.save = self.window.pygame, table, save
         self.overlay, self.note, self._fonts = "off", "", {}
         self._view, self._lock, self._fresh = table.view(), threading.Lock(), True
         self._came = time.monotonic()  # time at which the view came
@@ -46,8 +45,7 @@ class TableWindow:
         """Until the window is closed."""
         pygame = self.pygame
         pygame.font.init()
-        pygame.display.set_caption("joypad: Go")
-        surface = pygame.display.set_mode((SIDE + PANEL, draw(np.zeros((2, 2), np.int8)).shape[0]))
+        surface = pygame.Surface((SIDE + PANEL, draw(np.zeros((2, 2), np.int8)).shape[0]))
         print("click plays; " + "; ".join(f"{key}: {about}" for key, about in KEYS.items()), flush=True)
         self.table.start()
         drawn = 0.0
@@ -61,8 +59,8 @@ class TableWindow:
                 ticks = view["clock"]["running"] is not None and time.monotonic() - drawn > TICK
                 if fresh or ticks:
                     self.draw(surface, view)
+                    self.window.draw(surface)
                     drawn = time.monotonic()
-                    pygame.display.flip()
                 time.sleep(0.02)
         finally:
             self.table.close()
@@ -78,9 +76,9 @@ class TableWindow:
                 table.command("load", sgf.read_file(event.file))
             except (OSError, sgf.SGFError) as fault:
                 self.note = f"{event.file}: {fault.strerror if isinstance(fault, OSError) else fault}"
-        elif event.type == pygame.MOUSEBUTTONDOWN and event.button == 1 and event.pos[0] < SIDE:
-            action = action_at(*event.pos, view["size"])
-            if action >= 0:
+        elif event.type == pygame.MOUSEBUTTONDOWN and event.button == 1:
+            x, y = map(round, self.window.place(event.pos))
+            if x < SIDE and (action := action_at(x, y, view["size"])) >= 0:
                 table.command("play", action)
         elif event.type == pygame.KEYDOWN:
             key = pygame.key.name(event.key)

@@ -136,6 +136,27 @@ def _clip(player: Any, _: None) -> None:
     raise CommandRefused("clip: only a window or a page keeps the last 30 seconds")
 
 
+def recorder_of(seat: Any) -> Any | None:
+    """What records the drive at this seat; None where nothing does that can pause."""
+    return next((listener for listener in seat.listeners if hasattr(listener, "discard")), None)
+
+
+def _recorder(player: Any) -> Any:
+    if (found := recorder_of(player.focus)) is None:
+        raise CommandRefused("no drive is being recorded here")
+    return found
+
+
+def _record(player: Any, wanted: bool | None) -> None:
+    recorder = _recorder(player)
+    recorder.recording = not recorder.recording if wanted is None else wanted
+    player.messages.append("recording goes on" if recorder.recording else "not recording: x goes on")
+
+
+def _discard(player: Any, _: None) -> None:
+    player.messages.append(f"{_recorder(player).discard()} records deleted")
+
+
 def _quit(player: Any, _: None) -> None:
     player.ended = True
 
@@ -170,11 +191,13 @@ COMMANDS = {
     ),
     "panels": PlayerCommand(_switch, _panels, "v", "show or hide the panels"),
     "clip": PlayerCommand(nothing, _clip, "c", "save the last 30 seconds"),
+    "record": PlayerCommand(_switch, _record, "x", "of a drive that is recorded: pause the recording, or go on"),
+    "discard": PlayerCommand(nothing, _discard, "backspace", "of a drive that is recorded: delete the last 3 seconds"),
     "quit": PlayerCommand(nothing, _quit),
     "speed": PlayerCommand(speed, _speed),
     "seed": PlayerCommand(whole(0, 2**31 - 1), _seed),
     "held": PlayerCommand(items(text(20), most=16), _held),  # names of keys
-    "sticks": PlayerCommand(items(number(-1e6, 1e6), most=8), _sticks),  # axes of a gamepad: right, down, button
+    "sticks": PlayerCommand(items(number(-1e6, 1e6), most=8), _sticks),  # of a gamepad, see `Human`
     "click": PlayerCommand(items(_place, most=2, least=2), _click),  # point in the picture, in px
 }
 TYPES = {name: command.takes for name, command in COMMANDS.items()}

@@ -95,7 +95,7 @@ class Human:
             self.hands, self._games = Hands(driving), env.unwrapped
             self.hands.take(driving.held(self._games))
         self.held: set[str] = set()
-        self.sticks: list[float] = []  # axes of a gamepad: right and down in -1..1, then its button, 0 or 1
+        self.sticks: list[float] = []  # gamepad: right, down in -1..1; button, 0 or 1; right, left trigger in 0..1
         self.wanted: int | None = None  # action that was named itself, by a click on a board
         self._now = np.array([rest for _, _, rest in self.axes], np.float32)
 
@@ -146,12 +146,17 @@ class Human:
         return self._now.clip(-1, 1).copy()
 
     def _pad(self) -> Pad | None:
-        """A gamepad for `hands`: its stick steers, forward is gas and back is brake."""
+        """A gamepad for `hands`: its stick steers; forward or the right trigger is gas, back or the left one brake."""
         if len(self.sticks) < 2:
             return None
-        right, down = self.sticks[:2]
-        button = len(self.sticks) > 2 and self.sticks[2] > DEAD
-        return Pad(right, *(max(x, 0.0) if abs(x) > DEAD else 0.0 for x in (-down, down)), hand=button)
+        right, down, button, gas, brake = [*self.sticks, 0.0, 0.0, 0.0][:5]
+        forward, back = (max(x, 0.0) if abs(x) > DEAD else 0.0 for x in (-down, down))
+        return Pad(right, max(forward, gas), max(back, brake), button > DEAD)
+
+    def rest(self) -> None:
+        """A new race begins: hands at rest."""
+        if self.hands is not None:
+            self.hands.reset()
 
 
 def is_turn_based(env: Any) -> bool:

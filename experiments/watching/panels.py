@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
+from experiments.overlay import font
 from experiments.video import enlarge
 
 WIDTH = 320  # px of the column
@@ -16,12 +16,6 @@ EDGE = 12  # margin around the panels, in px
 GROUND, CARD, INK, QUIET, ACCENT, SECOND = "#16181c", "#262a31", "#e8e6e0", "#a0a4ad", "#5aa9f8", "#f0b35a"
 THIRD = "#8fd18a"
 MOST = 9  # bars shown at most, if there are more actions
-
-
-@functools.lru_cache
-def font(size: int) -> Any:
-    """Returns the default font in this size, in px."""
-    return ImageFont.load_default(size)
 
 
 def beside(picture: np.ndarray, player: Any) -> np.ndarray:

@@ -11,18 +11,20 @@ that has ended waits for the other.
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from experiments.overlay import tile
 from experiments.watching.commands import CommandRefused, obey
-from experiments.watching.overlay import tile
 from experiments.watching.seat import Seat
 from experiments.watching.source import Source
 
 SHOWN = 60.0  # pictures per second shown at most, however fast the game runs
 BEHIND = 0.25  # delay above which the clock is set anew instead of catching up, in s
+LATE = 0.01  # delay above which a picture counts as late, in s
 
 
 class PlayerFrame(NamedTuple):
@@ -43,6 +45,29 @@ class Screen(Protocol):
 
     def looks(self) -> bool:
         """Tells whether anybody looks; the player waits while nobody does."""
+
+
+class Beat:
+    """The rhythm of a play: when the next picture is due, how many came late, and how many come in a second."""
+
+    def __init__(self) -> None:
+        self.due, self.late = 0.0, 0
+        self._times: deque[float] = deque(maxlen=41)
+
+    def strike(self, now: float, period: float, hurries: bool) -> None:
+        """A picture comes now. After a hold-up a play `hurries` after its clock; without, it goes on from then."""
+        self.late += now - self.due > LATE
+        self._times.append(now)
+        if hurries:
+            self.due = max(self.due + period, now - BEHIND)
+        else:
+            self.due = self.due + period if now - self.due <= period else now + period
+
+    @property
+    def rate(self) -> float:
+        """Pictures per second over the last 40."""
+        span = self._times[-1] - self._times[0] if len(self._times) > 1 else 0.0
+        return (len(self._times) - 1) / span if span else 0.0
 
 
 class Player:
@@ -66,6 +91,7 @@ class Player:
         self.stages, self.episodes, self.seconds = list(stages), episodes, seconds
         self.paused, self.speed, self.panels, self.ended = False, 1.0, panels, False
         self.key = (seed,)  # numbers of the present episode; the first is the seed
+        self.beat = Beat()
         self.messages: list[str] = []  # messages for the person since the last reading
         self.loops = False  # True if milestones begin again after the last one
         self._again, self.stepping, self._frame = False, False, None
@@ -209,31 +235,35 @@ class Player:
 
 def drive(player: Player, screen: Screen) -> None:
     """Plays in the game's own time on a screen, obeying its commands, until it or the limits end it."""
-    frames, due, last = player.frames(), time.monotonic(), 0.0
+    frames, beat, last = player.frames(), player.beat, 0.0
+    beat.due = time.monotonic()
     while not player.ended:
         commands, speed = screen.commands(player), player.speed
         for name, value in commands:
             player.command(name, value)
         if player.speed != speed:  # what was due at the old speed is not waited for
-            due = time.monotonic()
+            beat.due = time.monotonic()
         if player.ended:
             return
         now = time.monotonic()
         if not screen.looks() or not player.may_go_on():
             if commands and (frame := player.redrawn()) is not None:
                 screen.show(player, frame)
-            due = now
+            beat.due = now
             time.sleep(0.01)
             continue
-        if player.speed and due > now:
-            time.sleep(min(due - now, 0.02))  # in short sleeps, so that commands are obeyed at once
+        if player.speed and beat.due > now:
+            time.sleep(min(beat.due - now, 0.02))  # in short sleeps, so that commands are obeyed at once
             continue
         frame = next(frames, None)
         if frame is None:
             return
+        if player.speed:  # nobody would have made the decisions that a person's game hurries through
+            beat.strike(now, 1 / (player.fps * player.speed), hurries=player.focus.human is None)
+        else:
+            beat.due = now
         player.went_on()
         now = time.monotonic()
         if 0 < player.speed * player.fps <= SHOWN + 1 or now - last >= 1 / SHOWN:
             screen.show(player, frame)
             last = now
-        due = max(due + 1 / (player.fps * player.speed), now - BEHIND) if player.speed else now

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -20,11 +21,11 @@ from agents.core.stream import Stream
 from agents.perception import saliency
 from envs.description import Board
 from experiments import building, players
+from experiments.overlay import blend, coloured, inset, on_board, stack_picture
 from experiments.watching.driving import HOLD, drives, with_wheels
 from experiments.watching.follower import Follower
 from experiments.watching.human import Human, action_names, own
 from experiments.watching.opening import known, rendered, with_picture
-from experiments.watching.overlay import blend, coloured, inset, on_board, stack_picture
 from experiments.watching.scripted import player_of
 from experiments.watching.source import BOARD, Source
 
@@ -61,6 +62,7 @@ class Seat:
         self.explaining, self.overlay = explaining, "off"
         self.follower: Follower | None = None
         self.listeners: list[Any] = []  # listeners with began(), add(step, action, person) and ended(score)
+        self.view: Callable[[], np.ndarray] | None = None  # picture to be shown in place of the game's own
         self.actor: Actor | None = None  # actor of the games that `begin` has begun
         self.load(source)
         self.begin(seed)
@@ -243,6 +245,8 @@ class Seat:
         self.moves = 0 if was_over else self.moves + 1
         finished = self.stream.take_episodes()
         self.scores += [episode.score for episode in finished]
+        if self.human is not None and any(episode.column == 0 for episode in finished):
+            self.human.rest()
         for listener in self.listeners:
             for episode in finished:
                 if episode.column == 0:
@@ -269,6 +273,8 @@ class Seat:
 
     def decorate(self, picture: np.ndarray) -> np.ndarray:
         """Lays over a picture what was asked for, where there is any of it, and the wheels of who drives."""
+        if self.view is not None:
+            return self.view()
         picture = with_wheels(picture, self)
         if self.heat is not None:
             where = own(self.source.game, self.envs[0], "seen_box")

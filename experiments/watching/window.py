@@ -10,38 +10,34 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from agents.core.run import safe
+from envs.window import PygameWindow
+from experiments.driving.hands import Gamepad
+from experiments.overlay import font
 from experiments.video import enlarge
 from experiments.watching.clip import Clip
-from experiments.watching.commands import KEYS
-from experiments.watching.panels import GROUND, QUIET, beside, font
+from experiments.watching.commands import COMMANDS, KEYS, recorder_of
+from experiments.watching.panels import GROUND, QUIET, beside
 from experiments.watching.player import Player, PlayerFrame
 
 SHORT = {
     "pause": "pause", "step": "step", "slower": "slower", "faster": "faster", "new": "new episode", "again": "restart",
     "policy": "greedy/sampled", "take": "take over", "overlay": "overlay", "panels": "panels", "clip": "save clip",
 }  # fmt: skip
+RECORDED = {"record": "pause recording", "discard": "delete last 3 s"}  # keys of a drive that is recorded
 KEY_NAMES = {"left": "\u2190", "right": "\u2192", "up": "\u2191", "down": "\u2193", "return": "Enter"}
 DRAWN = 0.1  # s between two drawings of the panels; the picture itself is drawn each time
 
 
-class PlayerWindow:
+class PlayerWindow(PygameWindow):
     """The player's window; `close` it."""
 
     def __init__(self, title: str, fps: float):
-        import pygame
-
-        self.pygame, self.title = pygame, title
-        pygame.display.init()
-        pygame.joystick.init()
-        self.sticks = [pygame.joystick.Joystick(i) for i in range(pygame.joystick.get_count())]
-        self.screen: Any = None
-        self.clip = Clip(fps)
+        super().__init__(title)
+        self.name, self.gamepad, self.clip = title, Gamepad(), Clip(fps)
         self.messages: list[str] = []
         self.column: Any = None
-        self.factor = self.scale = 1.0  # pixels of the enlarged picture per pixel of the game's, and of the window
-        self.corner = (0, 0)  # corner of the picture in the window
+        self.factor = 1.0  # pixels of the enlarged picture per pixel of the game's
         self._drawn, self._held, self._pad = 0.0, set(), []
-        self._fitting: tuple[int, int] | None = None  # size that the picture needs
         self._bar: Any = None
 
     def looks(self) -> bool:
@@ -50,7 +46,7 @@ class PlayerWindow:
 
     def show(self, player: Player, frame: PlayerFrame) -> None:
         """Draws the frame, the panels where they are on, and the bar with the keys."""
-        pygame, now = self.pygame, time.monotonic()
+        now = time.monotonic()
         self.messages += player.messages
         player.messages = []
         picture = enlarge(frame.picture)
@@ -60,29 +56,10 @@ class PlayerWindow:
             self.column, self._drawn = beside(frame.picture, player)[:, picture.shape[1] :], now
         parts = [picture] if self.column is None else [picture, self.column]
         whole = np.concatenate([np.concatenate(parts, axis=1), self._keys(player, sum(p.shape[1] for p in parts))])
-        self._open(whole.shape[1], whole.shape[0])
-        surface = pygame.surfarray.make_surface(whole.swapaxes(0, 1))
-        (width, height), (wide, high) = surface.get_size(), self.screen.get_size()
-        self.scale = min(wide / width, high / height)  # the person may have given the window another size
-        size = (round(width * self.scale), round(height * self.scale))
-        self.corner = ((wide - size[0]) // 2, (high - size[1]) // 2)
-        if size != (width, height):
-            surface = pygame.transform.scale(surface, size)
-            self.screen.fill((0, 0, 0))
-        self.screen.blit(surface, self.corner)
-        pygame.display.set_caption(self._caption(player))
-        pygame.display.flip()
+        self.title = self._caption(player)
+        self.draw(whole)
         self.factor = picture.shape[0] / frame.picture.shape[0]
         self.clip.add(frame.picture)
-
-    def _open(self, width: int, height: int) -> None:
-        """The window for a picture of that size. Where the picture's size changes, a size that a person chose stays."""
-        if self._fitting == (width, height):
-            return
-        chosen = self.screen is not None and self._fitting != self.screen.get_size()
-        self._fitting = (width, height)
-        if not chosen:
-            self.screen = self.pygame.display.set_mode((width, height), self.pygame.RESIZABLE)
 
     def _keys(self, player: Player, width: int) -> np.ndarray:
         """A bar with the keys, uint8 [H, width, 3]: the game's while a person plays, and the window's own."""
@@ -90,6 +67,8 @@ class PlayerWindow:
         mine = ("; ".join(KEY_NAMES.get(k, k) for k in human.known), "play") if human is not None else None
         words = [mine] if mine else []
         words += [(key, SHORT[name]) for key, name in KEYS.items() if name in SHORT]
+        if recorder_of(player.focus) is not None:
+            words += [(COMMANDS[name].key, told) for name, told in RECORDED.items()]
         words.append(("Esc", "end"))
         told = "   ".join(f"{key} {what}" for key, what in words)
         if self._bar is None or self._bar[0] != (told, width):
@@ -105,7 +84,7 @@ class PlayerWindow:
         seat = player.focus
         state = "paused" if player.paused else f"{player.speed:g}x" if player.speed else "unlimited"
         news = f"   {self.messages[-1]}" if self.messages else ""
-        return f"{self.title}   score {seat.score:g}   {state}{news}"
+        return f"{self.name}   score {seat.score:g}   {state}{news}"
 
     def commands(self, player: Player) -> list[tuple[str, Any]]:
         """Returns the commands from keyboard, mouse and gamepad since the last call."""
@@ -117,8 +96,7 @@ class PlayerWindow:
             elif event.type in (pygame.KEYDOWN, pygame.KEYUP):
                 found += self._key(event, keys, player)
             elif event.type == pygame.MOUSEBUTTONDOWN and self.screen is not None:
-                place = [(at - edge) / self.scale for at, edge in zip(event.pos, self.corner, strict=True)]
-                found.append(("click", [at / self.factor for at in place]))
+                found.append(("click", [at / self.factor for at in self.place(event.pos)]))
         pad = self._gamepad()
         if pad != self._pad:
             self._pad = pad
@@ -145,12 +123,9 @@ class PlayerWindow:
         return [("held", sorted(self._held))]
 
     def _gamepad(self) -> list[float]:
-        """The first stick of the first gamepad, and its first button."""
-        if not self.sticks or self.sticks[0].get_numaxes() < 2:
-            return []
-        stick = self.sticks[0]
-        button = float(stick.get_numbuttons() and stick.get_button(0))
-        return [round(stick.get_axis(0), 2), round(stick.get_axis(1), 2), button]
+        """The first gamepad as the command `sticks` has it; empty without one."""
+        pad = self.gamepad.read()
+        return [] if pad is None else [round(x, 2) for x in (pad.steer, pad.down, pad.hand, pad.gas, pad.brake)]
 
     def close(self) -> None:
         self.clip.wait()

@@ -102,13 +102,14 @@ addEventListener("blur", () => {
   tellHeld();
 });
 
-// A gamepad's left stick or cross, and its first button.
+// A gamepad's left stick or cross, its first button, and its triggers.
 let sticks = "[]";
 setInterval(() => {
   const pad = [...(navigator.getGamepads?.() ?? [])].find(Boolean);
   if (!pad || !playing()) return;
   const cross = (plus, minus) => (pad.buttons[plus]?.pressed ? 1 : 0) - (pad.buttons[minus]?.pressed ? 1 : 0);
   const values = [cross(15, 14) || pad.axes[0], cross(13, 12) || pad.axes[1], pad.buttons[0]?.pressed ? 1 : 0];
+  values.push(pad.buttons[7]?.value ?? 0, pad.buttons[6]?.value ?? 0);
   const told = JSON.stringify(values.map((x) => Math.round(x * 100) / 100));
   if (told !== sticks) command("sticks", JSON.parse((sticks = told)));
 }, 20);
