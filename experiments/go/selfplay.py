@@ -16,8 +16,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agents.core import files
-from experiments import arguments, cli, progress
+from agents.core import files, progress
+from experiments import arguments, cli
 from experiments.go import naming
 
 if TYPE_CHECKING:  # compiles Go, which `--help` has no use for
