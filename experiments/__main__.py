@@ -6,7 +6,9 @@ import difflib
 import importlib
 import sys
 
+FIRST = "home"  # program that is started where none is named
 PROGRAMS = {  # name -> what it is for; read without importing any of them
+    "home": "one page for everything: games, runs, trainings, boards, recordings",
     "list": "what there is: games, agents, recipes",
     "train": "train an agent on a game",
     "watch": "watch agents play, and see why they act",
@@ -28,8 +30,11 @@ PROGRAMS = {  # name -> what it is for; read without importing any of them
 
 
 def main() -> None:
-    if len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help"):
-        print("joypad: a reinforcement-learning lab for game agents\n\nusage: joypad PROGRAM ... (--help for each)\n")
+    if len(sys.argv) < 2 or (sys.argv[1].startswith("--") and sys.argv[1] not in ("--help", "--version")):
+        sys.argv.insert(1, FIRST)
+    if sys.argv[1] in ("-h", "--help"):
+        print("joypad: a reinforcement-learning lab for game agents\n\nusage: joypad PROGRAM ... (--help for each)")
+        print("       joypad, with nothing behind it, opens the page of everything\n")
         for name, purpose in PROGRAMS.items():
             print(f"  {name:12} {purpose}")
         print("\nThe first steps: joypad train breakout --minutes 10, then joypad watch breakout")

@@ -7,7 +7,9 @@ import errno
 import platform
 import re
 import shlex
+import signal
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -158,6 +160,22 @@ def beginning(fault: BaseException) -> str:
     """Two sentences of a message: torch adds half a page of advice to the memory that is missing."""
     text = str(fault).rpartition("] ")[2] if "DefaultCPUAllocator" in str(fault) else str(fault)
     return ". ".join(text.split(". ")[:2]).rstrip(".") or "out of memory"
+
+
+def ending() -> threading.Event:
+    """An event that SIGTERM sets from now on: a program that `until` waits for ends as by Ctrl-C."""
+    ended = threading.Event()
+    with contextlib.suppress(ValueError):  # in another thread than the main one signals cannot be had
+        signal.signal(signal.SIGTERM, lambda number, frame: ended.set())
+    return ended
+
+
+def until(ended: threading.Event) -> None:
+    """Waits for the event, or for Ctrl-C."""
+    try:
+        ended.wait()
+    except KeyboardInterrupt:
+        print()
 
 
 def tell(message: str) -> None:

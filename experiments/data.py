@@ -21,7 +21,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -206,14 +205,15 @@ def serve(command: DataCommand) -> None:
     """--web, until Ctrl-C."""
     from experiments.driving.page import DataPage
 
-    page = DataPage(command.data[0], command.port)
+    ended, page = cli.ending(), DataPage(command.data[0], command.port)
+    from experiments.front import house
+
+    front = house.join(page.server, Path("runs"), command.data[0].absolute().parent)
     print(page.server.invitation(page.page), flush=True)
     try:
-        while True:
-            time.sleep(1.0)
-    except KeyboardInterrupt:
-        print()
+        cli.until(ended)
     finally:
+        front.close()
         page.server.stop()
 
 

@@ -111,10 +111,17 @@ def table(root: Path, game: str, scores: list[float], protocol: str = "") -> str
     return "\n".join(f"  {score:10,.1f}  {who}" + (f"  (under {other})" if other else "") for who, score, other in rows)
 
 
+def _join(server: Any) -> Any:
+    """The front page beside a game's own."""
+    from experiments.front import house
+
+    return house.join(server, Path("runs"))
+
+
 def main() -> None:
     game = "".join(sys.argv[1:2])
     if game in envs.GAMES and (room := envs.entry(game).room):  # a page or window of its own
-        importlib.import_module(f"{room}.play").main(sys.argv[2:])
+        importlib.import_module(f"{room}.play").main(sys.argv[2:], _join)
         return
     with cli.edge():
         command = arguments.read(PlayCommand, None, __doc__, "play")

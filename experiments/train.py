@@ -11,6 +11,7 @@ Every field of the agent's and the game's configuration is an option; ``train GA
 from __future__ import annotations
 
 import contextlib
+import os
 import shlex
 import sys
 import time
@@ -75,6 +76,8 @@ def _alone(run: Run) -> Iterator[None]:
     with child.lock(run.path / child.LOCK, patience=2.0) as held:
         if held is None:
             raise cli.UserError(f"{run.path} is being trained by another process")
+        os.ftruncate(held, 0)
+        os.pwrite(held, str(os.getpid()).encode(), 0)  # whom to ask to stop
         yield
 
 

@@ -23,7 +23,7 @@ from experiments.arguments import Positional
 
 
 @dataclasses.dataclass(frozen=True)
-class Command:
+class VerifyCommand:
     """What to check."""
 
     what: Positional[tuple[str, ...]] = ()  # games, or reference/GAME/NAME; without any all
@@ -44,7 +44,7 @@ class Command:
             raise ValueError(f"--seed {self.seed}: must lie in 0..2147483647")
 
 
-def chosen(command: Command) -> list[Path]:
+def chosen(command: VerifyCommand) -> list[Path]:
     """The references that are asked for. Raises UserError where a word names none."""
     if not command.what:
         found = references.every(command.runs)
@@ -67,11 +67,11 @@ def _games(root: Path) -> str:
     return ", ".join(dict.fromkeys(path.parent.name for path in references.every(root))) or "no game"
 
 
-def check(path: Path, command: Command) -> dict[str, Any]:
+def check(path: Path, command: VerifyCommand) -> dict[str, Any]:
     """One reference: {"reference", "holds", "told"}, and the figures where it came to games."""
     import numpy as np
 
-    from agents.core.checkpoint import CheckpointError
+    from agents.core.manifest import CheckpointError
     from agents.core.run import RunError
     from experiments import evaluate
     from experiments.promoting import checks
@@ -100,7 +100,7 @@ def check(path: Path, command: Command) -> dict[str, Any]:
 
 def main() -> None:
     with cli.edge():
-        command = arguments.read(Command, None, __doc__, "verify")
+        command = arguments.read(VerifyCommand, None, __doc__, "verify")
         paths = chosen(command)
         if not command.files:
             cli.starting(torch=True)

@@ -153,6 +153,9 @@ def screen_for(player: Player, command: Any, title: str) -> Any:
 
         with cli.refusing():
             screen = PlayerPage(player.fps, command.host, command.port)
+        from experiments.front import house
+
+        screen.joined = house.join(screen.server, command.runs)
         print(screen.server.invitation(screen.page), flush=True)
     return screen
 

@@ -63,7 +63,8 @@ def test_the_options_of_every_game_and_agent_are_told_without_anything_heavy() -
 
 
 def test_the_list_of_programs_imports_none_of_them() -> None:
-    code = "import sys; sys.argv = ['joypad']; from experiments.__main__ import main; main(); print(len(sys.modules))"
+    code = "import sys; sys.argv = ['joypad', '--help']; from experiments.__main__ import main; main()"
+    code += "; print(len(sys.modules))"
     done = subprocess.run(
         [sys.executable, "-X", "utf8", "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )

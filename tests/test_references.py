@@ -209,7 +209,7 @@ def test_lists_leave_references_apart_and_nobody_deletes_them(home: Path, capsys
 
 
 def checked(root: Path, *words: str) -> dict:
-    (found,) = (verify.check(p, verify.Command(words, episodes=6)) for p in references.every(root))
+    (found,) = (verify.check(p, verify.VerifyCommand(words, episodes=6)) for p in references.every(root))
     return found
 
 

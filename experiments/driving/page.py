@@ -38,12 +38,12 @@ WAITING = 16  # edits that wait behind the one under way at most
 class DataPage:
     """`server` serves the dataset at `path`; its pages may edit it. Raises TubError where it cannot be read.
 
-    path: None shows nothing until `open`. server: another program's, which this is one more page of. predict: the
-    steering that a network wants for a picture, drawn beside what was done where a record holds none.
+    path: None shows nothing until `open`. server: another program's, which this is one more page of, called `name`.
+    predict: the steering that a network wants for a picture, drawn beside what was done where a record holds none.
     """
 
     def __init__(
-        self, path: Path | None, port: int = 0, *, server: Server | None = None,
+        self, path: Path | None, port: int = 0, *, server: Server | None = None, name: str = "tub",
         predict: Callable[[np.ndarray], float] | None = None,
     ):  # fmt: skip
         self.path, self._lock, self.predict = path, threading.Lock(), predict
@@ -51,7 +51,7 @@ class DataPage:
         self.tub = None if path is None else Tub(path)
         self.server = server or Server(port=port)
         title = "Recordings" if path is None else f"Recording {path.name}"
-        self.page = self.server.add_page("tub", FOLDER, title=title, on_message=self._heard, on_get=self._get)
+        self.page = self.server.add_page(name, FOLDER, title=title, on_message=self._heard, on_get=self._get)
 
     def start(self) -> str:
         """The address."""

@@ -29,11 +29,11 @@ PAGE = {name: takes for name, takes in TYPES.items() if name != "quit"} | {"load
 
 
 class TablePage:
-    """A server with the table's page; `address` is to be opened."""
+    """A server with the table's page; `address` is to be opened. server: one that is there already."""
 
-    def __init__(self, table: GoTable, host: str = "127.0.0.1", port: int = 0):
+    def __init__(self, table: GoTable, host: str = "127.0.0.1", port: int = 0, *, server: Server | None = None):
         self.table = table
-        self.server = Server(host, port)
+        self._owns, self.server = server is None, server or Server(host, port)
         self.page = self.server.add_page("go", FILES, title="Go", on_message=self._heard, on_get=self._get)
         table.publish = lambda view: self.page.publish(states={"table": view})
         self.address = self.server.start(self.page)
@@ -45,4 +45,7 @@ class TablePage:
         return (self.table.saved, "application/x-go-sgf") if path == "game.sgf" else None
 
     def close(self) -> None:
-        self.server.stop()
+        if self._owns:
+            self.server.stop()
+        else:
+            self.server.remove_page(self.page)

@@ -9,13 +9,18 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from experiments import arguments, cli
 from experiments.display import has_display
 from experiments.go.clock import Setting
 from experiments.web import address
+
+if TYPE_CHECKING:
+    from experiments.web.page import Page
+    from experiments.web.server import Server
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,8 +60,8 @@ class PlayGoCommand:
             raise ValueError(f"--visits {self.visits}: must be at least 1")
 
 
-def main(argv: list[str]) -> None:
-    """Called by `experiments.play` with what stands behind `go`."""
+def main(argv: list[str], join: Callable[[Server], Any] = lambda server: None) -> None:
+    """Called by `experiments.play` with what stands behind `go`. join: adds other pages to the page's server."""
     with cli.edge():
         command = arguments.read(PlayGoCommand, argv, __doc__, "play go")
         from envs import kernels
@@ -100,7 +105,7 @@ def main(argv: list[str]) -> None:
             else:
                 screen.run()
                 return
-        serve(command, table)
+        serve(command, table, join)
 
 
 def control(command: PlayGoCommand) -> Setting:
@@ -111,12 +116,30 @@ def control(command: PlayGoCommand) -> Setting:
     return Setting("absolute", main) if main else Setting()
 
 
-def serve(command: PlayGoCommand, table) -> None:
+def serve_on(server: Server) -> Page:
+    """The board as a page of a server that is there already, with the player that needs no training."""
+    from envs import kernels
+
+    with kernels.alone("agents/search"):
+        from experiments.go import players
+        from experiments.go.browser import TablePage
+        from experiments.go.engine import Habits
+        from experiments.go.table import GoTable
+    usual = PlayGoCommand()
+    player = players.load(usual.player, seed=int.from_bytes(os.urandom(6), "big"))
+    table = GoTable(player, size=usual.size, komi=usual.komi, human=usual.you, habits=Habits(None, usual.seconds))
+    browser = TablePage(table, server=server)
+    table.start()
+    return browser.page
+
+
+def serve(command: PlayGoCommand, table, join: Callable[[Server], Any]) -> None:
     """The page, until Ctrl-C."""
     from experiments.go.browser import TablePage
 
     with cli.refusing():
         browser = TablePage(table, command.host, command.port)
+    joined = join(browser.server)
     print(browser.server.invitation(browser.page), flush=True)
     table.start()
     try:
@@ -125,5 +148,7 @@ def serve(command: PlayGoCommand, table) -> None:
     except KeyboardInterrupt:
         print()
     finally:
+        if joined is not None:
+            joined.close()
         table.close()
         browser.close()

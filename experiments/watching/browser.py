@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import queue
 import time
 from pathlib import Path
@@ -24,15 +25,23 @@ WAITING = 1000  # commands that wait at most; more are dropped
 
 
 class PlayerPage:
-    """The player's page: `address` is to be opened; `close` ends the server."""
+    """The player's page: `address` is to be opened; `close` ends the server.
 
-    def __init__(self, fps: float, host: str = "127.0.0.1", port: int = 0):
+    server: one that is there already, where it becomes the page `name`; `close` then removes the page alone.
+    patience: seconds after which a play that nobody looks at ends; inf: never.
+    """
+
+    def __init__(
+        self, fps: float, host: str = "127.0.0.1", port: int = 0, *, server: Server | None = None, name: str = "watch",
+        patience: float = math.inf,
+    ):  # fmt: skip
         self._queue: queue.Queue[tuple[str, Any]] = queue.Queue(WAITING)
-        self.server = Server(host, port)
-        self.page = self.server.add_page("watch", FILES, title="Watch", on_message=self._heard, on_open=self._greet)
+        self._owns, self.server, self.patience = server is None, server or Server(host, port), patience
+        self.page = self.server.add_page(name, FILES, title="Watch", on_message=self._heard, on_open=self._greet)
         self.address = self.server.start(self.page)
         self.clip = Clip(fps)
-        self._looked, self._curves = 0.0, 0.0
+        self._looked, self._curves = time.monotonic(), 0.0
+        self.joined: Any = None  # other pages of the same server, which are closed with this one
 
     def _greet(self, client: Client) -> None:
         known = [{"name": name, "key": c.key, "about": c.about} for name, c in COMMANDS.items() if c.key]
@@ -62,7 +71,9 @@ class PlayerPage:
 
     def commands(self, player: Player) -> list[tuple[str, Any]]:
         """Returns the commands of the page since the last call, and sends it the player's messages."""
-        found = []
+        found: list[tuple[str, Any]] = []
+        if not self.looks() and time.monotonic() - self._looked > self.patience:
+            found.append(("quit", None))
         while not self._queue.empty():
             name, value = self._queue.get_nowait()
             if name == "clip":
@@ -80,4 +91,9 @@ class PlayerPage:
 
     def close(self) -> None:
         self.clip.wait()
-        self.server.stop()
+        if self.joined is not None:
+            self.joined.close()
+        if self._owns:
+            self.server.stop()
+        else:
+            self.server.remove_page(self.page)

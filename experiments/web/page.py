@@ -124,6 +124,7 @@ class Page:
         self.on_message, self.on_open, self.on_get = on_message, on_open, on_get
         self.clients: set[Client] = set()
         self.items: dict[str, Item] = {}
+        self.home = ""  # path of the page that leads to all others; "" without one
         self.loop: asyncio.AbstractEventLoop | None = None  # event loop of the server, once it has started
         self._waking, self._lock, self._number = False, threading.Lock(), 0
 
@@ -159,6 +160,11 @@ class Page:
         if self.loop is not None and not self.loop.is_closed():
             self.loop.call_soon_threadsafe(function, *arguments)
 
+    def dismiss(self) -> None:
+        """Sends every browser away; in the server's thread."""
+        for client in self.clients:
+            client.put({"type": "gone"})
+
     def _wake_all(self) -> None:
         with self._lock:
             self._waking = False
@@ -169,7 +175,7 @@ class Page:
         """Serves one browser until it leaves."""
         client = Client(self, socket)
         self.clients.add(client)
-        client.put({"type": "welcome", "command": self.command})
+        client.put({"type": "welcome", "command": self.command, "home": self.home})
         self.on_open(client)
         client.wake.set()
         delivery = asyncio.create_task(client.deliver())

@@ -56,6 +56,7 @@ class Server:
         self.host, self.port, self.patience = host, port, patience
         self.token = token or secrets.token_urlsafe(16)
         self.pages: dict[str, Page] = {}
+        self.home = ""  # path of the page that leads to all others; "" without one
         self._loop = asyncio.new_event_loop()
         self._thread: threading.Thread | None = None
         self._runner: web.AppRunner | None = None
@@ -83,8 +84,20 @@ class Server:
             raise ValueError(f"{name!r} cannot be the name of a page, or is taken")
         page = Page(name, Path(folder).resolve(), title, on_message, on_open, on_get, command_line())
         page.loop = self._loop if self._thread else None
+        page.home = self.home
         self.pages[name] = page
         return page
+
+    def make_home(self, page: Page) -> None:
+        """Every page from now on has a way to this one, which the bare address leads to."""
+        self.home = f"/{page.name}/"
+        for other in self.pages.values():
+            other.home = self.home
+
+    def remove_page(self, page: Page) -> None:
+        """Serves a page no longer; whoever has it open is told so."""
+        self.pages.pop(page.name, None)
+        page.call(page.dismiss)
 
     def start(self, page: Page | None = None) -> str:
         """Begins to listen; returns the address of `page` (of the first), with the token."""
@@ -218,6 +231,8 @@ class Server:
         return page
 
     async def _index(self, request: web.Request) -> web.Response:
+        if self.home:
+            return _redirect(self.home)
         if len(self.pages) == 1:
             return _redirect(f"/{next(iter(self.pages))}/")
         links = "".join(f'<li><a href="/{p.name}/">{html.escape(p.title)}</a>' for p in self.pages.values())

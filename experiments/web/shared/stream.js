@@ -18,12 +18,34 @@ lost.id = "lost";
 lost.hidden = true;
 lost.setAttribute("role", "alert");
 let restart = ""; // the command of the program
+let home = ""; // the path of the page that leads to all others
+let gone = false; // was this page closed, while the program goes on?
 
-function tellLost(gone, ended) {
-  document.body.classList.toggle("lost", gone);
-  lost.hidden = !gone;
-  if (!gone) return;
+// The way to the front page, on every page that is part of one.
+function welcome({ command, home: path }) {
+  restart = command;
+  home = path;
+  const head = document.querySelector("header, main");
+  if (!home || location.pathname.startsWith(home) || document.getElementById("home") || !head) return;
+  const way = document.createElement("a");
+  way.id = "home";
+  way.href = home;
+  way.textContent = "‹ joypad";
+  way.title = "All games, runs and trainings";
+  head.prepend(way);
+}
+
+function tellLost(closed, ended) {
+  document.body.classList.toggle("lost", closed);
+  lost.hidden = !closed;
+  if (!closed) return;
   document.body.prepend(lost);
+  if (gone) {
+    const back = document.createElement("a");
+    back.href = home;
+    back.textContent = "to all games";
+    return lost.replaceChildren("This play has ended, because nobody looked: ", back);
+  }
   const what = ended ? "The program has ended." : "The program does not answer; this page tries again.";
   const code = document.createElement("code");
   code.textContent = restart;
@@ -73,7 +95,8 @@ export function connect({ pictures = {}, onState = {}, onMessage = () => {}, onL
         figures.offset = message.now - (message.sent + arrived) / 2;
       }
     } else if (message.type === "end") ready();
-    else if (message.type === "welcome") restart = message.command;
+    else if (message.type === "welcome") welcome(message);
+    else if (message.type === "gone") socket.close((gone = true) && 1000);
     else onMessage(message);
   }
 
@@ -106,7 +129,7 @@ export function connect({ pictures = {}, onState = {}, onMessage = () => {}, onL
       ended = code === 1001 || (ended && code === 1006); // it said so, or did so before and is still not there
       tellLost(true, ended);
       onLink(false);
-      setTimeout(open, wait);
+      if (!gone) setTimeout(open, wait);
       wait = Math.min(2 * wait, 5000);
     };
   }
