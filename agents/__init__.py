@@ -20,6 +20,7 @@ AGENTS: dict[str, str] = {
     "sac": "agents.sac",
     "clone": "agents.clone",
     "dagger": "agents.clone",
+    "alphazero": "agents.alphazero",
     "random": "agents.scripted",
 }
 
@@ -40,6 +41,7 @@ ABOUT: dict[str, str] = {  # name -> the algorithm in a line
     "sac": "SAC: soft actor-critic, of continuous or discrete actions (Haarnoja et al. 2018, Christodoulou 2019)",
     "clone": "behavioural cloning from recordings or a teacher",
     "dagger": "DAgger: cloning with the teacher's labels on what the learner meets (Ross et al. 2011)",
+    "alphazero": "AlphaZero: self-play with Gumbel tree search, for games with compiled rules (Danihelka et al. 2022)",
     "random": "actions at random: a baseline, nothing is learned",
     "sb3-ppo": "PPO of stable-baselines3",
     "sb3-a2c": "A2C of stable-baselines3",

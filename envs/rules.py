@@ -21,6 +21,7 @@ OUTCOME = "float64(int64[::1])"
 TO_MOVE = "int64(int64[::1])"
 FEATURES = "void(int64[::1], float32[::1])"
 KEY = "int64(int64[::1])"
+OWNER = "float64(int64[::1], int8[::1])"
 
 
 class Rules(NamedTuple):
@@ -39,6 +40,10 @@ class Rules(NamedTuple):
     key: Callable  # KEY: equal keys (but for chance collisions) have equal futures; for transpositions
     max_moves: int  # actions after which a game is over at the latest
     header: tuple[int, ...] = ()  # leading elements of a state: the game's settings (size, komi, ...)
+    # OWNER, where points of the board belong to a side at the end: fills owners [H * W] (+1 the first player's, -1 the
+    # second's, 0 nobody's) of the position as it stands and returns the first player's lead.
+    owner: Callable | None = None
+    symmetry: str = ""  # "square": the eight of a square board; "mirror": left and right; "": none
 
     def new_state(self) -> np.ndarray:
         """The initial position as a fresh int64 array [S]."""

@@ -246,7 +246,7 @@ def test_an_agent_acts_learns_and_goes_on_or_refuses_in_one_sentence(name, spec)
     try:
         agent = build()
     except ValueError as refusal:
-        assert spec.action_dim and "needs discrete actions" in str(refusal)
+        assert (spec.action_dim or name == "alphazero") and "needs discrete actions" in str(refusal)
         return
     assert agent.evaluation and agent.needs.window >= 1
     metrics = learn_once(agent, spec, n)

@@ -28,6 +28,11 @@ SMALL = dict(  # fields of any agent's configuration: a ring that wraps around, 
 )  # fmt: skip
 WORLD = ("worlds", "--world", "grid", "--steps", 150, "--num-envs", 3, "--checkpoint-every", 40)  # saved exactly
 GYM = ("gym:CartPole-v1", "--steps", 150, "--num-envs", 3, "--checkpoint-every", 40)  # reset at each barrier
+BOARD = (  # saved exactly, with the searches' random numbers
+    "go", "--recipe", "none", "--size", 3, "--komi", 0.5, "--komi-spread", 2, "--settle", "--steps", 150,
+    "--num-envs", 3, "--checkpoint-every", 40, "--visits", 6, "--visits-start", 3, "--blocks", 1, "--channels", 8,
+    "--parts", 1,
+)  # fmt: skip
 ATARI = ("breakout", "--steps", 96, "--num-envs", 2, "--checkpoint-every", 30, "--env-threads", 1)
 
 
@@ -117,6 +122,10 @@ def test_killed_in_a_world_that_is_saved(runs: Lab, agent: str) -> None:
     compare(runs, [*WORLD, *options(agent)], 2, 1)
 
 
+def test_killed_in_the_middle_of_self_play(runs: Lab) -> None:
+    compare(runs, [*BOARD, *options("alphazero")], 2, 6)
+
+
 def test_killed_where_barriers_reset_the_games(runs: Lab) -> None:
     compare(runs, [*GYM, *options("ppo")], 3, 2)
 
@@ -130,7 +139,7 @@ def test_killed_in_a_real_atari_game(runs: Lab) -> None:
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("agent", AGENTS)
 def test_killed_twenty_times_in_a_world_that_is_saved(runs: Lab, agent: str) -> None:
-    compare(runs, [*WORLD, *options(agent)], 20, 4)
+    compare(runs, [*(BOARD if agent == "alphazero" else WORLD), *options(agent)], 20, 4)
 
 
 @pytest.mark.slow

@@ -46,7 +46,7 @@ TAUGHT = {  # learn from recordings: their options, and what they have not
         set(),
     ),
 }
-LEARNERS = [name for name in (*AGENTS, *BASELINES) if name not in ("random", *TAUGHT)]
+LEARNERS = [name for name in (*AGENTS, *BASELINES) if name not in ("random", "alphazero", *TAUGHT)]
 FAST = ("ppo", "dqn", "sb3-dqn")  # the rest takes the same way, in the slow run
 OPTIONS: dict[str, list[str]] = {
     "policy": ["--rollout", "8", "--hidden", "16"],

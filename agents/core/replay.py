@@ -164,6 +164,8 @@ class ReplayBuffer:
                 self.data[name][at] = value
             self.versions[np.unique(times // self.segment)] += 1
             starts = times[: max(0, len(times) - self.window + 1)]
+            if "skip" in self.data:  # no transition begins there: a draw would be wasted
+                starts = starts[~self.data["skip"][self._host(starts), int(n)].cpu().numpy()]
             self.sampler.opened(self._slots(starts, np.full(len(starts), n)))
 
     def first_at(self, time: np.ndarray, columns: np.ndarray) -> np.ndarray:

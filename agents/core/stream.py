@@ -217,6 +217,8 @@ class Stream:
             return {}
         row = {k: v for k, v in self.step._asdict().items() if k not in ("state", "info") and v is not None}
         row |= {"info": dict(self.step.info)} if self.step.info else {}
+        if isinstance(self.step.state, np.ndarray):
+            row["state"] = self.step.state.copy()
         mine = {"score": self._score.copy(), "length": self._length.copy(), "row": row}
         return {**mine, "envs": self.envs.state_dict()}
 
@@ -228,5 +230,6 @@ class Stream:
         row = dict(state["row"])
         info = {**row.pop("labels", {}), **row.pop("info", {})}  # older checkpoints call it labels
         info = {k: v.to(self.device) for k, v in info.items()}
-        self.columns.resume(TimeStep(**{k: v.to(self.device) for k, v in row.items()}, info=info))
+        handle = row.pop("state", None)
+        self.columns.resume(TimeStep(**{k: v.to(self.device) for k, v in row.items()}, state=handle, info=info))
         self._over = self.step.last.cpu().numpy().copy()

@@ -31,6 +31,7 @@ class Gumbel:
     max_considered: int = 16  # actions tried at the root
     c_visit: float = 50.0  # `maxvisit_init` of mctx
     c_scale: float = 0.1  # `value_scale` of mctx
+    least_spread: float = 1e-8  # smallest range of q that is stretched to [0, 1]; mctx's: any. Above, noise stays small
     noise_scale: float = 1.0  # scale of the root's Gumbel noise; 0 in matches: the best move, no exploration
     virtual_loss: float = 1.0  # value that a descent in flight takes from its edges; used where leaves > 1
     prove: bool = False  # carry exact results up the tree; off, so that visits and targets are the paper's
@@ -40,7 +41,7 @@ class Gumbel:
     def __post_init__(self):
         if self.max_considered < 1:
             raise ValueError(f"max_considered is {self.max_considered}; it must be 1 or more")
-        for name in ("c_visit", "c_scale", "noise_scale", "virtual_loss"):
+        for name in ("c_visit", "c_scale", "least_spread", "noise_scale", "virtual_loss"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be 0 or more")
 
@@ -73,7 +74,7 @@ def schedules(max_considered: int, simulations: tuple[int, ...]) -> np.ndarray:
 
 
 @njit
-def scaled_q(tree, b, node, c_visit, c_scale, out):
+def scaled_q(tree, b, node, c_visit, c_scale, least_spread, out):
     """sigma(completed q) of every action of a node into out [A], in the view of the side to move there."""
     edge_visits, edge_value, logits = tree.edge_visits[b, node], tree.edge_value[b, node], tree.logits[b, node]
     total, most, prior_sum, weighted = 0, 0, 0.0, 0.0
@@ -95,7 +96,7 @@ def scaled_q(tree, b, node, c_visit, c_scale, out):
             lower, upper = child_bounds(tree, b, tree.children[b, node, a], tree.to_move[b, node])
             out[a] = lower if lower == upper else out[a]
         low, high = min(low, out[a]), max(high, out[a])
-    scale = (c_visit + most) * c_scale / max(high - low, 1e-8)
+    scale = (c_visit + most) * c_scale / max(high - low, least_spread, 1e-8)
     for a in range(len(out)):
         out[a] = (out[a] - low) * scale
 
@@ -114,9 +115,9 @@ def improve(logits, scaled, out):
 
 
 @njit
-def select(tree, b, node, c_visit, c_scale, scaled, policy):
+def select(tree, b, node, c_visit, c_scale, least_spread, scaled, policy):
     """The action to descend into below the root; scaled and policy [A] are scratch."""
-    scaled_q(tree, b, node, c_visit, c_scale, scaled)
+    scaled_q(tree, b, node, c_visit, c_scale, least_spread, scaled)
     logits, edge_visits = tree.logits[b, node], tree.edge_visits[b, node]
     improve(logits, scaled, policy)
     best, best_score, any_legal = -1, -np.inf, -1
@@ -135,12 +136,12 @@ def select(tree, b, node, c_visit, c_scale, scaled, policy):
 
 
 @njit
-def select_considered(tree, b, noise, baseline, wanted, c_visit, c_scale, scaled):
+def select_considered(tree, b, noise, baseline, wanted, c_visit, c_scale, least_spread, scaled):
     """The root's action of the highest noise + logits + sigma(q) among those with `wanted` visits since the start.
 
     noise [A]: Gumbel draws; baseline [A]: visits that the root had when this search began.
     """
-    scaled_q(tree, b, 0, c_visit, c_scale, scaled)
+    scaled_q(tree, b, 0, c_visit, c_scale, least_spread, scaled)
     logits, highest = tree.logits[b, 0], tree.logits[b, 0].max()
     best, best_score = -1, -np.inf
     for a in range(len(scaled)):
@@ -152,29 +153,30 @@ def select_considered(tree, b, noise, baseline, wanted, c_visit, c_scale, scaled
 
 
 @njit
-def select_root(tree, b, noise, baseline, schedule, c_visit, c_scale, scaled):
+def select_root(tree, b, noise, baseline, schedule, c_visit, c_scale, least_spread, scaled):
     """The root action of the next simulation under sequential halving (schedule: see above)."""
     simulation, legal = 0, 0
     for a in range(len(scaled)):
         simulation += tree.edge_visits[b, 0, a] - baseline[a]
         legal += tree.logits[b, 0, a] > -np.inf
     wanted = schedule[min(legal, schedule.shape[0] - 1), min(simulation, schedule.shape[1] - 1)]
-    return select_considered(tree, b, noise, baseline, wanted, c_visit, c_scale, scaled)
+    return select_considered(tree, b, noise, baseline, wanted, c_visit, c_scale, least_spread, scaled)
 
 
 @njit(
     types.int64(
-        TREE, types.int64, types.float64[::1], types.int32[::1], types.float64, types.float64, types.float32[::1]
+        TREE, types.int64, types.float64[::1], types.int32[::1], types.float64, types.float64, types.float64,
+        types.float32[::1],
     ),
     cache=True,
 )
-def conclude(tree, b, noise, baseline, c_visit, c_scale, target):
+def conclude(tree, b, noise, baseline, c_visit, c_scale, least_spread, target):
     """Writes the root's improved policy into target [A] and returns the action to play."""
     scaled, policy = np.empty(len(target)), np.empty(len(target))
-    scaled_q(tree, b, 0, c_visit, c_scale, scaled)
+    scaled_q(tree, b, 0, c_visit, c_scale, least_spread, scaled)
     improve(tree.logits[b, 0], scaled, policy)
     target[:] = policy
     most = 0
     for a in range(len(target)):
         most = max(most, tree.edge_visits[b, 0, a] - baseline[a])
-    return select_considered(tree, b, noise, baseline, most, c_visit, c_scale, scaled)
+    return select_considered(tree, b, noise, baseline, most, c_visit, c_scale, least_spread, scaled)

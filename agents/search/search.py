@@ -246,7 +246,7 @@ class Search:
             if isinstance(self.config, Gumbel):
                 action[b] = gumbel.conclude(
                     self._linked_tree, b, self._leaves.noise[b], self._leaves.baseline[b], self.config.c_visit,
-                    self.config.c_scale, policy[b],
+                    self.config.c_scale, self.config.least_spread, policy[b],
                 )  # fmt: skip
             if not isinstance(self.config, Gumbel) or solved[b]:
                 action[b] = puct.decide(self._linked_tree, b)

@@ -72,6 +72,7 @@ class Settings(NamedTuple):
     fpu_reduction: float
     c_visit: float
     c_scale: float
+    least_spread: float
     noise_scale: float  # scale of the Gumbel noise
     noise_fraction: float  # share of the Dirichlet noise in the root's prior
     noise_alpha: float
@@ -173,10 +174,13 @@ def _descend(game, tree, work, schedules, b, k, state):
         elif settings.algorithm == GUMBEL and node == 0:
             action = gumbel.select_root(
                 tree, b, work.noise[b], work.baseline[b], schedules[work.halving[b]], settings.c_visit,
-                settings.c_scale, work.scratch[0],
+                settings.c_scale, settings.least_spread, work.scratch[0],
             )  # fmt: skip
         elif settings.algorithm == GUMBEL:
-            action = gumbel.select(tree, b, node, settings.c_visit, settings.c_scale, work.scratch[0], work.scratch[1])
+            action = gumbel.select(
+                tree, b, node, settings.c_visit, settings.c_scale, settings.least_spread, work.scratch[0],
+                work.scratch[1],
+            )  # fmt: skip
         else:
             prior = tree.prior[b, node] if node else work.root_prior[b]
             action = puct.select(tree, b, node, prior, settings.c_init, settings.c_base, settings.fpu_reduction)

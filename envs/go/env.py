@@ -17,14 +17,21 @@ from numba import njit
 
 from envs.batches import SingleEnv, batch_seeds, check_batch, present, read_options
 from envs.go import picture
-from envs.go.board import ACTION, KO, LAST, SIZE, TAKEN, TURN, is_legal, point_of
+from envs.go.board import ACTION, KO, KOMI, LAST, SIZE, TAKEN, TURN, is_legal, point_of
 from envs.go.facts import GoOptions, describe
 from envs.go.features import features
 from envs.go.game import to_vertex
-from envs.go.rules import legal, outcome, play, reset
+from envs.go.rules import legal, outcome, outcome_settled, owner_settled, play, reset
 from envs.go.scoring import score
 
 FPS = 2  # moves per second in a video
+LEADS = 200  # finished games over which the mean lead is taken, about (`komi_spread`)
+
+
+@njit("boolean(int64[::1], boolean)", cache=True)
+def is_over(state, settle):
+    """Whether the game is over; with `settle` also where every point is settled."""
+    return not np.isnan(outcome_settled(state) if settle else outcome(state))
 
 
 @njit("int64(int64[:, ::1], int64[::1], boolean[::1])", cache=True, nogil=True)
@@ -43,8 +50,11 @@ def first_illegal(states, actions, over):
     return -1
 
 
-@njit("void(int64[:, ::1], int64[::1], boolean[::1], float64[::1], float32[::1], float64[::1])", cache=True, nogil=True)
-def step_all(states, actions, over, rewards, discounts, scores):
+@njit(
+    "void(int64[:, ::1], int64[::1], boolean[::1], float64[::1], float32[::1], float64[::1], boolean)", cache=True,
+    nogil=True,
+)  # fmt: skip
+def step_all(states, actions, over, rewards, discounts, scores, settle):
     """One action per game; games that are over begin anew instead. Fills the last three arrays [N], updates
     `over`.
     """
@@ -55,12 +65,12 @@ def step_all(states, actions, over, rewards, discounts, scores):
             over[i] = False
             continue
         play(states[i], actions[i])
-        value = outcome(states[i])
-        over[i] = not np.isnan(value)
+        over[i] = is_over(states[i], settle)
         discounts[i] = 0.0 if over[i] else -1.0
         if over[i]:
-            rewards[i] = -value  # the outcome is in the view of the side to move, the reward in that of the mover
-            scores[i] = score(states[i])
+            owners = np.empty(states[i, SIZE] * states[i, SIZE], np.int8)
+            scores[i] = owner_settled(states[i], owners) if settle else score(states[i])
+            rewards[i] = np.sign(scores[i]) * (2 * states[i, TURN] - 1)  # the mover is the side not to move now
 
 
 @njit("void(int64[:, ::1], float32[:, ::1], boolean[:, ::1])", cache=True, nogil=True)
@@ -75,7 +85,8 @@ class GoVectorEnv(gymnasium.vector.VectorEnv):
     """N games in compiled code on one core, without the GIL; autoreset NEXT_STEP; every array returned is
     fresh.
 
-    The game has no chance, so `reset(seed=...)` checks its seed and has no other use for it.
+    The game has no chance but its komi with `komi_spread` (the other half of the games keeps `komi`); else
+    `reset(seed=...)` checks its seed and has no other use for it.
     """
 
     def __init__(self, num_envs: int, options: GoOptions, render_mode: str | None = None):
@@ -87,6 +98,26 @@ class GoVectorEnv(gymnasium.vector.VectorEnv):
         self._first = self.rules.new_state()
         self._states = np.tile(self._first, (num_envs, 1))
         self._over = np.zeros(num_envs, np.bool_)
+        self._seed, self._drawn = 0, 0  # seed of the komis and how many were drawn
+        self._lead, self._finished = 0.0, 0  # Black's mean lead without komi, over so many finished games
+
+    def _draw_komi(self, games: np.ndarray) -> None:
+        """The komi of games that are about to begin, with `komi_spread`."""
+        for game in games:
+            rng = np.random.default_rng((self._seed, self._drawn))
+            self._drawn += 1
+            komi = self.options.komi
+            if rng.random() < 0.5:
+                most = self.options.size**2 + 0.5
+                komi = round(2 * np.clip(rng.normal(self._lead, self.options.komi_spread), -most, most)) / 2
+            self._states[game, KOMI] = np.float64(komi).view(np.int64)
+
+    def _note_leads(self, scores: np.ndarray) -> None:
+        """Takes the games that have just ended into Black's mean lead."""
+        for game in np.flatnonzero(self._over):
+            self._finished += 1
+            lead = scores[game] + self._states[game, KOMI : KOMI + 1].view(np.float64)[0]
+            self._lead += (lead - self._lead) / min(self._finished, LEADS)
 
     @property
     def over(self) -> np.ndarray:
@@ -104,9 +135,12 @@ class GoVectorEnv(gymnasium.vector.VectorEnv):
     def reset(self, *, seed=None, options=None):
         """Begins a game everywhere; `seed`: None, a whole number from 0, or a sequence of N of them."""
         if seed is not None:
-            batch_seeds(seed, self.num_envs)
+            mixed = np.random.SeedSequence(batch_seeds(seed, self.num_envs))
+            self._seed, self._drawn = int(mixed.generate_state(1)[0]), 0
         self._states[:] = self._first
         self._over[:] = False
+        if self.options.komi_spread:
+            self._draw_komi(np.arange(self.num_envs))
         return self._results(np.ones(self.num_envs, np.float32), np.zeros(self.num_envs))
 
     def step(self, actions):
@@ -123,7 +157,11 @@ class GoVectorEnv(gymnasium.vector.VectorEnv):
                 f"info['legal'] (points 0 to {highest - 1}, {highest} the pass)"
             )
         rewards, discounts, scores = np.empty(n), np.empty(n, np.float32), np.empty(n)
-        step_all(self._states, actions, self._over, rewards, discounts, scores)
+        if self.options.komi_spread:
+            self._draw_komi(np.flatnonzero(self._over))
+        step_all(self._states, actions, self._over, rewards, discounts, scores, self.options.settle)
+        if self.options.komi_spread:
+            self._note_leads(scores)
         planes, info = self._results(discounts, scores)
         return planes, rewards, self._over.copy(), np.zeros(n, np.bool_), info
 
@@ -137,9 +175,10 @@ class GoVectorEnv(gymnasium.vector.VectorEnv):
         state = self._states[index]
         foot = f"{('Black', 'White')[state[TURN]]} to move"
         if self._over[index]:
-            lead = score(state)
+            lead = self.rules.owner(state, np.empty(self.options.size**2, np.int8))
             foot = "draw" if lead == 0 else f"{'Black' if lead > 0 else 'White'} wins by {abs(lead):g}"
-        note = f"captured {state[TAKEN]} : {state[TAKEN + 1]}    komi {self.options.komi:g}"
+        komi = state[KOMI : KOMI + 1].view(np.float64)[0]
+        note = f"captured {state[TAKEN]} : {state[TAKEN + 1]}    komi {komi:g}"
         banned = int(state[state[KO] + ACTION]) if state[KO] else -1
         return picture.draw(self.board(index), last=int(state[LAST]), banned=banned, foot=foot, note=note)
 
@@ -149,7 +188,8 @@ class GoVectorEnv(gymnasium.vector.VectorEnv):
 
     def state_dict(self) -> dict:
         """Everything that decides the future."""
-        return {"states": self._states.copy(), "over": self._over.copy()}
+        komi = {"seed": self._seed, "drawn": self._drawn, "lead": self._lead, "finished": self._finished}
+        return {"states": self._states.copy(), "over": self._over.copy()} | (komi if self.options.komi_spread else {})
 
     def load_state_dict(self, state: dict) -> None:
         """Continues exactly where `state_dict` was taken; raises ValueError for games of other rules or
@@ -158,10 +198,13 @@ class GoVectorEnv(gymnasium.vector.VectorEnv):
         for name, own in (("states", self._states), ("over", self._over)):
             if np.shape(state.get(name)) != own.shape:
                 raise ValueError(f"state of {self.num_envs} games: {name} must have shape {own.shape}")
-        header = len(self.rules.header)
-        if (np.asarray(state["states"])[:, :header] != self._first[:header]).any():
+        fixed = [i for i in range(len(self.rules.header)) if i != KOMI or not self.options.komi_spread]
+        if (np.asarray(state["states"])[:, fixed] != self._first[fixed]).any():
             raise ValueError(f"the state comes from games of other rules than {self.options.protocol}")
         self._states[:], self._over[:] = state["states"], state["over"]
+        if self.options.komi_spread:
+            self._seed, self._drawn = int(state["seed"]), int(state["drawn"])
+            self._lead, self._finished = float(state["lead"]), int(state["finished"])
 
 
 class GoEnv(SingleEnv):

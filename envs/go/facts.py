@@ -1,8 +1,8 @@
 """What Go is as an environment, told without its kernels: the limits of its rules, its options, its description."""
 
 import math
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from gymnasium.spaces import Box, Discrete
@@ -35,6 +35,11 @@ def usual_limit(size: int) -> int:
     return max(40, 3 * size * size)
 
 
+def _training(default: Any) -> Any:
+    """A field that scores leave out."""
+    return field(default=default, metadata={"training": True})
+
+
 @dataclass(frozen=True)
 class GoOptions:
     """The rules of the games. A bad value is refused by name with a ValueError."""
@@ -44,12 +49,16 @@ class GoOptions:
     suicide: bool = False  # suicide is legal: a move may take off its own group
     superko: str = "positional"  # positional, situational or simple
     max_moves: int = 0  # actions after which the game is scored as it stands; 0: 3 * size * size, at least 40
+    komi_spread: float = _training(0.0)  # half of the games: deviation of the komi around Black's mean lead, in points
+    settle: bool = _training(False)  # end as soon as Benson's theorem gives every point to a living group
 
     def __post_init__(self):
-        for field in fields(self):
-            value, wanted = getattr(self, field.name), (int, float) if field.type is float else field.type
-            if not isinstance(value, wanted) or (isinstance(value, bool) and field.type is not bool):
-                raise ValueError(f"{field.name} must be {field.type.__name__}, not {value!r}")
+        for option in fields(self):
+            value, wanted = getattr(self, option.name), (int, float) if option.type is float else option.type
+            if not isinstance(value, wanted) or (isinstance(value, bool) and option.type is not bool):
+                raise ValueError(f"{option.name} must be {option.type.__name__}, not {value!r}")
+        if not 0 <= self.komi_spread <= 1000:
+            raise ValueError(f"komi_spread is {self.komi_spread}, but it must be a number from 0 to 1000")
         check(self.size, self.komi, self.superko, self.move_limit)
 
     @property
@@ -62,7 +71,10 @@ class GoOptions:
         """The compiled rules."""
         from envs.go.rules import go_rules
 
-        return go_rules(self.size, self.komi, suicide=self.suicide, superko=self.superko, max_moves=self.move_limit)
+        return go_rules(
+            self.size, self.komi, suicide=self.suicide, superko=self.superko, max_moves=self.move_limit,
+            settle=self.settle,
+        )  # fmt: skip
 
     @property
     def protocol(self) -> str:
@@ -83,7 +95,7 @@ def describe(options: GoOptions) -> Description:
         frame_stack=1,
         frame_skip=1,
         protocol=options.protocol,
-        chance=False,
+        chance=options.komi_spread > 0,
         saves=True,
         two_players=True,
         board=Board(size, size),

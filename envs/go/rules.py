@@ -11,7 +11,9 @@ from numba import njit
 from envs.go import facts
 from envs.go.board import (
     ACTION,
+    CELL,
     EMPTIES,
+    EMPTY,
     HASH,
     HEADER,
     KO,
@@ -28,6 +30,7 @@ from envs.go.board import (
     SIMPLE,
     SITUATIONAL,
     SIZE,
+    STEP,
     SUPERKO,
     TAKEN,
     TURN,
@@ -41,8 +44,8 @@ from envs.go.board import (
     state_size,
 )  # fmt: skip
 from envs.go.features import PLANES, features
-from envs.go.scoring import score
-from envs.rules import KEY, LEGAL, OUTCOME, PLAY, RESET, TO_MOVE, Rules
+from envs.go.scoring import area, pass_alive, score
+from envs.rules import KEY, LEGAL, OUTCOME, OWNER, PLAY, RESET, TO_MOVE, Rules
 
 SUPERKOS = {"simple": SIMPLE, "positional": POSITIONAL, "situational": SITUATIONAL}
 MIX = int(np.uint64(0x9E3779B97F4A7C15).astype(np.int64))
@@ -113,6 +116,54 @@ def key(state):
     return value if state[SUPERKO] == SIMPLE else value + state[PAST]
 
 
+@njit(OWNER, cache=True)
+def owner(state, owners):
+    """Fills owners [size * size] by area and returns Black's lead, komi counted."""
+    return area(state, owners) - state[KOMI : KOMI + 1].view(np.float64)[0]
+
+
+@njit("boolean(int64[::1], int64, int64)", cache=True)
+def is_inside(state, point, step):
+    """Whether an empty point has nothing but empty points around it."""
+    return state[point - CELL] + state[point + CELL] + state[point - step] + state[point + step] == EMPTY
+
+
+@njit("boolean(int64[::1])", cache=True)
+def is_settled(state):
+    """Whether Benson's theorem gives every point to a side: no move changes the result any more."""
+    size, step = state[SIZE], state[STEP]
+    for i in range(state[LIST], state[LIST] + state[EMPTIES]):
+        # Two neighbours that touch no stone lie in one region, and the theorem gives away none that has two of them.
+        if is_inside(state, state[i], step):
+            for other in (state[i] + CELL, state[i] + step):
+                if is_inside(state, other, step):
+                    return False
+    owners = np.empty(size * size, np.int8)
+    pass_alive(state, owners)
+    for action in range(size * size):  # noqa: SIM110 (numba has no `any` here)
+        if owners[action] == 0:
+            return False
+    return True
+
+
+@njit(OWNER, cache=True)
+def owner_settled(state, owners):
+    """As `owner`; where every point is settled, stones that cannot live belong to whoever surrounds them."""
+    if not is_settled(state):
+        return owner(state, owners)
+    pass_alive(state, owners)
+    return owners.sum() - state[KOMI : KOMI + 1].view(np.float64)[0]
+
+
+@njit(OUTCOME, cache=True)
+def outcome_settled(state):
+    """As `outcome`, but the game is over as soon as every point is settled: what follows would change nothing."""
+    if state[PASSES] < 2 and state[MOVES] < state[MAX_MOVES] and not is_settled(state):
+        return np.nan
+    lead = owner_settled(state, np.empty(state[SIZE] * state[SIZE], np.int8))
+    return np.sign(lead) * (1 - 2 * state[TURN])
+
+
 # Territory. Area and territory differ by the stones that each side has put on the board (Black's area less White's is
 # territory and prisoners plus what Black has played more than White). So a state whose komi grows by a point with each
 # stone of Black and falls with each of White counts territory with the score of area, and a move into one's own
@@ -158,6 +209,7 @@ def go_rules(
     superko: str = "positional",
     max_moves: int | None = None,
     scoring: str = "area",
+    settle: bool = False,
 ) -> Rules:
     """The rules of Go on size x size points (2 to 19).
 
@@ -166,7 +218,8 @@ def go_rules(
     "simple" only the immediate recapture of one stone (and the suicide of one stone). max_moves: actions,
     passes included, after which the game is scored as it stands; 3 * size * size, and at least 40, unless
     given. scoring: "area", or "territory" for a search: `komi` then holds `exchanged` of the first position
-    as well (see above). Raises ValueError for anything outside these ranges.
+    as well (see above). settle: the game ends as soon as Benson's theorem gives every point to a side. Raises
+    ValueError for anything outside these ranges.
     """
     max_moves = facts.usual_limit(size) if max_moves is None else max_moves
     facts.check(size, komi, superko, max_moves)
@@ -176,7 +229,10 @@ def go_rules(
     rules = Rules(
         f"go{size}", size * size + 1, state_size(size, max_moves), (PLANES, size, size), reset, legal, play,
         outcome, to_move, features, key, max_moves, (size, bits, int(suicide), SUPERKOS[superko], max_moves),
+        owner, "square",
     )  # fmt: skip
+    if settle:
+        rules = rules._replace(outcome=outcome_settled, owner=owner_settled)
     if scoring == "territory":
         rules = rules._replace(
             name=f"go{size}-territory", play=play_territory, outcome=outcome_territory, key=key_territory

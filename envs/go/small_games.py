@@ -134,6 +134,7 @@ def tictactoe_rules() -> Rules:
         tictactoe_features,
         tictactoe_key,
         9,
+        symmetry="square",
     )
 
 
@@ -152,4 +153,5 @@ def connect_four_rules() -> Rules:
         connect_four_features,
         connect_four_key,
         ROWS * COLUMNS,
+        symmetry="mirror",
     )

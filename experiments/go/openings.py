@@ -1,5 +1,6 @@
 """Beginnings of games, without end, from a named set: "tuning" for trying things out, "test" for results.
 
+"empty" has no moves, "centre" has Black's first in the middle: for boards whose value from there is known.
 An opening is two to four moves on the third line or above (boards of less than seven lines: on the second), no two of
 them touching. It belongs to one of the sets by a checksum that is the same for its eight symmetric forms, so the sets
 have no opening in common, whichever and however many are used. Number i of a set is the same on every machine.
@@ -11,7 +12,8 @@ import hashlib
 import random
 from itertools import islice
 
-SETS = ("tuning", "test")
+DRAWN = ("tuning", "test")
+SETS = (*DRAWN, "empty", "centre")
 
 
 def forms(moves: tuple[int, ...], size: int) -> list[tuple[int, ...]]:
@@ -39,7 +41,7 @@ def canonical(moves: tuple[int, ...], size: int) -> tuple[int, ...]:
 def set_of(moves: tuple[int, ...], size: int) -> str:
     """Which set an opening belongs to."""
     digest = hashlib.sha256(f"{size}:{canonical(moves, size)}".encode()).digest()
-    return SETS[digest[0] % 2]
+    return DRAWN[digest[0] % 2]
 
 
 def stream(name: str, size: int):
@@ -67,5 +69,7 @@ def openings(name: str, size: int, count: int) -> list[tuple[int, ...]]:
     """The first `count` openings of a set, as lists of actions with Black beginning; they repeat if there are fewer."""
     if name not in SETS:
         raise ValueError(f"--openings {name}: must be one of {', '.join(SETS)}")
+    if name not in DRAWN:
+        return [(size * size // 2,) if name == "centre" else ()] * count
     found = list(islice(stream(name, size), count))
     return [found[i % len(found)] for i in range(count)] if found else [()] * count

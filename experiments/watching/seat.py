@@ -48,6 +48,7 @@ class Seat:
             [functools.partial(with_picture, self.about)] * copies, autoreset_mode=AutoresetMode.NEXT_STEP
         )
         vector.metadata = {**vector.metadata, **facts}
+        vector.rules = getattr(vector.envs[0].unwrapped, "rules", None)  # for agents that search
         self.envs, self.copies, self.seed, self.named_policy = vector.envs, copies, seed, policy
         self.device = building.device_for(source.run.config["agent"] if source.run else "random", "auto")
         self.stream = Stream(vector, self.device)
