@@ -31,7 +31,7 @@ from agents.core.returns import outcome
 from agents.core.rows import Act, Batch, Context, Learned, Needs, Spec, TimeStep
 from agents.core.samplers import Uniform
 from agents.perception import symmetry
-from agents.perception.tower import SCORE, Answers, Exported, TowerOutput, Tower, TowerConfig
+from agents.perception.tower import SCORE, Answers, Exported, Tower, TowerConfig, TowerOutput
 from agents.search.gumbel import Gumbel
 from agents.search.lockstep import Lockstep
 from agents.search.search import Result

@@ -42,8 +42,22 @@ def test_the_recipe_that_is_taken_is_named_and_can_be_left_out(capsys):
         assert parsed(*argv)[2] != env  # the recipe's game is another
 
 
+def test_a_recipe_is_chosen_by_what_it_is_for(capsys):
+    """Go has one recipe for each size of the board; whoever names the size gets it."""
+    for argv, expected in (
+        (["go"], ("default", 9, 7.5)), (["go", "--size", "5"], ("5x5", 5, 24.5)),
+        (["go", "--env.size=7", "--komi", "9"], ("7x7", 7, 9.0)), (["go", "--size", "6"], ("default", 6, 7.5)),
+        (["go", "--size", "5", "--recipe", "7x7"], ("7x7", 5, 8.5)),
+        (["go", "--size", "5", "--recipe", "none", "--agent", "alphazero"], ("none", 5, 7.5)),
+    ):  # fmt: skip
+        command, _, env = options.parse([*argv, "--steps", "10"])
+        assert (command.recipe, env["size"], env["komi"]) == expected and command.agent == "alphazero"
+    assert options.parse(["go", "--size", "5", "--agent", "ppo", "--steps", "10"])[0].recipe != "5x5"
+    assert "recipe '5x5'" in capsys.readouterr().out
+
+
 EVERY = [(game, name) for game, code in (("breakout", "envs.atari"), ("pong", "envs.atari"), ("flappy", "envs.flappy"),
-         ("kart", "envs.kart"), ("car-racing", "envs.car_racing"), ("gym:CartPole-v1", "envs.gym"))
+         ("kart", "envs.kart"), ("go", "envs.go"), ("car-racing", "envs.car_racing"), ("gym:CartPole-v1", "envs.gym"))
          for name in recipes(game, code)]  # fmt: skip
 
 

@@ -26,6 +26,7 @@ class Recipe:
     checkpoint_every: int = 300_000
     config: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # fields of the agent's Config
     env: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # fields of the game's Options
+    chosen_by: tuple[str, ...] = ()  # fields of `env`: a person who names them so gets this recipe, without its name
 
 
 def file_of(game: str) -> str:

@@ -1,4 +1,4 @@
-"""Go: AlphaZero from nothing but the rules, on two processor cores."""
+"""Go: AlphaZero from nothing but the rules, on two processor cores. `--size 5` and `--size 7` choose their recipes."""
 
 from typing import Any
 
@@ -10,7 +10,10 @@ SELF_PLAY: dict[str, Any] = dict(komi_spread=3.0, settle=True)
 def recipe(size: int, komi: float, note: str, steps: int, **config: Any) -> Recipe:
     """Self-play on one size of the board, 256 games in lock-step."""
     env = dict(size=size, komi=komi, **SELF_PLAY)
-    return Recipe("alphazero", note, steps, num_envs=256, checkpoint_every=1_000_000, config=config, env=env)
+    return Recipe(
+        "alphazero", note, steps, num_envs=256, checkpoint_every=1_000_000, config=config, env=env,
+        chosen_by=() if size == 9 else ("size",),
+    )  # fmt: skip
 
 
 RECIPES = {

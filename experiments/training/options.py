@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import glob
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -117,7 +117,8 @@ def parse(argv: Sequence[str], description: str = "") -> Resume | tuple[TrainCom
             raise cli.UserError("which game? try: python -m experiments.train breakout")
         return _without_game(argv, description, named.get("agent", "ppo"))
     game = envs.canonical(named["game"])
-    choice, name = _recipe(game, envs.find(game)[0], *(named.get(k) for k in ("recipe", "agent", "config")))
+    words = (named.get(k) for k in ("recipe", "agent", "config"))
+    choice, name = _recipe(game, envs.find(game)[0], *words, _given(argv))
     agent = named.get("agent") or choice.agent
     if agent not in AGENTS | BASELINES:
         raise cli.UserError(f"there is no agent {agent!r}; {nearest(agent, AGENTS | BASELINES)}")
@@ -294,7 +295,28 @@ def _check_types(file: str, content: dict[str, Any]) -> None:
             raise cli.UserError(f"--config {file}: {name} must be of type {kind.__name__}, not {value!r}")
 
 
-def _recipe(game: str, code: str, name: str | None, agent: str | None, file: str | None) -> tuple[Recipe, str]:
+def _given(argv: Sequence[str]) -> dict[str, str]:
+    """The values of all options as they stand there, under the names of the game's fields."""
+    found: dict[str, str] = {}
+    for word, following in zip(argv, [*argv[1:], ""], strict=True):
+        flag, equals, value = word.partition("=")
+        if flag.startswith("--"):
+            found[dashed(flag)[2:].removeprefix("env.").replace("-", "_")] = value if equals else following
+    return found
+
+
+def _made_for(known: Mapping[str, Recipe], agent: str | None, given: Mapping[str, str]) -> str | None:
+    """The recipe that is for the game with options as they are given, if there is one."""
+    for name, recipe in known.items():
+        wanted = {field: str(recipe.env[field]) for field in recipe.chosen_by}
+        if wanted and agent in (None, recipe.agent) and wanted.items() <= given.items():
+            return name
+    return None
+
+
+def _recipe(
+    game: str, code: str, name: str | None, agent: str | None, file: str | None, given: Mapping[str, str]
+) -> tuple[Recipe, str]:
     """The recipe to start from, and the name that a run gets from it."""
     if file is not None:
         if name is not None:
@@ -309,6 +331,7 @@ def _recipe(game: str, code: str, name: str | None, agent: str | None, file: str
         stem = content.get("name", Path(file).stem)
         return Recipe(agent=content.get("agent", "ppo"), note=f"from {file}", **taken, **source), stem
     known = recipes(game, code)
+    name = name or _made_for(known, agent, given)
     if name == BARE:
         return Recipe(agent=agent or "ppo", note="the defaults of agent and game alone"), name
     if name is not None and name not in known:
