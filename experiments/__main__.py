@@ -22,7 +22,6 @@ PROGRAMS = {  # name -> what it is for; read without importing any of them
     "drive": "drive a toy car: camera, page, network, and a guardian that stops it",
     "record": "record driving for cloning",
     "data": "look at recordings, and edit those of driving",
-    "export": "write the network of a run as ONNX",
     "gtp": "play Go by the Go Text Protocol, or by KataGo's analysis protocol",
     "selfplay": "games of a player against itself, as records to learn from",
     "tournament": "matches between Go programs",

@@ -209,7 +209,7 @@ def _hooks(run: Run, parts: building.Lab, log: Log, progress: Progress, periodic
 
 def _learn(run: Run, parts: building.Lab, log: Log, hooks: list[Any], fresh: bool) -> bool:
     """Trains until the budget is spent (True) or a signal says so (False); a fault ends in one sentence."""
-    from experiments import players
+    from experiments import networks, players
     from experiments.training import faults
     from experiments.training.hooks import Stop
 
@@ -219,6 +219,7 @@ def _learn(run: Run, parts: building.Lab, log: Log, hooks: list[Any], fresh: boo
         log.report()
         log.flush()
         players.save(run, parts, config["checkpoint_ring"])
+        faults.attempt(run, "network for other programs", lambda: networks.keep(run, parts.agent))
 
     stop = Stop(saving=True)
     try:

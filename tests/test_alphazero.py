@@ -456,3 +456,40 @@ def test_connect_four_beats_a_search_of_a_thousand_rollouts() -> None:
         result = rules.outcome(state)
         points.append(result if rules.to_move(state) == turn else -result)
     assert np.mean(points) > 0.2, points  # 60 % of the points
+
+
+def test_the_network_of_a_run_plays_without_torch(tmp_path: Path) -> None:
+    """As ONNX it says what the network that plays says, and a Go program moves with it."""
+    from agents.core.run import Run
+    from experiments import networks
+    from experiments.go.players import network as player
+
+    parts = made(env=dict(size=5, komi=0.5), steps=300)
+    assert parts.loop.train()
+    run = Run.create(tmp_path, {"game": "go", "agent": "alphazero", "name": "x", "seed": 0, "env": {}})
+    path = networks.keep(run, parts.agent)
+    assert path == run.path.resolve() / "network.onnx" and networks.keep(run, object()) is None
+    import onnxruntime
+
+    planes = np.random.default_rng(0).normal(size=(7, 17, 5, 5)).astype(np.float32)
+    found = onnxruntime.InferenceSession(str(path)).run(["logits", "value", "score", "ownership"], {"planes": planes})
+    with torch.no_grad():
+        told = parts.agent.average(torch.from_numpy(planes))
+    expected = (told.logits, told.value, told.score, told.ownership.flatten(1))
+    for ours, wanted in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ours, wanted, rtol=1e-3, atol=1e-4)
+    rules = go_rules(5, 0.5)
+    result = player(run.path).think(rules, rules.new_state(), visits=20)
+    assert result.visits.sum() == 20 and 0 <= result.action[0] <= 25
+
+
+def test_a_board_of_columns_is_exported_too(tmp_path: Path) -> None:
+    from experiments import networks
+
+    agent = made("compiled", env=dict(board="connect-four")).agent
+    networks.write(agent, tmp_path / "four.onnx")
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(tmp_path / "four.onnx"))
+    logits, value = session.run(None, {"planes": np.zeros((2, 2, 6, 7), np.float32)})
+    assert logits.shape == (2, 7) and value.shape == (2,)

@@ -14,7 +14,5 @@ def model(name: str) -> Path | None:
     run = Path(name)
     found = run if run.suffix == ".onnx" else run / "network.onnx"
     if not found.is_file():
-        raise UserError(
-            f"there is no player {name!r}: name 'rave', or a run folder with a network.onnx, as export writes it"
-        )
+        raise UserError(f"there is no player {name!r}: name 'rave', or a run folder with a network.onnx")
     return found
