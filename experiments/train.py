@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import envs
 from agents.core.run import Run
 from experiments import child, cli
-from experiments.training import options, refusals
+from experiments.training import options, refusals, tracking
 
 if TYPE_CHECKING:  # what needs torch is imported where it is used: `--help` and refusals answer at once
     from agents.core.log import Log, Progress
@@ -62,7 +62,7 @@ def start(command: options.TrainCommand, agent_config: dict[str, Any], env: dict
     run = Run.create(command.runs, config)
     print(f"run: {run.path}", flush=True)  # at once, into a file or a pipe, too
     with _alone(run):
-        return _train(run, parts, command.eval_episodes, command.video, fresh=True)
+        return _train(run, parts, command, fresh=True)
 
 
 def _normalized(command: options.TrainCommand) -> str:
@@ -120,7 +120,7 @@ def resume(command: options.Resume, run: Run) -> int:
             run.config["steps"] = parts.clock.budget = None
         run.write_config()
         print(f"run: {run.path}, from step {parts.clock.steps:,}", flush=True)
-        return _train(run, parts, command.eval_episodes, command.video, fresh=parts.clock.steps == 0)
+        return _train(run, parts, command, fresh=parts.clock.steps == 0)
 
 
 def _restore(run: Run, parts: building.Lab, steps: int | None) -> None:
@@ -150,15 +150,16 @@ def _restore(run: Run, parts: building.Lab, steps: int | None) -> None:
         parts.loop.refill()
 
 
-def _train(run: Run, parts: building.Lab, episodes: int, video: bool, fresh: bool) -> int:
+def _train(run: Run, parts: building.Lab, command: options.TrainCommand | options.Resume, fresh: bool) -> int:
     """Learns until the budget is spent or a person stops it, then scores and films what was learned.
 
-    episodes: full games of every score, 0 for none. fresh: whether nothing was learned yet. Returns the exit code.
+    fresh: whether nothing was learned yet. Returns the exit code.
     """
     from agents.core.log import Log, Progress
 
-    config = run.config
+    config, episodes, video = run.config, command.eval_episodes, command.video
     log = Log(run, parts.clock, stream=parts.stream)
+    log.also = None if command.track is None else tracking.Tracker(command.track, run)
     if fresh:
         log.start()
     with contextlib.ExitStack() as open_parts:

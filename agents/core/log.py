@@ -38,6 +38,7 @@ class Log:
             text = files.read_text(self.lines, files.LINES_LIMIT)
             files.write_text(self.lines, "".join(f"{x}\n" for x in text.splitlines() if _steps(x) <= clock.steps))
         self.writer = SummaryWriter(str(run.path), purge_step=clock.steps + 1 if clock.steps else None)
+        self.also: Any = None  # another logger, with scalars(values, step), clip(tag, path, step) and close()
         self.scores: deque[float] = deque(maxlen=100)  # scores of the newest finished episodes
         self.lengths: deque[int] = deque(maxlen=100)
         self.figures: dict[str, deque[float]] = {}
@@ -121,10 +122,14 @@ class Log:
         line = {"steps": self.clock.steps, **numbers}
         with open(self.lines, "a") as file:
             file.write(json.dumps(line) + "\n")
+        if self.also is not None:
+            self.also.scalars(numbers, self.clock.steps)
 
     def clip(self, path: Path, size: tuple[int, int]) -> None:
         """An animated GIF of (width, height)."""
         self._add(events.clip(events.CLIP, path, size), self.clock.steps)
+        if self.also is not None:
+            self.also.clip(events.CLIP, path, self.clock.steps)
 
     def finish(self) -> None:
         """The run is complete."""
@@ -139,6 +144,8 @@ class Log:
 
     def close(self) -> None:
         self.writer.close()
+        if self.also is not None:
+            self.also.close()
 
 
 class Progress:

@@ -48,6 +48,7 @@ class TrainCommand:
     eval_every: int = 0  # steps between evaluations along the way, each of as many games; 0: only at the end
     stop_at: float | None = None  # end when the last 100 training games (with --eval-every: an evaluation) reach it
     normalize_obs: bool = False  # normalise observation vectors by their running mean and standard deviation
+    track: str | None = None  # send scalars and the clip to another logger as well: trackio or wandb
     normalize_reward: bool = False  # divide rewards by the running standard deviation of their discounted sum
     opponents: float = 0.0  # games of two sides: share of the games that the agent plays against earlier selves
     opponent_pool: int = 8  # number of earlier selves that are kept, with --opponents
@@ -91,6 +92,7 @@ class Resume:
     steps: int | None = None  # a new budget in all
     minutes: float | None = None  # train so many minutes more
     trust: str | None = None  # gym:MODULE:ID or MODULE:CLASS of the run, whose code you allow to be imported
+    track: str | None = None  # send scalars and the clip to another logger as well: trackio or wandb
     device: str = "auto"  # auto, cpu, cuda, cuda:N or mps
     eval_episodes: int = 30  # full games at the end, 0 for none
     video: bool = True  # write a video at the end

@@ -11,11 +11,13 @@ from agents import BASELINES, settings
 from agents.core import manifest
 from agents.core.run import TRAINED, Run, RunError
 from experiments import cli, finding, teachers
+from experiments.training import tracking
 from experiments.training.options import Resume, TrainCommand
 
 
 def refuse(command: TrainCommand, agent_config: Mapping[str, Any], env: Mapping[str, Any]) -> None:
     """Raises UserError for options of a new run that do not go together."""
+    tracking.require(command.track)
     taught = getattr(settings(command.agent), "TAUGHT", False)
     for name, kind in (("data", "dataset"), ("teacher_run", "teacher")):
         if getattr(command, name) and not taught:
@@ -55,6 +57,7 @@ def _require_teacher(command: TrainCommand, env: Mapping[str, Any]) -> None:
 
 def refuse_resume(command: Resume) -> Run:
     """The run that goes on. Raises UserError or RunError where it cannot, or not with these options."""
+    tracking.require(command.track)
     run = finding.find_own(command.runs, command.resume)
     if command.game is not None and envs.canonical(command.game) != run.config["game"]:
         raise cli.UserError(f"{run.path} is a run of {run.config['game']}, not of {command.game}")
