@@ -142,11 +142,27 @@ def test_two_good_commands_within_a_second_take_lateness_back() -> None:
 
 
 def test_two_commands_of_one_picture_or_one_heartbeat_are_one() -> None:
-    for name in ("frame", "hands"):
+    for name in ("frame", "hands", "content"):
         drive = Drive().arm().drive()
         drive.step(0.05, frame_age=0.5)
         drive.step(0.9, **{name: 7_000})
         assert drive.state == ("late", "frame") and not drive.moves
+
+
+def test_a_camera_that_freezes_while_something_else_is_late_gets_no_other_half_second() -> None:
+    """Found by the matrix of faults on a busy machine: the car drove on for 0.5 s on a frozen picture."""
+    drive = Drive().arm().drive(0.2, 0.0, 2.0)
+    drive.step(0.02, frame_age=0.5, content=5)
+    assert drive.state == ("late", "frame")
+    assert not any(drive.step(0.01, content=5).moves for _ in range(300))
+    assert drive.state == ("latched", "frame")
+
+
+def test_a_car_that_stands_may_see_the_same_again() -> None:
+    drive = Drive().arm()
+    drive.step(0.02, frame_age=0.5, content=5)
+    assert drive.state == ("late", "frame")
+    assert drive.step(0.03, content=5).state == ("armed", "")
 
 
 def test_after_a_second_of_lateness_nothing_but_a_person_arms() -> None:

@@ -23,7 +23,7 @@ from envs.car.rules import DEFAULT, SafetyLimits
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = (sys.executable, "-m", "envs.car.guardian")
-PATIENCE = 15.0  # time that a guardian has to start, s
+PATIENCE = 30.0  # time that a guardian has to start, s
 SILENCE = 0.5  # time without a status after which the guardian counts as dead, s
 
 

@@ -87,7 +87,8 @@ class SafetyRules:
         self._last: CarCommand | None = None  # newest good-looking command
         self._presses: int | None = None  # presses of arm that are dealt with
         self._late = self._stopped = now  # moments of the last lateness and of the last stop
-        self._good: list[tuple[int, int]] = []  # (picture, heartbeat) of good commands since the lateness
+        self._good: list[tuple[int, int, int]] = []  # (picture, heartbeat, content) of good commands since then
+        self._rolls = False  # True if the car drove when it became late
         self._pressed = now  # last moment at which the throttle was not released
         self._content, self._changed = -1, now  # what the newest picture shows, and since when
         self._moved: float | None = None  # moment at which the throttle left neutral
@@ -145,17 +146,21 @@ class SafetyRules:
             self._moved = None
 
     def _count_good(self, command: CarCommand, now: float) -> None:
-        """Two good commands, each with a picture and a heartbeat of its own, take lateness back."""
-        unchanged = self.cause == "frozen" and now - self._changed > self.limits.frame_age
+        """Two good commands, each with a picture and a heartbeat of its own, take lateness back.
+
+        Of a car that drove until a moment ago the pictures must also show different things: else a camera that froze
+        while something else was late would be given another half second.
+        """
+        unchanged = self._rolls and now - self._changed > self.limits.frame_age
         if unchanged or self._lateness(now):
             self._good.clear()
             return
-        pair = (command.frame, command.hands)
-        if all(pair[0] != frame and pair[1] != hands for frame, hands in self._good):
-            self._good.append(pair)
+        seen = (command.frame, command.hands, command.content if self._rolls else command.seq)
+        if all(new != old for before in self._good for new, old in zip(seen, before, strict=True)):
+            self._good.append(seen)
         if len(self._good) >= 2:
             self.state, self.cause = "armed", ""
-            self._moved = None
+            self._moved = now - self.limits.moving if self._rolls else None
 
     def fault(self, cause: str, now: float) -> None:
         """Something other than lateness: neutral, and latched."""
@@ -208,6 +213,7 @@ class SafetyRules:
         if self.state == "starting" and now - self.began >= self.limits.first:
             self.state = "disarmed"
         if self.state == "armed" and (late := self._lateness(now)):
+            self._rolls = self._moved is not None
             self._stop("late", late, now)
             self._late = now
             self._good.clear()

@@ -87,7 +87,7 @@ class V4l2Camera:
         try:
             *_, able, device = self._ask(QUERYCAP, CAPABILITY, b"", b"", b"", 0, 0, 0)
         except OSError as fault:
-            if fault.errno != errno.ENOTTY:
+            if fault.errno not in (errno.ENOTTY, errno.ENOSYS):  # the second one is an emulator's
                 raise
             raise CarError(f"--camera v4l2: {self.path} is no camera") from None
         able = device if able & TELLS_DEVICE else able
