@@ -35,10 +35,14 @@ export function makeHands({ steer, throttle, onGamepadGone }) {
   function drag(name, element, value) {
     dragged[name] = value;
     element.classList.toggle("held", value !== null);
-    element.setAttribute("aria-valuenow", (value ?? 0).toFixed(2));
-    const knob = element.querySelector("i"), shift = (value ?? 0) * 42;
-    knob.style.transform = name === "steer" ? `translateX(${shift}%)` : `translateY(${-shift}%)`;
-    if (name === "steer") knob.style.left = `${50 + (value ?? 0) * 36}%`;
+    place(name, element, value ?? 0);
+  }
+  // The knob is where the control is, whoever holds it.
+  function place(name, element, value) {
+    element.setAttribute("aria-valuenow", value.toFixed(2));
+    const knob = element.querySelector("i");
+    if (name === "steer") knob.style.left = `${50 + value * 36}%`;
+    else knob.style.transform = `translateY(${-value * 24}px)`;
   }
   for (const [name, element] of [["steer", steer], ["throttle", throttle]]) {
     const move = (event) => {
@@ -91,7 +95,10 @@ export function makeHands({ steer, throttle, onGamepadGone }) {
     then = now;
     const stick = readPad() ?? { steer: 0, throttle: 0 };
     const pick = (name) => clamp(dragged[name] ?? (held[name] || stick[name]));
-    return { steer: pick("steer"), throttle: pick("throttle") };
+    const both = { steer: pick("steer"), throttle: pick("throttle") };
+    place("steer", steer, both.steer);
+    place("throttle", throttle, both.throttle);
+    return both;
   }
   return { read, release };
 }
