@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from agents import critics, losses, optimizers
+from agents import critics, losses, optimizers, rollouts
 from agents.configs.policy_gradient import PRESETS as PRESETS
 from agents.configs.policy_gradient import Config as Config
 from agents.configs.policy_gradient import PolicyGradientConfig
@@ -239,19 +239,11 @@ class PolicyGradient:
         return losses.mean(loss, b.weight)
 
     def state_dict(self) -> dict[str, Any]:
-        return {
-            **self.actor.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "act_generator": self.act_generator.get_state(),
-            "learn_generator": self.learn_generator.get_state(),
-        }
+        return rollouts.state_of(self)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.actor.load_state_dict(state)
-        optimizers.load(self.optimizer, state["optimizer"])
+        rollouts.restore(self, state)
         self._learned.forget()
-        self.act_generator.set_state(state["act_generator"])
-        self.learn_generator.set_state(state["learn_generator"])
 
     def load_weights(self, state: dict[str, Any]) -> None:
         """Another run's weights only: optimizer, schedules and generators start anew.

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from agents import losses, optimizers
+from agents import losses, optimizers, rollouts
 from agents.configs.pqn import PRESETS as PRESETS
 from agents.configs.pqn import Config as Config
 from agents.configs.pqn import PQNConfig
@@ -157,19 +157,11 @@ class PQN:
         return loss.detach(), chosen.detach().mean(), norm
 
     def state_dict(self) -> dict[str, Any]:
-        return {
-            **self.actor.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "act_generator": self.act_generator.get_state(),
-            "learn_generator": self.learn_generator.get_state(),
-        }
+        return rollouts.state_of(self)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.actor.load_state_dict(state)
-        optimizers.load(self.optimizer, state["optimizer"])
+        rollouts.restore(self, state)
         self._learned.forget()
-        self.act_generator.set_state(state["act_generator"])
-        self.learn_generator.set_state(state["learn_generator"])
 
     def load_weights(self, state: dict[str, Any]) -> None:
         """Another run's weights only: optimizer, schedules and generators start anew."""

@@ -8,10 +8,13 @@ from typing import Any
 import torch
 from torch import nn
 
+from agents import optimizers
 from agents.core.pace import Every
 from agents.core.rows import Needs, Spec
 from agents.core.samplers import Recent
 from agents.recurrent import columns
+
+GENERATORS = ("act_generator", "learn_generator")  # random numbers of acting and of learning
 
 
 def planned(config: Any, spec: Spec, num_envs: int, **more: Any) -> tuple[int, Needs]:
@@ -60,3 +63,17 @@ class ActingCopy:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.source.load_state_dict(state["network"])
         self.network.load_state_dict(state["actor"])
+
+
+def state_of(agent: Any) -> dict[str, Any]:
+    """What an agent that learns from rollouts keeps: both networks, its optimizer, its random numbers."""
+    generators = {name: getattr(agent, name).get_state() for name in GENERATORS}
+    return {**agent.actor.state_dict(), "optimizer": agent.optimizer.state_dict(), **generators}
+
+
+def restore(agent: Any, state: dict[str, Any]) -> None:
+    """Takes over what `state_of` has told of another such agent."""
+    agent.actor.load_state_dict(state)
+    optimizers.load(agent.optimizer, state["optimizer"])
+    for name in GENERATORS:
+        getattr(agent, name).set_state(state[name])

@@ -40,6 +40,7 @@ from experiments.spellings import Spellings, dashed, unique
 T = TypeVar("T")
 Positional = Annotated[T, "positional"]
 Repeated = Annotated[tuple[str, ...], "repeated"]
+SEEDS = (0, 2**31 - 1)
 MINUTES = (0.001, 1e6)  # training time, in minutes: long enough for some steps, two years at most
 HIDDEN = argparse.SUPPRESS  # help text that hides an option: it is understood only to be refused with a reason
 METAVARS = {"game": "GAME", "run": "RUN", "init": "RUN", "teacher_run": "RUN", "resume": "RUN", "agent": "AGENT",
@@ -283,10 +284,27 @@ def checked(flag: str, check: Callable[[Any], Any], value: Any) -> None:
 
 def within(config: Any, low: float, high: float, *names: str) -> None:
     """Raises ValueError for the first field outside low..high; None is none. NaN is outside."""
-    for name in names:
-        value = getattr(config, name)
-        if value is not None and not low <= value <= high:
-            raise ValueError(f"--{name.replace('_', '-')} {value:g}: must lie in {low:g}..{high:g}")
+    value, low, high = _outside(config, low, high, names)
+    if value:
+        raise ValueError(f"{value}: must lie in {low}..{high}")
+
+
+def at_least(config: Any, low: int, *names: str) -> None:
+    """Raises ValueError for the first field below `low`; None is none."""
+    value, low, _ = _outside(config, low, math.inf, names)
+    if value:
+        raise ValueError(f"{value}: must be at least {low}")
+
+
+def _outside(config: Any, low: float, high: float, names: Sequence[str]) -> tuple[str, str, str]:
+    """The option and value of the first field outside low..high, "" without one; and both ends, for people."""
+    named = ((name, getattr(config, name)) for name in names)
+    wrong = next(((name, x) for name, x in named if x is not None and not low <= x <= high), None)
+    ends = [f"{x:g}" if isinstance(x, float) else str(x) for x in (low, high)]
+    if wrong is None:
+        return "", *ends
+    name, x = wrong
+    return f"--{dashed(name)} " + (f"{x:g}" if isinstance(x, float) else str(x)), *ends
 
 
 class _Parser(argparse.ArgumentParser):

@@ -38,12 +38,10 @@ class CompareCommand:
     def __post_init__(self) -> None:
         if not self.run and not self.tensorboard:
             raise ValueError("which runs? try: python -m experiments.compare breakout")
-        if self.resamples < 100:
-            raise ValueError(f"--resamples {self.resamples}: must be at least 100")
+        arguments.at_least(self, 100, "resamples")
         if self.threshold is not None and not math.isfinite(self.threshold):
             raise ValueError(f"--threshold {self.threshold}: must be a number")
-        if self.port is not None and not 1 <= self.port <= 65535:
-            raise ValueError(f"--port {self.port}: must lie in 1..65535")
+        arguments.within(self, 1, 65535, "port")
 
 
 def main() -> None:

@@ -68,10 +68,8 @@ class DataCommand:
         if len(self.data) > 1 and chosen and chosen[0] != "merge":
             raise ValueError(f"--{chosen[0]} takes one dataset, not {len(self.data)}")
         arguments.within(self, 0.001, 0.999, "validation")
-        if self.seed < 0:
-            raise ValueError(f"--seed {self.seed}: must be at least 0")
-        if not 1 <= self.frames <= 1000:
-            raise ValueError(f"--frames {self.frames}: must lie in 1..1000")
+        arguments.at_least(self, 0, "seed")
+        arguments.within(self, 1, 1000, "frames")
         address.check("127.0.0.1", self.port)
         if self.sheet is not None and self.sheet.suffix != ".png":
             raise ValueError(f"--sheet {self.sheet}: must end in .png")

@@ -65,23 +65,18 @@ class EvaluateCommand:
         return Conditions(self.protocol, self.options, self.max_steps)
 
     def __post_init__(self) -> None:
-        if not 0 <= self.seed < 2**31:
-            raise ValueError(f"--seed {self.seed}: must lie in 0..2147483647")
+        arguments.within(self, *arguments.SEEDS, "seed")
         kind, _, share = (self.policy or "greedy").partition(" ")
         alone = ("greedy", "sampled", *(("straight", "expert") if self.tracks is not None else ()))
         if not (kind in alone and not share) and not (kind == "epsilon" and _is_share(share)):
             raise ValueError(f"--policy {self.policy}: choose {', '.join(alone)} or 'epsilon E' with E in 0..1")
-        if self.episodes < 1:
-            raise ValueError(f"--episodes {self.episodes}: must be at least 1")
-        if self.max_steps < 0:
-            raise ValueError(f"--max-steps {self.max_steps}: must be at least 0")
+        arguments.at_least(self, 1, "episodes")
+        arguments.at_least(self, 0, "max_steps")
         cli.checkpoint(self.checkpoint)
         if self.against is not None and self.episodes % 2:
             raise ValueError(f"--episodes {self.episodes}: must be even with --against, half of them on each side")
-        if not 0 <= self.random_moves <= 1000:
-            raise ValueError(f"--random-moves {self.random_moves}: must lie in 0..1000")
-        if not 5 <= self.seconds <= 3600:
-            raise ValueError(f"--seconds {self.seconds}: must lie in 5..3600")
+        arguments.within(self, 0, 1000, "random_moves")
+        arguments.within(self, 5, 3600, "seconds")
 
 
 def _is_share(text: str) -> bool:

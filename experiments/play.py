@@ -42,10 +42,8 @@ class PlayCommand:
 
     def __post_init__(self) -> None:
         arguments.within(self, 0.01, 1000, "speed")
-        if self.episodes is not None and self.episodes < 1:
-            raise ValueError(f"--episodes {self.episodes}: must be at least 1")
-        if self.seed is not None and not 0 <= self.seed < 2**31:
-            raise ValueError(f"--seed {self.seed}: must lie in 0..2147483647")
+        arguments.at_least(self, 1, "episodes")
+        arguments.within(self, *arguments.SEEDS, "seed")
         address.check(self.host, self.port)
 
 

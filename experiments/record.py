@@ -51,10 +51,8 @@ class RecordCommand:
 
     def __post_init__(self) -> None:
         arguments.within(self, 0.001, 24 * 60, "minutes")
-        if not 0 <= self.noise <= 1:
-            raise ValueError(f"--noise {self.noise}: must lie in 0..1")
-        if self.seed is not None and not 0 <= self.seed < 2**31:
-            raise ValueError(f"--seed {self.seed}: must lie in 0..2147483647")
+        arguments.within(self, 0, 1, "noise")
+        arguments.within(self, *arguments.SEEDS, "seed")
         if self.driver == "expert" and self.minutes is None:
             raise ValueError("--driver expert: how long? name --minutes, such as --minutes 10")
 

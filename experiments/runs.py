@@ -33,23 +33,35 @@ Root = Path("runs")
 
 
 @dataclasses.dataclass(frozen=True)
-class List:
-    """What is there, its disk use, what is unfinished and how to resume it."""
+class Sorted:
+    """Runs of one place, in an order."""
 
-    what: Words = ()  # runs, folders with runs, games, game/agent; without any all
     where: Literal["runs", "reference", "archive", "trash"] = "runs"  # place of the runs
     sort: Literal["name", "size", "changed"] = "name"  # largest or newest first
     runs: Path = Root  # folder of the run folders
 
 
 @dataclasses.dataclass(frozen=True)
-class Find:
+class Chosen:
+    """Runs that a person names."""
+
+    what: Words  # runs, by the names that they have or had, such as breakout/ppo/default-s0
+    all: bool = False  # a word may stand for several runs, such as a game
+    runs: Path = Root  # folder of the run folders
+
+
+@dataclasses.dataclass(frozen=True)
+class List(Sorted):
+    """What is there, its disk use, what is unfinished and how to resume it."""
+
+    what: Words = ()  # runs, folders with runs, games, game/agent; without any all
+
+
+@dataclasses.dataclass(frozen=True)
+class Find(Sorted):
     """The runs that fit all the words: part of a name, command, state or tag, or FIELD=VALUE of the configuration."""
 
     words: Words  # all of which must fit
-    where: Literal["runs", "reference", "archive", "trash"] = "runs"  # place of the runs
-    sort: Literal["name", "size", "changed"] = "name"  # largest or newest first
-    runs: Path = Root  # folder of the run folders
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,30 +75,18 @@ class Tag:
 
 
 @dataclasses.dataclass(frozen=True)
-class Archive:
+class Archive(Chosen):
     """Out of the lists, whole: to .archive in the runs folder."""
 
-    what: Words  # runs
-    all: bool = False  # a word may stand for several runs, such as a game
-    runs: Path = Root  # folder of the run folders
-
 
 @dataclasses.dataclass(frozen=True)
-class Delete:
+class Delete(Chosen):
     """To .trash in the runs folder, from where `restore` brings it back until `empty`."""
 
-    what: Words  # runs
-    all: bool = False  # a word may stand for several runs, such as a game
-    runs: Path = Root  # folder of the run folders
-
 
 @dataclasses.dataclass(frozen=True)
-class Restore:
+class Restore(Chosen):
     """Back from the trash or the archive."""
-
-    what: Words  # names that the runs had, such as breakout/ppo/default-s0
-    all: bool = False  # a word may stand for several runs, such as a game
-    runs: Path = Root  # folder of the run folders
 
 
 @dataclasses.dataclass(frozen=True)

@@ -56,9 +56,7 @@ class SuiteCommand:
         if self.family not in envs.FAMILIES:
             raise ValueError(f"{self.family}: choose {', '.join(envs.FAMILIES)}")
         arguments.within(self, *arguments.MINUTES, "minutes_per_game")
-        for name in ("seeds", "eval_episodes"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"--{name.replace('_', '-')} {getattr(self, name)}: must be at least 1")
+        arguments.at_least(self, 1, "seeds", "eval_episodes")
         if self.agent not in AGENTS | BASELINES:
             raise ValueError(f"--agent {self.agent}: choose {', '.join(AGENTS | BASELINES)}")
 

@@ -50,15 +50,12 @@ class SweepCommand:
     out: Path | None = None  # the sweep's folder; without it sweeps/GAME-AGENT
 
     def __post_init__(self) -> None:
-        if self.trials < 1:
-            raise ValueError(f"--trials {self.trials}: must be at least 1")
+        arguments.at_least(self, 1, "trials")
         arguments.within(self, *arguments.MINUTES, "minutes")
         if self.jobs is not None and not 1 <= self.jobs <= cores():
             raise ValueError(f"--jobs {self.jobs}: must lie in 1..{cores()}, the processors here")
-        if self.eval_episodes < 0:
-            raise ValueError(f"--eval-episodes {self.eval_episodes}: must be at least 0")
-        if not 0 <= self.seed < 2**31:
-            raise ValueError(f"--seed {self.seed}: must lie in 0..2147483647")
+        arguments.at_least(self, 0, "eval_episodes")
+        arguments.within(self, *arguments.SEEDS, "seed")
 
 
 def cores() -> int:

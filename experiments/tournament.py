@@ -62,8 +62,7 @@ class TournamentCommand:
             raise ValueError(f"--komi {self.komi}: must be -1000 to 1000")
         if self.openings not in SETS:
             raise ValueError(f"--openings {self.openings}: must be one of {', '.join(SETS)}")
-        if self.parallel < 1:
-            raise ValueError(f"--parallel {self.parallel}: must be at least 1")
+        arguments.at_least(self, 1, "parallel")
         arguments.within(self, 0.1, 1e6, "move_seconds")
         arguments.within(self, 0, 1000, "random_moves")
         if not 0 <= self.seed < 2000:

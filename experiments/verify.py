@@ -38,10 +38,8 @@ class VerifyCommand:
 
     def __post_init__(self) -> None:
         arguments.within(self, 2, 100_000, "episodes")
-        if self.max_games < 0:
-            raise ValueError(f"--max-games {self.max_games}: must be at least 0")
-        if self.seed is not None and not 0 <= self.seed < 2**31:
-            raise ValueError(f"--seed {self.seed}: must lie in 0..2147483647")
+        arguments.at_least(self, 0, "max_games")
+        arguments.within(self, *arguments.SEEDS, "seed")
 
 
 def chosen(command: VerifyCommand) -> list[Path]:

@@ -61,18 +61,15 @@ class WatchCommand:
     runs: Path = Path("runs")  # folder of the run folders
 
     def __post_init__(self) -> None:
-        if not 0 <= self.seed < 2**31:
-            raise ValueError(f"--seed {self.seed}: must lie in 0..2147483647")
-        if self.episodes is not None and self.episodes < 1:
-            raise ValueError(f"--episodes {self.episodes}: must be at least 1")
+        arguments.within(self, *arguments.SEEDS, "seed")
+        arguments.at_least(self, 1, "episodes")
         arguments.within(self, 0.05, 1e6, "seconds")
         arguments.checked("--speed", commands.speed, self.speed)
         if self.policy is not None:
             arguments.checked("--policy", commands.policy, self.policy)
         if not 1 <= len(self.what) <= 4:
             raise ValueError("name one game, run or checkpoint, or up to four to see them side by side")
-        if not 1 <= self.copies <= 64:
-            raise ValueError(f"--copies {self.copies}: must lie in 1..64")
+        arguments.within(self, 1, 64, "copies")
         cli.checkpoint(self.checkpoint)
         address.check(self.host, self.port)
         if self.video is not None and self.video.suffix.lower() not in (".mp4", ".gif"):

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from envs.go.game import from_vertex, to_vertex
-from experiments.go.engine import COLOURS, Engine, Thought, colour_of, command, integer
+from experiments.go.engine import COLOURS, SENT, Engine, Thought, colour_of, command, integer
 from experiments.go.protocol import GTPCommand, GTPError
 
 MAX_LINES = 400  # moves in one report
@@ -166,7 +166,7 @@ def reporter(engine: Engine, wanted: AnalysisRequest, dialect: str, ends):
 
 
 @command("lz-analyze", "kata-analyze")
-def analyze(engine: Engine, given: GTPCommand) -> None:
+def analyze(engine: Engine, given: GTPCommand) -> object:
     """Reports until another command comes, or the input ends."""
     wanted, dialect = AnalysisRequest(engine, given), given.name.split("-")[0]
     engine.output.send(f"={given.number}\n")
@@ -177,10 +177,11 @@ def analyze(engine: Engine, given: GTPCommand) -> None:
     engine.output.send(last + "\n" if last else "")
     engine.wait()  # the search may have solved the position, or may have filled its memory
     engine.output.send("\n")
+    return SENT
 
 
 @command("lz-genmove_analyze", "kata-genmove_analyze", "kata-search_analyze")
-def genmove_analyze(engine: Engine, given: GTPCommand) -> None:
+def genmove_analyze(engine: Engine, given: GTPCommand) -> object:
     """Reports while it thinks about its move and once more at the end, then plays it (the search form does not)."""
     wanted, dialect = AnalysisRequest(engine, given), given.name.split("-")[0]
     opened: list[bool] = []
@@ -204,6 +205,7 @@ def genmove_analyze(engine: Engine, given: GTPCommand) -> None:
     else:
         move = engine.generate(wanted.colour, stop, wanted.barred, told)
     engine.output.send(f"play {move}\n\n")
+    return SENT
 
 
 @command("gogui-analyze_commands")

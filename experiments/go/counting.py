@@ -42,8 +42,7 @@ class CountCommand:
     out: Path | None = None  # folder for the games that are counted differently, as SGF
 
     def __post_init__(self) -> None:
-        if self.games < 1:
-            raise ValueError(f"--games {self.games}: must be at least 1")
+        arguments.at_least(self, 1, "games")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,8 +6,8 @@ import dataclasses
 import math
 import re
 import time
-from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,16 +24,38 @@ from experiments.go.rulesets import RULES
 COLOURS = {"b": 0, "black": 0, "w": 1, "white": 1}
 DEFAULT_SECONDS = 1.0  # thinking time per move without any limit, in s
 COMMANDS: dict[str, Callable[..., str | None]] = {}  # name -> function(engine, command)
+SENT = object()  # what a command returns that has answered itself
 
 
-def command(*names: str):
-    """Registers a function (engine, command) -> the answer's text, or None if it has answered itself."""
+def command(*names: str, takes: Sequence[Callable[..., Any]] | None = None):
+    """Registers a function for these names. It returns the answer's text, nothing for an empty one, or SENT.
+
+    takes: readers of the arguments, one each, such as `colour_of`: the function is called with the engine and what they
+    have read. None: it is called with the engine and the command.
+    """
 
     def register(function):
-        COMMANDS.update(dict.fromkeys(names, function))
+        def called(engine: Engine, given: GTPCommand) -> str | None:
+            told = function(engine, *([given] if takes is None else read(engine, given, takes)))
+            return None if told is SENT else told or ""
+
+        COMMANDS.update(dict.fromkeys(names, called))
         return function
 
     return register
+
+
+def read(engine: Engine, given: GTPCommand, takes: Sequence[Callable[..., Any]]) -> list[Any]:
+    """The arguments of a command, as many as there are readers. Raises GTPError."""
+    texts = arguments(given, len(takes))
+    return [one(text, engine.game.size) if one is vertex_of else one(text)
+            for one, text in zip(takes, texts, strict=True)]  # fmt: skip
+
+
+def answers(table: Mapping[str, Callable[[Engine], str | None]]) -> None:
+    """Registers commands that need no arguments: name -> what the engine answers."""
+    for name, answer in table.items():
+        command(name)(lambda engine, given, answer=answer: answer(engine))
 
 
 class Thought(NamedTuple):

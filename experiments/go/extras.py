@@ -5,76 +5,68 @@ from __future__ import annotations
 import time
 
 from envs.go.game import to_vertex
-from experiments.go.engine import Engine, arguments, colour_of, command, integer, listed, vertex_of
+from experiments.go.engine import Engine, answers, colour_of, command, integer, listed, vertex_of
 from experiments.go.protocol import GTPCommand, GTPError
 
 
-@command("set_random_seed")
-def set_random_seed(engine: Engine, given: GTPCommand) -> str:
-    """Seeds the player's random numbers."""
-    engine.player.seed(integer(arguments(given, 1)[0]) % 2**31)
-    return ""
-
-
-@command("cputime", "gomill-cpu_time")
-def cputime(engine: Engine, given: GTPCommand) -> str:
+def cputime(engine: Engine) -> str:
     """Seconds of processor time of this process."""
     return f"{time.process_time():.3f}"
 
 
-@command("get_komi")
-def get_komi(engine: Engine, given: GTPCommand) -> str:
-    """Answers with the komi of the game, in points."""
-    return f"{engine.game.komi:g}"
+def move_history(engine: Engine) -> str:
+    """The moves, newest first."""
+    game = engine.game
+    return "\n".join(f"{('black', 'white')[c]} {to_vertex(a, game.size)}" for c, a in reversed(game.moves))
 
 
-@command("query_boardsize")
-def query_boardsize(engine: Engine, given: GTPCommand) -> str:
-    """Answers with the number of lines of the board."""
-    return str(engine.game.size)
+answers({
+    "cputime": cputime,
+    "gomill-cpu_time": cputime,
+    "get_komi": lambda engine: f"{engine.game.komi:g}",
+    "query_boardsize": lambda engine: str(engine.game.size),
+    "move_history": move_history,
+})  # fmt: skip
 
 
-@command("is_legal")
-def is_legal(engine: Engine, given: GTPCommand) -> str:
+@command("set_random_seed", takes=[integer])
+def set_random_seed(engine: Engine, seed: int) -> None:
+    """Seeds the player's random numbers."""
+    engine.player.seed(seed % 2**31)
+
+
+@command("is_legal", takes=[colour_of, vertex_of])
+def is_legal(engine: Engine, colour: int, action: int) -> str:
     """Answers with 1 if the move is legal for the colour, else with 0."""
-    colour, vertex = arguments(given, 2)
-    return "1" if engine.game.is_legal(vertex_of(vertex, engine.game.size), colour_of(colour)) else "0"
+    return "1" if engine.game.is_legal(action, colour) else "0"
 
 
-@command("all_legal")
-def all_legal(engine: Engine, given: GTPCommand) -> str:
+@command("all_legal", takes=[colour_of])
+def all_legal(engine: Engine, colour: int) -> str:
     """Answers with all vertices where the colour may play; a pass is not listed."""
-    colour, game = colour_of(arguments(given, 1)[0]), engine.game
+    game = engine.game
     return listed((action for action in range(game.size**2) if game.is_legal(action, colour)), game.size)
 
 
-@command("list_stones")
-def list_stones(engine: Engine, given: GTPCommand) -> str:
+@command("list_stones", takes=[colour_of])
+def list_stones(engine: Engine, colour: int) -> str:
     """Answers with the vertices of all stones of the colour."""
-    colour, game = colour_of(arguments(given, 1)[0]), engine.game
+    game = engine.game
     return listed((action for action in range(game.size**2) if game.at(action) == colour + 1), game.size)
 
 
-@command("color")
-def color(engine: Engine, given: GTPCommand) -> str:
+@command("color", takes=[vertex_of])
+def color(engine: Engine, action: int) -> str:
     """Answers with what stands on a vertex: black, white or empty."""
-    action = vertex_of(arguments(given, 1)[0], engine.game.size)
     if action == engine.game.size**2:
         raise GTPError("syntax error")
     return ("empty", "black", "white")[engine.game.at(action)]
 
 
-@command("captures")
-def captures(engine: Engine, given: GTPCommand) -> str:
+@command("captures", takes=[colour_of])
+def captures(engine: Engine, colour: int) -> str:
     """Answers with the number of stones that the colour has captured."""
-    return str(engine.game.captured()[colour_of(arguments(given, 1)[0])])
-
-
-@command("move_history")
-def move_history(engine: Engine, given: GTPCommand) -> str:
-    """The moves, newest first."""
-    game = engine.game
-    return "\n".join(f"{('black', 'white')[c]} {to_vertex(a, game.size)}" for c, a in reversed(game.moves))
+    return str(engine.game.captured()[colour])
 
 
 @command("last_move")

@@ -12,7 +12,7 @@ from experiments.go.protocol import GTPCommand, GTPError
 
 
 @command("printsgf", "savesgf")
-def savesgf(engine: Engine, given: GTPCommand) -> str:
+def savesgf(engine: Engine, given: GTPCommand) -> str | None:
     """The game as SGF: into a file, or without a name (`printsgf`) as the answer."""
     root = record.write(record.of_game(engine.game, rules=engine.rules_name))
     data = sgf.dump(root)
@@ -24,11 +24,10 @@ def savesgf(engine: Engine, given: GTPCommand) -> str:
         Path(given.rest).write_bytes(data)
     except (OSError, ValueError):
         raise GTPError("cannot save file") from None
-    return ""
 
 
 @command("loadsgf")
-def loadsgf(engine: Engine, given: GTPCommand) -> str:
+def loadsgf(engine: Engine, given: GTPCommand) -> None:
     """The position just before the move of that number, or at the end; on failure the game stays as it was."""
     name, upto = given.rest, None
     if not name:
@@ -54,7 +53,6 @@ def loadsgf(engine: Engine, given: GTPCommand) -> str:
     engine.komi = game.komi
     engine.game = game
     engine.clock.restart()
-    return ""
 
 
 def _tell(name: str, what: str) -> None:

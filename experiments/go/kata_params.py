@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from experiments.go.engine import Engine, arguments, colour_of, command, integer, vertex_of
+from experiments.go.engine import Engine, answers, colour_of, command, integer, vertex_of
 from experiments.go.protocol import GTPCommand, GTPError
 
 
@@ -93,37 +93,36 @@ def parsed(text: str) -> Any:
         return text
 
 
-@command("kata-list-params")
-def list_params(engine: Engine, given: GTPCommand) -> str:
-    """Answers with the names of all parameters."""
-    return " ".join(PARAMS)
+def models(engine: Engine) -> str:
+    """The player's name in the place of a network's, as a JSON list of one entry."""
+    return json.dumps([{"name": engine.player.name, "internalName": engine.player.name, "usesHumanSLProfile": False}])
 
 
-@command("kata-get-param")
-def get_param(engine: Engine, given: GTPCommand) -> str:
+answers({
+    "kata-list-params": lambda engine: " ".join(PARAMS),
+    "kata-get-params": lambda engine: json.dumps({name: param.get(engine) for name, param in PARAMS.items()}),
+    "kata-get-models": models,
+    "clear_cache": lambda engine: engine.player.forget(),
+    "stop": lambda engine: engine.player.stop(),  # pondering; an analysis ends with any command
+})  # fmt: skip
+
+
+@command("kata-get-param", takes=[str])
+def get_param(engine: Engine, name: str) -> str:
     """Answers with the value of one parameter, as JSON. Raises GTPError for an unknown name."""
-    (name,) = arguments(given, 1)
     if name not in PARAMS:
         raise GTPError(f"Invalid parameter: {name[:60]}; kata-list-params names those that there are")
     return json.dumps(PARAMS[name].get(engine))
 
 
-@command("kata-set-param")
-def set_param(engine: Engine, given: GTPCommand) -> str:
+@command("kata-set-param", takes=[str, parsed])
+def set_param(engine: Engine, name: str, value: Any) -> None:
     """Sets one parameter to a value."""
-    name, value = arguments(given, 2)
-    change(engine, name, parsed(value))
-    return ""
-
-
-@command("kata-get-params")
-def get_params(engine: Engine, given: GTPCommand) -> str:
-    """Answers with all parameters and their values, as a JSON object."""
-    return json.dumps({name: param.get(engine) for name, param in PARAMS.items()})
+    change(engine, name, value)
 
 
 @command("kata-set-params")
-def set_params(engine: Engine, given: GTPCommand) -> str:
+def set_params(engine: Engine, given: GTPCommand) -> None:
     """All of a JSON object, or none if one of them is refused."""
     try:
         wanted = json.loads(given.rest)
@@ -138,41 +137,18 @@ def set_params(engine: Engine, given: GTPCommand) -> str:
     except GTPError:
         engine.visits, engine.seconds, engine.ponder, engine.resign = before
         raise
-    return ""
 
 
-@command("kata-get-models")
-def get_models(engine: Engine, given: GTPCommand) -> str:
-    """Answers with the player's name in the place of a network's, as a JSON list of one entry."""
-    return json.dumps([{"name": engine.player.name, "internalName": engine.player.name, "usesHumanSLProfile": False}])
-
-
-@command("clear_cache")
-def clear_cache(engine: Engine, given: GTPCommand) -> str:
-    """Forgets the search tree."""
-    engine.player.forget()
-    return ""
-
-
-@command("stop")
-def stop(engine: Engine, given: GTPCommand) -> str:
-    """Ends pondering (an analysis ends with any command)."""
-    engine.player.stop()
-    return ""
-
-
-@command("rectangular_boardsize")
-def rectangular_boardsize(engine: Engine, given: GTPCommand) -> str:
+@command("rectangular_boardsize", takes=[integer, integer])
+def rectangular_boardsize(engine: Engine, columns: int, rows: int) -> None:
     """Begins a new game on a board with these columns and rows. Raises GTPError unless both are equal."""
-    columns, rows = (integer(text) for text in arguments(given, 2))
     if columns != rows or not 2 <= columns <= 19:
         raise GTPError("unacceptable size")
     engine.new_game(columns)
-    return ""
 
 
 @command("set_position")
-def set_position(engine: Engine, given: GTPCommand) -> str:
+def set_position(engine: Engine, given: GTPCommand) -> None:
     """A new game from colours and vertices: set_position b D4 w Q16; none for the empty board. Black is to move."""
     words, size = given.arguments, engine.game.size
     if len(words) % 2:
@@ -184,4 +160,3 @@ def set_position(engine: Engine, given: GTPCommand) -> str:
         engine.game.set_up(*stones, 0)
     except (ValueError, IndexError):
         raise GTPError("illegal position") from None
-    return ""

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import json
 
-from experiments.go.engine import Engine, arguments, command
+from experiments.go.engine import Engine, answers, command
 from experiments.go.protocol import GTPCommand, GTPError
 from experiments.go.rulesets import RuleSet, UnknownRules, fields, find, of_fields
 
-
-@command("kata-get-rules")
-def get_rules(engine: Engine, given: GTPCommand) -> str:
-    """As KataGo writes them."""
-    return json.dumps(fields(engine.rule_set))
+answers({"kata-get-rules": lambda engine: json.dumps(fields(engine.rule_set))})
 
 
 @command("kata-set-rules", "kgs-rules")
-def set_rules(engine: Engine, given: GTPCommand) -> str:
+def set_rules(engine: Engine, given: GTPCommand) -> None:
     """By name, or as `kata-get-rules` gives them. Under rules that forbid a move of the game so far nothing changes."""
     text = given.rest
     if not text:
@@ -30,19 +26,16 @@ def set_rules(engine: Engine, given: GTPCommand) -> str:
     except UnknownRules as fault:
         raise GTPError(str(fault)) from None
     change(engine, name, rules)
-    return ""
 
 
-@command("kata-set-rule")
-def set_rule(engine: Engine, given: GTPCommand) -> str:
+@command("kata-set-rule", takes=[str, str])
+def set_rule(engine: Engine, name: str, value: str) -> None:
     """One field of the rules and its value, the others stay."""
-    name, value = arguments(given, 2)
     try:
         rules = of_fields({name: value}, engine.rule_set)
     except UnknownRules as fault:
         raise GTPError(str(fault)) from None
     change(engine, "", rules)
-    return ""
 
 
 def change(engine: Engine, name: str, rules: RuleSet) -> None:

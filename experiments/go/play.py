@@ -56,8 +56,7 @@ class PlayGoCommand:
         if self.handicap and not 2 <= self.handicap <= 9:
             raise ValueError(f"--handicap {self.handicap}: must be 0, or 2 to 9")
         address.check(self.host, self.port)
-        if self.visits is not None and self.visits < 1:
-            raise ValueError(f"--visits {self.visits}: must be at least 1")
+        arguments.at_least(self, 1, "visits")
 
 
 def main(argv: list[str], join: Callable[[Server], Any] = lambda server: None) -> None:

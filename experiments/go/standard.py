@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+
 from envs.go.board import MAX_SIZE
 from envs.go.game import COLUMNS, GoGame, MoveLimit, fixed_handicap, free_handicap, from_vertex, to_vertex
 from experiments.go.engine import (
     COMMANDS,
     Engine,
+    answers,
     arguments,
     colour_of,
     command,
@@ -22,20 +25,7 @@ KOMI_LIMIT = 1000.0  # points
 TERRITORY = ("dame", "black_territory", "white_territory")  # territory of an empty point by its owner: 0, 1, -1
 
 
-@command("protocol_version")
-def protocol_version(engine: Engine, given: GTPCommand) -> str:
-    """Answers with the version of GTP."""
-    return "2"
-
-
-@command("name")
-def name(engine: Engine, given: GTPCommand) -> str:
-    """Answers with the program's name and the player's."""
-    return f"joypad {engine.player.name}"
-
-
-@command("version")
-def version(engine: Engine, given: GTPCommand) -> str:
+def version(engine: Engine) -> str:
     """The version of KataGo's protocols that is spoken, which is what Lizzie looks at, and then our own."""
     from importlib.metadata import PackageNotFoundError
     from importlib.metadata import version as installed
@@ -47,48 +37,42 @@ def version(engine: Engine, given: GTPCommand) -> str:
     return f"{SPOKEN} (joypad {own})"
 
 
-@command("known_command")
-def known_command(engine: Engine, given: GTPCommand) -> str:
+def score(engine: Engine) -> str:
+    """The winner and the lead in points, such as B+3.5, or 0 for a draw."""
+    lead = engine.score()
+    return "0" if lead == 0 else f"{'B' if lead > 0 else 'W'}+{abs(lead):g}"
+
+
+answers({
+    "protocol_version": lambda engine: "2",
+    "name": lambda engine: f"joypad {engine.player.name}",
+    "version": version,
+    "list_commands": lambda engine: "\n".join(sorted(COMMANDS)),
+    "quit": lambda engine: engine.player.stop(),  # the caller ends the session
+    "clear_board": lambda engine: engine.new_game(engine.game.size),
+    "final_score": score,
+})  # fmt: skip
+
+
+@command("known_command", takes=[str])
+def known_command(engine: Engine, name: str) -> str:
     """Answers with true if the engine knows the command, else with false."""
-    return "true" if arguments(given, 1)[0] in COMMANDS else "false"
+    return "true" if name in COMMANDS else "false"
 
 
-@command("list_commands")
-def list_commands(engine: Engine, given: GTPCommand) -> str:
-    """Answers with all commands in alphabetical order, one per line."""
-    return "\n".join(sorted(COMMANDS))
-
-
-@command("quit")
-def quit_(engine: Engine, given: GTPCommand) -> str:
-    """Stops the player; the caller ends the session."""
-    engine.player.stop()
-    return ""
-
-
-@command("boardsize")
-def boardsize(engine: Engine, given: GTPCommand) -> str:
+@command("boardsize", takes=[integer])
+def boardsize(engine: Engine, size: int) -> None:
     """Begins a new game on a board of this size. Raises GTPError for a size outside 2 to MAX_SIZE."""
-    size = integer(arguments(given, 1)[0])
     if not 2 <= size <= MAX_SIZE:
         raise GTPError("unacceptable size")
     engine.new_game(size)
-    return ""
 
 
-@command("clear_board")
-def clear_board(engine: Engine, given: GTPCommand) -> str:
-    """Begins a new game on a board of the same size."""
-    engine.new_game(engine.game.size)
-    return ""
-
-
-@command("komi")
-def komi(engine: Engine, given: GTPCommand) -> str:
+@command("komi", takes=[functools.partial(number, limit=KOMI_LIMIT)])
+def komi(engine: Engine, points: float) -> None:
     """Sets the komi of this game and of later ones."""
-    engine.komi = number(arguments(given, 1)[0], KOMI_LIMIT)
-    engine.game.set_komi(engine.komi)
-    return ""
+    engine.komi = points
+    engine.game.set_komi(points)
 
 
 def empty_board(engine: Engine) -> GoGame:
@@ -111,7 +95,7 @@ def place_handicap(engine: Engine, given: GTPCommand) -> str:
 
 
 @command("set_free_handicap")
-def set_free_handicap(engine: Engine, given: GTPCommand) -> str:
+def set_free_handicap(engine: Engine, given: GTPCommand) -> None:
     """Places handicap stones on the given vertices of an empty board. Raises GTPError for a bad list."""
     game = empty_board(engine)
     try:
@@ -124,21 +108,17 @@ def set_free_handicap(engine: Engine, given: GTPCommand) -> str:
         game.place_handicap(points)
     except ValueError:  # the whole board, or a group without liberties
         raise GTPError("bad vertex list") from None
-    return ""
 
 
-@command("play")
-def play(engine: Engine, given: GTPCommand) -> str:
+@command("play", takes=[colour_of, vertex_of])
+def play(engine: Engine, colour: int, action: int) -> None:
     """Plays a move of the given colour. Raises GTPError if it is illegal."""
-    colour, vertex = arguments(given, 2)
-    colour, action = colour_of(colour), vertex_of(vertex, engine.game.size)
     try:
         engine.game.play(action, colour)
     except MoveLimit as fault:
         raise GTPError(str(fault)) from None
     except ValueError:
         raise GTPError("illegal move") from None
-    return ""
 
 
 @command("genmove", "reg_genmove", "kata-search")
@@ -150,37 +130,29 @@ def genmove(engine: Engine, given: GTPCommand) -> str:
     return to_vertex(engine.think(colour).action, engine.game.size)
 
 
-@command("kgs-genmove_cleanup")
-def genmove_cleanup(engine: Engine, given: GTPCommand) -> str:
+@command("kgs-genmove_cleanup", takes=[colour_of])
+def genmove_cleanup(engine: Engine, colour: int) -> str:
     """A move for people who do not agree about dead stones: nothing is taken for decided, the dead are captured."""
     before, engine.play_on = engine.play_on, True
     try:
-        return engine.generate(colour_of(arguments(given, 1)[0]))
+        return engine.generate(colour)
     finally:
         engine.play_on = before
 
 
 @command("undo", "gg-undo")
-def undo(engine: Engine, given: GTPCommand) -> str:
+def undo(engine: Engine, given: GTPCommand) -> None:
     """Takes back the last move, or as many as `gg-undo` names. Raises GTPError if there are fewer."""
     moves = 1 if given.name == "undo" else integer(given.arguments[0]) if given.arguments else 1
     if not 0 < moves <= len(engine.game.moves):
         raise GTPError("cannot undo")
     engine.game.undo(moves)
-    return ""
 
 
-@command("final_score")
-def final_score(engine: Engine, given: GTPCommand) -> str:
-    """Answers with the winner and the lead in points, such as B+3.5, or 0 for a draw."""
-    lead = engine.score()
-    return "0" if lead == 0 else f"{'B' if lead > 0 else 'W'}+{abs(lead):g}"
-
-
-@command("final_status_list")
-def final_status_list(engine: Engine, given: GTPCommand) -> str:
+@command("final_status_list", takes=[str])
+def final_status_list(engine: Engine, wanted: str) -> str:
     """Of stones: alive, dead, seki; of empty points, as GNU Go has it: black_territory, white_territory, dame."""
-    wanted, size, judged = arguments(given, 1)[0], engine.game.size, engine.judged()
+    size, judged = engine.game.size, engine.judged()
     if wanted in judged.status:
         return "\n".join(listed(chain, size) for chain in judged.status[wanted])
     if wanted not in TERRITORY:
@@ -188,10 +160,9 @@ def final_status_list(engine: Engine, given: GTPCommand) -> str:
     return listed((action for action in range(size * size) if point_status(engine, action) == wanted), size)
 
 
-@command("final_status")
-def final_status(engine: Engine, given: GTPCommand) -> str:
+@command("final_status", takes=[vertex_of])
+def final_status(engine: Engine, action: int) -> str:
     """Of one vertex, in the words of `final_status_list`."""
-    action = vertex_of(arguments(given, 1)[0], engine.game.size)
     if action == engine.game.size**2:
         raise GTPError("syntax error")
     return point_status(engine, action)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from experiments.go.clock import Setting
-from experiments.go.engine import Engine, arguments, colour_of, command, integer, number
+from experiments.go.engine import Engine, answers, colour_of, command, integer, number
 from experiments.go.protocol import GTPCommand, GTPError
 
 KINDS = {  # kinds of `kata-time_settings` and the meaning of their numbers
@@ -14,29 +14,27 @@ KINDS = {  # kinds of `kata-time_settings` and the meaning of their numbers
 }  # fmt: skip
 
 
-@command("time_settings")
-def time_settings(engine: Engine, given: GTPCommand) -> str:
+answers({"kata-list_time_settings": lambda engine: " ".join(KINDS)})
+
+
+@command("time_settings", takes=[integer, integer, integer])
+def time_settings(engine: Engine, main: int, byo_time: int, stones: int) -> None:
     """Sets main time, overtime (both in seconds) and the stones of an overtime period."""
-    main, byo_time, stones = (integer(text) for text in arguments(given, 3))
     if min(main, byo_time, stones) < 0:
         raise GTPError("syntax error")
     engine.clock.set(main, byo_time, stones)
-    return ""
 
 
-@command("time_left")
-def time_left(engine: Engine, given: GTPCommand) -> str:
+@command("time_left", takes=[colour_of, number, integer])
+def time_left(engine: Engine, colour: int, seconds: float, count: int) -> None:
     """Under byo-yomi the last number is that of the periods left, as KGS and KataGo have it."""
-    colour, seconds, count = arguments(given, 3)
-    colour, seconds, count = colour_of(colour), number(seconds), integer(count)
     if count < 0:
         raise GTPError("syntax error")
     engine.clock.left(colour, max(seconds, 0), count)
-    return ""
 
 
 @command("kgs-time_settings", "kata-time_settings")
-def kata_time_settings(engine: Engine, given: GTPCommand) -> str:
+def kata_time_settings(engine: Engine, given: GTPCommand) -> None:
     """A kind and its seconds: none, absolute MAIN, byoyomi MAIN PERIOD PERIODS, canadian MAIN PERIOD STONES; KataGo's
     also fischer MAIN INCREMENT, fischer-capped MAIN INCREMENT CAP MOST_OF_A_MOVE (negative for no limit)."""
     kind, *rest = given.arguments or [""]
@@ -55,10 +53,3 @@ def kata_time_settings(engine: Engine, given: GTPCommand) -> str:
     if any(value < 0 for value in values.values()):
         raise GTPError("syntax error")
     engine.clock.control(Setting(kind.split("-")[0], **values))
-    return ""
-
-
-@command("kata-list_time_settings")
-def list_time_settings(engine: Engine, given: GTPCommand) -> str:
-    """Answers with the kinds of time control that `kata-time_settings` knows."""
-    return " ".join(KINDS)

@@ -68,19 +68,15 @@ class TrainCommand:
                 raise ValueError(f"--{name.replace('_', '-')} {value}: must be above 0")
         if self.opponents and not 0.001 <= self.opponents <= 1:
             raise ValueError(f"--opponents {self.opponents}: must be 0, or lie in 0.001..1")
-        if not 1 <= self.opponent_pool <= 1000:
-            raise ValueError(f"--opponent-pool {self.opponent_pool}: must lie in 1..1000")
+        arguments.within(self, 1, 1000, "opponent_pool")
         if self.opponent_every < 1:
             raise ValueError(f"--opponent-every {self.opponent_every}: must be above 0")
         if self.opponents and envs.describe(self.game).two_players is False:
             raise ValueError(f"--opponents {self.opponents}: {self.game} has one player")
-        for name in ("eval_episodes", "eval_every"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"--{name.replace('_', '-')} {getattr(self, name)}: must be at least 0")
+        arguments.at_least(self, 0, "eval_episodes", "eval_every")
         if self.eval_every and not self.eval_episodes:
             raise ValueError("--eval-every needs games to play: --eval-episodes above 0")
-        if not 0 <= self.seed < 2**31:
-            raise ValueError(f"--seed {self.seed}: must lie in 0..2147483647")
+        arguments.within(self, *arguments.SEEDS, "seed")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,8 +100,7 @@ class Resume:
         arguments.within(self, *arguments.MINUTES, "minutes")
         if self.steps is not None and self.steps < 1:
             raise ValueError(f"--steps {self.steps}: must be above 0")
-        if self.eval_episodes < 0:
-            raise ValueError(f"--eval-episodes {self.eval_episodes}: must be at least 0")
+        arguments.at_least(self, 0, "eval_episodes")
 
 
 def parse(argv: Sequence[str], description: str = "") -> Resume | tuple[TrainCommand, dict[str, Any], dict[str, Any]]:
