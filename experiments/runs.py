@@ -32,7 +32,7 @@ Words = Positional[tuple[str, ...]]
 Root = Path("runs")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Sorted:
     """Runs of one place, in an order."""
 
