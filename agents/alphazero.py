@@ -56,6 +56,7 @@ class AlphaZero:
     """See the module."""
 
     evaluation = "greedy"
+    self_play = True  # both sides are its own: how strong it becomes, matches against its earlier weights tell
 
     def __init__(self, config: AlphaZeroConfig, spec: Spec, context: Context):
         rules = spec.rules
@@ -135,7 +136,7 @@ class AlphaZero:
 
     def act(self, step: TimeStep, memory: Any = None, *, explore: bool = True) -> Act:
         if not explore:
-            return Act(self._tensor(np.maximum(self._search(step).action, 0)))
+            return Act(self._tensor(self._playable(step, self._search(step).action)))
         self._refresh()
         full = bool(torch.rand((), generator=self.act_generator) < self.config.full_share)
         visits = self.full_visits
@@ -149,6 +150,16 @@ class AlphaZero:
         if self.points:
             extras |= self._ends(step, states)
         return Act(self._tensor(action), extras | {"skip": skip.to(self.device)})
+
+    def _playable(self, step: TimeStep, action: np.ndarray) -> np.ndarray:
+        """The search's actions [N]; where it finds the game over the last legal one, the pass in Go.
+
+        Such a row ends a game, or one goes on that these rules count as settled: in scores Go is played to two passes.
+        """
+        if step.legal is None:
+            return np.maximum(action, 0)
+        legal = step.legal.cpu().numpy()
+        return np.where(action >= 0, action, legal.shape[1] - 1 - legal[:, ::-1].argmax(1))
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         return torch.as_tensor(array, device=self.device)
@@ -167,7 +178,7 @@ class AlphaZero:
         self.left = torch.where(step.first.cpu(), begun, self.left)
         opened = (self.left > 0) & ~step.last.cpu()
         self.left = (self.left - 1).clamp(min=0)
-        action = torch.from_numpy(np.maximum(found.action, 0))
+        action = torch.from_numpy(self._playable(step, found.action))
         return torch.where(opened, at_random, action).numpy(), opened
 
     def _ends(self, step: TimeStep, states: np.ndarray) -> dict[str, Tensor]:

@@ -221,7 +221,10 @@ def _learn(run: Run, parts: building.Lab, log: Log, hooks: list[Any], fresh: boo
         log.flush()
         players.save(run, parts, config["checkpoint_ring"])
         faults.attempt(run, "network for other programs", lambda: networks.keep(run, parts.agent))
+        if ladder is not None:
+            faults.attempt(run, "rung of the ladder", ladder.meet)
 
+    ladder = _ladder(run, parts, log)
     stop = Stop(saving=True)
     try:
         with faults.ending(run, parts, log, save):
@@ -237,6 +240,15 @@ def _learn(run: Run, parts: building.Lab, log: Log, hooks: list[Any], fresh: boo
             return parts.loop.train(hooks=hooks, barrier=every, save=save, stop=stop, wanted=stop.wants_save)
     finally:
         stop.release()
+
+
+def _ladder(run: Run, parts: building.Lab, log: Log) -> Any:
+    """Matches against earlier weights, of an agent that plays itself."""
+    if not getattr(parts.agent, "self_play", False):
+        return None
+    from experiments.training.ladder import Ladder
+
+    return Ladder(run, parts, log)
 
 
 def _finish(run: Run, parts: building.Lab, log: Log, episodes: int, video: bool, best: Any) -> None:

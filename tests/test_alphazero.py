@@ -20,7 +20,7 @@ from agents.perception import symmetry
 from agents.search.evaluators import network, rollouts
 from agents.search.gumbel import Gumbel
 from agents.search.search import Search
-from envs.go.rules import go_rules
+from envs.go.rules import go_rules, is_settled
 from envs.go.scoring import area, pass_alive
 from envs.go.symmetry import symmetries
 from experiments import lab
@@ -375,6 +375,20 @@ def test_explanations_are_of_the_search_that_acts() -> None:
     assert floating.obs.grad.abs().sum() > 0
 
 
+def test_a_settled_game_that_goes_on_is_passed_to_its_end() -> None:
+    """Scores are made without `settle`; an agent that was trained with it passes where nothing is left to win."""
+    agent = made(env=dict(size=3, komi=0.5, settle=True)).agent
+    games = envs.make_vec("go", 1, size=3, komi=0.5)
+    games.reset(seed=1)
+    for action in (4, 9, 1, 9, 3, 9, 5):  # Black takes the middle, White passes
+        *_, info = games.step(np.array([action]))
+    assert is_settled(info["state"][0]) and not games.over[0]
+    no, yes = torch.zeros(1, dtype=torch.bool), torch.ones(1)
+    obs, legal = torch.zeros(1, 1, 17, 3, 3), torch.from_numpy(info["legal"])
+    step = TimeStep(obs, yes, -yes, no, no, legal, info["state"])
+    assert agent.act(step, explore=False).action.tolist() == [9]
+
+
 def test_weights_of_another_size_of_board_fit() -> None:
     small, large = made().agent, made(env=dict(size=4, komi=0.5)).agent
     large.load_weights(small.state_dict())
@@ -493,3 +507,37 @@ def test_a_board_of_columns_is_exported_too(tmp_path: Path) -> None:
     session = onnxruntime.InferenceSession(str(tmp_path / "four.onnx"))
     logits, value = session.run(None, {"planes": np.zeros((2, 2, 6, 7), np.float32)})
     assert logits.shape == (2, 7) and value.shape == (2,)
+
+
+def test_the_ladder_rates_each_checkpoint_against_the_one_before(tmp_path: Path) -> None:
+    """A run writes its rungs, a picture and a record of a game; a resume forgets those after its checkpoint."""
+    import json
+
+    from agents.core.log import Log
+    from agents.core.run import Run
+    from envs.go import record, sgf
+    from experiments.training import ladder
+
+    assert ladder.gained([0.5] * 4) == 0 and ladder.gained([1.0] * 32) == pytest.approx(-ladder.gained([0.0] * 32))
+    assert ladder.gained([1.0, 0.0, 1.0]) == pytest.approx(400 * np.log10(0.625 / 0.375))
+    parts = made(steps=300)
+    whole = {"game": "go", "agent": "alphazero", "name": "x", "seed": 3, "env": {**GO}, "num_envs": 4}
+    run = Run.create(tmp_path, {**whole, "agent_config": dataclasses.asdict(parts.agent.config)})
+    rated = ladder.Ladder(run, parts, Log(run, parts.clock, stream=parts.stream))
+    before = parts.agent.act_generator.get_state()
+    parts.clock.steps = 100
+    rated.meet()
+    assert torch.equal(parts.agent.act_generator.get_state(), before)  # nothing of the training is touched
+    assert 0.3 < rated.rungs[-1]["score"] < 0.7  # the same weights
+    parts.clock.steps = 200
+    rated.meet()
+    rated.meet()  # nothing has changed since
+    rungs = json.loads((run.path / "ladder.json").read_text())
+    assert [rung["step"] for rung in rungs] == [0, 100, 200]
+    files = sorted((run.path / "games").glob("*.sgf"))
+    assert [file.name for file in files] == ["000000000100.sgf", "000000000200.sgf"]
+    game = record.load(sgf.read_file(files[0]))
+    assert game.size == 3 and len(game.moves) > 2 and game.black.endswith(("weights", "before"))
+    parts.clock.steps = 150
+    again = ladder.Ladder(run, parts, rated.log)
+    assert [rung["step"] for rung in again.rungs] == [0, 100]

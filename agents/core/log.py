@@ -131,6 +131,10 @@ class Log:
         if self.also is not None:
             self.also.clip(events.CLIP, path, self.clock.steps)
 
+    def picture(self, name: str, pixels: np.ndarray) -> None:
+        """A picture, uint8 [H, W, 3], under a name of its own."""
+        self._add(events.picture(name, pixels), self.clock.steps)
+
     def finish(self) -> None:
         """The run is complete."""
         self._add(events.finished(), self.clock.steps)

@@ -32,6 +32,7 @@ class PlayedGame(NamedTuple):
     first: int  # number of the policy (0 or 1) that had the first move
     points: float  # points of policy 0: 1 for a win, 0.5 for a draw, 0 for a loss
     length: int  # moves, those of the opening among them
+    moves: tuple[int, ...] = ()  # the actions of both sides
 
 
 class Chance:
@@ -83,7 +84,7 @@ def match(
         steps += n
         reward, last = step.reward.cpu().numpy(), step.last.cpu().numpy()
         for i, column in enumerate(table):
-            column.take(float(reward[i]), bool(last[i]))
+            column.take(int(action[i]), float(reward[i]), bool(last[i]))
         if not alternates and last.any():
             raise ValueError(f"{stream.name} has one side: there is nobody to play against")
         on_step(sum(len(column.games) for column in table), steps)
@@ -99,6 +100,7 @@ class _Column:
         self._seed, self._random_moves = seed, random_moves
         self._number = -1  # games begun before this one
         self._moves, self._side, self._total = 0, 0, 0.0
+        self._actions: list[int] = []  # actions of the game at hand
         self._skip = True  # True where the row is an episode's last: the step after it resets
         self.games: list[PlayedGame] = []
 
@@ -115,6 +117,7 @@ class _Column:
         """The policy that is to move at this row."""
         if first:
             self._number, self._moves, self._side, self._total, self._skip = self._number + 1, 0, 0, 0.0, False
+            self._actions = []
             pair = self._pairs[self._number // 2] if not self.over and self._number < 2 * len(self._pairs) else 0
             (key,) = seed_array(1, self._seed, 3, pair)
             self._rng = np.random.default_rng(int(key))
@@ -130,17 +133,19 @@ class _Column:
         """The opening's move."""
         return int(self._rng.choice(actions if legal is None else np.flatnonzero(legal)))
 
-    def take(self, reward: float, last: bool) -> None:
-        """What the move led to; `reward` is in the view of the side that made it."""
+    def take(self, action: int, reward: float, last: bool) -> None:
+        """The move and what it led to; `reward` is in the view of the side that made it."""
         if self._skip:
             return
         mover = (self._side + self._first) % 2
         self._total += reward if mover == 0 else -reward
         self._moves += 1
+        self._actions.append(action)
         self._skip = last
         if last and self._number < 2 * len(self._pairs):
             points = 0.5 if self._total == 0 else float(self._total > 0)
-            self.games.append(PlayedGame(self._pairs[self._number // 2], self._first, points, self._moves))
+            pair, actions = self._pairs[self._number // 2], tuple(self._actions)
+            self.games.append(PlayedGame(pair, self._first, points, self._moves, actions))
 
 
 def _acted(policy: Side, step: TimeStep, memory: Any, mine: Tensor, action: Tensor) -> tuple[Tensor, Any]:
