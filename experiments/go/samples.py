@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from envs.go.facts import GoOptions
-from envs.go.game import Game
+from envs.go.game import GoGame
 from experiments.go.match import GameOutcome, write_sgf
 
 
 def keep(path: Path, env: Mapping[str, Any], actions: Sequence[int], sides: Sequence[str]) -> None:
     """Writes a game of these actions. env: the game's options. sides: the names of Black and White."""
     options = GoOptions(**env)
-    game = Game(
+    game = GoGame(
         options.size, options.komi, suicide=options.suicide, superko=options.superko, max_moves=options.move_limit
     )
     for action in actions:
