@@ -545,3 +545,18 @@ print(sorted(name for name in sys.modules if name.startswith("envs.kart")))
     root = Path(__file__).resolve().parents[1]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
     assert done.returncode == 0 and done.stdout == "[]\n", done.stderr
+
+
+def test_a_computer_without_pins_says_so_in_one_sentence(tmp_path: Path) -> None:
+    """A real guardian on this computer: its sentence comes through, and nothing stands beside it."""
+    import subprocess
+
+    pytest.importorskip("gpiozero", reason="gpiozero is not installed")
+    if Path("/dev/gpiochip0").exists():
+        pytest.skip("this computer has pins")
+    argv = ["--driver", "gpio", "--camera", f"tub:{written(tmp_path / 'd', 3)}", "--calibrate", "--port", "0"]
+    env = {**os.environ, "JOYPAD_RUNTIME": str(tmp_path), "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
+    env.pop("GPIOZERO_PIN_FACTORY", None)
+    done = subprocess.run([sys.executable, "-m", "experiments.drive", *argv], env=env, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
+    assert "the pins cannot be used: gpiozero finds no library for them" in done.stderr

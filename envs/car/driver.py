@@ -7,6 +7,7 @@ import dataclasses
 import socket
 import struct
 import time
+import warnings
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -103,6 +104,8 @@ def pins_explained() -> Any:
         raise
     except Exception as fault:  # gpiozero and its pin factories raise dozens of kinds, of which none is ours to mend
         told = " ".join(str(fault).split()) or type(fault).__name__
+        if type(fault).__name__ == "BadPinFactory":
+            told = "gpiozero finds no library for them (on a Raspberry Pi: apt install python3-lgpio)"
         raise CarError(f"the pins cannot be used: {told}") from fault
 
 
@@ -112,6 +115,8 @@ def gpiozero_module() -> Any:
         import gpiozero
     except ImportError:
         raise CarError("--driver gpio needs gpiozero: pip install -r requirements-car.txt") from None
+    # It warns of each library for pins that is missing; where all are, one sentence says so.
+    warnings.simplefilter("ignore", gpiozero.PinFactoryFallback)
     return gpiozero
 
 
