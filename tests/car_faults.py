@@ -29,7 +29,8 @@ from carwires import moving, stopped_after
 KINDS = ("gpio", "pca9685", "sim")
 LIMIT = 0.25  # s
 SEEN = 0.20  # time after the last good picture, s
-LOOK = 1.5  # time for which the wheels are watched after a fault, s
+LASTS = 1.5  # length of a fault that passes, s: beyond the second in which lateness may end by itself
+LOOK = 2.0  # time for which the wheels are watched after a fault, s
 
 
 class Verdict(NamedTuple):
@@ -145,7 +146,7 @@ def page_closed(bench: Bench) -> float:
 
 def heartbeat_gap(bench: Bench) -> float:
     bench.person.silent, since = True, time.monotonic()
-    time.sleep(1.2)
+    time.sleep(LASTS)
     bench.person.silent = False
     return since
 
@@ -154,7 +155,7 @@ def _file(what: str, text: str) -> Fault:
     def fault(bench: Bench) -> float:
         since = time.monotonic()
         tell(bench.stand.log, what, text)
-        time.sleep(1.2)
+        time.sleep(LASTS)
         tell(bench.stand.log, what, "")
         return since
 
@@ -172,7 +173,7 @@ def _signal(number: signal.Signals, then: signal.Signals | None = None) -> Fault
         since = time.monotonic()
         os.kill(bench.stand.process.pid, number)
         if then is not None:
-            time.sleep(1.2)
+            time.sleep(LASTS)
             os.kill(bench.stand.process.pid, then)
         return since
 
