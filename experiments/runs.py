@@ -26,7 +26,8 @@ from agents.core.run import Run, RunError, flat
 from experiments import arguments, child, cli, finding, references
 from experiments.arguments import Positional, Repeated, Shown
 from experiments.comparing import transfer
-from experiments.comparing.records import ARCHIVE, TAGS, TRASH, RunFolder, below, locate, look, plain, size, tags
+from experiments.comparing.records import ARCHIVE, TAGS, TRASH, RunFolder, below, locate, look, plain, tags
+from experiments.comparing.wording import size
 
 Words = Positional[tuple[str, ...]]
 Root = Path("runs")

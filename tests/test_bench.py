@@ -14,7 +14,7 @@ import torch
 
 from agents.core import device as devices
 from experiments import bench, building, configuration
-from experiments.benchmarks import agents, atari, flappy, replay
+from experiments.benchmarks import agents, atari, flappy, in_rounds, replay
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_a_benchmark_prints_its_table_and_writes_json(what: str, told: str, tmp_
 
 def test_without_the_game_to_compare_with_flappy_says_how_to_install_it(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "flappy_bird_gymnasium", None)
-    monkeypatch.setattr(flappy, "_ours", lambda observation: lambda: None)
+    monkeypatch.setattr(flappy, "_ours", lambda observation: lambda: 1)
     figures = flappy.flappy(seconds=0.001, rounds=1)
     assert "in an environment of its own: pip install" in figures["flappy-bird-gymnasium"]
     assert "pixels, steps/s" in figures and not any(" over " in name for name in figures)
@@ -234,3 +234,12 @@ def test_a_contender_that_dies_is_told(capfd) -> None:
         meter(1.0)
     assert "JSONDecodeError" in capfd.readouterr().err
     meter.close()
+
+
+def test_works_take_turns_after_one_piece_each_that_is_not_counted() -> None:
+    done: list[str] = []
+    works = {name: lambda name=name: [done.append(name), sum(range(10_000))][1] * 0 + 3 for name in "ab"}
+    rates = in_rounds(works, 0.01, 2)
+    assert done[:2] == ["a", "b"] and list(rates) == ["a", "b"] and all(len(v) == 2 for v in rates.values())
+    turns = [name for name, other in zip(done[2:], [None, *done[2:]], strict=False) if name != other]
+    assert turns == ["a", "b", "a", "b"] and all(speed > 0 for v in rates.values() for speed in v)

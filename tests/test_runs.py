@@ -17,7 +17,7 @@ from runfolders import BUDGET, make
 from agents.core import checkpoint
 from agents.core.run import Run
 from experiments import child, runs
-from experiments.comparing import records
+from experiments.comparing import records, wording
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_list_tells_states_disk_use_and_how_to_go_on(tmp_path: Path, program) ->
     ring = sum(p.stat().st_size for p in (half / "checkpoints" / "ring").iterdir())
     whole = sum(p.stat().st_size for p in root.rglob("*") if p.is_file())
     (silent / child.LOCK).unlink()
-    assert f"5 runs, {records.size(whole)}, of it {records.size(ring)} in replay rings" in text
+    assert f"5 runs, {wording.size(whole)}, of it {wording.size(ring)} in replay rings" in text
     _, text, _ = program("list", "--sort", "size")
     assert text.splitlines()[1].startswith("breakout/ppo/default-s1")
 
@@ -235,9 +235,9 @@ def test_an_exported_run_is_a_run_elsewhere(tmp_path: Path, program) -> None:
 
 
 def test_sizes_and_ages() -> None:
-    assert [records.size(s) for s in (0, 1023, 1536, 5 * 2**20, 3.25 * 2**30)] == [
+    assert [wording.size(s) for s in (0, 1023, 1536, 5 * 2**20, 3.25 * 2**30)] == [
         "0 B", "1023 B", "2 KiB", "5 MiB", "3.2 GiB"
     ]  # fmt: skip
-    assert [records.ago(time.time() - s) for s in (5, 60, 7300, 86400 * 3)] == [
+    assert [wording.ago(time.time() - s) for s in (5, 60, 7300, 86400 * 3)] == [
         "just now", "1 minute ago", "2 hours ago", "3 days ago"
     ]  # fmt: skip

@@ -3,13 +3,13 @@
 import importlib.metadata
 import os
 import statistics
-import time
 from typing import Any
 
 import numpy as np
 import torch
 
 from envs.flappy.env import make_vec
+from experiments.benchmarks import in_rounds
 
 NUM_ENVS = 64
 FLAP_RATE = 0.07  # flap probability of the random player, low enough that it flies for some time and leaves the ceiling
@@ -18,18 +18,19 @@ INSTALL = "in an environment of its own: pip install -e . && pip install --no-de
 
 
 def _ours(obs: str):
-    """A function that takes CHUNK random agent steps in our batch."""
+    """A function that takes CHUNK random agent steps in our batch, and returns how many."""
     env = make_vec(NUM_ENVS, obs=obs)
     env.reset(seed=0)
     rounds = CHUNK // NUM_ENVS
     actions = (np.random.default_rng(0).random((64 * rounds, NUM_ENVS)) < FLAP_RATE).astype(np.int64)
     turn = 0
 
-    def play():
+    def play() -> int:
         nonlocal turn
         for action in actions[turn * rounds : (turn + 1) * rounds]:
             env.step(action)
         turn = (turn + 1) % 64
+        return CHUNK
 
     return play
 
@@ -45,7 +46,7 @@ def _theirs(render: bool):
     actions = (np.random.default_rng(0).random(CHUNK) < FLAP_RATE).astype(np.int64)
     turn = 0
 
-    def play():
+    def play() -> int:
         nonlocal turn
         for action in actions[turn * CHUNK // 16 : (turn + 1) * CHUNK // 16]:
             _, _, terminated, truncated, _ = env.step(int(action))
@@ -54,17 +55,9 @@ def _theirs(render: bool):
             if terminated or truncated:
                 env.reset()
         turn = (turn + 1) % 16
+        return CHUNK // 16
 
     return play
-
-
-def _rate(play, steps: int, seconds: float) -> float:
-    """Agent steps per second of this process's CPU time, over at least `seconds` of it."""
-    start, done = time.process_time(), 0
-    while (spent := time.process_time() - start) < seconds:
-        play()
-        done += steps
-    return done / spent
 
 
 def run(device: torch.device, seconds: float, rounds: int, race: bool) -> dict[str, Any]:
@@ -81,26 +74,21 @@ def flappy(seconds: float = 2.0, rounds: int = 5) -> dict[str, Any]:
     It belongs in an environment of its own: it asks for pygame, which overwrites the files of pygame-ce. `--no-deps`
     leaves pygame out, and the package runs with pygame-ce.
     """
-    runs = {"pixels": (_ours("pixels"), CHUNK), "state": (_ours("state"), CHUNK)}
+    runs = {"pixels": _ours("pixels"), "state": _ours("state")}
     result: dict[str, Any] = {"games in our batch": NUM_ENVS}
     os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
     os.environ.setdefault("SDL_AUDIODRIVER", "dummy")
     try:
-        runs["their picture"] = (_theirs(render=True), CHUNK // 16)
-        runs["their state"] = (_theirs(render=False), CHUNK // 16)
+        runs["their picture"] = _theirs(render=True)
+        runs["their state"] = _theirs(render=False)
         result["flappy-bird-gymnasium"] = importlib.metadata.version("flappy-bird-gymnasium")
     except ModuleNotFoundError as error:
         result["flappy-bird-gymnasium"] = f"not installed ({error}): {INSTALL}"
     cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
-    rates: dict[str, list[float]] = {name: [] for name in runs}
     try:
         if cores:
             os.sched_setaffinity(0, {max(cores)})
-        for play, _ in runs.values():
-            play()  # compiles, fills caches
-        for _ in range(rounds):
-            for name, (play, steps) in runs.items():
-                rates[name].append(_rate(play, steps, seconds))
+        rates = in_rounds(runs, seconds, rounds)
     finally:
         if cores:
             os.sched_setaffinity(0, cores)

@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import importlib.util
 import statistics
-import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -24,7 +22,7 @@ from envs.go.env import make_vec
 from envs.go.playout import playout
 from envs.go.scoring import pass_alive
 from envs.rules import Rules
-from experiments.benchmarks import search
+from experiments.benchmarks import Work, rate, search
 
 CHUNK = 256  # playouts or positions between two looks at the clock
 ENVS = 64
@@ -76,13 +74,10 @@ def benson_many(states, owner):
         pass_alive(states[i], owner)
 
 
-def _rate(work: Callable[[], int], seconds: float) -> float:
-    """Units of work per second of CPU time, over at least `seconds` of it."""
+def _rate(work: Work, seconds: float) -> float:
+    """As `rate`, after one piece of work that compiles and fills caches."""
     work()
-    start, done = time.process_time(), 0
-    while (spent := time.process_time() - start) < seconds:
-        done += work()
-    return done / spent
+    return rate(work, seconds)
 
 
 def _positions(game: Rules) -> np.ndarray:
@@ -168,8 +163,8 @@ def go_rules(seconds: float = 2.0) -> dict[str, float]:
     rows = _ours(seconds)
     if importlib.util.find_spec("pyspiel") is not None:
         rows |= _openspiel(seconds)
-    for name, rate in rows.items():
-        print(f"{rate:14,.0f} /s  {name}")
+    for name, speed in rows.items():
+        print(f"{speed:14,.0f} /s  {name}")
     return rows
 
 

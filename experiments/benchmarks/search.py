@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import importlib.util
 import statistics
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -31,6 +30,7 @@ from envs.go.playout import playout
 from envs.go.rules import go_rules
 from envs.go.small_games import connect_four_rules, tictactoe_rules
 from envs.rules import Rules
+from experiments.benchmarks import in_rounds
 
 BLOCKS, CHANNELS = 4, 32
 GAMES = 32  # games of a lock-step batch
@@ -194,14 +194,6 @@ def spiel_python(visits: int = 32) -> Callable[[], int]:
     return once
 
 
-def rate(once: Callable[[], int], seconds: float) -> float:
-    """Visits per second of CPU time."""
-    start, done = time.process_time(), 0
-    while (spent := time.process_time() - start) < seconds:
-        done += once()
-    return done / spent
-
-
 def run(device: Any, seconds: float, rounds: int, race: bool) -> dict[str, Any]:
     """What `python -m experiments.bench search` prints; search runs on the processor whatever the device."""
     return measure(min(seconds, 3.0), rounds)
@@ -250,13 +242,7 @@ def measure(seconds: float = 1.0, rounds: int = 3, of: str = "") -> dict[str, An
     else:
         result["OpenSpiel"] = "not measured: pip install open_spiel (extra oracle)"
     runs = {name: once for name, once in runs.items() if of in name}
-    rates: dict[str, list[float]] = {name: [] for name in runs}
-    for once in runs.values():
-        once()  # compiles, fills caches
-    for _ in range(rounds):
-        for name, once in runs.items():
-            rates[name].append(rate(once, seconds))
-    for name, values in rates.items():
+    for name, values in in_rounds(runs, seconds, rounds).items():
         result[f"{name}, visits/s"] = float(statistics.median(values))
     for name in ("go 9x9, no network", "go 9x9, no network, Gumbel"):
         result[f"{name}, microseconds per visit"] = 1e6 / result[f"{name}, visits/s"]

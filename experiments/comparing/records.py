@@ -8,7 +8,6 @@ import importlib.util
 import math
 import os
 import shlex
-import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +20,7 @@ from agents.core.run import PLAYED, Run, RunError, safe
 from envs.text import printable
 from experiments import child, cli, finding, references
 from experiments.comparing import evaluations
+from experiments.comparing.wording import ago, size
 
 ARCHIVE, TRASH = ".archive", ".trash"  # folders in a runs folder; names that begin with a dot are never searched
 TAGS = "tags.json"  # list of the user's own words
@@ -386,22 +386,3 @@ def tags(path: Path) -> list[str]:
     except (OSError, ValueError):
         return []
     return [t for t in content if isinstance(t, str)] if isinstance(content, list) else []
-
-
-def size(count: float) -> str:
-    """Bytes, short."""
-    for unit in ("B", "KiB", "MiB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}"
-        count /= 1024
-    return f"{count:.1f} GiB"
-
-
-def ago(then: float) -> str:
-    """How long a moment is past, in its largest unit."""
-    seconds = max(0.0, time.time() - then)
-    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
-        if seconds >= length:
-            number = int(seconds // length)
-            return f"{number} {unit}{'s' if number > 1 else ''} ago"
-    return "just now"

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from agents.core.run import Run, RunError, safe
 from experiments.cli import UserError
-from experiments.comparing.records import size
+from experiments.comparing.wording import size
 
 FILES = 100_000  # members of an archive, at most
 DAMAGE = (tarfile.TarError, EOFError, zlib.error, OSError, ValueError)  # exceptions for a broken archive

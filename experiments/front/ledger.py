@@ -13,7 +13,7 @@ import numpy as np
 from agents.core import files
 from agents.core.run import RunError
 from experiments import child, references
-from experiments.comparing import evaluations, records
+from experiments.comparing import evaluations, records, wording
 from experiments.comparing.records import RunFolder, RunRecord, below, look, tags
 
 POINTS = 240  # points of a curve
@@ -94,7 +94,7 @@ def _row(root: Path, path: Path, reference: bool) -> dict[str, Any]:
         "name": name, "path": str(path), "reference": reference, "fault": one.fault, "remarks": list(one.remarks),
         "game": config.get("game", ""), "agent": config.get("agent", ""), "seed": config.get("seed"),
         "steps": one.steps, "budget": one.record.budget if one.record else None, "tags": tags(path),
-        "size": records.size(one.bytes), "changed": one.changed, "resumable": _resumable(one, reference),
+        "size": wording.size(one.bytes), "changed": one.changed, "resumable": _resumable(one, reference),
     }  # fmt: skip
     if one.record is not None:
         seconds, rate = one.record.seconds, one.record.rate

@@ -18,7 +18,8 @@ from agents.core.device import cpu_flags
 from agents.core.run import SEAL, Run
 from experiments import references
 from experiments.cli import UserError
-from experiments.comparing.records import RunRecord, read, size
+from experiments.comparing.records import RunRecord, read
+from experiments.comparing.wording import size
 from experiments.promoting import thinning
 
 FORMAT = 1  # version of reference.json

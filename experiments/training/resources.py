@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from experiments import building, cli
-from experiments.comparing.records import size as size_text
+from experiments.comparing.wording import size as size_text
 
 CHECKPOINT_COPIES = 3  # copies of a checkpoint on disk: two are kept while the third is written
 # Fields that cost memory.
