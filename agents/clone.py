@@ -76,6 +76,7 @@ class Clone:
         self.part = driving.part(config, spec, device)
         with devices.seeded(seed):
             self.learner = CloneNetwork(config, spec, self.part).to(device)
+        self.learner.encoder.requires_grad_(not config.freeze_trunk)
         self.driver = copy.deepcopy(self.learner).requires_grad_(False)  # the moving average; it acts
         self.act_generator = devices.generator(device, seed, 1)
         self.learn_generator = devices.generator(device, seed, 2)
@@ -109,6 +110,11 @@ class Clone:
     def network(self) -> nn.Module:
         """What learns."""
         return self.learner
+
+    @property
+    def acting(self) -> nn.Module:
+        """What acts: `encoder`, `policy`, and `extra` or None."""
+        return self.driver
 
     @torch.no_grad()
     def act(self, step: TimeStep, memory: Any = None, *, explore: bool = True) -> Act:

@@ -70,7 +70,7 @@ class QNetwork(nn.Module):
         x = self.encoder(obs)
         if self.cosine is None:
             return self.head(x)
-        tau = self.levels.expand(len(x), -1) if tau is None else tau
+        tau = self.levels.expand(x.shape[0], -1) if tau is None else tau
         return self.head(self.cosine(x, tau)).squeeze(-1).transpose(1, 2)  # [B, M, A] -> [B, A, M]
 
     def mean(self, z: Tensor, categorical: bool) -> Tensor:

@@ -81,7 +81,7 @@ class ActorCritic(nn.Module):
         """
         features = self.encoder(obs)
         if self.memory is not None:
-            features, memory = self.memory(features.unflatten(0, first.shape), memory, first)
+            features, memory = self.memory(features.unflatten(0, (-1, first.shape[1])), memory, first)
             features = features.flatten(0, 1)
         return features, self.kind.features(self.critic, features, obs, privileged), memory
 
@@ -127,6 +127,11 @@ class PolicyGradient:
         graphs = config.graphs and not config.recurrent
         self._chosen = Graphed(self._choose, device, generators=[self.act_generator], enabled=graphs)
         self._learned = Graphed(self._update, device, enabled=graphs)
+
+    @property
+    def acting(self) -> nn.Module:
+        """What acts: `encoder`, `policy`, and `memory` or None."""
+        return self.actor.network
 
     @torch.no_grad()
     def act(self, step: TimeStep, memory: Any = None, *, explore: bool = True) -> Act:

@@ -51,7 +51,7 @@ class NormedQNetwork(nn.Module):
         features = self.encoder(obs).float()
         with torch.autocast(features.device.type, enabled=False):
             if self.memory is not None:
-                features, memory = self.memory(features.unflatten(0, first.shape), memory, first)
+                features, memory = self.memory(features.unflatten(0, (-1, first.shape[1])), memory, first)
                 features = features.flatten(0, 1)
             return self.q(features), memory
 

@@ -31,7 +31,8 @@ class Memory(nn.Module):
         """
         with torch.autocast(x.device.type, enabled=False):
             rows, keep = x.float().unbind(1), (~first).float().unsqueeze(-1).unbind(1)
-            state = self.initial(len(x)) if state is None else state.expand(len(x), -1, -1)
+            state = self.initial(x.shape[0]) if state is None else state
+            state = state if len(state) == len(x) else state.expand(len(x), -1, -1)
             out, cell = state.unbind(1)
             outs = []
             for row, same in zip(rows, keep, strict=True):

@@ -25,6 +25,7 @@ PROGRAMS = {  # name -> what it is for; read without importing any of them
     "gtp": "play Go by the Go Text Protocol, or by KataGo's analysis protocol",
     "selfplay": "games of a player against itself, as records to learn from",
     "tournament": "matches between Go programs",
+    "export": "write a run's policy as ONNX, or for a car",
     "bench": "measure speed beside the peers",
 }
 

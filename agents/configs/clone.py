@@ -21,6 +21,7 @@ class CloneConfig(DrivingConfig):
     max_grad_norm: float = 1.0  # gradients are scaled down to this norm
     encoder: str = "auto"  # trunk, pilotnet, nature, nips, small, tiny, impala or auto (by the size of the picture)
     hidden: int = 64  # features that the encoder gives
+    freeze_trunk: bool = False  # the encoder stays as the run of --init has it: for recordings of few frames
     precision: str = "auto"  # bf16 where the machine has it, or fp32
     validation: float = 0.1  # share of a dataset that is held out for validation, in whole laps
     replay: int = 100_000  # size of the replay buffer in rows, in addition to a dataset

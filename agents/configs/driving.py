@@ -12,6 +12,7 @@ class DrivingConfig:
     """Nothing by default: only of a driver is action 0 a steering wheel, and only a road can be mirrored."""
 
     road: float = 0.0  # weight of the losses for offset, heading and drivable area; 0: no such head
+    sign: float = 0.0  # weight of the loss for the traffic sign that a picture shows; 0: no such head
     steering_weight: float = 0.0  # extra weight of a row at full steering: most of a drive is straight
     flip: float = 0.0  # share of mirrored pictures, steering with them
     shift: float = 0.0  # largest sideways shift, share of the width; the steering follows
@@ -23,5 +24,5 @@ class DrivingConfig:
     invert: float = 0.0  # share of pictures of which a negative is made
 
     def __post_init__(self) -> None:
-        ranges.at_least(self, 0, "road", "steering_weight", "noise", "exposure")
+        ranges.at_least(self, 0, "road", "sign", "steering_weight", "noise", "exposure")
         ranges.share(self, "flip", "shift", "colour", "brightness", "shade", "invert")

@@ -139,6 +139,19 @@ class Residual(nn.Module):
         return x + self.second(F.relu(self.first(F.relu(x))))
 
 
+class RegionMax(nn.AdaptiveMaxPool2d):
+    """An adaptive max-pool that can be written as ONNX, which has none for sizes that do not divide the picture's."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not is_tracing():
+            return super().forward(x)
+        for axis in (2, 3):
+            size, parts = int(x.shape[axis]), int(self.output_size)
+            edges = [(i * size // parts, -(-(i + 1) * size // parts)) for i in range(parts)]
+            x = torch.stack([x.narrow(axis, low, high - low).amax(axis) for low, high in edges], axis)
+        return x
+
+
 class Impala(nn.Module):
     """IMPALA's residual network (Espeholt et al. 2018), `encoder_width` times as wide.
 
@@ -158,7 +171,7 @@ class Impala(nn.Module):
             channels, size = out, ((size[0] + 1) // 2, (size[1] + 1) // 2)
         modules.append(nn.ReLU())
         if pool:
-            modules.append(nn.AdaptiveMaxPool2d(6))
+            modules.append(RegionMax(6))
             size = (6, 6)
         self.convolutions = nn.Sequential(*modules).to(memory_format=torch.channels_last)
         flat = channels * size[0] * size[1]

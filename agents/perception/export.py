@@ -36,10 +36,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from agents.perception.signs import SIGNS
+
 FORMAT = 1
 TOLERANCE = 1e-4  # largest difference between two runtimes
 OPSET = 17  # of ONNX: layer norm is one operation there, and every runtime of the last years reads it
-SIGNS = ("none", "stop", "other")
 MISSING = "writing ONNX needs the package onnx: pip install 'joypad-lab[export]'"
 
 

@@ -27,11 +27,18 @@ def crop(picture: np.ndarray, top: int = 0, bottom: int = 0, left: int = 0, righ
 
 def resize(picture: np.ndarray, height: int, width: int) -> np.ndarray:
     """[H, W] or [H, W, C] uint8 -> [height, width, ...] uint8 by area."""
+    down, across = picture.shape[0] // height, picture.shape[1] // width
+    if picture.shape[:2] == (down * height, across * width):  # whole pixels: whole numbers, many times faster
+        total = np.full((height, width, *picture.shape[2:]), down * across // 2, np.uint32)
+        for row in range(down):
+            for column in range(across):
+                total += picture[row::down, column::across]
+        return (total // (down * across)).astype(np.uint8)
     rows, columns = _weights(picture.shape[0], height), _weights(picture.shape[1], width)
     flat = picture.reshape(picture.shape[0], -1).astype(np.float32)
-    down = (rows @ flat).reshape(height, picture.shape[1], -1)  # [height, W, C]
-    across = np.einsum("wx,hxc->hwc", columns, down, optimize=True)
-    return (across + 0.5).astype(np.uint8).reshape(height, width, *picture.shape[2:])
+    lower = (rows @ flat).reshape(height, picture.shape[1], -1)  # [height, W, C]
+    small = np.einsum("wx,hxc->hwc", columns, lower, optimize=True)
+    return (small + 0.5).astype(np.uint8).reshape(height, width, *picture.shape[2:])
 
 
 def band(picture: np.ndarray, height: int, width: int, top: float = 0.0, bottom: float = 0.0) -> np.ndarray:

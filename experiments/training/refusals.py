@@ -37,6 +37,8 @@ def refuse(command: TrainCommand, agent_config: Mapping[str, Any], env: Mapping[
     if agent_config.get("critic") == "privileged" and about.tells("numbers") is False:
         how = teachers.asking(about, "numbers", "; {} asks for them")
         raise cli.UserError(f"--critic privileged: {command.game} tells none with these options{how}")
+    if agent_config.get("freeze_trunk") and command.init is None:
+        raise cli.UserError("--freeze-trunk: a trunk that nobody has trained says nothing; name a run with --init RUN")
     if command.init is not None:
         finding.require_checkpoint(run_of("--init", command, command.init), None)
 

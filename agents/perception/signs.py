@@ -1,0 +1,3 @@
+"""What a network says of traffic signs: the names of its numbers."""
+
+SIGNS = ("none", "stop", "other")
