@@ -8,7 +8,7 @@ drives are recorded and learned from, corrections are taken over, and where it h
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -123,6 +123,10 @@ class Driving(ABC):
                 values = np.clip(2.0 * (values - low) / (high - low) - 1.0, -1.0, 1.0)  # rounding alone lies outside
             found.append(values)
         return np.stack(found, 1).astype(np.float32)
+
+    def fitting(self, columns: Collection[str]) -> Mapping[str, Any]:
+        """Options of the game that must differ for a recording with these columns; {}: it fits as it is."""
+        return {}
 
     def fault(self, record: Mapping[str, Any]) -> str | None:
         """What keeps the controls of one record from being an action; None: nothing."""

@@ -10,6 +10,7 @@
     python -m experiments.data DATA --split OUT --validation 0.2    whole laps into OUT/train and OUT/validation
     python -m experiments.data A B --merge OUT               good records of all into one (also to mend a damaged one)
     python -m experiments.data OLD --convert OUT             version 1 of the format -> version 2
+    python -m experiments.data DATA --to lerobot OUT         for other programs: LeRobotDataset v3, or minari
 
 DATA is a recording of driving, what `play GAME --record` has written, a file of arrays (.npz), or Go games in SGF.
 Those that are not of driving can be looked at (statistics, --sheet), and not be edited.
@@ -28,13 +29,13 @@ import numpy as np
 
 import envs
 from agents.core.progress import TimeLeft
-from envs.recordings import reader, summary, tub_copies, tub_edits, tub_statistics, tub_version1
+from envs.recordings import other_formats, reader, summary, tub_copies, tub_edits, tub_statistics, tub_version1
 from envs.recordings.tub import Tub, TubError
 from experiments import arguments, cli, overlay
 from experiments.arguments import Positional
 from experiments.web import address
 
-ACTIONS = ("sheet", "web", "video", "delete", "trim", "restore", "undo", "split", "merge", "convert")
+ACTIONS = ("sheet", "web", "video", "delete", "trim", "restore", "undo", "split", "merge", "convert", "to")
 TILE = 120  # rows of a frame on the sheet
 
 
@@ -57,6 +58,7 @@ class DataCommand:
     seed: int = 0  # seed of the draw of laps for validation
     merge: Path | None = None  # new folder for the good records of all
     convert: Path | None = None  # new folder for a dataset of version 1
+    to: tuple[str, ...] = ()  # another format, lerobot or minari, and a new folder for it
     json: bool = False  # statistics as JSON
 
     def __post_init__(self) -> None:
@@ -67,6 +69,8 @@ class DataCommand:
             raise ValueError("which dataset? name its folder")
         if len(self.data) > 1 and chosen and chosen[0] != "merge":
             raise ValueError(f"--{chosen[0]} takes one dataset, not {len(self.data)}")
+        if self.to and (len(self.to) != 2 or self.to[0] not in other_formats.FORMATS):
+            raise ValueError(f"--to {' '.join(self.to)}: say a format and a new folder, such as --to lerobot OUT")
         arguments.within(self, 0.001, 0.999, "validation")
         arguments.at_least(self, 0, "seed")
         arguments.within(self, 1, 1000, "frames")
@@ -190,6 +194,15 @@ def copies(command: DataCommand) -> None:
         print(f"look: {cli.line('data', command.merge)}")
 
 
+def hand_over(command: DataCommand) -> None:
+    """--to."""
+    tub, (form, out) = Tub(command.data[0]), command.to
+    if tub.damaged:
+        print(f"{tub.path}: {len(tub.damaged):,} damaged records left out: {tub.damaged[0]}")
+    done = other_formats.WRITERS[form](tub, Path(out), TimeLeft(len(tub), "records written"))
+    print(f"{done:,} records in {out}, as {form} reads them")
+
+
 def _tell(skipped: Sequence[str]) -> None:
     if skipped:
         print(f"  skipped: {len(skipped):,} record{'s' * (len(skipped) > 1)}")
@@ -285,6 +298,8 @@ def run(argv: Sequence[str]) -> None:
             edit(command)
         elif command.split or command.merge or command.convert:
             copies(command)
+        elif command.to:
+            hand_over(command)
         elif command.web:
             serve(command)
         else:

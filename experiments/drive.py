@@ -105,7 +105,7 @@ def calibration_of(command: DriveCommand) -> Any:
 
     if command.calibration.exists() or (command.driver != "sim" and not command.calibrate):
         return calibration.load(command.calibration)
-    return calibration.Calibration()
+    return calibration.SIMULATED if command.driver == "sim" else calibration.Calibration()
 
 
 @contextlib.contextmanager

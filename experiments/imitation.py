@@ -23,6 +23,7 @@ from agents.core.samplers import Uniform
 from agents.core.stream import spec_of
 from envs.recordings import reader
 from envs.recordings.rows import Rows, check_info, split
+from envs.recordings.tub import Tub, TubError
 from experiments import building, cli, players, teachers
 from experiments.building import Lab
 
@@ -131,6 +132,26 @@ def _recorded(config: dict[str, Any], spec: Spec, needs: Needs) -> tuple[Rows, R
     if known != rows.digest:
         raise ValueError(f"--data {paths[0]}: has changed since the run began, so that it cannot go on from it")
     return split(rows, config["agent_config"].get("validation", 0.0), config["seed"])
+
+
+def fitted(config: dict[str, Any]) -> None:
+    """Changes the game's options where its recordings need others, and tells of it: a throttle instead of a speed."""
+    driving = envs.describe(config["game"], **config["env"]).driving
+    if driving is None:
+        return
+    for path in named(config["data"]):
+        if reader.kind_of(path) != "tub":
+            continue
+        try:
+            held = Tub(path, check=False).records.keys()
+        except TubError:
+            continue  # whoever reads it tells what is wrong
+        changes = driving.fitting(held)
+        if changes:
+            config["env"] |= changes
+            told = ", ".join(f"{name}={value}" for name, value in changes.items())
+            cli.tell(f"{path}: holds no {' or '.join(driving.bounds.keys() - held)}; what it holds is learned: {told}")
+            return
 
 
 def named(data: str | list[str]) -> list[Path]:

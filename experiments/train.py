@@ -48,6 +48,10 @@ def start(command: options.TrainCommand, agent_config: dict[str, Any], env: dict
         config["data"] = command.data[0] if len(command.data) == 1 else list(command.data)
         print(f"reading {command.data[0]}" + (f" and {len(command.data) - 1} more" if command.data[1:] else ""))
     with cli.refusing():
+        if command.data:
+            from experiments import imitation
+
+            imitation.fitted(config)
         if command.init is not None:  # the newest run of a game may be another one tomorrow
             config["init"] = str(refusals.run_of("--init", command, command.init).path)
         if command.teacher_run is not None:

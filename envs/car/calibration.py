@@ -83,6 +83,9 @@ class Calibration:
         return {"format": FORMAT, **dataclasses.asdict(self)}
 
 
+SIMULATED = Calibration(speeds=((0.0, 0.0), (8.0, 0.25)))  # of the simulated car (`simulator.SPEEDS`)
+
+
 def of(values: Mapping[str, Any]) -> Calibration:
     """The calibration of what JSON held. Raises CarError."""
     if values.get("format") != FORMAT:

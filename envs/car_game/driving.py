@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -59,6 +59,11 @@ class CarDriving(KartDriving):
     def frame(self) -> Frame:
         """Returns the size of the pictures that the network sees; those of a recording are reduced to it."""
         return Frame(*OBSERVED[:2])
+
+    def fitting(self, columns: Collection[str]) -> Mapping[str, Any]:
+        """Returns the option to learn a throttle where a recording holds no target speed: no sensor told one."""
+        lacks = "user/target_speed" not in columns and "user/throttle" in columns
+        return {"control": "throttle"} if lacks and self.options.control == "speed" else {}
 
     def actions(self, records: Mapping[str, np.ndarray]) -> np.ndarray:
         """Returns the actions, float32 [T, 2], of recorded columns; what is above the cap counts as the cap."""
