@@ -32,6 +32,7 @@ import cardrive  # noqa: E402
 LOSS, DELAY = 0.05, 0.08  # share of heartbeats that are lost, and the longest delay of the others, s
 COST = 6.0  # time that an intervention costs, s
 BEFORE, BEYOND, STANDING = 9.0, 2.0, 0.3  # stretch in which a car must halt at a sign, m and m; and its speed then, m/s
+PINS = ("--servo-pin", "--forward-pin", "--backward-pin")
 PATIENCE = 1800.0  # time of one track at most, s
 
 
@@ -40,6 +41,7 @@ def program(log: Path, argv: list[str]) -> None:
     from envs.car import camera, link
     from experiments import cli, drive
 
+    pins = [f"GPIO{argv[argv.index(name) + 1]}" for name in PINS]
     place = open(log.with_suffix(".track"), "w", buffering=1)  # noqa: SIM115  (as long as the process)
 
     class Wired(camera.SimCamera):
@@ -52,10 +54,10 @@ def program(log: Path, argv: list[str]) -> None:
                 self.wires = open(log)  # noqa: SIM115
             for line in iter(self.wires.readline, ""):
                 _, wire, value = json.loads(line)
-                if wire == "GPIO18":  # pulses of 1900 us turn left, 1100 right, 50 a second
+                if wire == pins[0]:  # pulses of 1900 us turn left, 1100 right, 50 a second
                     self.steer = (value * 20_000 - 1500) / -400
-                elif wire in ("GPIO23", "GPIO24"):
-                    setattr(self, "forward" if wire == "GPIO23" else "backward", value)
+                elif wire in pins:
+                    setattr(self, "forward" if wire == pins[1] else "backward", value)
             hold = max(-1.0, min(1.0, self.steer)), max(-1.0, min(1.0, self.forward - self.backward))
             self.car.apply(*hold)
 
@@ -94,14 +96,15 @@ class Lossy(cardrive.Person):
         await super()._say(name, value)
 
 
-def drive_track(model: Path, track: str, laps: int, folder: Path) -> dict[str, Any]:
-    """Drives one track; returns its figures."""
+def drive_track(model: Path, track: str, laps: int, folder: Path, job: int = 0) -> dict[str, Any]:
+    """Drives one track, on pins of its own; returns its figures."""
     from envs.car import calibration
 
     log = folder / "wires"
     calibration.save(folder / "car.json", calibration.SIMULATED)
     argv = ["--camera", "sim", "--driver", "gpio", "--model", str(model), "--track", track, "--port", "0",
             "--recordings", str(folder / "tubs"), "--calibration", str(folder / "car.json")]  # fmt: skip
+    argv += [word for k, name in enumerate(PINS) for word in (name, str(4 + 3 * job + k))] + ["--name", f"car{job}"]
     env = {**os.environ, "XDG_RUNTIME_DIR": str(folder), "PYTHONPATH": str(carwires.ROOT), "OMP_NUM_THREADS": "1"}
     with open(folder / "errors", "w") as errors:
         process = subprocess.Popen(
@@ -112,9 +115,7 @@ def drive_track(model: Path, track: str, laps: int, folder: Path) -> dict[str, A
     assert address, (folder / "errors").read_text()
     person, rearmed, began = Lossy(address), 0, time.monotonic()
     person.wait(lambda s: s.get("state"))
-    person.command("mode", "autonomous")
-    path = log.with_suffix(".track")
-    armed = False
+    path, told, armed = log.with_suffix(".track"), os.environ.get("CARCLOSED_TOLD"), False
     while time.monotonic() - began < PATIENCE:
         time.sleep(0.3)
         state = person.state.get("state")
@@ -125,6 +126,11 @@ def drive_track(model: Path, track: str, laps: int, folder: Path) -> dict[str, A
             time.sleep(0.3)
             person.command("arm")
         armed = armed or state == "armed"
+        if armed and person.state.get("mode") != "autonomous":
+            person.command("mode", "autonomous")
+        if told:
+            names = ("state", "cause", "refused", "mode", "throttle", "causes")
+            print({name: person.state.get(name) for name in names}, person.messages[-1:], file=sys.stderr, flush=True)
         rows = path.read_text().splitlines()
         if rows and json.loads(rows[-1])["laps"] >= laps:
             break
@@ -170,20 +176,21 @@ def main() -> None:
     parser.add_argument("--tracks", default="test#0,test#1,test#2,test#3,test#4")
     parser.add_argument("--laps", type=int, default=10)
     parser.add_argument("--together", type=int, default=1, help="tracks that are driven at the same time")
+    parser.add_argument("--job", type=int, default=0, help="number of the first set of pins: other runs take others")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     found: list[dict[str, Any]] = []
 
-    def work(tracks: list[str]) -> None:
+    def work(tracks: list[str], job: int) -> None:
         for track in tracks:
             with tempfile.TemporaryDirectory() as folder:
-                found.append(drive_track(given.model.resolve(), track, given.laps, Path(folder)))
+                found.append(drive_track(given.model.resolve(), track, given.laps, Path(folder), job))
             print(json.dumps(found[-1]), flush=True)
             if given.json:
                 given.json.write_text(json.dumps(found, indent=1) + "\n")
 
     names = given.tracks.split(",")
-    threads = [threading.Thread(target=work, args=(names[k :: given.together],)) for k in range(given.together)]
+    threads = [threading.Thread(target=work, args=(names[k :: given.together], given.job + k)) for k in range(given.together)]
     for thread in threads:
         thread.start()
     for thread in threads:

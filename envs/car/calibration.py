@@ -83,9 +83,6 @@ class Calibration:
         return {"format": FORMAT, **dataclasses.asdict(self)}
 
 
-SIMULATED = Calibration(speeds=((0.0, 0.0), (8.0, 0.25)))  # of the simulated car (`simulator.SPEEDS`)
-
-
 def of(values: Mapping[str, Any]) -> Calibration:
     """The calibration of what JSON held. Raises CarError."""
     if values.get("format") != FORMAT:
@@ -139,3 +136,6 @@ def _is_number(value: Any) -> bool:
 
 def _within(value: Any, low: float, high: float) -> bool:
     return _is_number(value) and low <= value <= high
+
+
+SIMULATED = Calibration(speeds=((0.0, 0.0), (8.0, 0.25)))  # of the simulated car (`simulator.SPEEDS`)
