@@ -190,7 +190,8 @@ def main() -> None:
                 given.json.write_text(json.dumps(found, indent=1) + "\n")
 
     names = given.tracks.split(",")
-    threads = [threading.Thread(target=work, args=(names[k :: given.together], given.job + k)) for k in range(given.together)]
+    parts = [(names[k :: given.together], given.job + k) for k in range(given.together)]
+    threads = [threading.Thread(target=work, args=part) for part in parts]
     for thread in threads:
         thread.start()
     for thread in threads:
