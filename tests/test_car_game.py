@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from programs import program
 
 import envs
+from agents.core.run import Run
 from agents.perception import preprocess
 from envs.car.simulator import SPEEDS, SimulatedCar
 from envs.car_game import signs
@@ -15,6 +17,8 @@ from envs.kart.camera import CAMERAS, aim, mount, project
 from envs.kart.columns import FREE_SPEED
 from envs.kart.physics import MOTOR_TIME
 from envs.kart.track import make_track
+from envs.recordings.tub import IMAGE, Tub, TubWriter
+from experiments import train
 
 
 def test_the_agent_sees_the_camera_picture_reduced_by_the_one_function():
@@ -178,3 +182,20 @@ def test_options_that_mean_nothing_here_are_refused():
     for wrong in (dict(karts=3), dict(control="raw"), dict(obs="state"), dict(throttle_cap=2.0), dict(stack=9)):
         with pytest.raises(ValueError, match=next(iter(wrong))):
             envs.make_vec("car", 1, **wrong)
+
+
+def test_a_recording_without_a_speed_teaches_the_throttle(tmp_path, capsys):
+    """A real car's tub: pictures, steering and throttle, some of it above the cap."""
+    with TubWriter(tmp_path / "tub") as writer:
+        picture = np.random.default_rng(0).integers(0, 256, (120, 160, 3), dtype=np.uint8)
+        for k in range(60):
+            values = {"user/angle": np.sin(k / 9), "user/throttle": 0.1 + 0.5 * (k % 3 == 0), "user/mode": "user"}
+            writer.write({IMAGE: picture, **values})
+    argv = ["car", "--data", str(tmp_path / "tub"), "--steps", "5", "--eval-episodes", "0", "--no-video", "--runs"]
+    code, _, err = program(train.main, [*argv, str(tmp_path / "runs")], capsys)
+    assert code == 0 and "holds no user/target_speed; what it holds is learned: control=throttle" in err
+    run = Run.find(tmp_path / "runs", "car")
+    assert run.config["env"]["control"] == "throttle"
+    driving = envs.describe("car", **run.config["env"]).driving
+    actions = driving.actions(Tub(tmp_path / "tub").records)
+    np.testing.assert_allclose(actions[:3, 1], [1.0, -0.2, -0.2], atol=1e-6)  # 0.6 is cut to 0.25, 0.1 is 40 % of it
