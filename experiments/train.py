@@ -222,11 +222,11 @@ def _learn(run: Run, parts: building.Lab, log: Log, hooks: list[Any], fresh: boo
 
     def save() -> None:
         log.report()
+        if ladder is not None:
+            faults.attempt(run, "rung of the ladder", ladder.meet)
         log.flush()
         players.save(run, parts, config["checkpoint_ring"])
         faults.attempt(run, "network for other programs", lambda: networks.keep(run, parts.agent))
-        if ladder is not None:
-            faults.attempt(run, "rung of the ladder", ladder.meet)
 
     ladder = _ladder(run, parts, log)
     stop = Stop(saving=True)

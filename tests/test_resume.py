@@ -31,7 +31,7 @@ GYM = ("gym:CartPole-v1", "--steps", 150, "--num-envs", 3, "--checkpoint-every",
 BOARD = (  # saved exactly, with the searches' random numbers
     "go", "--recipe", "none", "--size", 3, "--komi", 0.5, "--komi-spread", 2, "--settle", "--steps", 150,
     "--num-envs", 3, "--checkpoint-every", 40, "--visits", 6, "--visits-start", 3, "--blocks", 1, "--channels", 8,
-    "--parts", 1,
+    "--parts", 1, "--eval-visits", 2,
 )  # fmt: skip
 ATARI = ("breakout", "--steps", 96, "--num-envs", 2, "--checkpoint-every", 30, "--env-threads", 1)
 

@@ -1,5 +1,6 @@
-"""Elo of an agent that plays itself: at each checkpoint it meets the weights of the checkpoint before.
+"""Elo of an agent that plays itself: before each checkpoint is written it meets the weights of the one before.
 
+A run that is killed in between goes on from the checkpoint before and plays the match again, so that none is lost.
 The ratings stand in `ladder.json` of the run's folder and as `ladder/elo` in TensorBoard, the first weights at 0; the
 first game of each match is kept as a picture of its end and, where the game's room can write records, in `games/`.
 """
@@ -70,7 +71,7 @@ class Ladder:
         elo = self.rungs[-1]["elo"] + gained(points)
         self.rungs.append({"step": clock.steps, "elo": elo, "score": sum(points) / len(points)})
         files.write_json(self.run.inside(NAME), self.rungs)
-        self.log.write({"ladder/elo": elo, "ladder/score": self.rungs[-1]["score"]})
+        self.log.write({"clock/updates": clock.updates, "ladder/elo": elo, "ladder/score": self.rungs[-1]["score"]})
         self._show(played[0])
         self._keep_weights()
         clock.away += time.perf_counter() - began
