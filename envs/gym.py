@@ -110,9 +110,9 @@ class Presented(gymnasium.Wrapper):
     def __init__(self, env: gymnasium.Env, name: str, options: GymOptions):
         super().__init__(env)
         self._name, self._mask_name = name, options.action_mask
-        self._reading = reading(env.observation_space, name, options.size, options.grey, options.frame_stack)
-        self.frame_stack, self.note = self._reading.stack, self._reading.note
-        self.observation_space = self._reading.space
+        found = reading(env.observation_space, name, options.size, options.grey, options.frame_stack)
+        self.frame_stack, self.note = found.stack, found.note
+        self._convert, self.observation_space = found.convert, found.space
         known = env.metadata if isinstance(env.metadata, dict) else {}
         rate = known.get("render_fps")
         self.metadata = {
@@ -131,16 +131,15 @@ class Presented(gymnasium.Wrapper):
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         obs, info = self.env.reset(seed=seed, options=options)
-        return self._reading.convert(obs), self._told("reset", info)
+        return self._convert(obs), self._told("reset", info) if self._mask_name else {}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         obs, reward, terminated, truncated, info = self.env.step(action + self._start if self._start else action)
-        return self._reading.convert(obs), reward, terminated, truncated, self._told("step", info)
+        told = self._told("step", info) if self._mask_name else {}
+        return self._convert(obs), reward, terminated, truncated, told
 
     def _told(self, method: str, info: dict[str, Any]) -> dict[str, Any]:
-        """Of the environment's info the mask of legal actions, where one was asked for."""
-        if not self._mask_name:
-            return {}
+        """Of the environment's info the mask of legal actions that was asked for."""
         mask = np.asarray(info.get(self._mask_name))
         n = int(self.action_space.n)
         if mask.shape != (n,) or mask.dtype.kind not in "biuf" or not np.isin(mask, (0, 1)).all():

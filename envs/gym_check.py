@@ -45,8 +45,9 @@ class Checked(gymnasium.Wrapper):
         check_spaces(env, name)
         self._space = env.observation_space
         self._seen = None  # spaces of other kinds are for a wrapper to convert
+        self._dtype, self._shape = None, ()  # of an array at which nothing else is looked at
         if isinstance(self._space, spaces.Box | spaces.MultiBinary):
-            self._seen = self._box
+            self._seen, self._dtype, self._shape = self._box, self._space.dtype, self._space.shape
         elif isinstance(self._space, spaces.Discrete):
             self._seen = self._number_seen
         self._resets = accepted(env, name)
@@ -63,10 +64,18 @@ class Checked(gymnasium.Wrapper):
         return self._seen("reset", obs) if self._seen else obs, info
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        result = self._called("step", self.env.step, action)
-        if not isinstance(result, tuple | list) or len(result) != 5:
-            older = ", as before Gymnasium" if isinstance(result, tuple | list) and len(result) == 4 else ""
-            raise self._broken("step", f"must give five values {RETURNS}", result, older)
+        # Each line asks first for what sound environments give; the longer ways are behind it, since every step pays.
+        self.busy = ("step", time.monotonic())
+        try:
+            result = self.env.step(action)
+        except GameFault:  # of a checked environment inside
+            raise
+        except (Exception, SystemExit) as fault:
+            raise self._raised("step", fault) from fault
+        finally:
+            self.busy = None
+        if type(result) is not tuple or len(result) != 5:
+            self._require_five(result)
         obs, reward, terminated, truncated, info = result
         if type(reward) is not float:
             reward = self._reward(reward)
@@ -74,9 +83,11 @@ class Checked(gymnasium.Wrapper):
             terminated = self._flag("terminated", terminated)
         if type(truncated) is not bool:
             truncated = self._flag("truncated", truncated)
-        if not isinstance(info, dict):
+        if type(info) is not dict and not isinstance(info, dict):
             raise self._broken("step", "must give a dict as info", info)
-        return self._seen("step", obs) if self._seen else obs, reward, terminated, truncated, info
+        if type(obs) is not np.ndarray or obs.dtype is not self._dtype or obs.shape != self._shape:
+            obs = self._seen("step", obs) if self._seen else obs
+        return obs, reward, terminated, truncated, info
 
     def render(self) -> Any:
         return self._called("render", self.env.render)
@@ -104,6 +115,11 @@ class Checked(gymnasium.Wrapper):
 
     def _broken(self, method: str, expected: str, found: Any, more: str = "") -> GameFault:
         return GameFault(f"{self.label}: {method}() {expected}; it gave {described(found)}{more}")
+
+    def _require_five(self, result: Any) -> None:
+        if not isinstance(result, tuple | list) or len(result) != 5:
+            older = ", as before Gymnasium" if isinstance(result, tuple | list) and len(result) == 4 else ""
+            raise self._broken("step", f"must give five values {RETURNS}", result, older)
 
     def _reward(self, reward: Any) -> float:
         if isinstance(reward, numbers.Real) and not isinstance(reward, bool):

@@ -16,6 +16,7 @@ from agents.perception import preprocess
 from envs.gym_check import GameFault, odd_one
 
 COLOURS = (1, 3, 4)  # channels of grey, RGB and RGBA: a last axis of so many is one of channels
+FLOAT32 = np.dtype(np.float32)
 SMALLEST = 8  # smallest side of a picture, pixels: a float table with a smaller one is no picture
 HINT = (
     "--wrapper gymnasium.wrappers:FlattenObservation makes one vector of it, a wrapper of its own package may choose"
@@ -60,6 +61,8 @@ def _numbers(space: spaces.Space, frame_stack: int, note: str = "") -> Reading:
     n = int(np.prod(space.shape))
 
     def convert(value: Any) -> np.ndarray:
+        if type(value) is np.ndarray and value.dtype is FLOAT32:  # the usual kind, which nothing happens to
+            return value if value.ndim == 1 else value.reshape(n)
         with np.errstate(over="ignore"):  # what does not fit becomes infinite, and is refused where rows are made
             return np.asarray(value, np.float32).reshape(n)
 

@@ -118,10 +118,14 @@ class ReplayBuffer:
             self._column(name, rows[name].shape[1:], rows[name].dtype)
         if not self.added:
             self._cut()
-        at: Any = int(time[0]) if every and (time == time[0]).all() else (self._host(time), self._host(columns))
+        if every and (time == time[0]).all():  # the usual case, at every step: one slot, one segment
+            at: Any = int(time[0])
+            self.versions[at // self.segment] += 1
+        else:
+            at = (self._host(time), self._host(columns))
+            self.versions[np.unique(time // self.segment)] += 1
         for name, value in rows.items():
             self.data[name][at] = value.to(self.data[name].dtype)
-        self.versions[np.unique(time // self.segment)] += 1
         self.cursor[columns] = (time + 1) % self.length
         self.count[columns] = np.minimum(self.count[columns] + 1, self.length)
         self.added += len(columns)
