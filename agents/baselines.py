@@ -159,7 +159,7 @@ class Sb3:
         self.rows.stream, self.rows.clock = stream, clock
         observed = Observed(self.model, clock)
 
-        class Told(BaseCallback):
+        class LogCallback(BaseCallback):
             """Counts, tells our hooks what SB3 logs, and ends the run."""
 
             def _on_step(self) -> bool:
@@ -174,7 +174,7 @@ class Sb3:
         tell = self.model._update_current_progress_remaining  # progress of the schedules; --minutes become steps later
         self.model._update_current_progress_remaining = lambda steps, total: tell(steps, clock.budget or total)
         clock.lap()
-        self.model.learn(clock.budget or 10_000_000, callback=Told(), log_interval=None)
+        self.model.learn(clock.budget or 10_000_000, callback=LogCallback(), log_interval=None)
         return not stop()
 
     def state_dict(self) -> dict[str, Any]:
@@ -232,8 +232,8 @@ class Observed:
         """What was learned since the last call, under our names. logged: of SB3's logger."""
         if not self.norms:
             return []
-        told = {k.removeprefix("train/"): float(v) for k, v in logged.items() if k.startswith("train/")}
-        metrics = {NAMES.get(k, k): v for k, v in told.items()}
+        figures = {k.removeprefix("train/"): float(v) for k, v in logged.items() if k.startswith("train/")}
+        metrics = {NAMES.get(k, k): v for k, v in figures.items()}
         if "entropy_loss" in metrics:
             metrics["entropy"] = -metrics.pop("entropy_loss")
         if "loss" not in metrics:  # A2C names its terms only

@@ -94,12 +94,12 @@ class Clone:
             info={"expert": np.zeros(spec.action_shape, spec.action_dtype), **further},
         )
 
-    def take_dataset(self, rows: int, taught: bool) -> None:
-        """Plans for a dataset of `rows` rows in the ring. taught: the game has a teacher, too, so rounds can follow.
+    def take_dataset(self, rows: int, has_teacher: bool) -> None:
+        """Plans for a dataset of `rows` rows in the ring. has_teacher: the game has one, too, so rounds can follow.
 
         Must be called before the ring is built: `needs` changes.
         """
-        if self.rounds is not None and taught:
+        if self.rounds is not None and has_teacher:
             self.rounds.begin(rows)
             self.needs = self.needs._replace(capacity=self.needs.capacity + rows)
             return

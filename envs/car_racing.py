@@ -186,7 +186,7 @@ class CarRacing(gymnasium.Env):
         picture, _ = self.game.reset(seed=seed)
         self.frames, self.idle, self.noise = 0, 0, 0.0
         self._driver, self.steering = None, 0.0
-        return self._seen(picture), self._told()
+        return self._seen(picture), self._expert_info()
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         action, total, tiles = np.asarray(action, np.float32), 0.0, self.game.tile_visited_count
@@ -209,7 +209,7 @@ class CarRacing(gymnasium.Env):
                 break
         self.idle = 0 if self.game.tile_visited_count > tiles else self.idle + self.options.frame_skip
         lost = bool(self.options.patience) and self.idle >= self.options.patience
-        return self._seen(picture), total, bool(terminated or lost), self.frames >= self.limit, self._told()
+        return self._seen(picture), total, bool(terminated or lost), self.frames >= self.limit, self._expert_info()
 
     @property
     def driver(self) -> Driver:
@@ -218,7 +218,7 @@ class CarRacing(gymnasium.Env):
             self._driver = Driver(self.game)
         return self._driver
 
-    def _told(self) -> dict[str, Any]:
+    def _expert_info(self) -> dict[str, Any]:
         if not self.options.expert_info:
             return {}
         action = self.driver.act()

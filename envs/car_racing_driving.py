@@ -29,7 +29,7 @@ class CarRacingDriving(Driving):
     labels = {"lateral": (), "heading": ()}
     start = {"obs": "rgb"}
     unused = frozenset(("control", "patience", "limit", "steer_noise", "expert_info"))
-    told = {"obs": "rgb: 96x96 in colours"}
+    option_helps = {"obs": "rgb: 96x96 in colours"}
 
     def __init__(self, options: CarRacingOptions):
         self.options = options

@@ -73,7 +73,7 @@ class Driving(ABC):
     course: Course | None = None  # tracks that score drivers, where the game has them
     start: Mapping[str, Any]  # options that a recording starts with, where they are not the game's own defaults
     unused: frozenset[str]  # options that change nothing in a recording, or that it refuses
-    told: Mapping[str, str]  # help of options that differs in a recording
+    option_helps: Mapping[str, str]  # help of options that differs in a recording
 
     @abstractmethod
     def hands(self, wheel: Wheel) -> np.ndarray:

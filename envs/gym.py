@@ -131,14 +131,14 @@ class Presented(gymnasium.Wrapper):
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         obs, info = self.env.reset(seed=seed, options=options)
-        return self._convert(obs), self._told("reset", info) if self._mask_name else {}
+        return self._convert(obs), self._mask_of("reset", info) if self._mask_name else {}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         obs, reward, terminated, truncated, info = self.env.step(action + self._start if self._start else action)
-        told = self._told("step", info) if self._mask_name else {}
-        return self._convert(obs), reward, terminated, truncated, told
+        kept = self._mask_of("step", info) if self._mask_name else {}
+        return self._convert(obs), reward, terminated, truncated, kept
 
-    def _told(self, method: str, info: dict[str, Any]) -> dict[str, Any]:
+    def _mask_of(self, method: str, info: dict[str, Any]) -> dict[str, Any]:
         """Of the environment's info the mask of legal actions that was asked for."""
         mask = np.asarray(info.get(self._mask_name))
         n = int(self.action_space.n)
@@ -201,7 +201,7 @@ def _one(id: str, options: GymOptions, render_mode: str | None = None, number: i
         raise
     except (Exception, SystemExit) as fault:
         own = fault.__cause__ or fault  # Gymnasium raises what a constructor raised once more, with all its arguments
-        raise GameFault(f"{name} cannot be made: {gym_check.told(own)}", gym_check.trace_of(fault)) from fault
+        raise GameFault(f"{name} cannot be made: {gym_check.exception_text(own)}", gym_check.trace_of(fault)) from fault
     gym_check.check_spaces(env, name)
     env = _checked(env, name, number)
     for wrapper in filter(None, (w.strip() for w in options.wrapper.split(","))):
@@ -250,8 +250,8 @@ def _wrapped(env: gymnasium.Env, wrapper: str, name: str) -> gymnasium.Env:
     try:
         made = functools.reduce(getattr, kind.split("."), importlib.import_module(module))(env)
     except (Exception, SystemExit) as fault:
-        told = f"--wrapper {wrapper} around {name}: {gym_check.told(fault)}"
-        raise GameFault(told, gym_check.trace_of(fault)) from None
+        message = f"--wrapper {wrapper} around {name}: {gym_check.exception_text(fault)}"
+        raise GameFault(message, gym_check.trace_of(fault)) from None
     if not isinstance(made, gymnasium.Env):
         raise GameFault(f"--wrapper {wrapper} around {name}: gave {gym_check.described(made)}, not an environment")
     return made

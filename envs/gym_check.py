@@ -111,7 +111,7 @@ class Checked(gymnasium.Wrapper):
             self.busy = None
 
     def _raised(self, method: str, fault: BaseException) -> GameFault:
-        return GameFault(f"{self.label}: {method}() raised {told(fault, self.env)}", trace_of(fault))
+        return GameFault(f"{self.label}: {method}() raised {exception_text(fault, self.env)}", trace_of(fault))
 
     def _broken(self, method: str, expected: str, found: Any, more: str = "") -> GameFault:
         return GameFault(f"{self.label}: {method}() {expected}; it gave {described(found)}{more}")
@@ -235,7 +235,7 @@ def described(value: Any) -> str:
     return f"a {kind.__qualname__}" if kind.__module__ == "builtins" else f"a {kind.__module__}.{kind.__qualname__}"
 
 
-def told(fault: BaseException, env: Any = None) -> str:
+def exception_text(fault: BaseException, env: Any = None) -> str:
     """An exception in a few words, and the line of the environment's own file that it passed."""
     text = " ".join(str(fault).split())
     text = f"{text[:200]} ..." if len(text) > 200 else text

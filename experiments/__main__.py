@@ -48,8 +48,8 @@ def main() -> None:
         return
     if name not in PROGRAMS:
         near = difflib.get_close_matches(name, PROGRAMS, n=1)
-        told = f"did you mean {near[0]}?" if near else "joypad --help lists them"
-        print(f"joypad: there is no program {name!r}; {told}", file=sys.stderr)
+        message = f"did you mean {near[0]}?" if near else "joypad --help lists them"
+        print(f"joypad: there is no program {name!r}; {message}", file=sys.stderr)
         sys.exit(2)
     sys.argv[0] = f"joypad {name}"
     importlib.import_module(f"experiments.{name}").main()

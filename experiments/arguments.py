@@ -95,7 +95,7 @@ class OptionGroup(NamedTuple):
     title: str
     kind: type
     default: Any = None  # instance whose values are the defaults; None: the class's own defaults
-    told: Mapping[str, str] = types.MappingProxyType({})  # help of a field in place of its comment; HIDDEN: not offered
+    helps: Mapping[str, str] = types.MappingProxyType({})  # help of fields in place of comments; HIDDEN: not offered
     prefix: str = ""  # beginning of the long form, such as env for --env.noise of an option --noise
     renamed: Names = renamed.NOTHING  # names of earlier versions, which are still understood
 
@@ -141,7 +141,7 @@ def read_groups(groups: Sequence[OptionGroup], argv: Sequence[str] | None, about
 
 def _known(groups: Sequence[OptionGroup]) -> list[list[Option]]:
     """The options of each group; those that have a name know whether another one is called so."""
-    known = [[o._replace(help=g.told.get(o.field, o.help), prefix=g.prefix) for o in options(g.kind, g.default)]
+    known = [[o._replace(help=g.helps.get(o.field, o.help), prefix=g.prefix) for o in options(g.kind, g.default)]
              for g in groups]  # fmt: skip
     named = unique([(o.prefix, o.field) for o in itertools.chain(*known) if not o.positional])
     return [[o._replace(alone=o.positional or (o.prefix, o.field) in named) for o in mine] for mine in known]
@@ -249,29 +249,29 @@ def _value(option: Option, text: Any) -> Any:
 def _one(option: Option, text: str) -> Any:
     if option.switch:  # argparse has read it
         return text
-    told = f"{option.metavar if option.positional else option.flag} {text}"
+    message = f"{option.metavar if option.positional else option.flag} {text}"
     if option.choices:
         if text not in option.choices:
-            raise cli.UserError(f"{told}: {nearest(text, option.choices)}")
+            raise cli.UserError(f"{message}: {nearest(text, option.choices)}")
         return text
     if option.kind is int:
-        return whole(told, text)
+        return whole(message, text)
     if option.kind is float:
         try:
             return float(text)
         except ValueError:
-            raise cli.UserError(f"{told}: must be a number, such as 0.001 or 1e-3") from None
+            raise cli.UserError(f"{message}: must be a number, such as 0.001 or 1e-3") from None
     return option.kind(text)
 
 
-def whole(told: str, text: str) -> int:
-    """A whole number, also as 1e6. Raises UserError that begins with `told`."""
+def whole(option: str, text: str) -> int:
+    """A whole number, also as 1e6. Raises UserError that begins with `option`."""
     with contextlib.suppress(ValueError):
         return int(text)
     with contextlib.suppress(ValueError):
         if math.isfinite(number := float(text)) and number == int(number) and abs(number) < 2**53:
             return int(number)
-    raise cli.UserError(f"{told}: must be a whole number, such as 1000000 or 1e6")
+    raise cli.UserError(f"{option}: must be a whole number, such as 1000000 or 1e6")
 
 
 def checked(flag: str, check: Callable[[Any], Any], value: Any) -> None:
@@ -347,22 +347,22 @@ def _names(option: Option) -> list[str]:
 def _settings(option: Option) -> dict[str, Any]:
     """Arguments of `add_argument`."""
     metavar = f"{{{','.join(option.choices)}}}" if option.choices else option.metavar
-    told: dict[str, Any] = {"help": _told(option).replace("%", "%%"), "metavar": metavar}
+    keywords: dict[str, Any] = {"help": _help_text(option).replace("%", "%%"), "metavar": metavar}
     if not option.positional:
-        told["dest"] = _place(option)
+        keywords["dest"] = _place(option)
     if option.switch:
-        del told["metavar"]
-        told["action"] = argparse.BooleanOptionalAction
+        del keywords["metavar"]
+        keywords["action"] = argparse.BooleanOptionalAction
     elif option.many == "repeated":
-        told["action"] = "append"
+        keywords["action"] = "append"
     elif option.many:
-        told["nargs"] = "*"
+        keywords["nargs"] = "*"
     elif option.positional:
-        told["nargs"] = "?"
-    return told
+        keywords["nargs"] = "?"
+    return keywords
 
 
-def _told(option: Option) -> str:
+def _help_text(option: Option) -> str:
     """The help with the default, where there is one worth a word."""
     default = option.default
     if option.help == HIDDEN or option.positional or default is dataclasses.MISSING or default in (None, (), ""):

@@ -118,12 +118,12 @@ def _opposed(agent: Agent, config: dict[str, Any], spec: Spec, device: torch.dev
     )  # fmt: skip
 
 
-def told(stream: Stream) -> dict[str, tuple[int, ...]]:
+def info_shapes(stream: Stream) -> dict[str, tuple[int, ...]]:
     """What the game tells beside its observations, the mask and what an agent asked for: name -> shape of one row's."""
     step = stream.reset(0, 0)
     stream.step = None  # training begins with a reset of its own
     masks = {} if step.legal is None else {"legal": step.legal}
-    return {name: tuple(told.shape[1:]) for name, told in {**step.info, **masks}.items()}
+    return {name: tuple(array.shape[1:]) for name, array in {**step.info, **masks}.items()}
 
 
 ROW_BYTES = 24  # bytes of a row in the ring, its frame not counted

@@ -81,8 +81,8 @@ def reason(code: int, log: Path) -> str:
     if code < 0:
         return f"ended by {signal.Signals(-code).name}" + (" (out of memory?)" if code == -signal.SIGKILL else "")
     lines = log.read_text(errors="replace").splitlines() if log.exists() else []
-    told = [line.removeprefix("joypad: ") for line in lines if line.startswith("joypad: ")]
-    return (told or lines or [f"exit code {code}"])[-1]
+    messages = [line.removeprefix("joypad: ") for line in lines if line.startswith("joypad: ")]
+    return (messages or lines or [f"exit code {code}"])[-1]
 
 
 LOCK = ".lock"  # lock file in a run's folder, held by the process that trains the run

@@ -65,8 +65,8 @@ def line(program: str, *words: object) -> str:
 
 def version() -> str:
     """The version of the lab and of what results depend on, in one line."""
-    told = [f"{name} {_installed(name)}" for name in ("torch", "gymnasium", "ale-py")]
-    return ", ".join([f"joypad {_own_version()}", *told, f"Python {platform.python_version()}"])
+    versions = [f"{name} {_installed(name)}" for name in ("torch", "gymnasium", "ale-py")]
+    return ", ".join([f"joypad {_own_version()}", *versions, f"Python {platform.python_version()}"])
 
 
 def _installed(name: str) -> str:

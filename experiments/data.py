@@ -177,8 +177,8 @@ def copies(command: DataCommand) -> None:
     for tub in tubs:
         if tub.damaged:
             print(f"{tub.path}: {len(tub.damaged):,} damaged records left out: {tub.damaged[0]}")
-        for told in (*tub.faults, *tub.notes):
-            print(f"{tub.path}: {told}")
+        for remark in (*tub.faults, *tub.notes):
+            print(f"{tub.path}: {remark}")
     if command.split is not None:
         counts = tub_copies.split(tubs[0], command.split, command.validation, command.seed, skipped)
         for name, count in counts.items():
@@ -255,8 +255,8 @@ def figures(path: Path) -> tuple[dict, str]:
         return found, summary.report(found)
     tub = Tub(path)
     found = tub_statistics.statistics(tub)
-    told = tub_statistics.report(found, tub.damaged)
-    return {"kind": kind, **found, "warnings": tub_statistics.balance(found)}, told
+    report = tub_statistics.report(found, tub.damaged)
+    return {"kind": kind, **found, "warnings": tub_statistics.balance(found)}, report
 
 
 def play_sheet(path: Path, kind: reader.Kind, count: int) -> np.ndarray:
@@ -286,8 +286,8 @@ def require_tub(command: DataCommand) -> None:
     for path in command.data:
         chosen = next((name for name in ACTIONS if name not in ("sheet", "convert") and getattr(command, name)), None)
         if chosen and kind_of(path) != "tub":
-            told = f"{path} is none, and `train --data` takes it as it is"
-            raise TubError(f"--{chosen}: is for recordings of driving; {told}")
+            reason = f"{path} is none, and `train --data` takes it as it is"
+            raise TubError(f"--{chosen}: is for recordings of driving; {reason}")
 
 
 def run(argv: Sequence[str]) -> None:

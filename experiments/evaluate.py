@@ -279,8 +279,8 @@ def main() -> None:
         other = refuse(command, run)
         cli.starting(torch=True)
         with contextlib.redirect_stdout(sys.stderr if command.json else sys.stdout):  # what an environment prints
-            result, told = played(command, run, other)
-        print(json.dumps(result) if command.json else told, flush=True)
+            result, line = played(command, run, other)
+        print(json.dumps(result) if command.json else line, flush=True)
         keep(run, result)
 
 

@@ -28,7 +28,7 @@ from experiments import building, cli, players, teachers
 from experiments.building import Lab
 
 
-class Taught:
+class TeacherGames:
     """N games whose `info["expert"]` [N, D] is what `teacher` does with `info["numbers"]` [N, K]; else as they were.
 
     The teacher acts greedily and without a memory: the same numbers are always answered alike.
@@ -68,15 +68,15 @@ class Taught:
 
 def assemble(config: dict[str, Any], env: dict[str, Any], device: torch.device) -> Lab:
     """`lab.assemble` for a run that learns from somebody else. env: options of the game. Raises ValueError."""
-    games = _taught(config, env, device) if config.get("teacher_run") else building.games(config, env)
+    games = _with_teacher(config, env, device) if config.get("teacher_run") else building.games(config, env)
     stream, clock, agent = building.actors(config, games, device)
     needs = agent.needs
     for name, given in (("data", "dataset"), ("teacher_run", "teacher")):
         if config.get(name) and "expert" not in needs.info:
             raise ValueError(f"--{name.replace('_', '-')}: {config['agent']} learns by playing; it takes no {given}")
     recorded = _recorded(config, stream.spec, needs) if config.get("data") else None
-    about, told = envs.describe(config["game"], **env), building.told(stream)
-    teacher, masks = "expert" in told, "legal" in told
+    about, shapes = envs.describe(config["game"], **env), building.info_shapes(stream)
+    teacher, masks = "expert" in shapes, "legal" in shapes
     if recorded is None and not teacher:
         raise ValueError(teachers.none(config["agent"], about))
     if recorded is not None:
@@ -99,12 +99,12 @@ def assemble(config: dict[str, Any], env: dict[str, Any], device: torch.device) 
     return Lab(agent, stream, replay, clock, loop, _validation(config, kept, stream.spec, needs, device, masks))
 
 
-def _taught(config: dict[str, Any], env: dict[str, Any], device: torch.device) -> Any:
+def _with_teacher(config: dict[str, Any], env: dict[str, Any], device: torch.device) -> Any:
     """The games with the driver of the run `teacher_run` beside them. Raises ValueError where it cannot teach here."""
-    told = f"--teacher-run {config['teacher_run']}:"
+    option = f"--teacher-run {config['teacher_run']}:"
     about = envs.describe(config["game"], **env)
     if "numbers" not in about.info:
-        raise ValueError(f"{told} {config['game']} does not tell an expert the numbers of its state")
+        raise ValueError(f"{option} {config['game']} does not tell an expert the numbers of its state")
     games = building.games(config, {**env, about.info["numbers"]: True})
     numbers = games.reset()[1]["numbers"]
     spec = spec_of(games)._replace(obs_shape=numbers.shape[1:], obs_dtype=str(numbers.dtype), stack=1)
@@ -114,8 +114,8 @@ def _taught(config: dict[str, Any], env: dict[str, Any], device: torch.device) -
             raise RunError(f"is a run of {run.config['game']}")
         teacher, _ = players.load_player(run, spec, device)
     except RunError as fault:
-        raise ValueError(f"{told} {fault}; an expert is a run of {config['game']} with --obs state") from None
-    return Taught(games, teacher, device)
+        raise ValueError(f"{option} {fault}; an expert is a run of {config['game']} with --obs state") from None
+    return TeacherGames(games, teacher, device)
 
 
 def _recorded(config: dict[str, Any], spec: Spec, needs: Needs) -> tuple[Rows, Rows]:

@@ -16,16 +16,16 @@ from experiments.building import Lab as Lab
 def assemble(config: dict[str, Any], device: torch.device) -> Lab:
     """Builds what `config` (the content of a run's config.json) describes. Raises ValueError for what cannot be."""
     env = building.prepare(config, device)
-    if _is_taught(config):
+    if _needs_teacher(config):
         from experiments import imitation  # with the readers of recordings, which nobody else needs
 
         return imitation.assemble(config, env, device)
     stream, clock, agent = building.actors(config, building.games(config, env), device)
     needs = agent.needs
-    told = building.told(stream) if needs.info else {}
-    if "numbers" in needs.info and told.get("numbers") != needs.info["numbers"].shape:
+    shapes = building.info_shapes(stream) if needs.info else {}
+    if "numbers" in needs.info and shapes.get("numbers") != needs.info["numbers"].shape:
         raise ValueError(
-            f"--critic privileged: {config['game']} tells {told.get('numbers', 'none')} with these options, not"
+            f"--critic privileged: {config['game']} tells {shapes.get('numbers', 'none')} with these options, not"
             f" {needs.info['numbers'].shape} (--privileged-size)"
             + teachers.asking(envs.describe(config["game"], **env), "numbers", "; {} asks for them")
         )
@@ -34,7 +34,7 @@ def assemble(config: dict[str, Any], device: torch.device) -> Lab:
     return Lab(agent, stream, replay, clock, Loop(agent, stream, replay, clock, seed=config["seed"]))
 
 
-def _is_taught(config: dict[str, Any]) -> bool:
+def _needs_teacher(config: dict[str, Any]) -> bool:
     """Whether the agent learns from somebody else, or is told to."""
-    learner = config["agent"] in AGENTS | BASELINES and getattr(settings(config["agent"]), "TAUGHT", False)
+    learner = config["agent"] in AGENTS | BASELINES and getattr(settings(config["agent"]), "NEEDS_TEACHER", False)
     return bool(learner or config.get("data") or config.get("teacher_run"))

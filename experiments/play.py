@@ -96,13 +96,13 @@ def table(root: Path, game: str, scores: list[float], protocol: str = "") -> str
             remarks: list[str] = []
             steps = [int(p.name) for p in (path / "checkpoints").glob("[0-9]*") if p.name.isdecimal()]
             found = evaluations.read(path, remarks)
-            for told in evaluations.own(found, max(steps, default=None), protocol):
-                other = str(told.get("protocol", protocol))
-                if evaluations.is_number(told.get("mean")):
-                    who, games = str(path.relative_to(start)), told.get("episodes")
+            for evaluation in evaluations.own(found, max(steps, default=None), protocol):
+                other = str(evaluation.get("protocol", protocol))
+                if evaluations.is_number(evaluation.get("mean")):
+                    who, games = str(path.relative_to(start)), evaluation.get("episodes")
                     who = who if start == root else f"{references.WORD}/{who}"
                     who += f", {games} games" if evaluations.is_number(games) else ""
-                    rows.append((who, float(told["mean"]), "" if other == protocol else other))
+                    rows.append((who, float(evaluation["mean"]), "" if other == protocol else other))
             for remark in remarks:
                 cli.tell(f"{path}: {remark}")
     rows.sort(key=lambda row: (bool(row[2]), -row[1]))

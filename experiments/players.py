@@ -67,8 +67,8 @@ def read_checkpoint(run: Run, folder: Path, *which: Any, **options: Any) -> tupl
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         loaded = checkpoint.load(folder, *which, **options)
-    for told in (*run.told, *(warning.message for warning in caught)):
-        cli.tell(str(told))  # on standard error: standard output may be one JSON object
+    for remark in (*run.remarks, *(warning.message for warning in caught)):
+        cli.tell(str(remark))  # on standard error: standard output may be one JSON object
     return loaded
 
 

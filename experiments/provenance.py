@@ -42,5 +42,5 @@ def changed(before: Mapping[str, Any], device: torch.device) -> str:
     names = {k: (old.get(k), here) for k, here in now["versions"].items()} if isinstance(old, dict) else {}
     names |= {"joypad's commit": (before.get("commit"), now["commit"])}
     names |= {k: (before.get(k), now[k]) for k in ("machine", "device")}
-    told = [f"{k} {was}, now {here}" for k, (was, here) in names.items() if was is not None and was != here]
-    return "; ".join(told)
+    changes = [f"{k} {was}, now {here}" for k, (was, here) in names.items() if was is not None and was != here]
+    return "; ".join(changes)

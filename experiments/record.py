@@ -69,9 +69,9 @@ def parse(argv: Sequence[str]) -> tuple[RecordCommand, Any]:
     about = envs.describe(game)
     if (driving := about.driving) is None:
         raise cli.UserError(f"{game} is not driven; {cli.line('play', game, '--record', 'DATA')} records what you play")
-    told = {**driving.told, **dict.fromkeys(driving.unused, arguments.HIDDEN)}
+    helps = {**driving.option_helps, **dict.fromkeys(driving.unused, arguments.HIDDEN)}
     start = dataclasses.replace(about.options, **driving.start)
-    groups = [group, arguments.OptionGroup(game, type(start), start, told)]
+    groups = [group, arguments.OptionGroup(game, type(start), start, helps)]
     command, options = arguments.read_groups(groups, argv, __doc__, "record")
     if refusal := envs.describe(game, **dataclasses.asdict(options)).driving.refusal:
         raise cli.UserError(refusal)
@@ -122,8 +122,8 @@ def by_person(command: RecordCommand, options: Any, screen: Any = None) -> Laps:
     """A person drives in real time, in the window of `play`. screen: stands in for the window (tests)."""
     if screen is None and not display.has_display():
         page = cli.line("play", command.game, "--web", "--record", command.out)
-        told = f"`{page}` opens a page to drive on, and --driver expert --minutes M needs none"
-        raise cli.UserError(f"there is no display here to drive on; {told}")
+        advice = f"`{page}` opens a page to drive on, and --driver expert --minutes M needs none"
+        raise cli.UserError(f"there is no display here to drive on; {advice}")
     from experiments import watch
     from experiments.watching.driving import Cockpit, Laps
     from experiments.watching.player import Player
@@ -146,8 +146,8 @@ def by_person(command: RecordCommand, options: Any, screen: Any = None) -> Laps:
 def training(command: RecordCommand, options: Any) -> str:
     """The command that learns from the recording: with what its pictures depend on, where that is not the default."""
     usual, about = envs.options(command.game), _driving(command, options).about()
-    other = {name: told for name, told in about.items() if getattr(usual, name, None) not in (None, told)}
-    words = [word for name, told in other.items() if name != "protocol" for word in (f"--{name}", told)]
+    other = {name: value for name, value in about.items() if getattr(usual, name, None) not in (None, value)}
+    words = [word for name, value in other.items() if name != "protocol" for word in (f"--{name}", value)]
     return cli.line("train", command.game, "--agent", "clone", "--data", command.out, *words)
 
 

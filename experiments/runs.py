@@ -186,12 +186,12 @@ def listing(command: List | Find) -> str:
         if held:
             lines.append(f"{name}: {total(held)}")
     lines.append(f"free on this disk: {size(shutil.disk_usage(place).free)}")
-    for title, told in (
+    for title, tags_of in (
         ("damaged", [f"{r.name}: {r.fault}" for r in rows if r.record is None]),
         ("remarks", [f"{r.name}: {remark}" for r in rows for remark in r.remarks]),
         ("unfinished", [r.again for r in rows if r.state == "unfinished"] if command.where == "runs" else []),
     ):
-        lines += ["", f"{title}:", *(f"  {line}" for line in told)] if told else []
+        lines += ["", f"{title}:", *(f"  {line}" for line in tags_of)] if tags_of else []
     return "\n".join(lines)
 
 
@@ -310,14 +310,14 @@ def empty(command: Empty) -> None:
     if not rows:
         print("the trash is empty")
         return
-    told = total(rows)
+    size_text = total(rows)
     if not command.yes:
         if not sys.stdin.isatty():
-            raise cli.UserError(f"the trash holds {told}; --yes deletes them for good")
-        if input(f"delete {told} for good? [y/N] ").strip().lower() != "y":
+            raise cli.UserError(f"the trash holds {size_text}; --yes deletes them for good")
+        if input(f"delete {size_text} for good? [y/N] ").strip().lower() != "y":
             return
     shutil.rmtree(place)
-    print(f"deleted: {told}")
+    print(f"deleted: {size_text}")
 
 
 def export(command: Export) -> Path:

@@ -171,8 +171,8 @@ class SuiteRuns:
                     if self.score(task) is None:
                         self._carry_out(task, stopping, mine)
                     score = self.score(task)
-                    told = self.failed.get(task, "unfinished") if score is None else f"score {number(score.value)}"
-                    print(f"  {told}", flush=True)
+                    message = self.failed.get(task, "unfinished") if score is None else f"score {number(score.value)}"
+                    print(f"  {message}", flush=True)
                     return True
             if not wait:
                 return False

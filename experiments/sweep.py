@@ -109,8 +109,8 @@ def settle(folder: Path, made: trials.Plan) -> None:
     now = json.loads(json.dumps(dataclasses.asdict(made)))
     other = [k for k in now if begun.get(k) != now[k] and k != "device"]
     if other:
-        told = ", ".join(f"{k} {begun.get(k)!r}, now {now[k]!r}" for k in other[:2])
-        raise cli.UserError(f"{folder} was begun otherwise ({told}); --out names another folder")
+        message = ", ".join(f"{k} {begun.get(k)!r}, now {now[k]!r}" for k in other[:2])
+        raise cli.UserError(f"{folder} was begun otherwise ({message}); --out names another folder")
 
 
 def share(jobs: int) -> list[set[int]]:

@@ -16,7 +16,7 @@ def require(agent: str, game: str, env: Mapping[str, Any], given: bool) -> None:
 
     env: options of the game. given: whether a person names a recording or a run.
     """
-    if given or not getattr(settings(agent), "TAUGHT", False):
+    if given or not getattr(settings(agent), "NEEDS_TEACHER", False):
         return
     about = envs.describe(game, **env)
     if about.tells("expert") is False:

@@ -95,8 +95,8 @@ def _take_weights(parts: building.Lab, command: options.TrainCommand | options.R
     try:
         parts.agent.load_weights(weights)
     except players.MISFIT as fault:
-        told = [line.strip() for line in str(fault).splitlines() if line.strip()]
-        first = told[1] if len(told) > 1 else told[0]  # torch lists every tensor below a headline
+        lines = [line.strip() for line in str(fault).splitlines() if line.strip()]
+        first = lines[1] if len(lines) > 1 else lines[0]  # torch lists every tensor below a headline
         raise ValueError(f"--init {init}: its network does not fit this one; {first.rstrip('.')}") from None
 
 
@@ -146,8 +146,8 @@ def _restore(run: Run, parts: building.Lab, steps: int | None) -> None:
     if parts.clock.steps != meta["step"]:
         raise ValueError(f"{run.path}: the clock of checkpoint {meta['step']} stands at {parts.clock.steps}")
     checkpoint.discard_after(run.checkpoints, meta["step"])
-    if told := provenance.changed(meta.get("made_with", run.config), parts.stream.device):
-        cli.tell(f"the run goes on, but not bit for bit as it would have: {told}")
+    if changes := provenance.changed(meta.get("made_with", run.config), parts.stream.device):
+        cli.tell(f"the run goes on, but not bit for bit as it would have: {changes}")
     if "replay" not in saved:
         lost = "'s replay ring is damaged" if meta.get("ring") else " holds no replay ring (--no-checkpoint-ring)"
         print(f"the checkpoint{lost}: it fills anew")
@@ -263,8 +263,8 @@ def _finish(run: Run, parts: building.Lab, log: Log, episodes: int, video: bool,
     config = run.config
     if not parts.clock.updates and config["agent"] != "random":
         sooner = [f"--{name}" for name in ("warmup", "rollout") if name in config["agent_config"]]
-        told = f"the budget ended before the first update ({', '.join([*sooner, '--num-envs'])})"
-        cli.tell(f"nothing was learned: {told}")
+        reason = f"the budget ended before the first update ({', '.join([*sooner, '--num-envs'])})"
+        cli.tell(f"nothing was learned: {reason}")
     if config.get("milestones"):
         players.save_milestone(run, parts, 100)
     faults.attempt(run, "proper end of its games", parts.stream.close)

@@ -76,11 +76,11 @@ def check(path: Path, command: VerifyCommand) -> dict[str, Any]:
 
     name = f"{references.WORD}/{path.parent.name}/{path.name}"
     try:
-        run, told = checks.opened(path)
+        run, stated = checks.opened(path)
         if command.files:
-            mean, games = told["mean"], told["episodes"]
+            mean, games = stated["mean"], stated["episodes"]
             return {"reference": name, "holds": True, "told": f"whole; stated {mean:.4g} over {games} games"}
-        seed = checks.fresh_seed(run, told) if command.seed is None else command.seed
+        seed = checks.fresh_seed(run, stated) if command.seed is None else command.seed
         with cli.refusing():
             new = evaluate.evaluate(
                 run, episodes=command.episodes, seed=seed, device=command.device, quiet=command.json
@@ -88,10 +88,10 @@ def check(path: Path, command: VerifyCommand) -> dict[str, Any]:
     except (checks.ReferenceFault, RunError, CheckpointError, cli.UserError) as fault:
         return {"reference": name, "holds": False, "told": str(fault)}
     for what in ("protocol", "policy"):
-        if told.get(what) != new[what]:
-            said = f"{what} of the stated score is {told.get(what)!r}, the run has {new[what]!r}"
+        if stated.get(what) != new[what]:
+            said = f"{what} of the stated score is {stated.get(what)!r}, the run has {new[what]!r}"
             return {"reference": name, "holds": False, "told": said}
-    verdict = checks.compare(np.array(told["scores"]), np.array(new["scores"]))
+    verdict = checks.compare(np.array(stated["scores"]), np.array(new["scores"]))
     figures = {**dataclasses.asdict(verdict), "seed": seed, "scores": new["scores"]}
     return {"reference": name, "holds": verdict.holds, "told": verdict.sentence, **figures}
 

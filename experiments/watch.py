@@ -111,8 +111,8 @@ def write(player: Player, path: Path, panels: bool, overlay: str) -> Player:
             picture = beside(frame.picture, player) if panels else frame.picture
             seat = player.focus
             if player.stages:
-                told = f"{seat.source.stage} % of training, step {seat.at:,}: score {seat.score:g}"
-                picture = titled(picture, f"{player.game}  {told}")
+                message = f"{seat.source.stage} % of training, step {seat.at:,}: score {seat.score:g}"
+                picture = titled(picture, f"{player.game}  {message}")
             video.write(picture)
             live(f"video: {video.frames / player.fps:.0f} s written, score {seat.score:g}")
     player.close()
@@ -253,8 +253,8 @@ def main() -> None:
     with cli.edge():
         command = arguments.read(WatchCommand, None, __doc__, "watch")
         player = watch(command)
-        told = ", ".join(f"{s:g}" for s in player.scores) or f"{player.focus.score:g} so far"
-        print(f"scores: {told}")
+        message = ", ".join(f"{s:g}" for s in player.scores) or f"{player.focus.score:g} so far"
+        print(f"scores: {message}")
         if player.focus.source.run is None:
             print(f"  train:    {cli.line('train', player.game)}")
 

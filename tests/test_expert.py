@@ -94,13 +94,13 @@ class Quarter:
 
 
 def test_a_teacher_is_asked_where_a_step_is_cut_in_two() -> None:
-    taught = imitation.Taught(Halves(), Quarter(), CPU)
+    taught = imitation.TeacherGames(Halves(), Quarter(), CPU)
     assert taught.reset()[1]["expert"].tolist() == [[0.25], [0.25]]
     taught.send(np.ones(2))
     obs, *_, info = taught.recv()
     assert obs.tolist() == [1, 1] and info["expert"].tolist() == [[0.5], [0.5]]
     assert taught.step(np.ones(2))[-1]["expert"].tolist() == [[0.5], [0.5]] and taught.num_envs == 2
-    assert not hasattr(imitation.Taught(object(), Quarter(), CPU), "recv")
+    assert not hasattr(imitation.TeacherGames(object(), Quarter(), CPU), "recv")
     assert not hasattr(taught, "state_dict")  # games that cannot be saved are not saved
 
 

@@ -11,7 +11,7 @@ from test_go_table import at, seat, until  # noqa: F401  (seat is a fixture)
 from envs.go import record, sgf
 from experiments.go.clock import GoClock, Setting, SideClock
 from experiments.go.play import PlayGoCommand, control
-from experiments.go.stopwatch import Stopwatch, told
+from experiments.go.stopwatch import Stopwatch, clock_text
 
 
 class Time:
@@ -83,9 +83,9 @@ def test_a_move_in_byo_yomi_fills_the_period(watch):
     watch.setting = Setting("byoyomi", 10, 30, 3)
     watch.run(0)
     pass_time(watch, 45)
-    assert told(watch.view(), 0) == "0:25 x2" and told(watch.view(), 1) == "0:10"
+    assert clock_text(watch.view(), 0) == "0:25 x2" and clock_text(watch.view(), 1) == "0:10"
     view = watch.view()
-    assert told(view, 0, 26.5) == "0:28 x1" and told(view, 1, 26.5) == "0:10"
+    assert clock_text(view, 0, 26.5) == "0:28 x1" and clock_text(view, 1, 26.5) == "0:10"
     watch.played(0, 0)
     assert watch.left(0) == SideClock(30, 2)
     clock = GoClock()

@@ -83,7 +83,7 @@ def test_resumed_they_learn_what_they_learned_then(name: str, old: Path, capsys:
     for tensor, expected in EXPECTED[name]["resumed"].items():
         assert any(value == pytest.approx(expected, rel=1e-4, abs=1e-9) for value in found), tensor
     assert json.loads((folder / "config.json").read_text())["format"] == FORMAT
-    assert Run.open(folder).told == ()
+    assert Run.open(folder).remarks == ()
 
 
 def test_the_copy_in_a_checkpoint_is_read_under_the_names_of_today(tmp_path: Path) -> None:
@@ -91,10 +91,10 @@ def test_the_copy_in_a_checkpoint_is_read_under_the_names_of_today(tmp_path: Pat
     was = json.loads((of(FIXTURE, "kart") / "config.json").read_text())
     checkpoint.save(tmp_path / "checkpoints", 10, {"agent": {}}, {"config": was})
     from_copy = Run.open(tmp_path)
-    assert "config.json is gone" in from_copy.told[0]
+    assert "config.json is gone" in from_copy.remarks[0]
     (tmp_path / "config.json").write_text(json.dumps(was))
     both = Run.open(tmp_path)
-    assert both.config == from_copy.config == Run.open(of(FIXTURE, "kart")).config and not both.told
+    assert both.config == from_copy.config == Run.open(of(FIXTURE, "kart")).config and not both.remarks
     assert both.config["format"] == FORMAT and both.config["milestones"] is False
 
 

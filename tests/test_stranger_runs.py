@@ -221,7 +221,7 @@ def test_a_changed_configuration_is_told_and_the_checkpoint_counts(trained: Path
         code, _, err = call(train.main, "--resume", path, "--steps", "2400", *SHORT)
         assert code == 0 and ("the checkpoint's values count" in err) == bool(new)
         outcome.append((weights(path), err))
-        assert Run.open(path).told == ()  # mended
+        assert Run.open(path).remarks == ()  # mended
     assert "agent_config.gamma is 0.19 there and 0.98 in the checkpoint" in outcome[1][1]
     assert "seed is 1 there and 0 in the checkpoint" in outcome[2][1]
     assert same(outcome[0][0], outcome[1][0]) and same(outcome[0][0], outcome[2][0])

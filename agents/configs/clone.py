@@ -43,7 +43,7 @@ class CloneConfig(DrivingConfig):
 
 
 Config = CloneConfig  # name under which every agent's module offers its own
-TAUGHT = True  # recordings or a teacher must be given
+NEEDS_TEACHER = True  # recordings or a teacher must be given
 PRESETS: dict[str, dict[str, Any]] = {
     "clone": {},
     "dagger": dict(dagger=True, lr_end=0.3, teacher_share=0.5),

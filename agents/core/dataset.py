@@ -42,8 +42,8 @@ def fill(ring: ReplayBuffer, rows: Recorded, wanted: Mapping[str, np.ndarray], m
         at = {name: _on_device(column[here], ring) for name, column in columns.items()}
         action, obs = at.pop("action"), at.pop("obs").unsqueeze(1)  # [n, 1, *obs_shape]
         step = TimeStep(obs=obs, **at)
-        told = {name: _on_device(column[here], ring) for name, column in info.items()}
-        ring.add(step, Act(action, told), None if len(here) == num else np.arange(len(here)))
+        labels = {name: _on_device(column[here], ring) for name, column in info.items()}
+        ring.add(step, Act(action, labels), None if len(here) == num else np.arange(len(here)))
     ring.seal()
 
 

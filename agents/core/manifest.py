@@ -102,10 +102,10 @@ def note_newest(folder: Path, step: int) -> None:
 def missing(folder: Path) -> int | None:
     """The step of a checkpoint that was written last and is gone; None where nothing is known to be missing."""
     try:
-        told = files.read_json(folder / NEWEST)
+        listed = files.read_json(folder / NEWEST)
     except (OSError, ValueError):
         return None  # older versions wrote none
-    step = told.get("step") if isinstance(told, dict) else None
+    step = listed.get("step") if isinstance(listed, dict) else None
     found = steps(folder)
     known = isinstance(step, int) and not isinstance(step, bool)
     return step if known and found and step > found[-1] else None

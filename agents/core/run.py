@@ -62,8 +62,8 @@ def check(config: Mapping[str, Any]) -> None:
     for name, value in config.items():
         kinds, low, high = FIELDS.get(name, Field((object,)))
         if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds and object not in kinds):
-            told = " or ".join("null" if k is NONE else k.__name__ for k in kinds)
-            raise ValueError(f"{name} must be {told}, not {_short(value)}")
+            allowed = " or ".join("null" if k is NONE else k.__name__ for k in kinds)
+            raise ValueError(f"{name} must be {allowed}, not {_short(value)}")
         if isinstance(value, int | float) and not low <= value <= high:
             raise ValueError(f"{name} is {value}, outside {low:g} to {high:g}")
         if name in CHOICES and value not in CHOICES[name]:
@@ -114,10 +114,10 @@ def safe(text: str) -> str:
 
 
 class Run:
-    """One run's folder. told: what was found to be wrong with its config.json, for the person."""
+    """One run's folder. remarks: what was found to be wrong with its config.json, for the person."""
 
-    def __init__(self, path: Path, config: dict[str, Any], told: tuple[str, ...] = ()):
-        self.path, self.config, self.told = path, config, told
+    def __init__(self, path: Path, config: dict[str, Any], remarks: tuple[str, ...] = ()):
+        self.path, self.config, self.remarks = path, config, remarks
 
     @classmethod
     def create(cls, root: Path, config: Mapping[str, Any]) -> Run:
@@ -156,16 +156,16 @@ class Run:
         except (OSError, ValueError) as fault:
             if kept is None or isinstance(fault, OtherFormat):
                 raise RunError(_sentence(path, fault)) from None
-            told = "gone" if isinstance(fault, FileNotFoundError) else f"damaged ({fault})"
-            return cls(path, kept, (f"config.json is {told}: the copy in the newest checkpoint is taken",))
+            message = "gone" if isinstance(fault, FileNotFoundError) else f"damaged ({fault})"
+            return cls(path, kept, (f"config.json is {message}: the copy in the newest checkpoint is taken",))
         if kept is None:
             return cls(path, config, () if intact or intact is None else (UNSEALED,))
         differing = differences(config, kept, () if not intact else MOVING)
         mixed = intact and (config["game"], config["agent"]) != (kept["game"], kept["agent"])
         if not differing or mixed:  # another run's checkpoint is refused by whoever loads it
             return cls(path, config)
-        told = f"config.json was changed since the newest checkpoint; the checkpoint's values count: {differing}"
-        return cls(path, {**kept, **({k: config[k] for k in MOVING & config.keys()} if intact else {})}, (told,))
+        message = f"config.json was changed since the newest checkpoint; the checkpoint's values count: {differing}"
+        return cls(path, {**kept, **({k: config[k] for k in MOVING & config.keys()} if intact else {})}, (message,))
 
     @classmethod
     def find(cls, root: Path, what: str) -> Run:
@@ -266,12 +266,12 @@ def _kept(path: Path) -> dict[str, Any] | None:
 def differences(config: Mapping[str, Any], kept: Mapping[str, Any], moving: set[str] | tuple[str, ...] = ()) -> str:
     """Which fields differ, each with both values, in one line; empty where none does."""
     ours, theirs = flat(config), flat(kept)
-    told = []
+    found = []
     for name in sorted(ours.keys() | theirs.keys()):
         here, there = ours.get(name, "nothing"), theirs.get(name, "nothing")
         if name not in moving and (here != there or type(here) is not type(there)):
-            told.append(f"{name} is {_short(here)} there and {_short(there)} in the checkpoint")
-    return ", ".join(told)
+            found.append(f"{name} is {_short(here)} there and {_short(there)} in the checkpoint")
+    return ", ".join(found)
 
 
 def _changed(run: Path) -> float:

@@ -27,7 +27,6 @@ from agents.core.actor import ColumnState
 from agents.core.device import require_memory, seed_array
 from agents.core.rows import Act, Spec, TimeStep
 
-
 LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -68,7 +67,7 @@ class Stream:
             raise ValueError("the environments must reset themselves in mode NEXT_STEP")
         self.envs, self.device, self.num_envs = envs, torch.device(device), envs.num_envs
         self.spec = spec_of(envs)
-        self.told = bool(envs.metadata.get("lab_info"))  # True where the words of `info` mean what they mean in the lab
+        self.lab_info = bool(envs.metadata.get("lab_info"))  # True where `info` speaks the lab's words
         self.name = str(envs.metadata.get("name", "the game"))
         self.episodes: list[Episode] = []  # episodes finished since they were last taken
         self.exact = hasattr(envs, "state_dict")  # True where the environments can be saved
@@ -104,7 +103,7 @@ class Stream:
         obs, info = self.envs.reset(seed=[int(s) for s in seed_array(self.num_envs, *key)])
         self._score[:], self._length[:] = 0, 0
         zeros = np.zeros(self.num_envs, np.float32)
-        info = info if self.told else {}
+        info = info if self.lab_info else {}
         self._check(obs, zeros, info)
         self.columns.restart()
         return self._row(obs, zeros, zeros + 1, np.zeros(self.num_envs, bool), info)
@@ -135,7 +134,7 @@ class Stream:
             result = self._sent.result() if isinstance(self._sent, Future) else self.envs.step(self._sent)
         self._sent = None
         obs, reward, terminated, truncated, info = result
-        info = info if self.told else {}
+        info = info if self.lab_info else {}
         self._check(obs, reward, info)
         first, last = self._over, terminated | truncated
         discount = info.get("discount")
@@ -144,12 +143,12 @@ class Stream:
         self._score = np.where(first, 0.0, self._score + reward)
         self._length = np.where(first, 0, self._length + 1)
         if last.any():
-            told = info.get("score", self._score)
+            scores = info.get("score", self._score)
             counts = info.get("_score", last)  # Gymnasium's mask: an episode without a score is not one that counts
             figures = info.get("episode", {})
             for i in np.flatnonzero(last & counts):
                 more = {k: float(v[i]) for k, v in figures.items()}
-                self.episodes.append(Episode(int(i), float(told[i]), int(self._length[i]), more))
+                self.episodes.append(Episode(int(i), float(scores[i]), int(self._length[i]), more))
         return self._row(obs, reward, discount, last, info)
 
     def take_episodes(self) -> list[Episode]:

@@ -88,8 +88,8 @@ def write(module: nn.Module, path: Path, inputs: Mapping[str, Tensor], outputs: 
                 dynamic_axes=free, opset_version=OPSET, dynamo=False,
             )  # fmt: skip
         except (RuntimeError, torch.onnx.errors.OnnxExporterError, TypeError, ValueError, AttributeError) as fault:
-            told = (str(fault).strip() or type(fault).__name__).splitlines()[0]
-            raise ExportError(f"ONNX cannot say what this network does: {told[:200]}") from None
+            message = (str(fault).strip() or type(fault).__name__).splitlines()[0]
+            raise ExportError(f"ONNX cannot say what this network does: {message[:200]}") from None
     data = path.read_bytes()
     return {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
 

@@ -18,7 +18,7 @@ class CarDriving(KartDriving):
     """One car with these options."""
 
     start = {"laps": 0, "threads": 1}
-    told: Mapping[str, str] = {}
+    option_helps: Mapping[str, str] = {}
 
     def __init__(self, options: CarOptions):
         super().__init__(options)

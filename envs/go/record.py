@@ -123,22 +123,22 @@ def read(line: Node | list[Node], remarks: Iterable[str] = ()) -> GameRecord:
     square of 2 to 19 lines, and for moves that make no sense; it does not play the moves (`replay` does).
     """
     nodes = line.main_line() if isinstance(line, Node) else line
-    root, told = _head(nodes), list(remarks)
+    root, notes = _head(nodes), list(remarks)
     kind = root.get("GM") or "1"
     if kind.isascii() and kind.isdigit() and int(kind[:9]) != 1:
         raise SGFError(f"GM[{shown(kind, 20)}]: the record is not of Go")
     if not kind.isdigit():
-        told.append(f"GM[{shown(kind, 20)}] is taken as Go")
+        notes.append(f"GM[{shown(kind, 20)}] is taken as Go")
     size = _size(root.get("SZ") or "19")
     result = root.get("RE", "")
     record = GameRecord(
-        size, gameinfo.komi(root, told), gameinfo.handicap(root, size, told), root.get("PB", ""), root.get("PW", ""),
-        *gameinfo.result(result), result, root.get("RU", ""), remarks=told,
+        size, gameinfo.komi(root, notes), gameinfo.handicap(root, size, notes), root.get("PB", ""), root.get("PW", ""),
+        *gameinfo.result(result), result, root.get("RU", ""), remarks=notes,
     )  # fmt: skip
     count = 0
     for number, node in enumerate(nodes, 1):
         try:
-            step = _step(node, size, told)
+            step = _step(node, size, notes)
         except SGFError as error:
             raise SGFError(f"node {number}, after {count} moves: {error}") from None
         record.steps.append(step)

@@ -106,9 +106,9 @@ def decode(data: bytes, remarks: list[str] | None = None) -> str:
     """The text of a file, see `charsets`. Bytes that no character set explains become U+FFFD."""
     if len(data) > MAX_BYTES:
         raise SGFError(f"the file has {len(data)} bytes, more than {MAX_BYTES}")
-    text, told = charsets.decode(data)
+    text, remark = charsets.decode(data)
     if remarks is not None:
-        remarks += told
+        remarks += remark
     return text
 
 

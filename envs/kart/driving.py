@@ -67,7 +67,7 @@ class KartDriving(Driving):
         ("control", "action_repeat", "stack", "view", "reward_progress", "reward_finish", "cost_off_road",
          "cost_margin", "cost_contact", "expert_info", "privileged_info", "drivable_info", "threads")
     )  # fmt: skip
-    told = {"obs": "trunk 60x80, pilotnet 66x200, frame height x width"}
+    option_helps = {"obs": "trunk 60x80, pilotnet 66x200, frame height x width"}
 
     def __init__(self, options: KartOptions):
         self.options, self.course = options, Tracks(options)
@@ -148,8 +148,8 @@ def _refusal(options: KartOptions) -> str | None:
     if options.control != "speed":
         return f"--control {options.control}: recordings hold a target speed, so it must be speed"
     if options.action_repeat != 1:
-        told = f"recordings have {KartDriving.rate} records a second, each with its own steering"
-        return f"--action-repeat {options.action_repeat}: {told}"
+        message = f"recordings have {KartDriving.rate} records a second, each with its own steering"
+        return f"--action-repeat {options.action_repeat}: {message}"
     if options.picture is None or not options.picture[2]:
         return f"--obs {options.obs} has no colour picture; use trunk, pilotnet or frame"
     return None

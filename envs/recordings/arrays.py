@@ -103,8 +103,8 @@ def manifest(folder: Path) -> dict[str, Any]:
     try:
         found = parsed(content(folder, MANIFEST, LARGEST_MANIFEST))
     except (OSError, ValueError, RecursionError) as fault:
-        told = fault.strerror if isinstance(fault, OSError) else fault
-        raise RecordingError(f"{folder} is no recording: {MANIFEST}: {told}") from None
+        message = fault.strerror if isinstance(fault, OSError) else fault
+        raise RecordingError(f"{folder} is no recording: {MANIFEST}: {message}") from None
     kinds = {"format": int, "game": str, "env": dict, "spec": dict, "files": list, "games": int, "scores": list}
     if not isinstance(found, dict) or found.get("format") not in range(1, FORMAT + 1):
         raise RecordingError(f"{folder} is no recording of format {FORMAT} or an older one")
@@ -148,8 +148,8 @@ def _chunk(path: Path, count: int) -> dict[str, np.ndarray]:
         data = content(path.parent, path.name, LARGEST_FILE)
         columns = _safetensors(data) if path.suffix == ".safetensors" else load(path, data)
     except (OSError, ValueError) as fault:
-        told = fault.strerror if isinstance(fault, OSError) else str(fault).removeprefix(f"{path}: ")
-        raise RecordingError(f"{path} is damaged: {told}") from None
+        message = fault.strerror if isinstance(fault, OSError) else str(fault).removeprefix(f"{path}: ")
+        raise RecordingError(f"{path} is damaged: {message}") from None
     for name in SEALED[:-1]:
         if name not in columns:
             raise RecordingError(f"{path} is damaged: it holds no {name!r}")
@@ -166,8 +166,8 @@ def _safetensors(data: bytes) -> dict[str, np.ndarray]:
         from safetensors import SafetensorError
         from safetensors.numpy import load as loads
     except ImportError:
-        told = "it is of format 1, which the library safetensors reads (pip install safetensors)"
-        raise RecordingError(told) from None
+        message = "it is of format 1, which the library safetensors reads (pip install safetensors)"
+        raise RecordingError(message) from None
     try:
         return loads(data)
     except (ValueError, KeyError, TypeError, SafetensorError) as fault:
@@ -181,8 +181,9 @@ def load(path: Path, data: bytes | None = None) -> dict[str, np.ndarray]:
             members = archive.infolist()
             size = sum(member.file_size for member in members)
             if size > (memory := os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")):
-                told = f"{size / 2**30:,.1f} GiB of arrays, more than this machine's memory, {memory / 2**30:,.1f} GiB"
-                raise RecordingError(f"{path}: holds {told}")
+                there, here = size / 2**30, memory / 2**30
+                message = f"{there:,.1f} GiB of arrays, more than this machine's memory, {here:,.1f} GiB"
+                raise RecordingError(f"{path}: holds {message}")
             return {m.filename.removesuffix(".npy"): _array(path, archive, m) for m in members}
     except RecordingError:
         raise

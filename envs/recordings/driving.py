@@ -27,8 +27,8 @@ def rows(path: Path, spec: Any, driving: Any, tell: Tell) -> Rows:
     if driving.refusal is not None:
         raise RecordingError(f"{path}: holds driving; {driving.refusal}")
     tub = Tub(path)
-    for told in (*tub.faults, *tub.notes):
-        tell(f"{path}: {told}")
+    for remark in (*tub.faults, *tub.notes):
+        tell(f"{path}: {remark}")
     if tub.damaged:
         tell(f"{path}: {len(tub.damaged)} damaged records are skipped; {tub.damaged[0]}")
     camera, recorded = driving.about().get("camera"), tub.metadata.get("camera")

@@ -27,7 +27,7 @@ def from_files(paths: Sequence[Path], spec: Any, tell: Tell, komi: float | None 
     except (OSError, ValueError) as fault:
         raise RecordingError(str(fault)) from None
     if skipped:
-        told = f"{len(skipped):,} game{'s are' if len(skipped) > 1 else ' is'} left out; {skipped[0]}"
-        tell(f"{where}: {told}")
+        message = f"{len(skipped):,} game{'s are' if len(skipped) > 1 else ' is'} left out; {skipped[0]}"
+        tell(f"{where}: {message}")
     own = {name: columns.pop(name) for name in ("obs", "action", "first", "reward", "discount", "last", "legal")}
     return Rows(group=np.cumsum(own["first"]) - 1, info=columns, **own)

@@ -97,11 +97,11 @@ def _known(path: Path) -> Kind:
         raise RecordingError(f"{path}: there is no such dataset")
     kind = kind_of(path)
     if kind == "tub 1":
-        told = f"`python -m experiments.data {path} --convert NEW` makes it one of version 2"
-        raise RecordingError(f"{path}: is a tub of version 1; {told}")
+        message = f"`python -m experiments.data {path} --convert NEW` makes it one of version 2"
+        raise RecordingError(f"{path}: is a tub of version 1; {message}")
     if kind is None:
-        told = "is no regular file" if path.suffix == ".npz" else f"is neither {KNOWN}"
-        raise RecordingError(f"{path}: {told}")
+        message = "is no regular file" if path.suffix == ".npz" else f"is neither {KNOWN}"
+        raise RecordingError(f"{path}: {message}")
     return kind
 
 

@@ -126,9 +126,9 @@ def report(s: dict[str, Any]) -> str:
 
 def _action_lines(actions: Any) -> list[str]:
     if not isinstance(actions, dict):
-        told = [f"action {i}: {low:+.2f} to {high:+.2f}, mean {mean:+.2f}, deviation {std:.2f}"
+        lines = [f"action {i}: {low:+.2f} to {high:+.2f}, mean {mean:+.2f}, deviation {std:.2f}"
                 for i, (low, mean, high, std) in enumerate(actions[:NAMED])]  # fmt: skip
-        return [f"  {line}" for line in told]
+        return [f"  {line}" for line in lines]
     most = max(actions.values(), default=1)
     shown_ = sorted(actions.items(), key=lambda item: -item[1])[:NAMED]
     lines = [f"    action {name:>4}  {count:7,}  {'#' * -(-48 * count // most)}" for name, count in shown_]

@@ -109,7 +109,7 @@ class Tub:
         for where, row in lines:
             before = index
             index, fault = self._judged(row, before + 1, values, manifest.deleted)
-            told = f"{where}, record {index}"
+            place = f"{where}, record {index}"
             seen.add(index)
             if index in manifest.deleted:
                 self.deleted += 1
@@ -122,14 +122,14 @@ class Tub:
                     doubtful |= {index} if mine == trust[index] else set()
                 fault = "its index occurs twice" if index in rows or index in doubtful else ""
             if fault:
-                self.damaged.append(f"{told}: {fault}")
+                self.damaged.append(f"{place}: {fault}")
                 continue
-            rows[index], trust[index] = {**row, "_index": index, "_where": told}, mine
+            rows[index], trust[index] = {**row, "_index": index, "_where": place}, mine
             undeclared.update(name for name in row if name not in known and name[:1] != "_")
         self._tell_lost(manifest.current_index, seen)
         for name, count in undeclared.items():
-            told = f"of {count:,} records is passed over: manifest.json does not declare it"
-            self.notes.append(f"column {shown(name)} {told}")
+            place = f"of {count:,} records is passed over: manifest.json does not declare it"
+            self.notes.append(f"column {shown(name)} {place}")
         self.notes += values.notes
         return list(rows.values())
 
@@ -169,8 +169,8 @@ class Tub:
         self.lost = max(0, counted - sum(index < counted for index in seen))
         if self.lost and not any(fault.endswith("not in the folder") for fault in self.faults):
             first = next(index for index in range(counted) if index not in seen)
-            told = f"{self.lost:,} of the {counted:,} records that manifest.json counts are in no catalog"
-            self.faults.append(f"{told}; the first is record {first}")
+            message = f"{self.lost:,} of the {counted:,} records that manifest.json counts are in no catalog"
+            self.faults.append(f"{message}; the first is record {first}")
 
     def _short(self, rows: list[dict[str, Any]], name: str, kind: str) -> bool:
         """Can a column be an array, whose texts are all as long as the longest? Else it is passed over."""
@@ -183,24 +183,24 @@ class Tub:
 
     def _with_pictures(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         for row in rows:
-            row["_shape"], row["_fault"], told = None, "", f"picture {shown(row[IMAGE])}"
+            row["_shape"], row["_fault"], message = None, "", f"picture {shown(row[IMAGE])}"
             try:
                 data = content(self.path, f"images/{row[IMAGE]}", LARGEST_FILE)
                 known = row.get("_image_crc32")
                 if known is not None and known != zlib.crc32(data):
-                    row["_fault"] = f"{told} is not what was recorded (its checksum differs)"
+                    row["_fault"] = f"{message} is not what was recorded (its checksum differs)"
                 else:  # without a checksum only decoding tells
                     row["_shape"] = shape_of(data) if known is not None else decode(data).shape[:2]
             except FileNotFoundError:
-                row["_fault"] = f"{told} is missing"
+                row["_fault"] = f"{message} is missing"
             except (OSError, ValueError) as fault:
-                row["_fault"] = f"{told} cannot be read: {fault}"
+                row["_fault"] = f"{message} cannot be read: {fault}"
         usual = Counter(row["_shape"] for row in rows if row["_shape"]).most_common(1)
         good = []
         for row in rows:
             if not row["_fault"] and row["_shape"] != usual[0][0]:
-                told = f"is {size(row['_shape'])}, most are {size(usual[0][0])}"
-                row["_fault"] = f"picture {shown(row[IMAGE])} {told}"
+                message = f"is {size(row['_shape'])}, most are {size(usual[0][0])}"
+                row["_fault"] = f"picture {shown(row[IMAGE])} {message}"
             if row["_fault"]:
                 self.damaged.append(f"{row['_where']}: {row['_fault']}")
             else:

@@ -58,8 +58,8 @@ def check_new(out: Path, sources: Iterable[Path]) -> None:
 
 def partly(fault: Exception, out: Path, done: int) -> TubError:
     """What ended a copy in the middle, and what is there."""
-    told = fault.strerror if isinstance(fault, OSError) else fault
-    return TubError(f"{told}; {out} holds only the first {done:,} records")
+    message = fault.strerror if isinstance(fault, OSError) else fault
+    return TubError(f"{message}; {out} holds only the first {done:,} records")
 
 
 def copy(
@@ -111,8 +111,8 @@ def _together(tubs: Sequence[Tub]) -> tuple[dict[str, str], dict[str, Any]]:
     together."""
     shapes = {str(tub.path): tub.shape for tub in tubs}
     if len(set(shapes.values())) > 1:
-        told = ", ".join(f"{path} {shape[1]}x{shape[0]}" for path, shape in shapes.items())
-        raise TubError(f"pictures of different sizes do not go into one dataset: {told}")
+        message = ", ".join(f"{path} {shape[1]}x{shape[0]}" for path, shape in shapes.items())
+        raise TubError(f"pictures of different sizes do not go into one dataset: {message}")
     columns: dict[str, str] = {}
     for tub in tubs:
         for name, kind in tub.columns.items():
@@ -120,8 +120,8 @@ def _together(tubs: Sequence[Tub]) -> tuple[dict[str, str], dict[str, Any]]:
                 raise TubError(f"{tub.path}: column {name!r} holds {kind}, in another dataset {columns[name]}")
     cameras = {str(tub.path): tub.metadata["camera"] for tub in tubs if "camera" in tub.metadata}
     if len(set(map(str, cameras.values()))) > 1:
-        told = ", ".join(f"{path} {shown(str(camera))}" for path, camera in cameras.items())
-        raise TubError(f"pictures of different cameras do not go into one dataset: {told}")
+        message = ", ".join(f"{path} {shown(str(camera))}" for path, camera in cameras.items())
+        raise TubError(f"pictures of different cameras do not go into one dataset: {message}")
     about = {key: value for tub in tubs for key, value in tub.metadata.items()}
     return columns, {k: v for k, v in about.items() if all(tub.metadata.get(k, v) == v for tub in tubs)}
 

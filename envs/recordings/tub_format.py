@@ -79,7 +79,7 @@ class Manifest:
         manifest._find(path, found, told=not fault)
         return manifest
 
-    def _find(self, path: Path, found: Sequence[Path], told: bool) -> None:
+    def _find(self, path: Path, found: Sequence[Path], report: bool) -> None:
         """Compares the catalogs that are named with those that are there; names what differs."""
         kept: list[str] = []
         for name in self.paths:
@@ -93,8 +93,8 @@ class Manifest:
                 kept.append(name)
         lost = [p.name for p in found if p.name not in kept]
         # A process killed between making a catalog and naming it leaves an empty one.
-        lost = [name for name in lost if not told or not is_regular(path / name) or (path / name).stat().st_size]
-        self.faults += [f"{name} is in the folder, but not in manifest.json" for name in lost if told]
+        lost = [name for name in lost if not report or not is_regular(path / name) or (path / name).stat().st_size]
+        self.faults += [f"{name} is in the folder, but not in manifest.json" for name in lost if report]
         self.paths = kept + lost
 
     def begin_session(self) -> str:

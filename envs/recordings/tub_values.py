@@ -163,8 +163,8 @@ class Values:
         return ""
 
     def _note(self, what: str, done: str, index: int, value: Any) -> None:
-        told = self._counts.setdefault(what, [0, f"{done}; the first is record {index} ({shown(value)})"])
-        told[0] += 1
+        entry = self._counts.setdefault(what, [0, f"{done}; the first is record {index} ({shown(value)})"])
+        entry[0] += 1
 
     @property
     def notes(self) -> list[str]:

@@ -61,11 +61,11 @@ def convert(path: Path, out: Path, progress: Callable[[int], None] = lambda done
 def _undeclared(records: Sequence[Old], columns: dict[str, str], notes: Sequence[str]) -> list[str]:
     """Sentences about what records hold and `meta.json` does not name."""
     counts = Counter(name for old in records for name in old.held if name not in (*columns, *CLOCKS))
-    told = {name: f"column {shown(name)} " for name in counts}
+    columns = {name: f"column {shown(name)} " for name in counts}
     return [
-        f"{told[name]}of {count:,} records is passed over: meta.json does not declare it"
+        f"{columns[name]}of {count:,} records is passed over: meta.json does not declare it"
         for name, count in counts.items()
-        if not any(note.startswith(told[name]) for note in notes)
+        if not any(note.startswith(columns[name]) for note in notes)
     ]
 
 
@@ -108,8 +108,8 @@ def _records(
         try:
             found.append(_record(path, name, columns, picture, values))
         except (TubError, FileNotFoundError) as fault:
-            told = f"there is no {shown(Path(fault.filename).name)}" if isinstance(fault, OSError) else str(fault)
-            skipped.append(f"{shown(name)}: {told}")
+            reason = f"there is no {shown(Path(fault.filename).name)}" if isinstance(fault, OSError) else str(fault)
+            skipped.append(f"{shown(name)}: {reason}")
     usual = Counter(old.shape for old in found).most_common(1)
     good = [old for old in found if old.shape == usual[0][0]]
     for old in found:

@@ -68,8 +68,8 @@ class TubWriter:
                 raise TubError(f"{self.path}: column {name!r} holds {old.columns[name]}, not {kind}")
         held, given = old.metadata.get("camera"), metadata.get("camera")
         if old.paths and None not in (held, given) and held != given:
-            told = f"the camera {shown(str(held))}, not {given}"
-            raise TubError(f"{self.path} holds pictures of {told}: record into another folder")
+            message = f"the camera {shown(str(held))}, not {given}"
+            raise TubError(f"{self.path} holds pictures of {message}: record into another folder")
         old.metadata.update(metadata)
         self.columns, self.session = old.columns, old.begin_session()
         self.shape: tuple[int, int] | None = first_shape(self.path)

@@ -108,20 +108,20 @@ def own(evaluations: Sequence[Mapping[str, Any]], newest: int | None, protocol: 
     newest: step of the newest checkpoint. protocol: of evaluations that do not tell theirs.
     """
     best: dict[str, tuple[tuple[Any, ...], Mapping[str, Any]]] = {}
-    for place, told in enumerate(evaluations):
-        if any(told.get(name) for name in ("under", "tracks", "against")):
+    for place, evaluation in enumerate(evaluations):
+        if any(evaluation.get(name) for name in ("under", "tracks", "against")):
             continue
-        step, games = (int(told[k]) if is_number(told.get(k)) else -1 for k in ("step", "episodes"))
-        rank = (told.get("own_policy", True) is not False, step == newest, step, games, place)
-        name = str(told.get("protocol", protocol))
+        step, games = (int(evaluation[k]) if is_number(evaluation.get(k)) else -1 for k in ("step", "episodes"))
+        rank = (evaluation.get("own_policy", True) is not False, step == newest, step, games, place)
+        name = str(evaluation.get("protocol", protocol))
         if name not in best or rank > best[name][0]:
-            best[name] = rank, told
-    yield from sorted((told for _, told in best.values()), key=is_other)
+            best[name] = rank, evaluation
+    yield from sorted((evaluation for _, evaluation in best.values()), key=is_other)
 
 
-def is_other(told: Mapping[str, Any]) -> bool:
+def is_other(evaluation: Mapping[str, Any]) -> bool:
     """Was it played under another protocol than the run is scored under by itself?"""
-    return told.get("own_protocol") is False
+    return evaluation.get("own_protocol") is False
 
 
 def every(run: Path) -> tuple[dict[str, Any], ...]:

@@ -139,10 +139,10 @@ def pick(records: Sequence[RunRecord], metric: str, protocol: str | None, left: 
             if entry.record.config["game"] == game:
                 kinds[entry.score.protocol].append(str(entry.record.path))
         if len(kinds) > 1:
-            told = "; ".join(f"{k}: {', '.join(v[:3])}{' ...' if len(v) > 3 else ''}" for k, v in kinds.items())
+            message = "; ".join(f"{k}: {', '.join(v[:3])}{' ...' if len(v) > 3 else ''}" for k, v in kinds.items())
             raise ValueError(
-                f"scores of different protocols are never compared, and {game} has {told}. Name runs of one protocol,"
-                f" or --protocol {next(iter(kinds))}, which leaves the others out"
+                f"scores of different protocols are never compared, and {game} has {message}. Name runs of one"
+                f" protocol, or --protocol {next(iter(kinds))}, which leaves the others out"
             )
     return entries
 
@@ -192,10 +192,10 @@ def name(groups: Sequence[RunGroup]) -> None:
          if groups[i].game == groups[j].game and agents[i] == agents[j] and chosen[i].get(k) != chosen[j].get(k)}
     )  # fmt: skip
     repeated = {a for inside in per_game.values() for a in agents if [agents[i] for i in inside].count(a) > 1}
-    told = [", ".join(f"{k.rpartition('.')[2]} {plain(c.get(k))}" for k in differing) for c in chosen]
+    differences = [", ".join(f"{k.rpartition('.')[2]} {plain(c.get(k))}" for k in differing) for c in chosen]
     attempts = [agents, [f"{a} {n}" for a, n in zip(agents, names, strict=True)]]
     if len(differing) <= 3:
-        attempts.insert(1, [f"{a}, {t}" if a in repeated else a for a, t in zip(agents, told, strict=True)])
+        attempts.insert(1, [f"{a}, {t}" if a in repeated else a for a, t in zip(agents, differences, strict=True)])
     for attempt in attempts:
         labels = list(attempt)
         if all(len({labels[i] for i in inside}) == len(inside) for inside in per_game.values()):
@@ -254,24 +254,24 @@ def half_of_best(groups: Sequence[RunGroup], curve: str) -> float:
 
 def notes(made: Comparison) -> list[str]:
     """What a reader must know before believing the tables."""
-    told = []
+    remarks = []
     for g in made.groups:
         title = f"{g.game}, {g.label}"
         if len(g.entries) < statistics.MIN_SEEDS:
-            told.append(
+            remarks.append(
                 f"{title}: {len(g.entries)} {'seed is' if len(g.entries) == 1 else 'seeds are'} too few to tell;"
                 f" at least {statistics.MIN_SEEDS} make an interval"
             )
         lengths = [r.steps for r in g.records]
         if max(lengths) > 1.1 * min(lengths):
-            told.append(f"{title}: its runs have different lengths ({min(lengths):,} to {max(lengths):,} steps)")
+            remarks.append(f"{title}: its runs have different lengths ({min(lengths):,} to {max(lengths):,} steps)")
         for what in ("machine", "device", "commit"):
             if len(values := g.values(what)) > 1:
-                told.append(f"{title}: its runs differ in {what} ({', '.join(values)})")
+                remarks.append(f"{title}: its runs differ in {what} ({', '.join(values)})")
         if len(policies := {e.score.policy for e in g.entries if e.score.policy}) > 1:
-            told.append(f"{title}: its runs were evaluated with different policies ({', '.join(sorted(policies))})")
+            remarks.append(f"{title}: its runs were evaluated with different policies ({', '.join(sorted(policies))})")
         if policies := sorted({e.score.policy for e in g.entries if not e.score.own}):
-            told.append(f"{title}: scored with policy {', '.join(policies)}, which is not its own")
+            remarks.append(f"{title}: scored with policy {', '.join(policies)}, which is not its own")
         for entry in g.entries:
             record = entry.record
             faults = list(record.remarks)
@@ -279,16 +279,16 @@ def notes(made: Comparison) -> list[str]:
                 faults.append(f"unfinished, at step {record.steps:,} of {record.budget:,}")
             if entry.score.step is not None and entry.score.step < record.steps and entry.score.policy:
                 faults.append(f"scored at step {entry.score.step:,}, trained to {record.steps:,}")
-            told += [f"{record.path}: {fault}" for fault in faults]
+            remarks += [f"{record.path}: {fault}" for fault in faults]
     for game in made.games:
         counts = {e.score.games for g in made.groups if g.game == game for e in g.entries if e.score.games}
         if len(counts) > 1:
-            told.append(f"{game}: its scores are means of {min(counts)} to {max(counts)} games")
+            remarks.append(f"{game}: its scores are means of {min(counts)} to {max(counts)} games")
     if made.curve != made.metric:
-        told.append(f"curves and thresholds are of {made.curve}: {made.metric} was not logged along the way")
+        remarks.append(f"curves and thresholds are of {made.curve}: {made.metric} was not logged along the way")
     if len(kinds := made.protocols(made.known)) > 1:
-        told.append(f"games under different protocols ({', '.join(kinds)}) are not averaged")
+        remarks.append(f"games under different protocols ({', '.join(kinds)}) are not averaged")
     for label in made.labels if len(made.games) > 1 else ():
         if missing := [game for game in made.games if made.group(game, label) is None]:
-            told.append(f"{label} has no run of {', '.join(missing)}: left out of what is averaged over games")
-    return told
+            remarks.append(f"{label} has no run of {', '.join(missing)}: left out of what is averaged over games")
+    return remarks

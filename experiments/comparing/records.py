@@ -104,8 +104,8 @@ class RunRecord:
         protocol = str(self.config["protocol"])
         name = {"return": "mean"}.get(metric.removeprefix("eval/"), metric.removeprefix("eval/"))
         chosen = list(evaluations.own(self.evaluations, self.newest, protocol)) if metric.startswith("eval/") else []
-        chosen = [told for told in chosen if evaluations.is_number(told.get(name))]
-        found = {(score := _score(told, name, protocol)).protocol: score for told in chosen}
+        chosen = [evaluation for evaluation in chosen if evaluations.is_number(evaluation.get(name))]
+        found = {(score := _score(evaluation, name, protocol)).protocol: score for evaluation in chosen}
         curve = self.curve(metric)
         if len(curve.values) and protocol not in found:
             logged = {protocol: Score(float(curve.values[-1]), protocol, step=int(curve.steps[-1]))}
@@ -114,16 +114,16 @@ class RunRecord:
         return found
 
 
-def _score(told: Mapping[str, Any], name: str, protocol: str) -> Score:
-    games, step = (int(told[k]) if evaluations.is_number(told.get(k)) else None for k in ("episodes", "step"))
-    own, under = told.get("own_policy", True) is not False, str(told.get("protocol", protocol))
-    return Score(float(told[name]), under, str(told.get("policy", "")), games or 0, step, own)
+def _score(found: Mapping[str, Any], name: str, protocol: str) -> Score:
+    games, step = (int(found[k]) if evaluations.is_number(found.get(k)) else None for k in ("episodes", "step"))
+    own, under = found.get("own_policy", True) is not False, str(found.get("protocol", protocol))
+    return Score(float(found[name]), under, str(found.get("policy", "")), games or 0, step, own)
 
 
 def read(path: Path) -> RunRecord:
     """A run's folder. Raises RunError where it cannot be used at all."""
     run = Run.open(path)
-    config, remarks = run.config, [*run.told]
+    config, remarks = run.config, [*run.remarks]
     lines, scored = _lines(path, remarks), evaluations.read(path, remarks)
     return RunRecord(path, config, lines, scored, (checkpoints(path) or [None])[-1], tuple(remarks))
 
@@ -304,27 +304,27 @@ def look(root: Path, path: Path) -> RunFolder:
     remarks = [*(record.remarks if record else ()), *(absent(record.config["game"]) if record else ())]
     remarks += _faults(path, record)
     if found.state != "training":  # whose newest record may be half written at this moment
-        remarks += [told for file in sorted(path.glob("events.out.tfevents.*")) if (told := torn(file))]
+        remarks += [fault for file in sorted(path.glob("events.out.tfevents.*")) if (fault := torn(file))]
     return dataclasses.replace(found, remarks=tuple(remarks))
 
 
 def _faults(path: Path, record: RunRecord | None) -> list[str]:
     """What will keep the run from being played or trained further."""
-    told = []
+    found = []
     if record and (lacking := [name for name in PLAYED if name not in record.config]):
-        told.append(f"config.json lacks {', '.join(lacking)}")
+        found.append(f"config.json lacks {', '.join(lacking)}")
     if record and record.finished and not checkpoints(path):
-        told.append("it has no checkpoint: it can be compared, not watched, scored or trained further")
+        found.append("it has no checkpoint: it can be compared, not watched, scored or trained further")
     if (gone := manifest.missing(path / "checkpoints")) is not None:
-        told.append(f"checkpoint {gone}, the last that was written, is gone")
+        found.append(f"checkpoint {gone}, the last that was written, is gone")
     for step in manifest.steps(path / "checkpoints"):
         try:
             manifest.read(path / "checkpoints", step)
         except (OSError, ValueError) as fault:
-            told.append(f"checkpoint {step} is damaged ({fault})")
+            found.append(f"checkpoint {step} is damaged ({fault})")
     if (link := files.first_link(path)) is not None:
-        told.append(f"{link.relative_to(path)} is a link or no regular file: the run can be read, not trained further")
-    return told
+        found.append(f"{link.relative_to(path)} is a link or no regular file: the run can be read, not trained further")
+    return found
 
 
 def torn(file: Path) -> str:

@@ -255,10 +255,10 @@ def headline(made: Comparison) -> str:
     found = pairs(made, made.labels)
     if not found:
         return "No two of these have played the same game."
-    told = [f"{p.verdict} than {p.second}" for p in found if p.p < ALPHA]
-    if not told:
+    verdicts = [f"{p.verdict} than {p.second}" for p in found if p.p < ALPHA]
+    if not verdicts:
         return "Which is better cannot be told from these seeds."
-    return "; ".join(told) + ("." if len(told) == len(found) else "; the rest cannot be told from these seeds.")
+    return "; ".join(verdicts) + ("." if len(verdicts) == len(found) else "; the rest cannot be told from these seeds.")
 
 
 def markdown(table: TextTable) -> str:

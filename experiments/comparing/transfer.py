@@ -46,11 +46,11 @@ def unpack(file: Path, root: Path, limit: int) -> Path:
         raise UserError("this Python unpacks archives without safety checks; 3.10.12, 3.11.4 and newer have them")
     if not file.is_file():
         raise UserError(f"{file}: there is no such file")
-    with _told(file), tarfile.open(file, "r:*") as archive:
+    with _one_sentence(file), tarfile.open(file, "r:*") as archive:
         inside = _look_through(file, archive, limit)
     root.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".import-", dir=root) as place:
-        with _told(file), tarfile.open(file, "r:*") as archive:
+        with _one_sentence(file), tarfile.open(file, "r:*") as archive:
             for member in archive:
                 archive.extract(member, place, filter="data")
         found = Path(place, *inside.parts)
@@ -67,7 +67,7 @@ def unpack(file: Path, root: Path, limit: int) -> Path:
 
 
 @contextlib.contextmanager
-def _told(file: Path) -> Iterator[None]:
+def _one_sentence(file: Path) -> Iterator[None]:
     """Within: what a broken archive raises is one sentence."""
     try:
         yield

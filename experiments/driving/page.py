@@ -101,8 +101,8 @@ class DataPage:
             with self._lock:
                 text = self._done(message)
         except (ValueError, OSError) as fault:
-            told = fault.strerror if isinstance(fault, OSError) else str(fault)
-            client.send({"type": "refused", "text": told})
+            sentence = fault.strerror if isinstance(fault, OSError) else str(fault)
+            client.send({"type": "refused", "text": sentence})
         else:
             self.page.send({"type": "changed", "text": text})
         finally:
@@ -136,7 +136,7 @@ def about(tub: Tub) -> dict[str, Any]:
     for name, (label, form) in FACTS.items():
         values = tub.records.get(name)
         if values is not None:
-            facts[label] = [_told(value, form) for value in values.tolist()]
+            facts[label] = [_shown(value, form) for value in values.tolist()]
     laps = f"{s['laps']} lap{'s' * (s['laps'] != 1)}"
     counts = f"{len(tub):,} records, {tub_statistics.length(s['minutes'])}, {laps}, {tub.deleted:,} deleted"
     mode = tub.records.get("user/mode")
@@ -158,7 +158,7 @@ def about(tub: Tub) -> dict[str, Any]:
     }
 
 
-def _told(value: Any, form: str) -> str | None:
+def _shown(value: Any, form: str) -> str | None:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if value == "" or value != value:

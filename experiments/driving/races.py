@@ -106,7 +106,7 @@ def open_writer(out: Path, game: str, driving: Driving, driver: str, **more: Any
     frame = driving.frame()
     writer = tub.TubWriter(out, columns(driving), metadata=about)
     if writer.shape not in (None, (frame.height, frame.width)):
-        (height, width), told = writer.shape, f"--obs {about.get('obs')} makes {frame.width}x{frame.height}"
+        (height, width), message = writer.shape, f"--obs {about.get('obs')} makes {frame.width}x{frame.height}"
         writer.close()
-        raise tub.TubError(f"{out} holds pictures of {width}x{height}, {told}")
+        raise tub.TubError(f"{out} holds pictures of {width}x{height}, {message}")
     return writer

@@ -116,7 +116,7 @@ def written(line: Line, order: int, dialect: str, size: int, no_result: bool = F
 
 
 def reports(engine: Engine, wanted: AnalysisRequest, dialect: str, thought: Thought | None = None) -> str:
-    """One line: the moves of the last search, most visited first. thought: what it came to, which is always told."""
+    """One line: the moves of the last search, most visited first. thought: what it came to, always reported."""
     size, sign, lead = engine.game.size, 1 - 2 * wanted.colour, 0.0
     _, state = engine.position(wanted.colour)
     if dialect == "kata":
@@ -193,17 +193,17 @@ def genmove_analyze(engine: Engine, given: GTPCommand) -> object:
             engine.output.send(f"={given.number}\n")
         return False
 
-    def told(thought: Thought) -> None:
+    def report_line(thought: Thought) -> None:
         never()
         engine.output.send(reports(engine, wanted, dialect, thought) + "\n")
 
     stop = reporter(engine, wanted, dialect, never)
     if given.name == "kata-search_analyze":
         thought = engine.think(wanted.colour, stop, wanted.barred)
-        told(thought)
+        report_line(thought)
         move = to_vertex(thought.action, engine.game.size)
     else:
-        move = engine.generate(wanted.colour, stop, wanted.barred, told)
+        move = engine.generate(wanted.colour, stop, wanted.barred, report_line)
     engine.output.send(f"play {move}\n\n")
     return SENT
 

@@ -178,12 +178,12 @@ class Engine:
 
     def generate(
         self, colour: int, stop: Callable[[], bool] | None = None, barred: np.ndarray | None = None,
-        told: Callable[[Thought], None] = lambda thought: None,
+        report: Callable[[Thought], None] = lambda thought: None,
     ) -> str:  # fmt: skip
         """Thinks and plays: a vertex, "pass" or "resign". told: is called with the thought before the move."""
         started = time.monotonic()
         thought = self.think(colour, stop, barred)
-        told(thought)
+        report(thought)
         action = thought.action
         self.losing[colour] = self.losing[colour] + 1 if thought.chance < self.resign else 0
         self.clock.spent(colour, time.monotonic() - started)

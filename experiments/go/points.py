@@ -72,10 +72,10 @@ class Bench:
     def _lead(self, colour: int) -> float:
         """Black's lead where `colour` is to move."""
         answer = self._program.ask(f"{ASKED} {'BW'[colour]} rootInfo true", self._settings.move_seconds)
-        told = LEAD.search(answer)
-        if told is None:
+        found = LEAD.search(answer)
+        if found is None:
             raise UserError(f"--judge {self._judge}: it tells no lead; give it 2 visits or more")
-        return (1 - 2 * colour) * float(told[1])
+        return (1 - 2 * colour) * float(found[1])
 
     def close(self) -> None:
         self._program.close(kill=True)
@@ -168,14 +168,14 @@ def figures(player: int, rows: dict[int, dict], judged: dict[int, dict], size: i
 
 def table(judge: str, games: int, players: list[dict]) -> list[str]:
     """The figures for people. players: those of `tournament.summary`, each with its `points_lost`."""
-    told = [f"points lost per move, as {judge} sees {games} games (95 % bootstrap over games; {', '.join(PHASES)}):"]
+    rows = [f"points lost per move, as {judge} sees {games} games (95 % bootstrap over games; {', '.join(PHASES)}):"]
     for player in players:
         found = player["points_lost"]
         if not found["moves"]:
-            told.append(f"  no moves  {player['player']}")
+            rows.append(f"  no moves  {player['player']}")
             continue
         low, high = found["interval"]
         parts = ", ".join("-" if value is None else f"{value:.2f}" for value in found["phases"].values())
         span = f"[{low:.2f}, {high:.2f}]"
-        told.append(f"  {found['per_move']:6.3f}  {span:>14}  {player['player']}   ({parts}; {found['moves']:,} moves)")
-    return told
+        rows.append(f"  {found['per_move']:6.3f}  {span:>14}  {player['player']}   ({parts}; {found['moves']:,} moves)")
+    return rows

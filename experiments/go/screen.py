@@ -11,7 +11,7 @@ import numpy as np
 from envs.go import sgf
 from envs.go.picture import SIDE, action_at, draw, geometry
 from envs.window import PygameWindow
-from experiments.go.stopwatch import told
+from experiments.go.stopwatch import clock_text
 from experiments.go.table import SIDES, GoTable
 
 PANEL = 320  # px, width of the right side
@@ -158,7 +158,7 @@ class TableWindow:
     def _panel(self, surface, view: dict, found: dict) -> None:
         pygame, left, width = self.pygame, SIDE + 16, PANEL - 32
         you = {"both": "you play both sides", "none": "nobody plays by hand"}.get(view["human"])
-        clocks = " : ".join(told(view["clock"], side, time.monotonic() - self._came) for side in (0, 1))
+        clocks = " : ".join(clock_text(view["clock"], side, time.monotonic() - self._came) for side in (0, 1))
         self._write(surface, clocks, (left + width, 16), 22, ACCENT, anchor="topright")
         self._write(surface, you or f"you play {view['human'].capitalize()}", (left, 14), 24, INK)
         self._write(surface, f"{view['player']}, komi {view['komi']:g}, move {view['ply']}", (left, 40), 20, QUIET)

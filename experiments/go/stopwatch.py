@@ -89,7 +89,7 @@ class Stopwatch:
         }  # fmt: skip
 
 
-def told(view: dict[str, Any], side: int, past: float = 0.0) -> str:
+def clock_text(view: dict[str, Any], side: int, past: float = 0.0) -> str:
     """A side's clock, so many seconds after its `view`: 3:07 used, or what is left, 0:24 x3 in byo-yomi."""
     past = past if view["running"] == side else 0.0
     if view["left"] is None:

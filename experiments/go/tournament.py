@@ -68,18 +68,18 @@ class TournamentFolder:
     def __init__(self, path: Path, settings: TournamentSettings):
         self.path = path
         (path / "games").mkdir(parents=True, exist_ok=True)
-        told, wanted = path / "tournament.json", json.loads(json.dumps(asdict(settings)))
-        if told.exists():
+        file, wanted = path / "tournament.json", json.loads(json.dumps(asdict(settings)))
+        if file.exists():
             try:
-                there = files.read_json(told)
+                there = files.read_json(file)
             except (OSError, ValueError):
                 there = None
             if not isinstance(there, dict):
-                raise UserError(f"{told} cannot be read; give another --out")
+                raise UserError(f"{file} cannot be read; give another --out")
             if {**there, "games": 0} != {**wanted, "games": 0}:
                 different = [name for name in wanted if there.get(name) != wanted[name]]
                 raise UserError(f"{path} holds a tournament with another {', '.join(different)}; give another --out")
-        files.write_json(told, wanted)
+        files.write_json(file, wanted)
         self._lines = Lines(path / "games.jsonl")
 
     @property

@@ -63,32 +63,32 @@ def stated(path: Path, about: Mapping[str, Any], run: Run) -> dict[str, Any]:
     about: content of reference.json. Whoever wants to deceive seals anew, so that nothing here is believed unseen.
     """
     try:
-        told = files.read_json(path / references.SCORE)
+        score = files.read_json(path / references.SCORE)
     except (OSError, ValueError) as fault:
         raise ReferenceFault(f"{references.SCORE} cannot be read: {fault}") from None
-    scores = told.get("scores") if isinstance(told, dict) else None
+    scores = score.get("scores") if isinstance(score, dict) else None
     if not isinstance(scores, list) or not scores or not all(map(is_number, scores)):
         raise ReferenceFault(f"{references.SCORE} holds no scores")
     newest = manifest.newest(run.checkpoints)
     if newest is None:
         raise ReferenceFault("it holds no weights that can be read")
     meta = newest[1]["meta"]
-    for what, game in (("weights", meta.get("game")), (references.SCORE, told.get("game"))):
+    for what, game in (("weights", meta.get("game")), (references.SCORE, score.get("game"))):
         if game != run.config["game"]:
             raise ReferenceFault(f"its {what} are of {game}, its configuration is of {run.config['game']}")
     if about.get("game") != run.config["game"]:
         raise ReferenceFault(
             f"{references.ABOUT} is of {about.get('game')}, its configuration is of {run.config['game']}"
         )
-    if told.get("step") != newest[0]:
-        raise ReferenceFault(f"{references.SCORE} is of step {told.get('step')}, the weights are of {newest[0]}")
-    if told.get("episodes") != len(scores) or not math.isclose(
-        float(np.mean(scores)), told.get("mean", math.nan), rel_tol=1e-9, abs_tol=1e-9
+    if score.get("step") != newest[0]:
+        raise ReferenceFault(f"{references.SCORE} is of step {score.get('step')}, the weights are of {newest[0]}")
+    if score.get("episodes") != len(scores) or not math.isclose(
+        float(np.mean(scores)), score.get("mean", math.nan), rel_tol=1e-9, abs_tol=1e-9
     ):
         raise ReferenceFault(
-            f"{references.SCORE} states a mean of {told.get('mean')}, its {len(scores)} scores have another"
+            f"{references.SCORE} states a mean of {score.get('mean')}, its {len(scores)} scores have another"
         )
-    return told
+    return score
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,9 +132,9 @@ def compare(old: np.ndarray, new: np.ndarray, *, chance: float = CHANCE, seed: i
     return Verdict(float(old.mean()), mean, mean - reach, mean + reach, (len(old), m))
 
 
-def fresh_seed(run: Run, told: Mapping[str, Any]) -> int:
+def fresh_seed(run: Run, score: Mapping[str, Any]) -> int:
     """A seed of games that neither the training nor the stated score has seen."""
-    used = {run.config["seed"], run.config["seed"] + 1, told.get("seed")}
+    used = {run.config["seed"], run.config["seed"] + 1, score.get("seed")}
     return next(seed for seed in range(1001, 1001 + len(used) + 1) if seed not in used)
 
 

@@ -179,7 +179,7 @@ class Sweep:
             process = child.start("train", words, log, cores=cores, keep=[mine])
             if self._follow(study, trial, process):
                 study.tell(trial.number, state=self.optuna.trial.TrialState.PRUNED)
-                print(f"trial {trial.number}: ended early, {told(params)}", flush=True)
+                print(f"trial {trial.number}: ended early, {parameter_text(params)}", flush=True)
                 return
             code = process.returncode
             if self.stopping.is_set() and (path := self._run(trial.number)) and self._score(path) is None:
@@ -189,10 +189,10 @@ class Sweep:
         if score is None:
             trial.set_user_attr("reason", child.reason(code, log))
             study.tell(trial.number, state=self.optuna.trial.TrialState.FAIL)
-            print(f"trial {trial.number}: failed ({trial.user_attrs['reason']}), {told(params)}", flush=True)
+            print(f"trial {trial.number}: failed ({trial.user_attrs['reason']}), {parameter_text(params)}", flush=True)
             return
         study.tell(trial.number, score)
-        print(f"trial {trial.number}: {number(score)}, {told(params)}", flush=True)
+        print(f"trial {trial.number}: {number(score)}, {parameter_text(params)}", flush=True)
 
     def _follow(self, study: Any, trial: Any, process: Any) -> bool:
         """Reports along the way until the process ends; True where the trial was ended early."""
@@ -281,7 +281,7 @@ class Sweep:
 STATES = {"PRUNED": "ended early", "RUNNING": "running", "FAIL": "failed"}
 
 
-def told(params: Mapping[str, Any]) -> str:
+def parameter_text(params: Mapping[str, Any]) -> str:
     """Formats hyperparameters as name=value, with spaces between them."""
     return " ".join(f"{k}={records.plain(v)}" for k, v in params.items())
 

@@ -30,14 +30,14 @@ def traced(run: Run, fault: BaseException) -> str:
     if isinstance(fault, cli.UserError | RowFault) or (isinstance(fault, ValueError) and type(fault) is ValueError):
         return text
     trace = fault.trace if isinstance(fault, GameFault) else "".join(traceback.format_exception(fault))
-    told = text if isinstance(fault, GameFault) else f"{type(fault).__name__}: {text}".removesuffix(": ")
+    message = text if isinstance(fault, GameFault) else f"{type(fault).__name__}: {text}".removesuffix(": ")
     path = run.path / FILE
     try:
         with open(path, "a", encoding="utf-8", errors="replace") as file:
-            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {told}\n\n{trace}\n")
+            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {message}\n\n{trace}\n")
     except OSError as other:
-        return f"{told} (its traceback could not be written: {other.strerror})"
-    return f"{told}; its traceback: {path}"
+        return f"{message} (its traceback could not be written: {other.strerror})"
+    return f"{message}; its traceback: {path}"
 
 
 def of_game(run: Run, parts: building.Lab, fault: GameFault | RowFault, save: Callable[[], None]) -> cli.UserError:
@@ -64,9 +64,9 @@ def ending(run: Run, parts: building.Lab, log: Log, save: Callable[[], None]) ->
     try:
         yield
     except (GameFault, RowFault) as fault:
-        told = of_game(run, parts, fault, save)
+        message = of_game(run, parts, fault, save)
         log.close()
-        raise told from None
+        raise message from None
     except (Diverged, MemoryError, RuntimeError) as fault:
         if not isinstance(fault, Diverged) and not cli.is_short_of_memory(fault):
             raise

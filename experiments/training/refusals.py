@@ -18,16 +18,16 @@ from experiments.training.options import Resume, TrainCommand
 def refuse(command: TrainCommand, agent_config: Mapping[str, Any], env: Mapping[str, Any]) -> None:
     """Raises UserError for options of a new run that do not go together."""
     tracking.require(command.track)
-    taught = getattr(settings(command.agent), "TAUGHT", False)
+    needs_teacher = getattr(settings(command.agent), "NEEDS_TEACHER", False)
     for name, kind in (("data", "dataset"), ("teacher_run", "teacher")):
-        if getattr(command, name) and not taught:
+        if getattr(command, name) and not needs_teacher:
             raise cli.UserError(f"--{name.replace('_', '-')}: {command.agent} learns by playing; it takes no {kind}")
     for name in ("obs", "reward"):
-        if getattr(command, f"normalize_{name}") and (taught or command.agent in BASELINES):
+        if getattr(command, f"normalize_{name}") and (needs_teacher or command.agent in BASELINES):
             raise cli.UserError(
                 f"--normalize-{name}: {command.agent} does not take it; agents of the lab that learn by playing do"
             )
-    if taught:
+    if needs_teacher:
         _require_teacher(command, env)
     if command.agent in BASELINES and command.device not in ("auto", "cpu"):
         raise cli.UserError(

@@ -29,14 +29,14 @@ class Clip:
         """Appends one picture, uint8 [H, W, 3]; pictures older than SECONDS are dropped."""
         self._files.append(encode(picture)[0])
 
-    def save(self, name: str, told: Callable[[str], None]) -> Path:
-        """Begins to write clips/<name>-N.mp4 and returns its path; `told` gets a sentence when it is there."""
+    def save(self, name: str, report: Callable[[str], None]) -> Path:
+        """Begins to write clips/<name>-N.mp4 and returns its path; `report` gets a sentence when it is there."""
         self.wait()
         number = 1
         while (path := self.folder / f"{name}-{number}.mp4").exists():
             number += 1
         files = list(self._files)
-        self._saving = threading.Thread(target=self._write, args=(path, files, told), name="clip")
+        self._saving = threading.Thread(target=self._write, args=(path, files, report), name="clip")
         self._saving.start()
         return path
 
@@ -45,7 +45,7 @@ class Clip:
         if self._saving is not None:
             self._saving.join()
 
-    def _write(self, path: Path, files: list[bytes], told: Callable[[str], None]) -> None:
+    def _write(self, path: Path, files: list[bytes], report: Callable[[str], None]) -> None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with Video(path, self.fps) as video:
@@ -56,6 +56,6 @@ class Clip:
                         video.write(picture)
                         shape = picture.shape
         except (OSError, ValueError) as fault:
-            told(f"the clip could not be written: {fault}")
+            report(f"the clip could not be written: {fault}")
             return
-        told(f"saved the last {len(files) / self.fps:.1f} s as {path}")
+        report(f"saved the last {len(files) / self.fps:.1f} s as {path}")

@@ -86,9 +86,9 @@ def policy(value: Any) -> str:
     return name
 
 
-def _is_share(told: str) -> bool:
+def _is_share(text: str) -> bool:
     try:
-        return 0 <= float(told) <= 1
+        return 0 <= float(text) <= 1
     except ValueError:
         return False
 

@@ -177,7 +177,7 @@ def action_names(game: str, env: Any) -> list[str]:
     meanings = convention(env, "get_action_meanings")
     if isinstance(meanings, list | tuple) and len(meanings) == int(space.n):
         return [str(name).lower() for name in meanings]
-    if (told := gym_keys.names_of(env)) is not None:
-        return list(told)
+    if (text := gym_keys.names_of(env)) is not None:
+        return list(text)
     names = {action: " ".join(sorted(keys)) or "nothing" for keys, action in keys_of(game, env).items()}
     return [names.get(a, str(a)) for a in range(int(space.n))]

@@ -23,8 +23,8 @@ def known(about: Description) -> dict[str, Any]:
         return {"frame_stack": about.frame_stack, "protocol": about.protocol, "lab_info": not about.foreign}
     probe = envs.make_vec(about.name, 1, **dataclasses.asdict(about.options))
     probe.close()
-    told = {"frame_stack": 1, **probe.metadata}
-    return {k: told[k] for k in ("frame_stack", "protocol", "lab_info", "name") if k in told}
+    metadata = {"frame_stack": 1, **probe.metadata}
+    return {k: metadata[k] for k in ("frame_stack", "protocol", "lab_info", "name") if k in metadata}
 
 
 def with_picture(about: Description) -> Any:
@@ -46,9 +46,9 @@ def with_picture(about: Description) -> Any:
 
 
 class LastInfo(gymnasium.Wrapper):
-    """Keeps the game's newest `info`, in `told`, and the size of its first picture."""
+    """Keeps the game's newest `info`, in `info`, and the size of its first picture."""
 
-    told: dict[str, Any] = {}  # noqa: RUF012
+    info: dict[str, Any] = {}  # noqa: RUF012
     shape: tuple[int, ...] | None = None
 
     def __init__(self, env: gymnasium.Env, name: str):
@@ -56,20 +56,20 @@ class LastInfo(gymnasium.Wrapper):
         self.name = name
 
     def reset(self, **options: Any) -> tuple[Any, dict[str, Any]]:
-        obs, self.told = self.env.reset(**options)
-        return obs, self.told
+        obs, self.info = self.env.reset(**options)
+        return obs, self.info
 
     def step(self, action: Any) -> tuple[Any, ...]:
         result = self.env.step(action)
-        self.told = result[4]
+        self.info = result[4]
         return result
 
 
 def rendered(env: Any) -> list[np.ndarray]:
     """The pictures since the last call: one, or all emulated frames where the game tells them."""
     shown = env.render()
-    told = shown if isinstance(shown, list) and (not shown or isinstance(shown[0], np.ndarray)) else [shown]
-    pictures = [as_picture(one, env.name) for one in told]
+    pictures = shown if isinstance(shown, list) and (not shown or isinstance(shown[0], np.ndarray)) else [shown]
+    pictures = [as_picture(one, env.name) for one in pictures]
     if pictures and env.shape is None:
         env.shape = pictures[0].shape
     return [fitted(one, env.shape) for one in pictures]

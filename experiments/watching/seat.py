@@ -113,8 +113,8 @@ class Seat:
     @property
     def score(self) -> float:
         """The first copy's score so far: the game's own where it tells one at every step, else the sum of rewards."""
-        told = self.envs[0].told if self.stream.told else {}
-        return float(told.get("score", self.stream.running_score[0]))
+        info = self.envs[0].info if self.stream.lab_info else {}
+        return float(info.get("score", self.stream.running_score[0]))
 
     @property
     def over(self) -> bool:
@@ -156,24 +156,24 @@ class Seat:
         self.values.append(self._value())
 
     def _explain(self) -> None:
-        told = getattr(self.agent, "explain", None)
-        if told is None:
+        explain = getattr(self.agent, "explain", None)
+        if explain is None:
             return
         first = type(self.step)(*map(_first, self.step))
         memory = _first(self.actor.before)
         with torch.no_grad():
-            found = told(first, memory)
+            found = explain(first, memory)
         self.reasons = {k: v[0].float().cpu().numpy() for k, v in found.items()}
         if self.overlay in saliency.METHODS and self.spec.obs_dtype == "uint8":
-            self.heat = self._saliency(told, first, memory)
+            self.heat = self._saliency(explain, first, memory)
 
-    def _saliency(self, told: Any, first: Any, memory: Any) -> np.ndarray:
+    def _saliency(self, explain: Any, first: Any, memory: Any) -> np.ndarray:
         action = self.act.action[0]
 
         def outputs(obs: torch.Tensor) -> torch.Tensor:
             n = len(obs)
             step = type(first)(obs, *(_repeated(x, n) for x in first[1:]))
-            found = told(step, _repeated(memory, n))
+            found = explain(step, _repeated(memory, n))
             key = next((k for k in ("values", "probabilities", "mean", "value") if k in found), None)
             rows = found[key].float()
             rows = rows.clamp_min(1e-9).log() if key == "probabilities" else rows

@@ -41,10 +41,10 @@ def shown(value: Any) -> str:
     if isinstance(value, int) and abs(value) >= 10**SHOWN:
         return "a huge number"  # Python refuses to print some of them
     try:
-        told = json.dumps(value, ensure_ascii=False)
+        shown = json.dumps(value, ensure_ascii=False)
     except (ValueError, TypeError, RecursionError):  # what a program gave, not a page
-        told = f"of type {type(value).__name__}"
-    return told if len(told) <= SHOWN else f"{told[:SHOWN]}..."
+        shown = f"of type {type(value).__name__}"
+    return shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}..."
 
 
 def nothing(value: Any) -> None:
