@@ -22,7 +22,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from envs import kernels
-from envs.description import Description, GameSuite
+from envs.description import REAL_TIME, Description, GameSuite
 
 kernels.drop_stale(Path(__file__).resolve().parent.parent)
 
@@ -228,7 +228,19 @@ def is_of(name: str, family: str) -> bool:
 def make_vec(name: str, num_envs: int, **values: Any) -> Any:
     """A gymnasium.vector.VectorEnv of `num_envs` games, autoreset NEXT_STEP; `values`: fields of the game's Options."""
     module, which = find(name)
-    return _load(module).make_vec(num_envs, **which, **values)
+    games = _load(module).make_vec(num_envs, **which, **values)
+    if hasattr(_facts(name), "describe"):
+        _agree(name, describe(name, **values), games)
+    return games
+
+
+def _agree(name: str, about: Description, games: Any) -> None:
+    """The metadata tells of real time what the description does. Raises ValueError where the game says both."""
+    for fact in REAL_TIME:
+        declared, stated = getattr(about, fact), games.metadata.get(fact)
+        if stated is not None and stated != declared:
+            raise ValueError(f"{name}: its description says {fact}={declared}, the metadata of its games {stated}")
+    games.metadata = {**games.metadata, **{fact: getattr(about, fact) for fact in REAL_TIME}}
 
 
 def make(name: str, render_mode: str | None = None, **values: Any) -> Any:

@@ -43,7 +43,6 @@ def present(games: gymnasium.vector.VectorEnv, about: Description, num_envs: int
     games.action_space = batch_space(about.actions, num_envs)
     games.metadata = {
         **games.metadata, "autoreset_mode": AutoresetMode.NEXT_STEP, **about.metadata, "lab_info": not about.foreign,
-        "real_time": about.real_time,
     }  # fmt: skip
 
 

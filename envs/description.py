@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from envs.driving import Driving
 
 
+REAL_TIME = ("real_time", "step_seconds")  # facts that a description and a batch's metadata must tell alike
+
+
 class ScoringProtocol(NamedTuple):
     """A named way to score a game, where it has more than its options to choose between."""
 
@@ -49,10 +52,28 @@ class GameSuite(NamedTuple):
 
 
 class Board(NamedTuple):
-    """The points of a board game: action `row * columns + column` plays there."""
+    """The points of a board game, and the action that plays at each of them."""
 
     rows: int
     columns: int
+    actions: tuple[int, ...] | None = None  # action at each point, row by row; None: row * columns + column
+
+    @classmethod
+    def of_columns(cls, rows: int, columns: int) -> Board:
+        """A board that stones fall into, as in Connect Four: action `column` plays at every point of that column."""
+        return cls(rows, columns, tuple(range(columns)) * rows)
+
+    def action_at(self, row: int, column: int) -> int | None:
+        """The action that plays at a point, None beside the board."""
+        if not (0 <= row < self.rows and 0 <= column < self.columns):
+            return None
+        return self.table[row][column]
+
+    @property
+    def table(self) -> list[list[int]]:
+        """The action at each point, [rows][columns]."""
+        flat = self.actions or range(self.rows * self.columns)
+        return [list(flat[r * self.columns : (r + 1) * self.columns]) for r in range(self.rows)]
 
 
 def _none() -> Any:
@@ -74,6 +95,7 @@ class Description:
     two_players: bool | None = None  # True where two sides move in turn
     # Traits. None, or empty: the game has none.
     real_time: bool = False  # True where the game goes on while nobody acts
+    step_seconds: float = 0.0  # time from one row to the next in such a game, s; 0: unknown
     foreign: bool = False  # True for a stranger's game: the words of its info and its methods have no meaning here
     every_frame: bool = False  # True where pictures can be had frame by frame (render mode rgb_array_list)
     driving: Driving | None = None  # hands, recordings and scored tracks of a game that is driven
@@ -92,7 +114,7 @@ class Description:
     @property
     def metadata(self) -> dict[str, Any]:
         """The entries of a vector environment's metadata that are facts here."""
-        return {name: getattr(self, name) for name in ("frame_stack", "frame_skip", "protocol")}
+        return {name: getattr(self, name) for name in ("frame_stack", "frame_skip", "protocol", *REAL_TIME)}
 
     def tells(self, name: str) -> bool | None:
         """Whether `info` holds the array `name` with these options; None where nothing is known of the game."""

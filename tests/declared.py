@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import sys
 import types
 from typing import Any
@@ -165,20 +164,43 @@ class Noughts(gymnasium.Env):
         return 5.0, 5.0, 10.0
 
 
-def noughts(monkeypatch: pytest.MonkeyPatch, **more: Any) -> None:
-    """The game `noughts`. more: what its module says besides; a description with its board by default."""
+class Drops(Noughts):
+    """Stones fall into 3 columns of 2 points, onto those that lie there."""
+
+    action_space = spaces.Discrete(3)
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict]:
+        row = 1 if self.points[3 + action] == 0 else 0
+        return super().step(3 * row + action)
+
+    def _info(self, discount: float) -> dict[str, Any]:
+        free = self.points[:3] == 0
+        return {"discount": np.float32(discount), "legal": free if free.any() else ~free}
+
+
+def drops(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The game `drops`, whose actions are columns."""
+    noughts(monkeypatch, "drops", Drops, Board.of_columns(2, 3))
+
+
+NOUGHTS = Board(2, 3)
+
+
+def noughts(
+    monkeypatch: pytest.MonkeyPatch, name: str = "noughts", kind: type[Noughts] = Noughts, board: Board = NOUGHTS,
+    **more: Any,
+) -> None:  # fmt: skip
+    """The game `name`. more: what its module says besides; a description with its board by default."""
 
     def describe(options: NoughtsOptions) -> Description:
-        return Description(
-            Noughts.observation_space, Noughts.action_space, 1, 1, "noughts", two_players=True, board=Board(2, 3)
-        )
+        return Description(kind.observation_space, kind.action_space, 1, 1, name, two_players=True, board=board)
 
     def make_vec(num_envs: int) -> SyncVectorEnv:
-        return vector(Noughts, num_envs, protocol="noughts")
+        return vector(kind, num_envs, protocol=name)
 
     def make(render_mode: str | None = None) -> Noughts:
-        return Noughts()
+        return kind()
 
-    content = dict(Options=NoughtsOptions, make_vec=make_vec, make=make, describe=describe, **more)
-    register(monkeypatch, "noughts", **content)
-    assert math.prod(envs.describe("noughts").board) == 6
+    content = dict(Options=NoughtsOptions, make_vec=make_vec, make=make) | {"describe": describe, **more}
+    register(monkeypatch, name, **content)
+    assert "describe" in more or envs.describe(name).board == board

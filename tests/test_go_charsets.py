@@ -174,3 +174,47 @@ def test_what_another_program_has_lost_stays_lost():
     text = "(;GM[1]CA[UTF-8]PB[x\ufffdy];B[aa]C[\ufffd\ufffd])"
     for data in (text.encode(), text.replace("CA[UTF-8]", "").encode()):
         assert sgf.parse(data).get("PB") == "x\ufffdy"
+
+
+WORDS = {  # language -> words in which its letters stand at every place, and lists of its letters
+    "French": "élève forêt Noël où Hélène François garçon crème naïve Château préféré déjà Étienne Éric Zoé Loïc Jérôme"
+    " Chloé maïs hôtel âge île aîné août Besançon Nîmes créée légère ÉLÈVE FRANÇOIS HÉLÈNE NOËL ÉTÉ DÉJÀ FORÊT"
+    " CHÂTEAU ça œuvre àâçéèêëîïôûùü ÀÂÇÉÈÊËÎÏÔÛÙÜ",
+    "Spanish": "niño señor mañana corazón José Ángel Íñigo Muñoz Núñez Peña Ibáñez Martínez García Gutiérrez"
+    " Óscar Álvaro"
+    " María también está aquí así más pingüino España año ÑANDÚ ÁNGEL MUÑOZ NÚÑEZ ESPAÑA AÑO Úrsula él ÁÉÍÓÚÑÜ"
+    " áéíóúñü",
+    "Icelandic": "Þórður Ásgeir Sigurðsson Guðrún Björn Ægir Össur Þór Þóra Ólafur Davíð Hörður Árni Ísak Örn"
+    " Úlfur Ýmir"
+    " Ísland þú það við maður æði ÞÓRÐUR ÍSLAND ÆÐI Sæþór Þráinn Óðinn ÓÐINN Þórir ÁÐÉÍÓÚÝÞÆÖ áðéíóúýþæö",
+    "Portuguese": "João São coração não Conceição irmão maçã Antônio avô avó três você JOÃO NÃO Ângela ÃÕÇÁÉÍÓÚÂÊÔ"
+    " ãõçáéíóúâêô",
+    "others": "Müller Grünwald Größe Österreich MÜLLER Äpfel Åke Örjan Göran Håkan Mäyränpää hääyö Søren Østergård Kjær"
+    " øl SØREN Nicolò città perché è Zoë ideeën België",
+    "Russian": "Шикшин Динерштейн Илья Александр Сурин Светлана Вика Чёрные победили белые сдались турнир Москва партия"
+    " ход жеребьёвка ШИКШИН ДИНЕРШТЕЙН МОСКВА КАЗАНЬ ИЛЬЯ ЛЕВ ЧЕМПИОНАТ РОССИИ ТУРНИР ПОБЕДА БЕЛЫЕ ЧЁРНЫЕ НЕТ"
+    " СССР Юрий хорошо плохо ещё это абвгдежзийклмнопрстуфхцчшщъыьэюя АБВГДЕЖЗИЙКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯ",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("language", WORDS)
+def test_a_word_alone_is_read_in_its_language(language):
+    """A name without a character set: neither Chinese inside a word nor Cyrillic for a list of accents, nor KOI8."""
+    codec = "cp1251" if language == "Russian" else "cp1252"
+    wholes = [f"(;GM[1]PB[{word}];B[aa])" for word in WORDS[language].split()]
+    assert [charsets.decode(whole.encode(codec)) for whole in wholes] == [(whole, []) for whole in wholes]
+
+
+def test_letters_that_stand_one_by_one_are_a_list():
+    for text in ("é è à ç", "á é í ó ú ñ", "Á É Í Ó Ú Ñ", "á ð é í ó ú ý þ æ ö"):
+        whole = f"(;GM[1]PB[{text}];B[aa])"
+        assert charsets.decode(whole.encode("cp1252")) == (whole, [])
+
+
+@pytest.mark.parametrize(
+    "text", ["ШИКШИН ИЛЬЯ", "ЧЕМПИОНАТ РОССИИ 2019", "Хороший ход", "И. Шикшин", "МОСКВА - КАЗАНЬ"]
+)
+@pytest.mark.parametrize("codec", ["cp1251", "koi8_r"])
+def test_capitals_of_one_russian_set_are_no_small_letters_of_the_other(text, codec):
+    whole = f"(;GM[1]EV[{text}];B[aa])"
+    assert charsets.decode(whole.encode(codec)) == (whole, [])

@@ -7,6 +7,7 @@ import pytest
 import torch
 from scripted_env import Scripted
 
+from agents.core import learner
 from agents.core.clock import Clock
 from agents.core.loop import Loop
 from agents.core.pace import Every, Ratio
@@ -112,3 +113,21 @@ def test_learning_ends_when_the_next_row_comes(monkeypatch):
     assert loop.learner.owed > 0
     loop.barrier()
     assert loop.learner.owed == 0
+
+
+def test_what_is_owed_does_not_grow_without_bound(monkeypatch):
+    """Each vector step owes 10 draws, and there is time for one: beyond the backlog they are dropped, and counted."""
+    now = [0.0]
+    monkeypatch.setattr("time.perf_counter", lambda: now[0])
+    agent = Remembering(Ratio(20.0, 4, 0), Uniform(), 2, seconds=1.0, clock=now)
+    _, loop = real(agent, 2 * 60, step_seconds=1.0)
+    loop.stream.reset(1)
+    made, due = 0, 0
+    for step in range(60):
+        loop.advance()
+        due = 10 * (step + 1)
+        made = loop.clock.updates
+        assert loop.learner.owed <= learner.BACKLOG and due == made + loop.learner.owed + loop.clock.dropped
+    assert loop.learner.owed == learner.BACKLOG and loop.clock.dropped > 0
+    loop.barrier()
+    assert loop.learner.owed == 0 and loop.clock.updates == made + learner.BACKLOG

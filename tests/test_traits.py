@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import declared
@@ -9,7 +10,8 @@ import numpy as np
 import pytest
 
 import envs
-from envs.description import Board
+from agents.core.stream import Stream
+from envs.description import Board, Description
 from envs.driving import Driving
 from envs.recordings.tub import Tub
 from experiments import record, watch
@@ -176,6 +178,56 @@ def test_what_is_laid_over_a_board_has_its_rows_and_columns(board):
     picture = np.full((20, 30, 3), 120, np.uint8)
     assert (seat.decorate(picture) != picture).any()
     assert seat.overlays() == ["off"]  # the random agent explains nothing
+
+
+def test_on_a_board_that_stones_fall_into_a_click_means_the_column(monkeypatch):
+    """As in Connect Four: any point of a column plays there, until it is full; two people play to the end."""
+    declared.drops(monkeypatch)
+    player = Player([Source("drops")], seed=1)
+    try:
+        player.command("take", True)
+        frames, seat = player.frames(), player.focus
+        next(frames)
+        for row in range(2):
+            for column in range(3):
+                seat.human.wanted = None
+                player.command("click", [5.0 + 10 * column, 5.0 + 10 * row])
+                assert seat.human.wanted == column
+        seat.human.wanted = None
+        player.command("click", [35.0, 5.0])
+        assert seat.human.wanted is None
+        seat.reasons, seat.overlay = {"policy": np.array([0.0, 0.0, 1.0])}, "policy"
+        picture = np.full((20, 30, 3), 120, np.uint8)
+        shown = seat.decorate(picture).astype(int) - picture
+        assert shown[:10, 20:].any() and shown[10:, 20:].any() and not shown[:, :10].any()  # both points of one column
+    finally:
+        player.close()
+
+
+def test_boards_name_the_action_of_each_point():
+    square, falling, odd = Board(2, 3), Board.of_columns(2, 3), Board(1, 2, (5, 4))
+    assert [[square.action_at(r, c) for c in range(3)] for r in range(2)] == square.table == [[0, 1, 2], [3, 4, 5]]
+    assert falling.table == [[0, 1, 2], [0, 1, 2]] and odd.table == [[5, 4]]
+    assert square.action_at(2, 0) is square.action_at(0, 3) is square.action_at(-1, 0) is None
+
+
+def test_real_time_is_declared_once(monkeypatch):
+    """What the description says stands in the metadata of the batch; a batch that says otherwise is refused."""
+    declared.noughts(monkeypatch, describe=lambda options: Description(real_time=True, step_seconds=0.05))
+    games = envs.make_vec("noughts", 1)
+    assert games.metadata["real_time"] is True and games.metadata["step_seconds"] == 0.05
+    stream = Stream(games)
+    assert stream.real_time and stream._step_seconds == 0.05
+    stream.close()
+    plain = envs.make_vec("flappy", 1)
+    assert plain.metadata["real_time"] is False and not Stream(plain).real_time
+
+    def other(num_envs: int):
+        return declared.vector(declared.Noughts, num_envs, protocol="noughts", real_time=False)
+
+    monkeypatch.setattr(sys.modules[envs.find("noughts")[0]], "make_vec", other)
+    with pytest.raises(ValueError, match="its description says real_time=True, the metadata of its games False"):
+        envs.make_vec("noughts", 1)
 
 
 def test_a_fault_of_the_program_is_no_message_to_the_person(board, monkeypatch):

@@ -18,6 +18,7 @@ class Clock:
         self.budget = budget  # budget in steps; None until `--minutes` has been turned into steps
         self.seconds = 0.0  # seconds of training, over all resumes
         self.away = 0.0  # seconds in this process that hooks spent on something else, such as an evaluation
+        self.dropped = 0  # draws of this process that were due in a game in real time, and for which there was no time
         self.parts = dict.fromkeys(PARTS, 0.0)  # seconds of each part in this process
         self._mark = 0.0
 

@@ -19,6 +19,8 @@ from agents.core.pace import Pace
 from agents.core.replay import ReplayBuffer
 from agents.core.rows import Act, Agent, Learned, TimeStep
 
+BACKLOG = 100  # draws that may stay owed where the next row comes of itself: a barrier works them off at once
+
 
 class Diverged(Exception):
     """A loss is not finite; the message says which tensor, at which update."""
@@ -53,7 +55,8 @@ class Learner:
     def learn(self, until: float | None = None) -> None:
         """Makes the optimizer steps that are due: all that are owed, or a vector step's share of a spread `learn`.
 
-        until: when to stop (`time.perf_counter`), between two optimizer steps; the rest stays owed.
+        until: when to stop (`time.perf_counter`), between two optimizer steps; the rest stays owed, up to BACKLOG
+        draws. What is more is dropped and counted: who learns too slowly for a game in real time never works it off.
         """
         if not self.pace.spread:
             self._work_off(until)
@@ -64,6 +67,9 @@ class Learner:
             while self._quota >= 1 and self._running is not None and _in_time(until):
                 self._quota -= 1
                 self._one_step()
+        if until is not None and self.owed > BACKLOG:
+            self.clock.dropped += self.owed - BACKLOG
+            self.owed = BACKLOG
         self.clock.lap("learn")
 
     def begin(self) -> None:

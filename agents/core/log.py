@@ -92,6 +92,8 @@ class Log:
         values |= {f"time/{k}": (v - parts[k]) / elapsed for k, v in self.clock.parts.items()}
         values |= {"clock/frames": self.clock.frames, "clock/updates": self.clock.updates}
         values["clock/seconds"] = round(self.clock.seconds, 2)
+        if self.clock.dropped:
+            values["clock/draws_dropped"] = self.clock.dropped
         if self.scores:
             values |= {"train/return": float(np.mean(self.scores)), "train/length": float(np.mean(self.lengths))}
             values |= {f"train/{k}": float(np.mean(v)) for k, v in self.figures.items()}

@@ -167,7 +167,7 @@ def _worth(sample: bytes, codec: str, named: str | None, valid_utf8: bool) -> tu
         worth = _SCRIPTS[codec](text)
     elif codec in _WEIGHED:
         foreign = [c for c in text if not c.isascii()]
-        worth = sum(map(_weight(codec), foreign)) / max(len(foreign), 1)
+        worth = (sum(map(_weight(codec), foreign)) - _INSIDE * _inside_words(text)) / max(len(foreign), 1)
     else:  # a set of few characters that somebody took care to name
         worth = 1.0
     return worth + bonus - min(2.0, 0.5 * _faults(text)), "\ufffd" not in text[:-1]
@@ -194,6 +194,15 @@ def _faults(text: str) -> int:
         faults += not inner.isascii() and _SWALLOWED.search(inner) is not None
         start = text.find("[", end.end())
     return faults
+
+
+_INSIDE = 2.0  # fault of a Chinese character inside a word of plain letters
+
+
+def _inside_words(text: str) -> int:
+    """Single Chinese or Korean characters in words of plain letters: two bytes of a Western word, as in Martínez."""
+    lone = (run for run in _RUN.finditer(text) if len(run.group()) == 1 and ord(run.group()) >= 0x3000)
+    return sum(_beside(text, run) for run in lone)
 
 
 def _weight(codec: str) -> Callable[[str], float]:
@@ -273,33 +282,69 @@ def _western(text: str) -> float:
     return total / max(count, 1)
 
 
-_LETTERS = tuple(map(set, ("ÄÖÜäöüß", "ÅÄÖåäö", "ÆØÅæøå")))  # letters beyond ASCII: German, Swedish and Finnish, Danish
+# Letters beyond ASCII of German; Swedish and Finnish; Danish; French; Spanish; Portuguese; Italian; Icelandic.
+_FEW = tuple(map(set, ("ÄÖÜäöüß", "ÅÄÖåäö", "ÆØÅæøå")))
+_MANY = tuple(
+    set(letters + letters.lower())
+    for letters in ("ÀÂÆÇÉÈÊËÎÏÔŒÙÛÜŸ", "ÁÉÍÓÚÑÜ", "ÁÂÃÀÇÉÊÍÓÔÕÚÜ", "ÀÈÉÌÒÙ", "ÁÐÉÍÓÚÝÞÆÖ")
+)
 
 
 def _listed(text: str) -> bool:
-    """Whether all that is not ASCII are the few letters of one language, as in a list of them: so few that other
-    scripts spell nothing with their bytes. A single capital before small ones begins a word, of another script."""
+    """Whether all that is not ASCII are the letters of one language, as in a list of them.
+
+    Other scripts spell nothing with a few letters' bytes; with those of more letters they spell words, so that these
+    must stand one by one, or be many and go upwards, as no word does. A single capital before small ones begins a word.
+    """
     runs = [run.group() for run in _RUN.finditer(text)]
-    plain = all(run.islower() or run[:2].isupper() for run in runs)
-    return plain and any(set("".join(runs)) <= letters for letters in _LETTERS)
+    found = set("".join(runs))
+    if not all(run.islower() or run[:2].isupper() for run in runs):
+        return False
+    if any(found <= letters for letters in _FEW):
+        return True
+    return any(found <= letters for letters in _MANY) and len(found) > 3 and all(map(_in_order, runs))
+
+
+def _in_order(run: str, share: float = 0.6) -> bool:
+    """Is it one letter, or five and more, each of them once, a `share` of which comes after the one before?"""
+    steps = sum(one < other for one, other in zip(run, run[1:], strict=False))
+    return len(run) == 1 or (len(run) > 4 and len(set(run)) == len(run) and steps >= share * (len(run) - 1))
+
+
+# Pairs of letters that words of Russian and Ukrainian are made of. In KOI8-R and in Windows-1251 the same bytes are
+# letters, too, small ones for capitals, but their pairs are none of a language's.
+_PAIRS = frozenset(re.findall(r"\w+", """
+    аб ав аг ад ае аж аз ай ак ал ам ан ап ар ас ат ах ач аш ащ аю ая ає аї ба бе би бл бо бр бу бы бё ва вд ве вз
+    ви вк вл вн во вр вс вт ву вш вы вя вё ві га ге ги гл го гр гу да дв де ди дл дн до др ду ды дь дя дё ді ев ег
+    ед ее еж ез еи ей ек ел ем ен ео еп ер ес ет ех ец еч еш ещ ею ея жа жд же жи жн жё за зв зд зи зн зо зы ив иг
+    ид ие из ии ий ик ил им ин ио ип ир ис ит их иц ич иш ию ия йд йк йн йс йт ка кв ке ки кл кн ко кр кс кт ку кі
+    ла ле ли лк лн ло лс лу лы ль лю ля лё лі ма ме ми мн мо мп му мы мя мі на нг нд не ни нк нн но нс нт ну нц ны
+    нь ню ня нё ні об ов ог од ое ож оз ой ок ол ом он оп ор ос от ох оч ош ою оя оё ої па пе пи пл по пп пр пу пы
+    пі ра рв рг рд ре рж ри рк рл рм рн ро рс рт ру рх рш ры рь рю ря рё рі са св се си ск сл см сн со сп ср сс ст
+    су сх сч сы сь ся сі та тв те ти тк тн то тр тс ту ты ть тя тё ті уг уд уж уз ук ул ум ун уп ур ус ут ух уч уш
+    ую ує фа фе фи фо фр ха хи хн хо хр це ци цы ча че чи чк чн чт чу чё ша ше ши шк шл шн шт шё ща ще щи ъе ъя ъё
+    ыв ые ыи ый ык ыл ым ын ыр ыс ыт ых ыш ье ьк ьм ьн ьс ьт ью ья эк эт юб юд юр ют юч ющ яв яд яз як ял ям ян яр
+    яс ят ях ёл ём ён ёр ёт єв єм ів ід із іл ін іс іт ії їв їн її
+"""))  # fmt: skip
 
 
 def _cyrillic(text: str) -> float:
-    """Words of Cyrillic letters alone, small ones behind the first."""
+    """Words of Cyrillic letters alone, of usual pairs, in one case behind the first letter; or the alphabet itself."""
     total, count = 0.0, 0
     for run in _RUN.finditer(text):
-        last, mixed = "", _beside(text, run)
-        for c in run.group():
-            count += 1
-            if mixed:
-                total -= 5.0
-            elif not 0x400 <= ord(c) <= 0x4FF:
-                total += -1.0
-            elif c.islower():
-                total += 1.0 + 0.3 * (c in "оеаинтсрвлкмдпу")
-            else:
-                total += -1.0 if last.islower() else 0.4 if last.isupper() else 1.0
-            last = c
+        word, mixed = run.group(), _beside(text, run)
+        count += len(word)
+        if mixed:
+            total -= 5.0 * len(word)
+            continue
+        shouted, alphabet = len(word) > 2 and word.isupper(), len(word) > 7 and _in_order(word, 0.9)
+        for last, c in zip(" " + word, word, strict=False):
+            if not 0x400 <= ord(c) <= 0x4FF:
+                total -= 1.0
+                continue
+            usual = alphabet or (c.lower() not in "ьъы" if last == " " else (last + c).lower() in _PAIRS)
+            cased = c.islower() or last == " " or shouted or (last.isupper() and len(word) == 2)
+            total += (1.0 if cased else -1.0) + (0.25 if usual else -0.5)
     return total / count if count > 2 else 0.0  # one or two letters say nothing
 
 

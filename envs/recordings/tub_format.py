@@ -76,7 +76,7 @@ class Manifest:
         if fault:
             manifest = cls.new()
             manifest.faults.append(f"{fault}: deleted records cannot be told and are back")
-        manifest._find(path, found, told=not fault)
+        manifest._find(path, found, report=not fault)
         return manifest
 
     def _find(self, path: Path, found: Sequence[Path], report: bool) -> None:

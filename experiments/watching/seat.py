@@ -218,11 +218,9 @@ class Seat:
             return
         left, top, gap = box
         row, column = round((y - top) / gap), round((x - left) / gap)
-        rows, columns = self.board
-        if 0 <= row < rows and 0 <= column < columns:
-            action = row * columns + column
-            if self.step.legal is None or bool(self.step.legal[0, action]):
-                self.human.wanted = action
+        action = self.board.action_at(row, column)
+        if action is not None and (self.step.legal is None or bool(self.step.legal[0, action])):
+            self.human.wanted = action
 
     @property
     def waits(self) -> bool:
@@ -288,7 +286,11 @@ class Seat:
         if box is None or name not in self.reasons:
             return picture
         row = self.reasons[name]
-        points = row[: self.board.rows * self.board.columns].reshape(self.board)  # without the pass
+        if name == "ownership":
+            rows, columns = self.board[:2]  # of points, not of actions
+            points = row[: rows * columns].reshape(rows, columns)
+        else:
+            points = row[np.array(self.board.table)]
         return on_board(picture, points, box, signed=name == "ownership")
 
     def seen(self) -> np.ndarray | None:
