@@ -281,6 +281,9 @@ def describe(options: AtariOptions, game: str) -> Description:
         protocols=SCORING,
         memory=3 * 2**19,
         about=f"the Atari game {game.replace('_', ' ')}",
+        controls="the emulator's minimal action set, or with protocol machado all 18 actions",
+        reward="what the game's own score gains in a step; agents may clip it to its sign",
+        score="the game's own, unclipped, of a whole game (docs/protocols.md)",
     )
 
 

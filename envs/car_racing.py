@@ -280,6 +280,9 @@ def describe(options: CarRacingOptions) -> Description:
         info={"expert": "expert_info"},
         driving=driving,
         memory=2**26,
+        controls="steering and one pedal (brake below 0), or with `control` raw Gymnasium's steering, gas and brake",
+        reward="Gymnasium's: -0.1 a frame, 1000 / N for each of the track's N tiles, -100 off the field",
+        score="the sum of the rewards; from 900 on the game counts as solved",
     )
 
 

@@ -106,6 +106,10 @@ class Description:
     scripted: str = ""  # player where nobody was trained: expert (`info["expert"]` holds its actions) or rave
     score_command: str | None = None  # program and options that score its agents best; {run}: the run's folder
     memory: int = 0  # bytes of one game without its frames, measured
+    # Sentences for the game's page (docs/games).
+    controls: str = ""  # meaning of the actions
+    reward: str = ""  # reward of a step
+    score: str = ""  # score of a game
     # What `envs.describe` adds.
     name: str = ""  # canonical name of the game
     about: str = ""  # the game in a line

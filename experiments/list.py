@@ -12,6 +12,7 @@ import dataclasses
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Annotated, Literal
 
 import envs
@@ -27,6 +28,7 @@ class ListCommand:
 
     what: Annotated[Positional[Literal["games", "agents", "recipes"]], Shown("games|agents|recipes")]  # subject
     game: Positional[str | None] = None  # recipes: of this game only
+    pages: Path | None = None  # games: write a page of each into this folder
 
 
 def games() -> Iterator[str]:
@@ -65,6 +67,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         command = arguments.read(ListCommand, sys.argv[1:] if argv is None else argv, __doc__, "list")
         if command.game is not None and command.what != "recipes":
             raise cli.UserError(f"{command.what} are not listed by game; recipes are")
+        if command.pages is not None:
+            if command.what != "games":
+                raise cli.UserError("--pages: games have pages, nothing else does")
+            from experiments import game_pages
+
+            print("\n".join(f"written: {path}" for path in game_pages.write(command.pages)))
+            return
         lines = {"games": games, "agents": agents, "recipes": lambda: tuned(command.game)}[command.what]()
         print("\n".join(lines))
 

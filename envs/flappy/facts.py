@@ -135,4 +135,7 @@ def describe(options: FlappyOptions) -> Description:
         saves=True,
         two_players=False,
         memory=2**16,
+        controls="0: nothing; 1: flap",
+        reward="by the option `reward`; its default is +0.1 a frame, +1 for a pipe that is passed, -1 for a crash",
+        score="pipes passed, whatever the reward",
     )

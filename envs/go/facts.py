@@ -100,4 +100,7 @@ def describe(options: GoOptions) -> Description:
         two_players=True,
         board=Board(size, size),
         scripted="rave",
+        controls="row * size + column, row 0 at the top; size * size passes",
+        reward="+1, 0 or -1 at the end, for the side that has just moved",
+        score="Black's area less White's and the komi, at the end",
     )

@@ -33,4 +33,9 @@ def describe(options: KartOptions) -> Description:
         driving=KartDriving(options),
         score_command="evaluate {run} --tracks test:20",
         memory=2**19,
+        controls="by the option `control`: steering and target speed; steering, pedal and hand brake; or 15 choices",
+        reward="metres driven along the track times `reward_progress`, and `reward_finish` at the end of the last lap,"
+        " less what leaving the road and contacts cost",
+        score="laps completed, with fraction; a race that is finished before the time limit counts as many laps as its"
+        " mean pace would have made by then",
     )
