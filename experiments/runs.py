@@ -5,7 +5,7 @@ python -m experiments.runs find ppo lr=0.0003       by words and by fields of th
 python -m experiments.runs tag RUN good             --remove takes a tag away
 python -m experiments.runs archive|delete RUN...    out of the way, or to the trash folder; restore brings it back
 python -m experiments.runs promote RUN              a reference run of it, small enough for the repository
-python -m experiments.runs export RUN               one file for another machine
+python -m experiments.runs export RUN FILE          one file for another machine
 python -m experiments.runs import FILE              takes such a file in, safely
 python -m experiments.runs empty                    the trash, for good
 """
@@ -103,9 +103,14 @@ class Export:
     """One .tar.gz with everything of a run that another machine needs to watch, score and compare it."""
 
     run: Positional[str]  # a run
+    file: Annotated[Positional[Path | None], Shown("FILE")] = None  # the file, as --out names it
     out: Path | None = None  # the file; without it GAME-AGENT-NAME.tar.gz here
     ring: bool = False  # replay buffer too, which a resume needs and which is large
     runs: Path = Root  # folder of the run folders
+
+    def __post_init__(self) -> None:
+        if self.file is not None and self.out is not None:
+            raise ValueError("name one file: FILE or --out")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -326,9 +331,9 @@ def export(command: Export) -> Path:
     shown = look(command.runs, path)
     inside = Path(shown.name) if not Path(shown.name).is_absolute() else Path(path.name)
     inside = Path(*(part for part in inside.parts if part not in (ARCHIVE, TRASH, "..")))
-    out = command.out or Path("-".join(inside.parts) + ".tar.gz")
+    out = command.file or command.out or Path("-".join(inside.parts) + ".tar.gz")
     if out.exists():
-        raise cli.UserError(f"--out {out}: is there already")
+        raise cli.UserError(f"{out} is there already")
 
     transfer.pack(path, inside, out, command.ring)
     cli.say(f"{out}: {size(out.stat().st_size)}; on the other machine: {cli.line('runs', 'import', out)}")

@@ -208,6 +208,15 @@ def test_lists_leave_references_apart_and_nobody_deletes_them(home: Path, capsys
     only(home)
 
 
+def test_an_exported_reference_is_a_run_of_ones_own(home: Path, tmp_path: Path, capsys, monkeypatch) -> None:
+    file = tmp_path / "one.tar.gz"
+    argv = ["export", "reference/gym-CartPole-v1/ppo-s0", str(file), "--runs", str(home)]
+    assert program(runs.main, argv, capsys, monkeypatch)[0] == 0
+    assert program(runs.main, ["import", str(file), "--runs", str(tmp_path)], capsys, monkeypatch)[0] == 0
+    path = tmp_path / "gym-CartPole-v1" / "ppo" / "ppo-s0"
+    assert not references.is_reference(path) and find(GAME, tmp_path).run.path == path
+
+
 def checked(root: Path, *words: str) -> dict:
     (found,) = (verify.check(p, verify.VerifyCommand(words, episodes=6)) for p in references.every(root))
     return found

@@ -31,6 +31,8 @@ def test_what_is_exported_is_taken_in_and_scored(tmp_path: Path, capsys: pytest.
     there = ["--runs", str(tmp_path / "there"), "--out", str(file)]
     code, out, _ = program(runs.main, ["export", "breakout/ppo/default-s0", *there], capsys, monkeypatch)
     assert code == 0 and f"python -m experiments.runs import '{file}'" in out
+    code, _, err = program(runs.main, ["export", "breakout/ppo/default-s0", "x.tar.gz", *there], capsys, monkeypatch)
+    assert code == 2 and "name one file" in err
     here = ["--runs", str(tmp_path / "here")]
     code, out, _ = program(runs.main, ["import", str(file), *here], capsys, monkeypatch)
     assert code == 0 and f"run: {tmp_path}/here/breakout/ppo/default-s0" in out

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from agents.core.run import Run, RunError, safe
+from experiments import references
 from experiments.cli import UserError
 from experiments.comparing.wording import size
 
@@ -26,6 +27,7 @@ def pack(path: Path, inside: Path, out: Path, ring: bool) -> None:
         file.inodes.clear()  # what has two names is written twice: no hard links
         parts = Path(member.name).relative_to(inside).parts
         hidden = any(part.startswith(".") for part in parts)  # a checkpoint being written
+        hidden |= parts == (references.ABOUT,)  # elsewhere it is a run of one's own
         plain = member.isreg() or member.isdir()
         return member if plain and not hidden and (ring or parts[:2] != ("checkpoints", "ring")) else None
 
