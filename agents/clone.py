@@ -5,8 +5,8 @@ dagger  in rounds: the learner itself drives, the teacher says what it would hav
         learned from again (Ross et al. 2011). With a dataset the first round begins from what that teaches.
 
 The network is that of policy gradients (encoder and policy head), so that a clone can be the start of reinforcement.
-What is of driving alone (pictures made different, labels of the road) is a part in `agents.driving`; a clone of
-anything else has none.
+What is of driving alone (pictures made different, labels of the road) is a part in `agents.driving`, what is of board
+games (a tower, symmetries, how the games ended) one in `agents.boards`; a clone of anything else has none.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from agents import driving, losses, optimizers
+from agents import boards, driving, losses, optimizers
+from agents.boards import RecordTraining
 from agents.configs.clone import PRESETS as PRESETS
 from agents.configs.clone import CloneConfig
 from agents.configs.clone import Config as Config
@@ -49,8 +50,25 @@ class CloneNetwork(nn.Module):
         )
         self.extra = None if part is None else part.head(features)
 
+    def freeze(self) -> None:
+        """The encoder learns no more."""
+        self.encoder.requires_grad_(False)
+
     def forward(self, obs: Tensor, legal: Tensor | None) -> Tensor:
         """[B, stack, ...] -> parameters of the policy [B, ...]."""
+        return self.policy(self.encoder(obs), legal)
+
+
+class BoardCloneNetwork(boards.BoardNetwork):
+    """The network of board games, called like `CloneNetwork`."""
+
+    @property
+    def extra(self) -> Any:
+        """What tells how games end."""
+        return self.ends
+
+    def forward(self, obs: Tensor, legal: Tensor | None) -> Tensor:
+        """[B, 1, C, H, W] -> log probabilities [B, A]."""
         return self.policy(self.encoder(obs), legal)
 
 
@@ -73,10 +91,15 @@ class Clone:
         clock, device, seed, _ = context
         self.config, self.spec, self.clock, self.device = config, spec, clock, device
         self.dtype = devices.compute_dtype(device, config.precision)
-        self.part = driving.part(config, spec, device)
+        self.part: DrivingTraining | RecordTraining | None = driving.part(config, spec, device)
         with devices.seeded(seed):
-            self.learner = CloneNetwork(config, spec, self.part).to(device)
-        self.learner.encoder.requires_grad_(not config.freeze_trunk)
+            if boards.is_board(spec) and self.part is None and config.encoder == "auto":
+                self.part, network = RecordTraining(spec, device), BoardCloneNetwork(config, spec)
+            else:
+                network = CloneNetwork(config, spec, self.part)
+            self.learner = network.to(device)
+        if config.freeze_trunk:
+            self.learner.freeze()
         self.driver = copy.deepcopy(self.learner).requires_grad_(False)  # the moving average; it acts
         self.act_generator = devices.generator(device, seed, 1)
         self.learn_generator = devices.generator(device, seed, 2)
@@ -154,8 +177,9 @@ class Clone:
         c = self.config
         rows = self._rows(batch)
         if self.part is not None:
-            obs, label, more = self.part.changed(rows.obs, rows.label, rows.more, self.learn_generator)
-            rows = rows._replace(obs=obs, label=label, more=more)
+            told = rows.more if rows.legal is None else {**rows.more, "legal": rows.legal}
+            obs, label, more = self.part.changed(rows.obs, rows.label, told, self.learn_generator)
+            rows = rows._replace(obs=obs, label=label, legal=more.pop("legal", None), more=more)
         loss, metrics = self._loss(self.learner, rows)
         left = 1 - self._progress()
         optimizers.set_rate(self.optimizer, c.lr * (c.lr_end + (1 - c.lr_end) * left))
@@ -196,7 +220,7 @@ class Clone:
             label = label.long()
             imitation = losses.mean(-network.policy.logp(params, label), weight)
             loss = imitation
-            metrics = {"wrong": losses.mean((params.argmax(1) != label).float(), weight)}
+            metrics = {"accuracy": losses.mean((params.argmax(1) == label).float(), weight)}
         metrics["imitation"] = imitation
         if self.part is not None:
             for name, (share, value) in self.part.losses(network.extra, features, rows.more, weight).items():

@@ -25,16 +25,8 @@ class Linear(nn.Linear):
             return super().forward(x.float())
 
 
-class Categorical(nn.Module):
-    """A policy over discrete actions."""
-
-    def __init__(self, features: int, num_actions: int):
-        super().__init__()
-        self.logits = orthogonal(Linear(features, num_actions), 0.01)
-
-    def forward(self, x: Tensor, legal: Tensor | None) -> Tensor:
-        """[B, features] -> log probabilities [B, A]."""
-        return torch.log_softmax(masked(self.logits(x), legal), -1)
+class Choices:
+    """What is asked of a distribution over discrete actions, given its log probabilities."""
 
     def sample(self, logp: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Log probabilities [B, A] -> (action int64 [B], its log probability [B])."""
@@ -55,6 +47,18 @@ class Categorical(nn.Module):
     def entropy(self, logp: Tensor) -> Tensor:
         """Returns the entropy [B] of each distribution, in nats."""
         return -(logp.exp() * logp).sum(-1)
+
+
+class Categorical(Choices, nn.Module):
+    """A policy over discrete actions."""
+
+    def __init__(self, features: int, num_actions: int):
+        super().__init__()
+        self.logits = orthogonal(Linear(features, num_actions), 0.01)
+
+    def forward(self, x: Tensor, legal: Tensor | None) -> Tensor:
+        """[B, features] -> log probabilities [B, A]."""
+        return torch.log_softmax(masked(self.logits(x), legal), -1)
 
 
 class Gaussian(nn.Module):

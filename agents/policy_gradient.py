@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from agents import critics, losses, optimizers, rollouts
+from agents import boards, critics, losses, optimizers, rollouts
 from agents.configs.policy_gradient import PRESETS as PRESETS
 from agents.configs.policy_gradient import Config as Config
 from agents.configs.policy_gradient import PolicyGradientConfig
@@ -25,7 +25,7 @@ from agents.core import device as devices
 from agents.core.graphs import Graphed
 from agents.core.returns import lambda_returns
 from agents.core.rows import Act, Batch, Context, Learned, Spec, TimeStep
-from agents.heads import Categorical, Gaussian, Value
+from agents.heads import Categorical, Choices, Gaussian, Value
 from agents.perception import encoders
 from agents.recurrent import Memory, shuffled, windows
 from agents.rewards import Shaping
@@ -96,11 +96,51 @@ class ActorCritic(nn.Module):
         features, seen, memory = self.features(obs, memory, window, privileged)
         return self.policy(features, legal), None if seen is None else self.value(seen), memory
 
+    def computes_in(self, dtype: torch.dtype) -> None:
+        """Sets the precision of everything but the heads."""
+        self.encoder.to(dtype)
+        if self.kind.same_observations:
+            self.critic.to(dtype)
+
     def parts(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
         """The weights of the policy and those of a value with an encoder of its own: their gradients never meet."""
         apart = [] if self.critic is None else [*self.critic.parameters(), *self.value.parameters()]
         known = set(apart)
         return [p for p in self.parameters() if p not in known], apart
+
+
+class BoardActorCritic(boards.BoardNetwork):
+    """The network of board games, called like `ActorCritic`."""
+
+    memory = critic = None
+    kind = critics.Shared()
+
+    def features(
+        self, obs: Tensor, memory: Tensor | None, first: Tensor | None, privileged: Tensor | None
+    ) -> tuple[Tensor, Tensor, None]:
+        """See `ActorCritic.features`: here they are planes [M, 2, head, H, W]."""
+        features = self.encoder(obs)
+        return features, features, None
+
+    def forward(
+        self, obs: Tensor, legal: Tensor | None, memory: Tensor | None, first: Tensor, privileged: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, None]:
+        """See `ActorCritic.forward`."""
+        features = self.encoder(obs)
+        return self.policy(features, legal), self.value(features), None
+
+    def parts(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+        """All weights, and none apart."""
+        return list(self.parameters()), []
+
+
+def network(config: PolicyGradientConfig, spec: Spec) -> ActorCritic | BoardActorCritic:
+    """The network of a configuration, untrained: a tower where a board is seen and nothing else is asked for."""
+    if boards.is_board(spec) and config.encoder == "auto":
+        if config.recurrent or config.critic != "shared":
+            raise ValueError("--recurrent, --critic: the network of board games has neither; leave them out")
+        return BoardActorCritic(config, spec)
+    return ActorCritic(config, spec)
 
 
 class PolicyGradient:
@@ -112,12 +152,10 @@ class PolicyGradient:
         self.evaluation = config.evaluation
         self.dtype = devices.compute_dtype(device, config.precision)
         with devices.seeded(seed):
-            self.network = ActorCritic(config, spec).to(device)
+            self.network = network(config, spec).to(device)
         self._set_deviation()
         self.actor = ActingCopy(self.network)
-        self.actor.network.encoder.to(self.dtype)
-        if self.network.kind.same_observations:
-            self.actor.network.critic.to(self.dtype)
+        self.actor.network.computes_in(self.dtype)
         self.act_generator = devices.generator(device, seed, 1)
         self.learn_generator = devices.generator(device, seed, 2)
         groups = zip(self.network.parts(), (config.policy_lr_scale, 1.0), strict=True)
@@ -158,7 +196,7 @@ class PolicyGradient:
         """Probabilities [N, A], or means and deviations [N, D], and the value [N]; see docs/add-an-agent.md."""
         params, value, _ = self.actor.network(step.obs, step.legal, memory, step.first, step.info.get("numbers"))
         valued = {} if value is None else {"value": value}
-        if isinstance(self.actor.network.policy, Categorical):
+        if isinstance(self.actor.network.policy, Choices):
             return {"probabilities": params.exp(), **valued}
         return {"mean": params[..., 0], "deviation": params[..., 1].exp(), **valued}
 
@@ -254,9 +292,10 @@ class PolicyGradient:
         """Another run's weights only: optimizer, schedules and generators start anew.
 
         It may be the run of another agent with an encoder and a policy of this shape, and no value; see
-        `critics.transferred`.
+        `critics.transferred`. Of one that averages its weights the averaged ones are taken: they play.
         """
-        self.network.load_state_dict(critics.transferred(state["network"], self.network, self.network.kind))
+        given = state.get("average", state["network"])
+        self.network.load_state_dict(critics.transferred(given, self.network, self.network.kind))
         self._set_deviation()
         self.actor.take()
 

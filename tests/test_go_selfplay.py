@@ -80,6 +80,12 @@ def test_a_settled_board_is_passed_on():
     assert is_settled(game)
     game.set_up([1, 3, 4], [], 1)
     assert not is_settled(game)
+    game = GoGame(5, 0.5)
+    wall = [1, 6, 11, 16, 21, 3, 8, 13, 18, 23, 7, 12, 17]
+    game.set_up(wall, [4], 1)  # White's stone in the corner is dead, and would be counted: it is to be taken first
+    assert not is_settled(game)
+    game.set_up(wall, [], 1)
+    assert is_settled(game)
 
 
 def test_other_settings_and_other_games_are_refused_and_nothing_is_lost(played, tmp_path, capsys, monkeypatch):

@@ -18,7 +18,7 @@ DEVICES = {"ale_py", "pygame", "cv2", "mss", "pynput", "serial", "gpiozero", "sm
 HEAVY = DEVICES | {"torch", "numpy", "numba", "gymnasium", "tensorboard", "stable_baselines3", "PIL", "imageio_ffmpeg"}
 # Modules of `agents` that algorithms may share.
 SHARED = {"critics", "exploration", "heads", "imitation", "losses", "optimizers", "ranges", "recurrent", "rewards"}
-SHARED |= {"driving", "rollouts"}
+SHARED |= {"boards", "driving", "rollouts"}
 CORE = {"graphs", "pace", "rows", "returns", "device", "samplers"}  # what an algorithm may take of the core
 TORCH_FREE = {"drive", "gtp", "go", "selfplay", "tournament", "data", "record", "web"}  # programs
 

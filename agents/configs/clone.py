@@ -22,6 +22,8 @@ class CloneConfig(DrivingConfig):
     encoder: str = "auto"  # trunk, pilotnet, nature, nips, small, tiny, impala or auto (by the size of the picture)
     hidden: int = 64  # features that the encoder gives
     freeze_trunk: bool = False  # the encoder stays as the run of --init has it: for recordings of few frames
+    blocks: int = 4  # residual blocks of the network, where a board with compiled rules is seen
+    channels: int = 32  # channels of that network
     precision: str = "auto"  # bf16 where the machine has it, or fp32
     validation: float = 0.1  # share of a dataset that is held out for validation, in whole laps
     replay: int = 100_000  # size of the replay buffer in rows, in addition to a dataset
@@ -35,6 +37,7 @@ class CloneConfig(DrivingConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        ranges.at_least(self, 1, "blocks", "channels")
         ranges.at_least(self, 1, "batch", "hidden", "replay", "rows_per_round", "updates_per_round")
         ranges.at_least(self, 0, "warmup", "ratio", "pretrain_updates")
         ranges.above(self, 0, "lr", "max_grad_norm")

@@ -14,6 +14,8 @@ class PolicyGradientConfig(Rollouts):
     """PPO with the settings that are usual for Atari."""
 
     importance_ratio: bool = True  # clipped importance ratio of PPO; without it the plain policy gradient
+    blocks: int = 4  # residual blocks of the network, where a board with compiled rules is seen
+    channels: int = 32  # channels of that network
     clip: float = 0.1  # bound of the importance ratio
     policy_lr_scale: float = 1.0  # factor of the learning rate of policy and encoder, where the critic has its own
     critic: str = "shared"  # the value's encoder: shared with the policy, own, or privileged (it sees simulator state)
@@ -32,7 +34,7 @@ class PolicyGradientConfig(Rollouts):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        ranges.at_least(self, 1, "privileged_size")
+        ranges.at_least(self, 1, "privileged_size", "blocks", "channels")
         ranges.at_least(self, 0, "value_clip", "value_coef", "entropy_coef", "initial_std")
         ranges.above(self, 0, "clip", "reward_scale")
         ranges.share(self, "policy_lr_scale", "entropy_end", "initial_noop_probability", "critic_warmup")

@@ -42,6 +42,7 @@ class Log:
         self.scores: deque[float] = deque(maxlen=100)  # scores of the newest finished episodes
         self.lengths: deque[int] = deque(maxlen=100)
         self.figures: dict[str, deque[float]] = {}
+        self.remark = ""  # words in the progress line in place of the score, where something else is measured
         self.pending: list[Mapping[str, Any]] = []  # metrics since the last report, still on the device
         self.rate = 0.0  # steps per second
         self.updates_rate = 0.0
@@ -177,7 +178,8 @@ class Progress:
         if log.scores:
             score = f"{log.scores[-1]:g}, mean of {len(log.scores)} {np.mean(log.scores):.1f}"
         updates = f" | {log.updates_rate:,.1f} updates/s" if log.updates_rate else ""  # other libraries tell of none
-        return f"{clock.steps:,}{total} steps | {log.rate:,.0f} steps/s{updates} | score {score}{left}"
+        told = log.remark or f"score {score}"
+        return f"{clock.steps:,}{total} steps | {log.rate:,.0f} steps/s{updates} | {told}{left}"
 
     def close(self) -> None:
         self.live.close()

@@ -36,6 +36,7 @@ def records(paths: Iterable[str | Path], skipped: list[str] | None = None) -> It
             for number, game in enumerate(games(data), 1):
                 reason = game if isinstance(game, SGFError) else game.damage
                 if reason is None:
+                    game.where = f"{file}, game {number}"
                     yield game
                 else:
                     _skip(skipped, f"{file}, game {number}: {reason}")
@@ -116,17 +117,17 @@ def load(
     games, skipped, seen, total = [], [], set(), 0
     for record in records(paths, skipped):
         if record.size != size:
-            skipped.append(f"a game on {record.size}x{record.size}: not {size}x{size}")
+            skipped.append(f"{record.where}: is on {record.size}x{record.size}, not {size}x{size}")
             continue
         line = (tuple(record.steps[0].black), tuple(record.moves))
         if line in seen:
-            skipped.append("a game that was there before")
+            skipped.append(f"{record.where}: was there before")
             continue
         seen.add(line)
         try:
             game = rows(record, dtype=dtype, **options)
         except SGFError as error:
-            skipped.append(f"{record.black} - {record.white}: {error}")
+            skipped.append(f"{record.where}: {error}")
             continue
         if max_rows is not None and total + len(game["action"]) > max_rows:
             break

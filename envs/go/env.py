@@ -21,6 +21,7 @@ from envs.go.board import ACTION, KO, KOMI, LAST, SIZE, TAKEN, TURN, is_legal, p
 from envs.go.facts import GoOptions, describe
 from envs.go.features import features
 from envs.go.game import to_vertex
+from envs.go.restarts import Restarts
 from envs.go.rules import legal, outcome, outcome_settled, owner_settled, play, reset
 from envs.go.scoring import score
 
@@ -99,6 +100,7 @@ class GoVectorEnv(gymnasium.vector.VectorEnv):
         self._states = np.tile(self._first, (num_envs, 1))
         self._over = np.zeros(num_envs, np.bool_)
         self._seed, self._drawn = 0, 0  # seed of the komis and how many were drawn
+        self._restarts = Restarts(options.restarts, len(self._first)) if options.restarts else None
         self._lead, self._finished = 0.0, 0  # Black's mean lead without komi, over so many finished games
 
     def _draw_komi(self, games: np.ndarray) -> None:
@@ -137,6 +139,8 @@ class GoVectorEnv(gymnasium.vector.VectorEnv):
         if seed is not None:
             mixed = np.random.SeedSequence(batch_seeds(seed, self.num_envs))
             self._seed, self._drawn = int(mixed.generate_state(1)[0]), 0
+            if self._restarts is not None:
+                self._restarts.reset(self._seed)
         self._states[:] = self._first
         self._over[:] = False
         if self.options.komi_spread:
@@ -159,7 +163,10 @@ class GoVectorEnv(gymnasium.vector.VectorEnv):
         rewards, discounts, scores = np.empty(n), np.empty(n, np.float32), np.empty(n)
         if self.options.komi_spread:
             self._draw_komi(np.flatnonzero(self._over))
+        begun = self._over.copy()
         step_all(self._states, actions, self._over, rewards, discounts, scores, self.options.settle)
+        if self._restarts is not None:
+            self._restarts.begin(self._states, begun, self._over)
         if self.options.komi_spread:
             self._note_leads(scores)
         planes, info = self._results(discounts, scores)
@@ -189,7 +196,8 @@ class GoVectorEnv(gymnasium.vector.VectorEnv):
     def state_dict(self) -> dict:
         """Everything that decides the future."""
         komi = {"seed": self._seed, "drawn": self._drawn, "lead": self._lead, "finished": self._finished}
-        return {"states": self._states.copy(), "over": self._over.copy()} | (komi if self.options.komi_spread else {})
+        found = {"states": self._states.copy(), "over": self._over.copy()} | (komi if self.options.komi_spread else {})
+        return found if self._restarts is None else found | {"restarts": self._restarts.state_dict()}
 
     def load_state_dict(self, state: dict) -> None:
         """Continues exactly where `state_dict` was taken; raises ValueError for games of other rules or
@@ -202,6 +210,8 @@ class GoVectorEnv(gymnasium.vector.VectorEnv):
         if (np.asarray(state["states"])[:, fixed] != self._first[fixed]).any():
             raise ValueError(f"the state comes from games of other rules than {self.options.protocol}")
         self._states[:], self._over[:] = state["states"], state["over"]
+        if self._restarts is not None:
+            self._restarts.load_state_dict(state["restarts"])
         if self.options.komi_spread:
             self._seed, self._drawn = int(state["seed"]), int(state["drawn"])
             self._lead, self._finished = float(state["lead"]), int(state["finished"])

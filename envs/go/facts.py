@@ -49,6 +49,7 @@ class GoOptions:
     suicide: bool = False  # suicide is legal: a move may take off its own group
     superko: str = "positional"  # positional, situational or simple
     max_moves: int = 0  # actions after which the game is scored as it stands; 0: 3 * size * size, at least 40
+    restarts: float = _training(0.0)  # share of the games that begin from a position of an earlier one
     komi_spread: float = _training(0.0)  # half of the games: deviation of the komi around Black's mean lead, in points
     settle: bool = _training(False)  # end as soon as Benson's theorem gives every point to a living group
 
@@ -57,6 +58,8 @@ class GoOptions:
             value, wanted = getattr(self, option.name), (int, float) if option.type is float else option.type
             if not isinstance(value, wanted) or (isinstance(value, bool) and option.type is not bool):
                 raise ValueError(f"{option.name} must be {option.type.__name__}, not {value!r}")
+        if not 0 <= self.restarts <= 1:
+            raise ValueError(f"restarts is {self.restarts}, but it must be a share from 0 to 1")
         if not 0 <= self.komi_spread <= 1000:
             raise ValueError(f"komi_spread is {self.komi_spread}, but it must be a number from 0 to 1000")
         check(self.size, self.komi, self.superko, self.move_limit)
@@ -95,7 +98,7 @@ def describe(options: GoOptions) -> Description:
         frame_stack=1,
         frame_skip=1,
         protocol=options.protocol,
-        chance=options.komi_spread > 0,
+        chance=options.komi_spread > 0 or options.restarts > 0,
         saves=True,
         two_players=True,
         board=Board(size, size),

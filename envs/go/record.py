@@ -40,6 +40,7 @@ class GameRecord:
     result: str = ""  # RE as written
     rules: str = ""  # RU as written
     steps: list[Step] = field(default_factory=list)
+    where: str = ""  # file and place in it that the game was read from, for people
     remarks: list[str] = field(default_factory=list)  # sentences about odd or broken parts of the file, for people
 
     @property

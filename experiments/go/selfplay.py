@@ -105,14 +105,18 @@ class Desk:
 
 
 def is_settled(game: GoGame) -> bool:
-    """Whether Benson's theorem gives every point to a side, so that nothing is left to play for."""
+    """Whether Benson's theorem gives every point to a side, and the count as it stands does, too: none is dead.
+
+    Then nothing is left to play for.
+    """
     import numpy as np
 
-    from envs.go.scoring import pass_alive
+    from envs.go.scoring import area, pass_alive
 
-    owner = np.empty(game.size**2, np.int8)
-    pass_alive(game.state, owner)
-    return bool(owner.all())
+    sure, counted = np.empty((2, game.size**2), np.int8)
+    pass_alive(game.state, sure)
+    area(game.state, counted)
+    return bool(sure.all() and (sure == counted).all())
 
 
 def written(game: GoGame, command: SelfplayGoCommand, number: int) -> str:

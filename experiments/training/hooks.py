@@ -160,6 +160,8 @@ class Validation:
         if moment.learned and (clock.updates % self.period == 0 or clock.steps == clock.budget):
             values = {f"validation/{k}": v for k, v in self.figures(moment.agent).items()}
             self.log.write({"clock/updates": clock.updates, **values})
+            if "validation/accuracy" in values:
+                self.log.remark = f"{values['validation/accuracy']:.1%} right on held-out rows"
 
     def figures(self, agent: Any) -> dict[str, float]:
         """Means over all rows of the ring."""
