@@ -96,39 +96,52 @@ def export(command: ExportCommand, run: Run) -> dict[str, Any]:
 
 
 def _policy(run: Run, step: int | str | None, place: Path) -> dict[str, Any]:
-    """policy.onnx and policy.json: the agent's choice and what it says of it."""
+    """policy.onnx (network.onnx of an agent that searches) and policy.json: its choice and what it says of it."""
     import torch
 
-    from agents.core.portable import Portable
     from agents.perception import export as onnx
-    from experiments import provenance
+    from experiments import networks, provenance
 
     agent, spec, at, seen = loaded(run, step)
-    legal = seen.legal
-    rng = np.random.default_rng(0)
-    shape = (PARITY, spec.stack, *spec.obs_shape)
-    drawn = pictures(rng, shape) if spec.obs_dtype == "uint8" else rng.normal(size=shape).astype(np.float32)
-    obs = torch.from_numpy(drawn)
+    file = networks.NAME if hasattr(agent, "exported") else "policy.onnx"
     try:
-        whole = Portable(agent, obs, None if legal is None else legal[:1].expand(PARITY, -1).clone())
-        written = onnx.write(whole.eval(), place / "policy.onnx", whole.inputs, whole.outputs)
+        whole = _whole(agent, spec, seen)
+        written = onnx.write(whole.eval(), place / file, whole.inputs, whole.outputs)
     except ValueError as fault:
         raise ValueError(f"{run.path} cannot be exported: {fault}") from None
     with torch.no_grad():
         expected = [x.float().numpy() for x in whole(*whole.inputs.values())]
     given = {name: value.numpy() for name, value in whole.inputs.items()}
-    found = runtime(place / "policy.onnx").run(None, given)
+    found = runtime(place / file).run(None, given)
     indifferent = _indifferent(whole.outputs, expected)
     difference = _difference(run, whole.outputs, expected, found, indifferent)
     told = {
         "format": onnx.FORMAT, "game": run.config["game"], "agent": run.config["agent"], "run": run.path.name,
         "step": at, "inputs": {k: _tensor(v) for k, v in given.items()},
         "outputs": {k: _tensor(v) for k, v in zip(whole.outputs, found, strict=True)},
-        "files": {"policy.onnx": written}, "difference": difference, "commit": provenance.commit(),
+        "files": {file: written}, "difference": difference, "commit": provenance.commit(),
         "multiply_adds": onnx.multiply_adds(whole, *(x[:1] for x in whole.inputs.values())),
     }  # fmt: skip
     (place / "policy.json").write_text(json.dumps(told, indent=2) + "\n")
     return told
+
+
+def _whole(agent: Any, spec: Spec, seen: Any) -> Any:
+    """What is written, a module with `inputs` (name -> PARITY rows) and `outputs` (names). Raises ValueError."""
+    import torch
+
+    from agents.core.portable import Portable
+
+    rng = np.random.default_rng(0)
+    if hasattr(agent, "exported"):
+        module, planes, names = agent.exported()
+        drawn = rng.normal(size=(PARITY, *planes.shape[1:])).astype(np.float32)
+        module.inputs, module.outputs = {"planes": torch.from_numpy(drawn)}, list(names)
+        return module
+    shape = (PARITY, spec.stack, *spec.obs_shape)
+    drawn = pictures(rng, shape) if spec.obs_dtype == "uint8" else rng.normal(size=shape).astype(np.float32)
+    legal = None if seen.legal is None else seen.legal[:1].expand(PARITY, -1).clone()
+    return Portable(agent, torch.from_numpy(drawn), legal)
 
 
 def _indifferent(names: list[str], values: list[np.ndarray]) -> np.ndarray:

@@ -541,3 +541,23 @@ def test_the_ladder_rates_each_checkpoint_against_the_one_before(tmp_path: Path)
     parts.clock.steps = 150
     again = ladder.Ladder(run, parts, rated.log)
     assert [rung["step"] for rung in again.rungs] == [0, 100]
+
+
+def test_export_writes_the_network_of_a_searching_agent(tmp_path: Path) -> None:
+    """A folder that `gtp --player` plays: another runtime says the same."""
+    import json
+
+    from agents.core.run import Run
+    from experiments import export, players
+    from experiments.go import naming
+
+    parts = made(steps=60)
+    assert parts.loop.train()
+    config = {"game": "go", "agent": "alphazero", "name": "x", "seed": 3, "env": {**GO}, "num_envs": 4, "steps": 60}
+    config |= {"protocol": "go3"}
+    run = Run.create(tmp_path / "runs", {**config, "agent_config": dataclasses.asdict(parts.agent.config)})
+    players.save(run, parts, False)
+    told = export.export(export.ExportCommand(str(run.path), tmp_path / "out"), run)
+    assert list(told["files"]) == ["network.onnx"] and list(told["outputs"])[:2] == ["logits", "value"]
+    assert json.loads((tmp_path / "out" / "policy.json").read_text())["difference"] < 1e-4
+    assert naming.model(str(tmp_path / "out")) == tmp_path / "out" / "network.onnx"
