@@ -28,6 +28,7 @@ from experiments.arguments import Shown
 from experiments.web import address
 
 PORT = 8890
+PINS = ("servo_pin", "forward_pin", "backward_pin", "enable_pin", "stop_pin")  # of the 28 that the header has
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,11 +61,15 @@ class DriveCommand:
     remote: Annotated[str | None, Shown("ADDRESS")] = None  # run the network here, for the car whose page this is
     stop: bool = False  # emergency stop of every car of this computer
     bench: bool = False  # measure how long a picture takes here, by part, and what rate that allows
-    seconds: float = 10.0  # with --bench: length of the measurement
+    seconds: float = 10.0  # length of the measurement of --bench
 
     def __post_init__(self) -> None:
         arguments.within(self, 0.01, 1.0, "cap")
         arguments.within(self, 0.5, 600.0, "seconds")
+        arguments.within(self, 1.0, 120.0, "rate")
+        arguments.at_least(self, 0, "seed")
+        arguments.within(self, 0, 27, *PINS)
+        arguments.within(self, 0, 15, "steer_channel", "throttle_channel")
         address.check("127.0.0.1", self.port)
         if self.remote and self.model is None:
             raise ValueError("--remote: which network? name its folder by --model")

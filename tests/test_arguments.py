@@ -226,7 +226,7 @@ def test_a_name_of_an_earlier_version_is_understood_with_one_line(capsys: pytest
 def programs() -> list[tuple[str, list[str]]]:
     """Each program with words that are no mistake."""
     words = {"train": ["gym:CartPole-v1"], "suite": ["atari"], "runs": ["list"], "record": ["kart", "--out", "x"],
-             "tournament": ["rave", "rave"], "data": ["x"], "list": ["games"], "gtp": []}  # fmt: skip
+             "tournament": ["rave", "rave"], "data": ["x"], "list": ["games"], "gtp": [], "drive": []}  # fmt: skip
     return [(name, words.get(name, ["breakout"])) for name in PROGRAMS] + [("play", ["go"])]
 
 

@@ -129,7 +129,7 @@ def test_a_refused_player_waits_for_nothing() -> None:
 
 
 def test_a_library_is_silent_and_a_program_is_not() -> None:
-    code = "import envs; from envs import kernels; envs.options('kart'); print(kernels._heard)"
+    code = "import envs; from envs import kernels; envs.make_vec('kart', 1); print(kernels._heard)"
     for before, heard in (("", "False"), ("from experiments import cli; cli.starting();", "True")):
         done = subprocess.run([sys.executable, "-c", before + code], cwd=ROOT, capture_output=True, text=True)
         assert done.stdout.strip() == heard and not done.stderr

@@ -301,19 +301,19 @@ def build(
     """
     if len(obs_shape) == 1 and name in ("auto", "deepflappy", *LAYERS, *IMPALA):  # vectors have but one
         return Dense(obs_shape[0] * stack, hidden or 64, norm)
+    others = () if norm else (*IMPALA, *(() if hidden else ("deepflappy",)))
+    if name not in ("auto", *LAYERS, *others):
+        where = " with layer norm" if norm else ""
+        raise ValueError(f"--encoder {name}: choose{where} auto, {', '.join((*LAYERS, *others))}")
     planes = dtype == "float32" and len(obs_shape) == 3
     colours, height, width = obs_shape if planes else (*obs_shape[2:], 1)[:1] + tuple(obs_shape[:2])
     shape = (stack * colours, height, width)
     if name == "auto":
         name = DRIVING.get(tuple(obs_shape)) or ("nature" if min(height, width) >= 36 else "tiny")
-    if name in IMPALA and not norm:
+    if name in IMPALA:
         return Impala(shape, hidden, **{**IMPALA[name], **impala}, planes=planes)
-    if name == "deepflappy" and not norm and not hidden:
+    if name == "deepflappy":
         return DeepFlappy(shape)
-    if name not in LAYERS:
-        others = () if norm else (*IMPALA, *(() if hidden else ("deepflappy",)))
-        where = " with layer norm" if norm else ""
-        raise ValueError(f"--encoder {name}: choose{where} auto, {', '.join((*LAYERS, *others))}")
     dense = PILOTNET_DENSE if name == "pilotnet" else (hidden,) if hidden else ()
     first = nn.Conv2d if planes else Centred if name in DRIVING.values() else Scaled
     return Convolutional(shape, LAYERS[name], dense, norm, first)
