@@ -120,9 +120,9 @@ def by_expert(command: RecordCommand, options: Any) -> races.Recorder:
 
 def by_person(command: RecordCommand, options: Any, screen: Any = None) -> Laps:
     """A person drives in real time, in the window of `play`. screen: stands in for the window (tests)."""
+    page = cli.line("play", command.game, "--web", "--record", command.out)
+    advice = f"`{page}` opens a page to drive on, and --driver expert --minutes M needs none"
     if screen is None and not display.has_display():
-        page = cli.line("play", command.game, "--web", "--record", command.out)
-        advice = f"`{page}` opens a page to drive on, and --driver expert --minutes M needs none"
         raise cli.UserError(f"there is no display here to drive on; {advice}")
     from experiments import watch
     from experiments.watching.driving import Cockpit, Laps
@@ -132,13 +132,20 @@ def by_person(command: RecordCommand, options: Any, screen: Any = None) -> Laps:
     source = Source(command.game, env=dataclasses.asdict(options))
     player = Player([source], seed=secrets.randbelow(2**31 - 1), panels=False)
     player.command("take", True)
+    if screen is None:
+        from experiments.watching.window import PlayerWindow
+
+        try:
+            screen = PlayerWindow(f"joypad: recording into {command.out}", player.fps)
+        except RuntimeError as fault:  # pygame.error: a display that is named and not there
+            raise cli.UserError(f"no window can be opened to drive in ({fault}); {advice}") from None
     laps = Laps(command.out, player.focus)
     player.focus.listeners.append(laps)
     limit = None if command.minutes is None else round(command.minutes * 60 * player.fps)
     print(f"{HELP}\nx: pause recording or go on, Backspace: delete the last 3 s, Escape: end")
     with contextlib.closing(laps), dashboard.video_of(command.video, player.fps) as film:
         player.focus.view = Cockpit(player, laps, limit, film)
-        watch.interactive(player, screen or watch.screen_for(player, None, f"joypad: recording into {command.out}"))
+        watch.interactive(player, screen)
     print(f"{laps.steps:,} records, {laps.steps / player.fps / 60:.1f} minutes of driving")
     return laps
 

@@ -126,7 +126,7 @@ def test_another_size_does_not_go_into_a_dataset(tmp_path: Path) -> None:
         (["car-racing", "--out", "d", "--control", "raw"], "--control raw: recordings hold one pedal"),
         (["kart", "--out", "d", "--driver", "expert"], "name --minutes"),
         (["kart", "--out", "d", "--minutes", "0"], "--minutes 0: must lie in 0.001..1440"),
-        (["kart", "--out", "d", "--noise", "2"], "--noise 2.0"),
+        (["kart", "--out", "d", "--noise", "2"], "--noise 2: must lie in 0..1"),
         (["kart", "--out", "d", "--tracks", "moon"], "'moon' is unknown"),
         (["kart", "--out", "d", "--obs", "state"], "--obs state has no colour picture"),
         (["kart", "--out", "d", "--obs", "grey"], "--obs grey has no colour picture"),
@@ -150,6 +150,14 @@ def test_the_command_refuses_with_one_sentence(tmp_path: Path) -> None:
         command = [sys.executable, "-m", "experiments.record", *arguments]
         done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True)
         assert done.returncode == 2 and told in done.stderr and done.stderr.count("\n") == 1, done.stderr
+
+
+def test_a_display_that_is_named_and_not_there_is_told_in_a_sentence(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "experiments.record", "kart", "--out", str(tmp_path / "d")]
+    environ = {"PATH": "/usr/bin:/bin", "DISPLAY": ":1793", "SDL_VIDEODRIVER": "x11"}
+    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True)
+    assert done.returncode == 2 and "no window can be opened to drive in" in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr and "--web --record" in done.stderr and not (tmp_path / "d").exists()
 
 
 def test_help_offers_nothing_that_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
