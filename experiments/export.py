@@ -229,7 +229,7 @@ def loaded(run: Run, step: int | str | None) -> tuple[Agent, Spec, int, Any]:
     known = {field.name for field in dataclasses.fields(building.module(run.config["agent"]).Config)}
     exact = {"precision": "fp32", "graphs": False}
     config = {**run.config["agent_config"], **{k: v for k, v in exact.items() if k in known}}
-    plain = Run(run.path, {**run.config, "agent_config": config}, run.told)
+    plain = Run(run.path, {**run.config, "agent_config": config}, run.remarks)
     env = envs.scored(run.config["game"], run.config["env"])
     with contextlib.closing(Stream(envs.make_vec(run.config["game"], 1, **env), device)) as stream:
         row, spec = stream.reset(0, 0), stream.spec

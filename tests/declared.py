@@ -80,7 +80,7 @@ class CarDriving(Driving):
     labels = {"lateral": ()}
     start: dict[str, Any] = {}
     unused: frozenset[str] = frozenset()
-    told: dict[str, str] = {}
+    option_helps: dict[str, str] = {}
 
     def hands(self, wheel: Wheel) -> np.ndarray:
         return np.array([wheel.steer, wheel.target / 2.0 - 1.0], np.float32)

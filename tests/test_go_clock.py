@@ -6,7 +6,7 @@ import re
 import time
 
 import pytest
-from test_go_table import at, seat, until  # noqa: F401  (seat is a fixture)
+from gotables import at, until
 
 from envs.go import record, sgf
 from experiments.go.clock import GoClock, Setting, SideClock
@@ -104,7 +104,7 @@ def test_the_options_name_the_control():
             PlayGoCommand(**wrong)
 
 
-def test_the_clock_of_a_game(seat):  # noqa: F811
+def test_the_clock_of_a_game(seat):
     table = seat(human="black")
     assert table.shown["clock"]["running"] is None  # nobody knows when the person sat down
     table.command("play", at("c3"))
@@ -124,7 +124,7 @@ def test_the_clock_of_a_game(seat):  # noqa: F811
 
 
 @pytest.mark.parametrize("analysing", [False, True])
-def test_who_runs_out_of_time_has_lost(seat, analysing):  # noqa: F811
+def test_who_runs_out_of_time_has_lost(seat, analysing):
     table = seat(start=False, human="black")
     table.watch.setting, table.analysing = Setting("byoyomi", 0, 1, 2), analysing
     table.start()
@@ -144,7 +144,7 @@ def test_who_runs_out_of_time_has_lost(seat, analysing):  # noqa: F811
     assert all(0.5 < one["time"] <= 1 for one in left)  # it runs on: it is Black's turn
 
 
-def test_the_player_keeps_within_its_time(seat):  # noqa: F811
+def test_the_player_keeps_within_its_time(seat):
     table = seat(start=False, human="none")
     table.visits, table.seconds, table.watch.setting = None, 60.0, Setting("byoyomi", 0, 1, 1)
     table.start()
@@ -153,7 +153,7 @@ def test_the_player_keeps_within_its_time(seat):  # noqa: F811
 
 
 @pytest.mark.slow
-def test_the_clock_on_the_page(seat, tmp_path):  # noqa: F811
+def test_the_clock_on_the_page(seat, tmp_path):
     from chrome import Chrome
 
     from experiments.go.browser import TablePage

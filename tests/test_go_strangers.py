@@ -300,6 +300,7 @@ def test_one_reader_for_gtp_the_board_the_page_and_training(tmp_path, capsys):
         assert expected.black in table.message and all(remark in table.message for remark in expected.remarks[:3])
 
         if expected.damage is None:
+            expected.where = f"{path}, game 1"
             assert list(dataset.records([path])) == [expected]
 
 

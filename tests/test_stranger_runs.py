@@ -68,7 +68,7 @@ def gift(root: Path, name: str = "gift") -> Path:
     config |= {"agent_config": {}, "env": {}, "name": "x", "minutes": None, "checkpoint_every": 9}
     (path / "config.json").write_text(json.dumps({**config, "checkpoint_ring": "yes"}))
     meta = {"game": game, "agent": "ppo", "step": 1}
-    checkpoint.save(path / "checkpoints", 1, {"agent": {"x": torch.zeros(1)}}, meta)
+    checkpoint.save(path / "checkpoints", 1, {"agent": {"x": torch.zeros(1)}, "clock": {"steps": 1}}, meta)
     return path
 
 

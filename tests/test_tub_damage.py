@@ -25,10 +25,10 @@ ROOT = Path(__file__).resolve().parents[1]
 WRITER = """
 import sys
 from pathlib import Path
-from envs.recordings.tub import Writer
+from envs.recordings.tub import TubWriter
 sys.path.insert(0, "tests")
 from tubs import values
-with Writer(sys.argv[1], {"override": "boolean"}) as writer:
+with TubWriter(sys.argv[1], {"override": "boolean"}) as writer:
     while True:
         sys.stdout.write(f"{writer.write(values(writer.index))}\\n")
         sys.stdout.flush()

@@ -103,19 +103,24 @@ def to_lerobot(tub: Tub, out: Path, progress: Progress = lambda done: None) -> i
             })  # fmt: skip
             done += 1
             progress(done)
-        listed.append({
-            "episode_index": number, "tasks": [task], "length": len(at), "dataset_from_index": first,
-            "dataset_to_index": done, "data/chunk_index": 0, "data/file_index": file,
-            f"videos/{CAMERA}/chunk_index": 0, f"videos/{CAMERA}/file_index": file,
-            f"videos/{CAMERA}/from_timestamp": within / fps, f"videos/{CAMERA}/to_timestamp": (within + len(at)) / fps,
-            "meta/episodes/chunk_index": 0, "meta/episodes/file_index": 0,
-        })  # fmt: skip
+        seconds = within / fps, (within + len(at)) / fps
+        listed.append({"episode_index": number, "tasks": [task], **_place(first, done, file, seconds)})
     close()
     _meta(pa, pq, out, task, listed)
     stats = {"action": _stats(actions[1]), **({"observation.state": _stats(states[1])} if states[0] else {})}
     _json(out / "meta/stats.json", {**stats, CAMERA: sums.stats()})
     _json(out / "meta/info.json", _info(tub, fps, len(listed), done, actions[0], states[0]))
     return done
+
+
+def _place(first: int, end: int, file: int, seconds: tuple[float, float]) -> dict[str, Any]:
+    """Where an episode stands: its rows first..end among all, and its seconds within the files of a number."""
+    return {
+        "length": end - first, "dataset_from_index": first, "dataset_to_index": end, "data/chunk_index": 0,
+        "data/file_index": file, f"videos/{CAMERA}/chunk_index": 0, f"videos/{CAMERA}/file_index": file,
+        f"videos/{CAMERA}/from_timestamp": seconds[0], f"videos/{CAMERA}/to_timestamp": seconds[1],
+        "meta/episodes/chunk_index": 0, "meta/episodes/file_index": 0,
+    }  # fmt: skip
 
 
 class _PictureSums:

@@ -15,7 +15,7 @@ over from a network; `pilot/*` what the network wanted; `game/*` what the game k
 
 numpy, Pillow and the standard library are enough, since the toy car uses this file too.
 
-    with Writer("data", {"user/angle": "float"}) as writer:
+    with TubWriter("data", {"user/angle": "float"}) as writer:
         writer.write({"cam/image_array": picture, "user/angle": 0.1})
     tub = Tub("data")
     tub.records["user/angle"], tub.image(0), tub.laps, tub.damaged
