@@ -25,11 +25,11 @@ from agents.configs.baselines import PRESETS as PRESETS
 from agents.configs.baselines import Config as Config
 from agents.configs.baselines import SB3Config
 from agents.core import device as devices
-from agents.core.loop import Moment
 from agents.core.pace import Ratio
 from agents.core.rows import Act, Context, Learned, Needs, Spec, TimeStep
 from agents.core.samplers import Uniform
 from agents.core.stream import Stream
+from agents.core.training import Moment
 from agents.rewards import Shaping
 
 

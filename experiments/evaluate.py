@@ -31,9 +31,9 @@ if TYPE_CHECKING:  # what needs torch is imported where it is used: `--help` ans
     import torch
 
     from agents.core.clock import Clock
-    from agents.core.loop import Moment
     from agents.core.rows import Agent
     from agents.core.stream import Stream
+    from agents.core.training import Moment
 
 MAX_ENVS = 32  # games played side by side
 

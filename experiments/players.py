@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from agents.core import checkpoint
-from agents.core.loop import Clock
+from agents.core.clock import Clock
 from agents.core.rows import Agent, Spec
 from agents.core.run import PLAYED, SEAL, Run, RunError
 from experiments import building, cli, provenance

@@ -214,6 +214,7 @@ def _hooks(run: Run, parts: building.Lab, log: Log, progress: Progress, periodic
 
 def _learn(run: Run, parts: building.Lab, log: Log, hooks: list[Any], fresh: bool) -> bool:
     """Trains until the budget is spent (True) or a signal says so (False); a fault ends in one sentence."""
+    from agents.core import training
     from experiments import networks, players
     from experiments.training import faults
     from experiments.training.hooks import Stop
@@ -241,7 +242,7 @@ def _learn(run: Run, parts: building.Lab, log: Log, hooks: list[Any], fresh: boo
             if not fresh and clock.budget is not None and clock.steps >= clock.budget:
                 return True  # a second barrier at the same step would change what the first one saved
             every = config["checkpoint_every"]
-            return parts.loop.train(hooks=hooks, barrier=every, save=save, stop=stop, wanted=stop.wants_save)
+            return training.train(parts.loop, hooks=hooks, barrier=every, save=save, stop=stop, wanted=stop.wants_save)
     finally:
         stop.release()
 

@@ -13,7 +13,7 @@ import torch
 import envs
 from agents import alphazero
 from agents.alphazero import AlphaZero, Config
-from agents.core import checkpoint
+from agents.core import checkpoint, training
 from agents.core.clock import Clock
 from agents.core.rows import Batch, Context, Spec, TimeStep
 from agents.perception import symmetry
@@ -61,7 +61,7 @@ def games_of(rows: dict[str, np.ndarray]) -> list[dict[str, np.ndarray]]:
 @pytest.fixture(scope="module")
 def played() -> lab.Lab:
     parts = made(steps=600)
-    assert parts.loop.train() and parts.clock.updates > 10
+    assert training.train(parts.loop) and parts.clock.updates > 10
     return parts
 
 
@@ -442,7 +442,7 @@ def test_tic_tac_toe_is_never_lost() -> None:
     )  # fmt: skip
     rules = parts.stream.spec.rules
     assert lost_lines(parts.agent, rules) > 0  # a fresh network loses
-    assert parts.loop.train()
+    assert training.train(parts.loop)
     assert lost_lines(parts.agent, rules) == 0
 
 
@@ -452,7 +452,7 @@ def test_connect_four_beats_a_search_of_a_thousand_rollouts() -> None:
         "compiled", 250_000, 64, env=dict(board="connect-four"), blocks=3, channels=32, visits=48, visits_start=16,
         warmup=5000, batch=256, replay=120_000, eval_visits=100, full_share=0.25,
     )  # fmt: skip
-    assert parts.loop.train()
+    assert training.train(parts.loop)
     rules, points = parts.stream.spec.rules, []
     for number in range(20):
         rng = np.random.default_rng(number // 2)
@@ -479,7 +479,7 @@ def test_the_network_of_a_run_plays_without_torch(tmp_path: Path) -> None:
     from experiments.go.players import network as player
 
     parts = made(env=dict(size=5, komi=0.5), steps=300)
-    assert parts.loop.train()
+    assert training.train(parts.loop)
     run = Run.create(tmp_path, {"game": "go", "agent": "alphazero", "name": "x", "seed": 0, "env": {}})
     path = networks.keep(run, parts.agent)
     assert path == run.path.resolve() / "network.onnx" and networks.keep(run, object()) is None
@@ -552,7 +552,7 @@ def test_export_writes_the_network_of_a_searching_agent(tmp_path: Path) -> None:
     from experiments.go import naming
 
     parts = made(steps=60)
-    assert parts.loop.train()
+    assert training.train(parts.loop)
     config = {"game": "go", "agent": "alphazero", "name": "x", "seed": 3, "env": {**GO}, "num_envs": 4, "steps": 60}
     config |= {"protocol": "go3"}
     run = Run.create(tmp_path / "runs", {**config, "agent_config": dataclasses.asdict(parts.agent.config)})

@@ -14,11 +14,12 @@ from programs import program
 
 import envs
 from agents import boards, policy_gradient
+from agents.core import training
 from agents.core.clock import Clock
 from agents.core.log import Progress
-from agents.core.loop import Moment
 from agents.core.match import Chance, match
 from agents.core.rows import Context, Learned, Spec
+from agents.core.training import Moment
 from agents.perception.tower import Tower, TowerConfig
 from envs.go import record, sgf
 from envs.go.game import GoGame
@@ -181,7 +182,7 @@ def test_a_clone_learns_what_is_played_and_how_it_ends(tmp_path):
     parts = lab.assemble(clone_config(write(tmp_path / "games", games), 200, validation=0.25), CPU)
     rows = torch.arange(len(parts.validation))
     before = parts.agent.examine(parts.validation.windows(rows))
-    assert parts.loop.train()
+    assert training.train(parts.loop)
     after = parts.agent.examine(parts.validation.windows(rows))
     assert after["accuracy"] >= 0.74 > before["accuracy"]  # everything but which of the points White takes
     log = Told()
@@ -257,20 +258,20 @@ def test_ppo_learns_tictactoe_by_playing_itself():
     parts = lab.assemble({**self_play("ppo", 20_000, **changed), "opponents": 0.25, "opponent_pool": 4,
                           "opponent_every": 2000}, CPU)  # fmt: skip
     before = points_against_chance(parts)
-    assert parts.loop.train()
+    assert training.train(parts.loop)
     after = points_against_chance(parts)
     assert after >= 0.88 and after > before + 0.1
 
 
 def test_reinforce_begins_from_another_run_and_plays_earlier_selves():
     begun = lab.assemble(self_play("ppo", 512, rollout=16, minibatch=128, lr=1e-3), CPU)
-    assert begun.loop.train()
+    assert training.train(begun.loop)
     config = self_play("reinforce", 2048, rollout=16, lr=1e-3)
     parts = lab.assemble({**config, "opponents": 0.5, "opponent_pool": 3, "opponent_every": 512}, CPU)
     parts.agent.load_weights(begun.agent.state_dict())
     given = begun.agent.state_dict()["network"]["stem.weight"].clone()
     assert torch.equal(parts.agent.state_dict()["network"]["stem.weight"], given)
-    assert parts.loop.train()
+    assert training.train(parts.loop)
     assert not torch.equal(parts.agent.state_dict()["network"]["stem.weight"], given)
     assert len(parts.agent.state_dict()["pool"]["snapshots"]) == 3
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 from scripted_env import Scripted
 
+from agents.core import training
 from agents.core.clock import Clock
 from agents.core.loop import Loop
 from agents.core.pace import Every
@@ -92,7 +93,7 @@ def trained(agent, *, saved, barrier=0, steps=90):
         send(act)
 
     stream.send = noted
-    loop.train(barrier=barrier)
+    training.train(loop, barrier=barrier)
     return executed, acts, stream
 
 

@@ -13,7 +13,7 @@ from harness import Kill
 from harness import Lab as Harness
 
 import envs
-from agents.core import dataset
+from agents.core import dataset, training
 from agents.core.replay import ReplayBuffer
 from agents.core.rows import Context, Spec
 from agents.core.samplers import Uniform
@@ -52,7 +52,7 @@ def config(agent: str, data: Path | None, steps: int, **changed: Any) -> dict[st
 
 def test_a_clone_fits_a_linear_world_and_is_measured_on_laps_it_has_not_learned(tmp_path: Path) -> None:
     parts = lab.assemble(config("clone", linear(tmp_path / "a.npz"), 800, validation=0.3), CPU)
-    assert parts.loop.train() and parts.clock.steps == parts.clock.updates == 800
+    assert training.train(parts.loop) and parts.clock.steps == parts.clock.updates == 800
     assert len(parts.replay) == 400 and len(parts.validation) == 200  # two of six laps are kept back
     figures = parts.agent.examine(parts.validation.windows(torch.arange(200)))
     actions = parts.validation.data["action"]
@@ -64,7 +64,7 @@ def test_a_dataset_is_learned_from_without_a_step_of_the_game(tmp_path: Path, mo
     parts = lab.assemble(config("clone", linear(tmp_path / "a.npz"), 20), CPU)
     monkeypatch.setattr(worlds.Worlds, "step", lambda *_: pytest.fail("the game was stepped"))
     before = {k: v.clone() for k, v in parts.replay.data.items()}
-    assert parts.loop.train()
+    assert training.train(parts.loop)
     assert all(torch.equal(before[k], v) for k, v in parts.replay.data.items())
 
 
@@ -86,7 +86,7 @@ def test_dagger_drives_itself_and_keeps_everything(tmp_path: Path) -> None:
     parts = lab.assemble(settings, CPU)
     ring = parts.replay
     assert len(ring) == 60
-    assert parts.loop.train()
+    assert training.train(parts.loop)
     assert parts.loop.learner.pace.round == 3 and parts.clock.updates == 30 + 3 * 20 and len(ring) == 60 + 3 * 40
     told = torch.cat([ring.data["obs"][:45, c] for c in range(4)])
     label = torch.cat([ring.data["expert"][:45, c] for c in range(4)])
@@ -152,7 +152,7 @@ def test_the_learning_rate_falls_with_the_updates_and_not_while_a_round_is_colle
     settings["agent_config"] |= {"replay": 2_000, "validation": 0.0}
     rates = []
     monkeypatch.setattr("agents.optimizers.set_rate", lambda optimizer, rate: rates.append(rate))
-    assert lab.assemble(settings, CPU).loop.train()
+    assert training.train(lab.assemble(settings, CPU).loop)
     np.testing.assert_allclose(rates, 3e-3 * (1 - 0.9 * np.arange(90) / 90), rtol=1e-6)
 
 

@@ -9,6 +9,7 @@ import worlds
 from batches import assert_same_way, drawn, learned
 
 import envs
+from agents.core import training
 from agents.core.evaluate import Policy, play
 from agents.core.stream import Stream
 from experiments import building, lab
@@ -40,7 +41,7 @@ def assembled(agent: str, device: str, steps: int = 6_000, **changed: object) ->
 @pytest.mark.parametrize("agent", AGENTS)
 def test_it_learns_there(agent: str) -> None:
     parts = assembled(agent, "cuda")
-    assert parts.loop.train()
+    assert training.train(parts.loop)
     stream = Stream(worlds.make_vec(8, world="picture"), "cuda")
     played = play(Policy(parts.agent, parts.agent.evaluation, stream.spec, 5), stream, 40, 5)
     assert np.mean([e.score for e in played]) > 7  # of 8; by chance 2
@@ -83,7 +84,7 @@ def test_recorded_steps_learn_what_plain_ones_do(agent: str) -> None:
         def keep(moment: object, told: list[float] = told) -> None:
             told += [float(x.metrics["loss"]) for x in moment.learned]
 
-        assert parts.loop.train(hooks=[keep])
+        assert training.train(parts.loop, hooks=[keep])
         assert bool(parts.agent._learned._recordings) == bool(parts.agent._chosen._recordings) == graphs
         losses.append(torch.tensor(told))
     first = slice(0, 40)  # later the smallest difference has chosen another action, and the games are others

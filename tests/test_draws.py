@@ -13,6 +13,7 @@ from scripted_env import Scripted
 
 import envs
 from agents import AGENTS
+from agents.core import training
 from agents.core.clock import Clock
 from agents.core.loop import Loop
 from agents.core.pace import Every, Ratio
@@ -68,7 +69,7 @@ def test_every_agent_makes_one_optimizer_step_per_batch_of_windows(name, monkeyp
         return count()
 
     agent.learn = counted
-    assert parts.loop.train()
+    assert training.train(parts.loop)
     assert len(steps) == parts.clock.updates == sum(made for _, made in calls) > 0
     if isinstance(needs.sampler, Recent):
         minibatch = min(config.get("minibatch") or 32, 32)

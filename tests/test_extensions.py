@@ -9,7 +9,7 @@ import torch
 
 import agents
 import envs
-from agents.core import checkpoint
+from agents.core import checkpoint, training
 from experiments import evaluate, lab, train
 from tests import programs
 
@@ -44,7 +44,7 @@ def test_it_trains_and_resumes_to_the_bit(game, agent, tmp_path):
 
     def train_to(parts, steps):
         parts.clock.budget = steps
-        assert parts.loop.train()
+        assert training.train(parts.loop)
 
     train_to(one, 400)
     checkpoint.save(tmp_path, 400, one.state(), {})

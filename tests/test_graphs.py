@@ -13,7 +13,7 @@ import torch
 from batches import assert_same_way, drawn, learned
 
 import envs
-from agents.core import graphs
+from agents.core import graphs, training
 from agents.core.graphs import Graphed, Recording
 from experiments import building, lab
 
@@ -86,7 +86,7 @@ def assembled(agent: str, **changed: Any) -> lab.Lab:
 
 
 def trained(parts: lab.Lab) -> dict[str, torch.Tensor]:
-    parts.loop.train()
+    training.train(parts.loop)
     return {k: v for k, v in parts.agent.state_dict()["network"].items()}
 
 
@@ -121,11 +121,11 @@ def test_recorded_steps_move_the_weights_as_plain_ones_do(agent: str, monkeypatc
 def test_after_a_resume_everything_is_recorded_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     made = recorded(monkeypatch)
     parts = assembled("ppo")
-    parts.loop.train()
+    training.train(parts.loop)
     before = len(made)
     parts.agent.load_state_dict(parts.agent.state_dict())  # moments lie elsewhere now
     parts.clock.budget = 1_600
-    parts.loop.train()
+    training.train(parts.loop)
     assert len(made) > before
 
 

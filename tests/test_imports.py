@@ -254,10 +254,11 @@ def test_a_run_that_learns_by_playing_loads_no_reader_of_recordings() -> None:
     code = (
         "import sys, envs, torch\n"
         "from agents import settings\n"
+        "from agents.core import training\n"
         "from experiments import lab, train\n"
         "config = dict(game='breakout', agent='ppo', seed=1, steps=64, num_envs=1, env=envs.defaults('breakout'),\n"
         "    agent_config=dict(rollout=8, minibatch=8, epochs=1, hidden=8))\n"
-        "lab.assemble(config, torch.device('cpu')).loop.train()\n"
+        "training.train(lab.assemble(config, torch.device('cpu')).loop)\n"
         "strange = ('experiments.imitation', 'experiments.driving', 'envs.recordings', 'envs.kart', 'PIL', 'pygame')\n"
         "print([name for name in strange if name in sys.modules])"
     )

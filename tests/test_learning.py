@@ -12,6 +12,7 @@ import worlds
 
 import envs
 from agents import AGENTS, BASELINES
+from agents.core import training
 from agents.core.evaluate import Policy, play
 from agents.core.rows import TimeStep
 from agents.core.stream import Stream
@@ -129,7 +130,7 @@ def config_of(agent: str, world: str, steps: int, num_envs: int = 8, seed: int =
 def trained(agent: str, world: str, steps: int, **changed: Any) -> lab.Lab:
     changed = {k: v for k, v in changed.items() if k in configuration.fields(building.module(agent).Config)}
     parts = lab.assemble(config_of(agent, world, steps, **changed), CPU)
-    assert parts.loop.train()
+    assert training.train(parts.loop)
     assert parts.clock.steps >= steps and parts.clock.updates > 10
     return parts
 
@@ -248,7 +249,7 @@ def test_the_end_by_the_rules_is_the_end(agent: str) -> None:
 def test_only_legal_actions_are_done_and_what_is_done_is_stored(agent: str) -> None:
     """`forced` raises at an illegal action, exploration included, and shows the action that it executed."""
     parts = lab.assemble(config_of(agent, "forced", 1_600), CPU)
-    assert parts.loop.train()
+    assert training.train(parts.loop)
     ring = parts.replay
     rows = int(ring.count.min())
     order = (ring.cursor[0] - rows + np.arange(rows)) % ring.length

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scripted_env import Scripted
 
-from agents.core import checkpoint
+from agents.core import checkpoint, training
 from agents.core.clock import Clock
 from agents.core.loop import Diverged, Loop
 from agents.core.pace import Every, Ratio
@@ -102,7 +102,7 @@ def test_ratio_trains_so_many_samples_per_row(samples, batch, start):
         assert moment.clock.updates == 0 or lab.replay.added > start
         before = moment.clock.updates
 
-    assert lab.loop.train(hooks=[hook])
+    assert training.train(lab.loop, hooks=[hook])
     assert lab.clock.steps == 1000 and lab.clock.frames == 4000
     assert probe.weights == lab.clock.updates
     assert lab.clock.updates == int(owed + 1e-6)
@@ -124,7 +124,7 @@ def test_no_burst_after_a_resume(with_ring, tmp_path):
         return Lab(Probe(Ratio(2, 4, 80)), budget)
 
     lab = build(400)
-    lab.loop.train()
+    training.train(lab.loop)
     assert lab.clock.updates == 2 * (400 - 80) // 4
     parts = lab.parts()
     if not with_ring:
@@ -135,7 +135,7 @@ def test_no_burst_after_a_resume(with_ring, tmp_path):
     if not with_ring:
         copy.loop.refill()
     seen = []
-    copy.loop.train(hooks=[lambda moment: seen.append(moment.clock.updates)])
+    training.train(copy.loop, hooks=[lambda moment: seen.append(moment.clock.updates)])
     gained = np.diff([160, *seen])
     if with_ring:
         assert (gained == 2).all() and len(gained) == 50
@@ -146,7 +146,7 @@ def test_no_burst_after_a_resume(with_ring, tmp_path):
 def test_a_ring_that_was_lost_fills_with_whole_games(tmp_path):
     """Saved environments begin anew then: a stack must not reach back to frames that the ring never saw."""
     lab = Lab(Probe(Ratio(1, 4, 8)), 100)
-    lab.loop.train()
+    training.train(lab.loop)
     checkpoint.save(tmp_path, 1, {k: v for k, v in lab.parts().items() if k != "replay"}, {})
     copy = Lab(Probe(Ratio(1, 4, 8)), 200)
     copy.restore(checkpoint.load(tmp_path)[0])
@@ -164,7 +164,7 @@ def test_every_rollout_is_one_policy_behind(overlap, chunks):
     """
     probe = Probe(every(chunks), window=9, sampler=Recent(), overlap=overlap, updates=chunks)
     lab = Lab(probe, 4 * 100, length=20)
-    lab.loop.train()
+    training.train(lab.loop)
     assert len(probe.batches) == (100 - 1) // 8 and lab.clock.updates == len(probe.batches) * chunks
     for k, (weights, acted) in enumerate(probe.batches):
         behind = max(0, k - 1) if overlap else k
@@ -177,7 +177,7 @@ def test_learning_is_spread_beside_the_next_rollout():
     for chunks in (1, 3, 4, 8, 12):
         probe = Probe(every(chunks), window=9, sampler=Recent(), updates=chunks)
         lab = Lab(probe, 4 * 33, length=20)
-        lab.loop.train()
+        training.train(lab.loop)
         steps = np.array(probe.moments[:chunks]) // 4 - 8  # vector steps since the rollout was whole
         assert steps.tolist() == [-(-8 * (i + 1) // chunks) for i in range(chunks)]
 
@@ -185,7 +185,7 @@ def test_learning_is_spread_beside_the_next_rollout():
 def test_learning_that_takes_longer_is_brought_to_its_end_before_the_next():
     """The pace promised three updates, the agent makes five."""
     probe = Probe(every(3), window=9, sampler=Recent(), updates=5)
-    Lab(probe, 4 * 100, length=20).loop.train()
+    training.train(Lab(probe, 4 * 100, length=20).loop)
     assert [weights for weights, _ in probe.batches] == [5 * k for k in range(12)]
 
 
@@ -193,7 +193,7 @@ def test_learning_that_takes_longer_is_brought_to_its_end_before_the_next():
 def test_one_policy_behind_across_barriers(saved):
     probe = Probe(every(4), window=9, sampler=Recent(), updates=4)
     lab = Lab(probe, 4 * 100, length=20, saved=saved)
-    lab.loop.train(barrier=4 * 11)
+    training.train(lab.loop, barrier=4 * 11)
     rows = 100 if saved else 100 + 10  # a barrier that resets records the row that it cuts at
     assert len(probe.batches) == (rows - 1) // 8
     for k, (_, acted) in enumerate(probe.batches):
@@ -203,7 +203,7 @@ def test_one_policy_behind_across_barriers(saved):
 def test_priorities_reach_the_memory():
     probe = Probe(Ratio(1, 4, 40), sampler=Prioritized(alpha=1.0, epsilon=0.0))
     lab = Lab(probe, 200)
-    lab.loop.train()
+    training.train(lab.loop)
     assert lab.replay.sampler.largest > 1
     batch = probe.newest
     assert torch.equal(lab.replay.sampler.tree.get(batch.index), batch.reward[:, 1].abs())
@@ -217,7 +217,7 @@ def test_barriers_fall_on_multiples_of_steps(num_envs, every, expected):
     """On the first vector step that reaches each; the last one ends the run, once."""
     saved = []
     lab = Lab(Probe(Ratio(1, 4, 20)), expected[-1], num_envs=num_envs, saved=False)
-    assert lab.loop.train(barrier=every, save=lambda: saved.append(lab.clock.steps))
+    assert training.train(lab.loop, barrier=every, save=lambda: saved.append(lab.clock.steps))
     assert saved == expected
     assert lab.env.seeds[0] != lab.env.seeds[1] and len(lab.env.seeds) == 1 + len(expected)
 
@@ -232,7 +232,7 @@ def test_a_barrier_seals_resets_and_drains():
         states.append((row, lab.replay.data["last"][row].clone(), lab.clock.updates))
         assert lab.stream.step.first.all() and lab.loop.actor.memory is None
 
-    lab.loop.train(barrier=4 * 13, save=save)
+    training.train(lab.loop, barrier=4 * 13, save=save)
     assert [s[0] for s in states] == [13, 27, 41, 43]  # 13 steps and the row where they ended
     for row, last, updates in states:
         assert last.all()
@@ -245,9 +245,9 @@ def test_a_barrier_seals_resets_and_drains():
 
 def test_environments_that_can_be_saved_are_not_cut():
     lab = Lab(Probe(Ratio(1, 4, 20)), 400, length=120)
-    lab.loop.train(barrier=40)
+    training.train(lab.loop, barrier=40)
     whole = Lab(Probe(Ratio(1, 4, 20)), 400, length=120)
-    whole.loop.train()
+    training.train(whole.loop)
     assert len(lab.env.seeds) == 1
     for name, column in whole.replay.data.items():
         assert torch.equal(column, lab.replay.data[name])
@@ -262,7 +262,7 @@ def test_a_resumed_run_equals_one_that_went_on(kind, saved, tmp_path):
         return Lab(Probe(Ratio(3, 4, 50), sampler=Prioritized() if kind == "prioritized" else None), 600, saved=saved)
 
     straight = build()
-    straight.loop.train(barrier=100, save=lambda: None)
+    training.train(straight.loop, barrier=100, save=lambda: None)
     killed = build()
 
     def save():
@@ -271,10 +271,10 @@ def test_a_resumed_run_equals_one_that_went_on(kind, saved, tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        killed.loop.train(barrier=100, save=save)
+        training.train(killed.loop, barrier=100, save=save)
     resumed = build()
     resumed.restore(checkpoint.load(tmp_path)[0])
-    resumed.loop.train(barrier=100)
+    training.train(resumed.loop, barrier=100)
     assert resumed.clock.updates == straight.clock.updates == resumed.agent.weights
     for name, column in straight.replay.data.items():
         assert torch.equal(column, resumed.replay.data[name]), name
@@ -286,7 +286,8 @@ def test_a_resumed_run_equals_one_that_went_on(kind, saved, tmp_path):
 
 def test_stop_saves_once_at_a_barrier():
     lab, saved = Lab(Probe(Ratio(1, 4, 20)), 400), []
-    finished = lab.loop.train(
+    finished = training.train(
+        lab.loop,
         barrier=40, save=lambda: saved.append(lab.clock.steps), stop=lambda: lab.clock.steps >= 80
     )
     assert not finished and saved == [40, 80]
@@ -310,13 +311,13 @@ def test_a_loss_that_is_not_finite_is_named(bad, pace):
     lab, saved = Lab(probe, 400, length=20), []
     barrier = 4 * 17 if pace == "at a barrier" else 0
     with pytest.raises(Diverged, match=r"^value_loss is not finite at update 7 \(step \d+\)$"):
-        lab.loop.train(barrier=barrier, save=lambda: saved.append(lab.clock.updates))
+        training.train(lab.loop, barrier=barrier, save=lambda: saved.append(lab.clock.updates))
     assert saved == []
 
 
 def test_an_agent_without_metrics():
     lab = Lab(Probe(Ratio(1, 4, 20), metrics=lambda update: {}), 100)
-    assert lab.loop.train() and lab.clock.updates == 20
+    assert training.train(lab.loop) and lab.clock.updates == 20
 
 
 @pytest.mark.parametrize("saved", [True, False])
@@ -331,7 +332,7 @@ def test_hooks_see_every_episode_and_every_update_once(saved):
 
     probe = Probe(Ratio(1, 4, 20), metrics=lambda update: {"update": torch.tensor(update)})
     lab = Lab(probe, 4 * 60, saved=saved)
-    lab.loop.train(hooks=[hook], barrier=4 * 20)
+    training.train(lab.loop, hooks=[hook], barrier=4 * 20)
     assert sorted(set(moments)) == list(range(4, 4 * 60 + 1, 4)) and moments == sorted(moments)
     assert learned == list(range(1, lab.clock.updates + 1))
     expected = []

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from agents.core.clock import Clock
-from agents.core.loop import Moment
 from agents.core.run import Run
+from agents.core.training import Moment
 from experiments.training.hooks import Minutes
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scripted_env import Scripted
 
-from agents.core import learner
+from agents.core import learner, training
 from agents.core.clock import Clock
 from agents.core.loop import Loop
 from agents.core.pace import Every, Ratio
@@ -60,7 +60,7 @@ def test_a_barrier_seals_and_the_game_goes_on(kind):
         agent = Remembering(Every(4, 1, 2, rewrites_boundary=True), Recent(), 5)
     env, loop = real(agent, 2 * 40)
     saved = []
-    loop.train(barrier=2 * 13, save=lambda: saved.append(loop.clock.steps // 2))
+    training.train(loop, barrier=2 * 13, save=lambda: saved.append(loop.clock.steps // 2))
     assert saved == [13, 26, 39, 40] and len(env.seeds) == 1  # it was reset once, to begin
     ring, count = loop.replay, int(loop.replay.count[0])
     assert count == 41  # each row once: after 40 steps there are 41
@@ -86,14 +86,14 @@ def test_scores_are_of_whole_games_whatever_was_cut():
     agent = Remembering(Ratio(1.0, 4, 0), Uniform(), 2)
     _, loop = real(agent, 2 * 40)
     episodes = []
-    loop.train(barrier=2 * 7, hooks=[lambda moment: episodes.extend(moment.episodes)])
+    training.train(loop, barrier=2 * 7, hooks=[lambda moment: episodes.extend(moment.episodes)])
     assert {(e.column, e.length) for e in episodes} == {(0, 5)} and len(episodes) == 6
 
 
 def test_other_games_that_cannot_be_saved_are_reset():
     agent = Remembering(Ratio(1.0, 4, 0), Uniform(), 2)
     env, loop = real(agent, 2 * 40, real_time=False)
-    loop.train(barrier=2 * 13)
+    training.train(loop, barrier=2 * 13)
     assert len(env.seeds) == 5
 
 

@@ -15,7 +15,7 @@ import torch
 from mutations import cases, surroundings, unchanged
 from programs import program
 
-from agents.core import dataset
+from agents.core import dataset, training
 from agents.core.replay import ReplayBuffer
 from agents.core.rows import Spec
 from agents.core.samplers import Uniform
@@ -128,7 +128,7 @@ def trained(game: str, data: Any, updates: int = 6, **env: Any) -> lab.Lab:
     }  # fmt: skip
     parts = lab.assemble(config, torch.device("cpu"))
     before = [p.clone() for p in parts.agent.network.parameters()]
-    parts.loop.train()
+    training.train(parts.loop)
     parts.stream.close()
     assert parts.clock.updates == updates
     assert any(not torch.equal(a, b) for a, b in zip(before, parts.agent.network.parameters(), strict=True))

@@ -10,7 +10,7 @@ import torch
 import worlds
 
 import envs
-from agents.core import checkpoint
+from agents.core import checkpoint, training
 from agents.core.evaluate import Policy, play
 from agents.core.stream import Stream
 from agents.recurrent import Memory
@@ -39,7 +39,7 @@ def assembled(agent: str, steps: int, recurrent: int, **env: Any) -> lab.Lab:
 @pytest.mark.parametrize("recurrent", [32, pytest.param(0, marks=pytest.mark.slow)])
 def test_a_lamp_is_remembered_and_only_with_a_memory(agent: str, recurrent: int) -> None:
     parts = assembled(agent, {"ppo": 8_000, "pqn": 16_000}[agent], recurrent)
-    assert parts.loop.train()
+    assert training.train(parts.loop)
     stream = Stream(worlds.make_vec(8, world="recall"))
     played = play(Policy(parts.agent, "greedy", stream.spec, 5), stream, 80, 5)
     score = float(np.mean([e.score for e in played]))

@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 
 import envs
+from agents.core import training
 from agents.core.evaluate import Policy, play
 from agents.core.stream import Stream
 from envs import atari
@@ -266,7 +267,7 @@ def test_a_game_for_each_number_of_actions_learns_and_is_scored(game: str, monke
     parts = lab.assemble(config, torch.device("cpu"))
     assert parts.stream.spec.num_actions == ACTIONS[game]
     before = {k: v.clone() for k, v in parts.agent.online.state_dict().items()}
-    assert parts.loop.train() and parts.clock.updates >= 1
+    assert training.train(parts.loop) and parts.clock.updates >= 1
     assert any(not torch.equal(v, before[k]) for k, v in parts.agent.online.state_dict().items())
     parts.stream.close()
     scored = Stream(envs.make_vec(config["game"], 1, protocol="nature", env_threads=1), "cpu")

@@ -15,9 +15,9 @@ import torch
 
 from agents.core import events, files
 from agents.core.clock import Clock
-from agents.core.loop import Moment
 from agents.core.progress import Live
 from agents.core.run import Run, duration
+from agents.core.training import Moment
 
 FIRST_LOOK = 16  # vector steps until the first picture of what the network sees: the stacks are full by then
 

@@ -5,9 +5,7 @@ The environments step while the learner works, in one Python thread, so runs sta
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
@@ -16,17 +14,8 @@ from agents.core.clock import Clock
 from agents.core.learner import Diverged as Diverged
 from agents.core.learner import Learner
 from agents.core.replay import ReplayBuffer
-from agents.core.rows import Act, Agent, Learned
-from agents.core.stream import Episode, Stream
-
-
-class Moment(NamedTuple):
-    """What hooks are told after each vector step, and after a barrier that had to learn."""
-
-    clock: Clock
-    episodes: list[Episode]  # episodes finished in this step
-    learned: list[Learned]  # optimizer steps since the last moment
-    agent: Agent
+from agents.core.rows import Act, Agent
+from agents.core.stream import Stream
 
 
 class Loop:
@@ -38,49 +27,6 @@ class Loop:
         self.learner = Learner(agent, replay, agent.needs.pace, clock)
         # The newest row: "fresh" from a reset, "open" from a step, "stored" once it was acted on, "sealed" as a cut.
         self._newest = "fresh"
-
-    def train(
-        self,
-        *,
-        hooks: Sequence[Callable[[Moment], None]] = (),
-        barrier: int = 0,
-        save: Callable[[], None] = lambda: None,
-        stop: Callable[[], bool] = lambda: False,
-        wanted: Callable[[], bool] = lambda: False,
-    ) -> bool:
-        """Trains until the budget is spent (True) or `stop` says so (False). Both end in a barrier and a `save`.
-
-        barrier: steps between barriers, 0 for none but the last. wanted: asks for one more, now.
-        """
-        clock, stream = self.clock, self.stream
-        if stream.step is None:
-            stream.reset(self.seed, clock.steps)
-        started, before = time.perf_counter(), clock.seconds
-        away = clock.away
-        while clock.budget is None or clock.steps < clock.budget:
-            passed = clock.steps
-            self.advance()
-            clock.seconds = before + time.perf_counter() - started - (clock.away - away)
-            self._tell(hooks)
-            if stop():
-                self._halt(hooks, save)
-                return False
-            due = (barrier and clock.steps // barrier > passed // barrier) or wanted()
-            if due and (clock.budget is None or clock.steps < clock.budget):
-                self._halt(hooks, save)
-        self._halt(hooks, save)
-        return True
-
-    def _halt(self, hooks: Sequence[Callable[[Moment], None]], save: Callable[[], None]) -> None:
-        self.barrier()
-        if self.learner.learned:
-            self._tell(hooks)
-        save()
-
-    def _tell(self, hooks: Sequence[Callable[[Moment], None]]) -> None:
-        moment = Moment(self.clock, self.stream.take_episodes(), self.learner.take_learned(), self.agent)
-        for hook in hooks:
-            hook(moment)
 
     def advance(self) -> None:
         """One vector step: act, send, store and learn meanwhile, receive. Or one draw without the environments."""

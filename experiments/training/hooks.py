@@ -13,9 +13,9 @@ import torch
 from agents.core import checkpoint
 from agents.core.clock import Clock
 from agents.core.log import Log
-from agents.core.loop import Moment
 from agents.core.replay import ReplayBuffer
 from agents.core.run import Run
+from agents.core.training import Moment
 from experiments import building, players
 
 STOPS = ("SIGINT", "SIGTERM", "SIGHUP")  # Ctrl-C, the end of a batch job, a closed terminal
