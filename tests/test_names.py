@@ -72,3 +72,25 @@ def test_no_two_classes_have_one_name() -> None:
             if isinstance(node, ast.ClassDef):
                 found[node.name].append(f"{path.relative_to(root)}:{node.lineno}")
     assert len(found) > 250 and not {name: places for name, places in found.items() if len(places) > 1}
+
+
+NO_NOUN = {
+    "of", "what", "how", "where", "which", "whether", "that", "it", "its", "they", "their", "without", "beside", "who",
+    "whose", "when", "with", "up", "per", "on", "at", "and", "in", "after", "until", "this", "these", "as", "for", "is",
+    "are", "does", "do", "has", "from", "to", "so",
+}  # fmt: skip
+
+
+def test_the_comment_of_a_field_begins_with_its_noun() -> None:
+    """It is read beside the field's name alone: a relative clause or a pronoun would need the sentence before it."""
+    root, wrong, seen = Path(__file__).resolve().parents[1], [], 0
+    for path in (p for room in ("agents", "envs", "experiments") for p in sorted((root / room).rglob("*.py"))):
+        text = path.read_text()
+        lines = text.splitlines()
+        kinds = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ClassDef)]
+        for field in (f for kind in kinds for f in kind.body if isinstance(f, ast.AnnAssign)):
+            comment = lines[field.end_lineno - 1].partition("  # ")[2]
+            seen += bool(comment)
+            if comment and comment.split()[0].rstrip(":,;?").lower() in NO_NOUN:
+                wrong.append(f"{path.relative_to(root)}:{field.lineno}: {comment}")
+    assert seen > 1000 and not wrong, "\n".join(wrong)

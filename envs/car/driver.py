@@ -24,7 +24,7 @@ WORD = struct.Struct("<ddd")  # moment, steering, throttle: what the simulated c
 class CarDriver(Protocol):
     """What turns the wheels. One process at a time owns it: the guardian."""
 
-    calibration: Calibration  # what the numbers mean on this car; may be set between two writes
+    calibration: Calibration  # meaning of the numbers on this car; may be set between two writes
 
     def write(self, steer: float, throttle: float) -> None:
         """Sets steering (-1 left to 1 right) and throttle (-1 backwards to 1). Raises OSError or CarError where the

@@ -35,7 +35,7 @@ class CarAnswer(NamedTuple):
     drive: float  # target speed in m/s, or throttle from 0 to 1, as `kind` says
     kind: str
     sign: str = "none"  # likeliest traffic sign
-    certain: float = 0.0  # its probability
+    certain: float = 0.0  # probability of that sign
 
 
 class CarModel:

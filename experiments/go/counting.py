@@ -37,7 +37,7 @@ class CountCommand:
     """How many games, and which."""
 
     games: int = 600
-    seed: int = 1  # of the openings and of every player
+    seed: int = 1  # seed of the openings and of every player
     mixed: bool = False  # some games are against GNU Go, which may pass before they are finished
     out: Path | None = None  # folder for the games that are counted differently, as SGF
 
