@@ -9,6 +9,7 @@ from types import ModuleType
 AGENTS: dict[str, str] = {
     "ppo": "agents.policy_gradient",
     "a2c": "agents.policy_gradient",
+    "impala": "agents.policy_gradient",
     "reinforce": "agents.policy_gradient",
     "dqn": "agents.dqn",
     "rainbow": "agents.dqn",
@@ -30,6 +31,7 @@ BASELINES: dict[str, str] = {f"sb3-{name}": "agents.baselines" for name in ("ppo
 ABOUT: dict[str, str] = {  # name -> the algorithm in a line
     "ppo": "PPO: proximal policy optimization (Schulman et al. 2017)",
     "a2c": "A2C: synchronous advantage actor-critic (Mnih et al. 2016)",
+    "impala": "IMPALA: actor-critic with V-trace, for rows that come late (Espeholt et al. 2018)",
     "reinforce": "REINFORCE: the plain policy gradient with a value baseline (Williams 1992)",
     "dqn": "DQN: deep Q-network (Mnih et al. 2015)",
     "rainbow": "Rainbow: DQN with six extensions (Hessel et al. 2018)",

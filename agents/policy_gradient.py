@@ -1,11 +1,12 @@
-"""Policy gradients: PPO; A2C and REINFORCE are presets of the same few lines.
+"""Policy gradients: PPO; A2C, IMPALA and REINFORCE are presets of the same few lines.
 
-PPO: Schulman et al. (2017). A2C: Mnih et al. (2016), synchronous. REINFORCE: Williams (1992), with a learned
-baseline; its returns are Monte Carlo within the window, bootstrapped by the baseline at the window's edge.
+PPO: Schulman et al. (2017). A2C: Mnih et al. (2016), synchronous. IMPALA: Espeholt et al. (2018), whose V-trace
+corrects for rows that an older policy collected, such as those of actors elsewhere. REINFORCE: Williams (1992), with a
+learned baseline; its returns are Monte Carlo within the window, bootstrapped by the baseline at the window's edge.
 
 A rollout of T transitions is learned from while the next one is collected by a copy of the weights taken when it
-began: the data is exactly one policy behind, and PPO's ratio accounts for that. Without the ratio (A2C, REINFORCE)
-collecting waits for learning.
+began: the data is exactly one policy behind, and the ratio of PPO or IMPALA accounts for that. Without a ratio (A2C,
+REINFORCE) collecting waits for learning.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from agents.configs.policy_gradient import Config as Config
 from agents.configs.policy_gradient import PolicyGradientConfig
 from agents.core import device as devices
 from agents.core.graphs import Graphed
-from agents.core.returns import lambda_returns
+from agents.core.returns import lambda_returns, vtrace
 from agents.core.rows import Act, Batch, Context, Learned, Spec, TimeStep
 from agents.heads import Categorical, Choices, Gaussian, Value
 from agents.perception import encoders
@@ -160,7 +161,7 @@ class PolicyGradient:
         self.learn_generator = devices.generator(device, seed, 2)
         groups = zip(self.network.parts(), (config.policy_lr_scale, 1.0), strict=True)
         self.optimizer = optimizers.build(config.optimizer, groups, config.lr, eps=1e-5)
-        overlap, info = config.overlap and config.importance_ratio, self.network.kind.info
+        overlap, info = config.overlap and (config.importance_ratio or config.vtrace), self.network.kind.info
         self.minibatch, self.needs = planned(config, spec, num_envs, info=info, overlap=overlap)
         graphs = config.graphs and not config.recurrent
         self._chosen = Graphed(self._choose, device, generators=[self.act_generator], enabled=graphs)
@@ -209,12 +210,18 @@ class PolicyGradient:
         """Epochs of minibatches, one optimizer step each."""
         c = self.config
         reward = Shaping(c.reward_clip, c.reward_scale)(batch.reward)
-        value = batch.extras["value"]  # [B, T+1]
-        target = lambda_returns(reward, batch.discount, batch.last, value, c.gamma, c.lam)  # [B, T]
+        value, old_logp = batch.extras["value"], batch.extras["logp"][:, :-1]  # [B, T+1], [B, T]
+        if c.vtrace:
+            value, logp = self._now(batch)
+            bounds = (c.rho_bar, c.c_bar)
+            traced = vtrace(reward, batch.discount, batch.last, value, logp - old_logp, c.gamma, c.lam, bounds)
+            target, advantage = traced
+        else:
+            target = lambda_returns(reward, batch.discount, batch.last, value, c.gamma, c.lam)  # [B, T]
+            advantage = target - value[:, :-1]
         envs, length = target.shape
-        old_value, old_logp = value[:, :-1].reshape(-1), batch.extras["logp"][:, :-1].reshape(-1)
-        target, weight = target.reshape(-1), batch.weight.reshape(-1)  # [B*T]
-        advantage = target - old_value
+        old_value, old_logp = value[:, :-1].reshape(-1), old_logp.reshape(-1)
+        target, advantage, weight = target.reshape(-1), advantage.reshape(-1), batch.weight.reshape(-1)  # [B*T]
         action = batch.action[:, :-1].flatten(0, 1)
         privileged = [batch.extras[name] for name in self.needs.info]
         for _ in range(c.epochs):
@@ -228,6 +235,24 @@ class PolicyGradient:
                 ))  # fmt: skip
         if not self.needs.overlap:
             self.actor.take()
+
+    @torch.no_grad()
+    def _now(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """What the network that learns says of a rollout: values [B, T+1], log probabilities of its actions [B, T]."""
+        envs, rows = batch.reward.shape
+        values, logps = [], []
+        for at in torch.arange(envs * rows, device=self.device).split(max(self.minibatch, 256)):
+            row = (at // rows, at % rows)
+            legal = None if batch.legal is None else batch.legal[row]
+            privileged = [batch.extras[name][row] for name in self.needs.info]
+            with devices.mixed(self.device, self.dtype):
+                features, seen, _ = self.network.features(
+                    batch.observations(*row), None, None, privileged[0] if privileged else None
+                )
+            params = self.network.policy(features, legal)
+            values.append(self.network.value(seen))
+            logps.append(self.network.policy.logp(params, batch.action[row]))
+        return torch.cat(values).view(envs, rows), torch.cat(logps).view(envs, rows)[:, :-1]
 
     def _step(self, minibatch: Minibatch) -> Learned:
         """One optimizer step."""

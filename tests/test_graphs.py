@@ -24,6 +24,7 @@ DQN = dict(**COMMON, lr=2e-3, batch=16, ratio=4.0, replay=1_000, warmup=100, tar
 AGENTS = {
     "ppo": dict(**ROLLOUT, minibatch=24, clip=0.2, entropy_end=0.1),  # 64 rows: the last minibatch has 16
     "a2c": ROLLOUT,
+    "impala": ROLLOUT,
     "pqn": dict(**ROLLOUT, minibatch=32, epsilon_decay=0.5, epsilon_end=0.05),
     "dqn": dict(**DQN, epsilon_end=0.05, epsilon_decay=0.5, lr_end=0.1),
     "rainbow": dict(**DQN, v_min=0.0, v_max=12.0),

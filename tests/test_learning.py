@@ -61,6 +61,7 @@ NOISY = {**DQN, "epsilon_decay": 1.0, "epsilon_end": 0.0}
 LEARNERS = {
     "ppo": Row(dict(**PG, rollout=16, epochs=4, minibatch=64, clip=0.2, lr_end=0.1), critic, continuous=True, effort=3),
     "a2c": Row(dict(**PG, optimizer="adam", lr_end=1.0), critic, continuous=True, effort=4),
+    "impala": Row(dict(**PG, optimizer="adam", lr_end=1.0, rollout=5), critic, continuous=True, effort=4),
     "reinforce": Row({**PG, "lr": 1e-2, "lr_end": 1.0, "rollout": 16}, critic, continuous=True, effort=4),
     "pqn": Row({**PG, "rollout": 16, "minibatch": 32, "epsilon_decay": 0.5, "epsilon_end": 0.05}, critic, effort=4),
     "dqn": Row(DQN, best_action),

@@ -25,7 +25,7 @@ def small(agent):
     return {**code.PRESETS.get(agent, {}), **{k: v for k, v in wanted.items() if k in known}}
 
 
-FAMILIES = [a for a in AGENTS if a in ("ppo", "a2c", "dqn", "c51", "qrdqn", "iqn", "rainbow", "pqn", "sac")]
+FAMILIES = [a for a in AGENTS if a in ("ppo", "a2c", "impala", "dqn", "c51", "qrdqn", "iqn", "rainbow", "pqn", "sac")]
 
 
 @pytest.mark.parametrize("agent", [*FAMILIES, "sb3-ppo", "sb3-a2c", "sb3-dqn"])

@@ -1,4 +1,4 @@
-"""What can be set of PPO, A2C and REINFORCE: read by `train --help`, so that nothing heavy is imported."""
+"""What can be set of PPO, A2C, IMPALA and REINFORCE: read by `train --help`, so that nothing heavy is imported."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ class PolicyGradientConfig(Rollouts):
     """PPO with the settings that are usual for Atari."""
 
     importance_ratio: bool = True  # clipped importance ratio of PPO; without it the plain policy gradient
+    vtrace: bool = False  # V-trace: targets are corrected for rows that an older policy collected
+    rho_bar: float = 1.0  # bound of V-trace's ratio in the temporal difference
+    c_bar: float = 1.0  # bound of V-trace's ratio in the trace
     blocks: int = 4  # residual blocks of the network, where a board with compiled rules is seen
     channels: int = 32  # channels of that network
     clip: float = 0.1  # bound of the importance ratio
@@ -30,13 +33,13 @@ class PolicyGradientConfig(Rollouts):
     reward_scale: float = 1.0  # factor of the clipped rewards, so that values are not large
     critic_warmup: float = 0.0  # share of the budget in which only the value is learned, for a policy from --init
     initial_std: float = 0.0  # standard deviation of continuous actions at the start; 0: 0.61, or that of --init
-    overlap: bool = True  # learning while the next rollout is collected (only with --importance-ratio)
+    overlap: bool = True  # learning while the next rollout is collected (with --importance-ratio or --vtrace)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         ranges.at_least(self, 1, "privileged_size", "blocks", "channels")
         ranges.at_least(self, 0, "value_clip", "value_coef", "entropy_coef", "initial_std")
-        ranges.above(self, 0, "clip", "reward_scale")
+        ranges.above(self, 0, "clip", "reward_scale", "rho_bar", "c_bar")
         ranges.share(self, "policy_lr_scale", "entropy_end", "initial_noop_probability", "critic_warmup")
         if self.critic not in ("shared", "own", "privileged"):
             raise ValueError(f"--critic {self.critic}: choose shared, own or privileged")
@@ -47,6 +50,8 @@ class PolicyGradientConfig(Rollouts):
         ranges.evaluation(self, "sampled", "greedy")
         if self.initial_noop_probability == 1:
             raise ValueError("--initial-noop-probability 1: no other action would ever be tried")
+        if self.vtrace and (self.importance_ratio or self.recurrent):
+            raise ValueError("--vtrace has a ratio of its own and no memory: name --no-importance-ratio --recurrent 0")
         if not self.importance_ratio and self.epochs > 1:
             raise ValueError("--epochs above 1 needs the importance ratio (--importance-ratio)")
 
@@ -57,6 +62,11 @@ PRESETS: dict[str, dict[str, Any]] = {
     "a2c": dict(
         rollout=5, epochs=1, minibatch=0, lr=7e-4, optimizer="rmsprop", lam=1.0, importance_ratio=False,
         normalize_advantages=False,
+    ),
+    # Table D.3 of the paper for Atari, with the rollouts of one machine.
+    "impala": dict(
+        rollout=20, epochs=1, minibatch=0, lr=6e-4, optimizer="rmsprop", lam=1.0, importance_ratio=False, vtrace=True,
+        normalize_advantages=False, max_grad_norm=40.0,
     ),
     "reinforce": dict(rollout=128, epochs=1, minibatch=0, lr=5e-4, lam=1.0, importance_ratio=False, entropy_coef=0.0),
 }  # fmt: skip

@@ -32,6 +32,40 @@ def lambda_returns(reward: Tensor, discount: Tensor, last: Tensor, value: Tensor
     return result
 
 
+class VTrace(NamedTuple):
+    """What rows of an older policy are worth to the present one."""
+
+    target: Tensor  # [B, L-1] target of the value
+    advantage: Tensor  # [B, L-1] advantage for the policy gradient, already weighted by the truncated ratio
+
+
+def vtrace(
+    reward: Tensor, discount: Tensor, last: Tensor, value: Tensor, log_ratio: Tensor, gamma: float, lam: float = 1.0,
+    bounds: tuple[float, float] = (1.0, 1.0),
+) -> VTrace:  # fmt: skip
+    """V-trace (Espeholt et al. 2018, section 4.1): returns of the present policy from rows that another one collected.
+
+    reward, discount, last, value: [B, L], the values by the present network. log_ratio: [B, L-1], log of the
+    probability of each action now over that when it was chosen. lam: remark 2 of the paper. bounds: those of the ratio
+    in the temporal difference (rho) and in the trace (c). With ratios of 1 the target is `lambda_returns`.
+    """
+    assert reward.shape == discount.shape == last.shape == value.shape and reward.ndim == 2
+    assert log_ratio.shape == (reward.shape[0], reward.shape[1] - 1)
+    ratio = log_ratio.exp()
+    rho, c = ratio.clamp(max=bounds[0]), lam * ratio.clamp(max=bounds[1])
+    later = gamma * discount[:, 1:]  # [B, L-1]
+    difference = rho * (reward[:, 1:] + later * value[:, 1:] - value[:, :-1])
+    inside = (~last[:, 1:]).to(value.dtype)  # 0 where the next row ends the episode: no trace goes on from there
+    excess, target = torch.zeros_like(value[:, 0]), torch.empty_like(value)
+    target[:, -1] = value[:, -1]
+    for t in range(reward.shape[1] - 2, -1, -1):
+        excess = difference[:, t] + later[:, t] * c[:, t] * inside[:, t] * excess
+        target[:, t] = value[:, t] + excess
+    follows = torch.where(last[:, 1:], value[:, 1:], target[:, 1:])
+    advantage = rho * (reward[:, 1:] + later * follows - value[:, :-1])
+    return VTrace(target[:, :-1], advantage)
+
+
 class NStep(NamedTuple):
     """``G = reward + discount * v(row `boot`)`` of the first row of each window."""
 

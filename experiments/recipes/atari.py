@@ -4,7 +4,7 @@ from experiments.recipes import Recipe
 
 # Agents whose preset is all there is: how many games they play side by side (their authors', where those name it).
 SIDE_BY_SIDE = {
-    "pqn": 128, "a2c": 16, "reinforce": 64, "rainbow": 16, "c51": 16, "qrdqn": 16, "iqn": 16, "btr": 64,
+    "pqn": 128, "a2c": 16, "impala": 32, "reinforce": 64, "rainbow": 16, "c51": 16, "qrdqn": 16, "iqn": 16, "btr": 64,
     "sb3-ppo": 8, "sb3-a2c": 16, "sb3-dqn": 1, "sb3-qrdqn": 1,
 }  # fmt: skip
 # Steps between their checkpoints, where they learn more slowly than others.
