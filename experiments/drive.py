@@ -28,7 +28,7 @@ from experiments.arguments import Shown
 from experiments.web import address
 
 PORT = 8890
-PINS = ("servo_pin", "forward_pin", "backward_pin", "enable_pin", "stop_pin")  # of the 28 that the header has
+PINS = ("servo_pin", "forward_pin", "backward_pin", "enable_pin", "stop_pin")  # GPIO numbers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,9 +66,9 @@ class DriveCommand:
     def __post_init__(self) -> None:
         arguments.within(self, 0.01, 1.0, "cap")
         arguments.within(self, 0.5, 600.0, "seconds")
-        arguments.within(self, 1.0, 120.0, "rate")
+        arguments.within(self, 1.0, 100.0, "rate")
         arguments.at_least(self, 0, "seed")
-        arguments.within(self, 0, 27, *PINS)
+        arguments.within(self, 2, 27, *PINS)
         arguments.within(self, 0, 15, "steer_channel", "throttle_channel")
         address.check("127.0.0.1", self.port)
         if self.remote and self.model is None:

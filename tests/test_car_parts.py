@@ -265,7 +265,7 @@ def test_a_car_halts_at_a_sign_and_drives_on() -> None:
      (["--rate", "0"], "--rate 0: must lie in 1..100"), (["--cap", "2"], "--cap 2: must lie in 0.01..1"),
      (["--port", "99999"], "must lie in 0..65535"), (["--driver", "rocket"], "--driver rocket"),
      (["--driver", "pca9685", "--i2c-address", "x"], "--i2c-address x: must be a number"),
-     (["--driver", "gpio", "--servo-pin", "77"], "pins are GPIO 2 to 27"),
+     (["--driver", "gpio", "--servo-pin", "77"], "--servo-pin 77: must lie in 2..27"),
      (["--remote", "x"], "name its folder by --model"),
      (["--camera", "tub:/nowhere", "--driver", "sim"], "there is no folder /nowhere"),
      (["--camera", "v4l2:/nowhere"], "is the camera plugged in"), (["--model", "/nowhere"], "there is no such folder"),
