@@ -75,11 +75,12 @@ def test_what_is_not_there_is_refused_beforehand(name: str, told: str, tmp_path:
     assert code == 2 and told in err and not list(tmp_path.iterdir())
 
 
+@pytest.mark.skipif("TRACKIO_PYTHON" not in os.environ, reason="TRACKIO_PYTHON: an interpreter with trackio")
 def test_trackio_keeps_the_curve_in_its_own_store(tmp_path: Path) -> None:
-    pytest.importorskip("trackio")
-    place = {**os.environ, "TRACKIO_DIR": str(tmp_path / "store"), "PYTHONPATH": os.pathsep.join(sys.path)}
+    python, root = os.environ["TRACKIO_PYTHON"], str(Path(__file__).resolve().parents[1])
+    place = {**os.environ, "TRACKIO_DIR": str(tmp_path / "store"), "PYTHONPATH": root}
     argv = [*ARGV, "--track", "trackio", "--no-video", "--eval-episodes", "2", "--runs", str(tmp_path / "runs")]
-    done = subprocess.run([sys.executable, "-m", "experiments.train", *argv], env=place, capture_output=True, text=True)
+    done = subprocess.run([python, "-m", "experiments.train", *argv], env=place, capture_output=True, text=True)
     assert done.returncode == 0 and "nothing more is sent" not in done.stderr, done.stderr
     (lines,) = (tmp_path / "runs").rglob("metrics.jsonl")
     wanted = [json.loads(line) for line in lines.read_text().splitlines()]
@@ -87,7 +88,7 @@ def test_trackio_keeps_the_curve_in_its_own_store(tmp_path: Path) -> None:
         "import json; from trackio.sqlite_storage import SQLiteStorage as store; (run,) = store.get_runs('joypad');"
         "print(json.dumps(store.get_logs('joypad', run)))"
     )
-    told = subprocess.run([sys.executable, "-c", code], env=place, capture_output=True, text=True, check=True)
+    told = subprocess.run([python, "-c", code], env=place, capture_output=True, text=True, check=True)
     logs = json.loads(told.stdout.splitlines()[-1])
     score = next(line["eval/return"] for line in wanted if "eval/return" in line)
     assert [row["eval/return"] for row in logs if "eval/return" in row] == [pytest.approx(score)]
