@@ -13,7 +13,7 @@ from agents.core import checkpoint, training
 from experiments import evaluate, lab, train
 from tests import programs
 
-AGENTS = {"sac": "tests.toys.sac", "sarsa": "tests.toys.sarsa"}
+AGENTS = {"soft": "tests.toys.soft", "sarsa": "tests.toys.sarsa"}
 GAMES = {"dodge": "tests.toys.dodge", "tictactoe": "tests.toys.tictactoe"}
 
 
@@ -31,10 +31,10 @@ def assembled(game: str, agent: str, **settings):
     return lab.assemble({**config, "agent_config": settings}, torch.device("cpu"))
 
 
-PAIRS = [("dodge", "ppo"), ("dodge", "dqn"), ("dodge", "sac"), ("tictactoe", "sac"), ("tictactoe", "sarsa"),
-         ("gym:CartPole-v1", "sac"), ("gym:CartPole-v1", "sarsa")]  # fmt: skip
+PAIRS = [("dodge", "ppo"), ("dodge", "dqn"), ("dodge", "soft"), ("tictactoe", "soft"), ("tictactoe", "sarsa"),
+         ("gym:CartPole-v1", "soft"), ("gym:CartPole-v1", "sarsa")]  # fmt: skip
 LAKE = "--env-kwargs is_slippery=False --epsilon 0.6 --lr 0.3"
-SETTINGS = {"sac": {"warmup": 64, "batch": 16, "ratio": 4.0, "replay": 2000}, "ppo": {"rollout": 32},
+SETTINGS = {"soft": {"warmup": 64, "batch": 16, "ratio": 4.0, "replay": 2000}, "ppo": {"rollout": 32},
             "dqn": {"warmup": 64, "replay": 2000}, "sarsa": {}}  # fmt: skip
 
 
@@ -83,10 +83,10 @@ def test_sarsa_learns_from_the_actions_that_were_executed():
 @pytest.mark.parametrize(
     "game, agent, steps, bar",
     [
-        (["gym:CartPole-v1"], "sac", 12_000, 150.0),  # chance: 22
+        (["gym:CartPole-v1"], "soft", 12_000, 150.0),  # chance: 22
         (["gym:FrozenLake-v1", *LAKE.split()], "sarsa", 60_000, 0.9),  # chance: 0.015
     ],
-    ids=["sac", "sarsa"],
+    ids=["soft", "sarsa"],
 )
 def test_it_learns(game, agent, steps, bar, tmp_path, capsys, monkeypatch):
     argv = [*game, "--agent", agent, "--recipe", "none", "--steps", str(steps), "--seed", "3", "--num-envs", "4"]

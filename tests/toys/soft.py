@@ -36,7 +36,7 @@ class Config:
     hidden: int = 64  # units
 
 
-PRESETS = {"sac": {}}
+PRESETS = {"soft": {}}
 
 
 class Network(nn.Module):
@@ -63,7 +63,7 @@ class SAC:
 
     def __init__(self, config, spec, context):
         if not spec.num_actions:
-            raise ValueError("sac needs discrete actions")
+            raise ValueError("soft needs discrete actions")
         self.config, self.device, self.num_actions = config, context.device, spec.num_actions
         with devices.seeded(context.seed):
             self.network = Network(config, spec).to(context.device)
