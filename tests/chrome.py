@@ -75,6 +75,8 @@ class Chrome:
         answer = self._answers[self._number] = self.loop.create_future()
         await self.socket.send_str(json.dumps({"id": self._number, "method": method, "params": params}))
         message = await answer
+        if "navigated or closed" in str(message.get("error")):  # the page gave way to another one: ask that
+            return await self._call(method, **params)
         assert "error" not in message, message
         return message["result"]
 
