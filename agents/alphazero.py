@@ -39,7 +39,7 @@ from agents.search.search import Result
 HELD = 512  # rows of held-out games on which values are checked
 LOOK = 100  # updates between two checks
 MEMORY = 0.99  # decay, per game, of the figures of finished games
-FIGURES = ("first_wins", "draws", "passes", "length")  # of finished games
+FIGURES = ("first_wins", "draws", "passes", "length")  # figures of finished games
 
 
 class LossParts(NamedTuple):

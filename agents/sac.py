@@ -76,9 +76,10 @@ class SquashedGaussian:
     """Continuous actions: tanh of independent normals, whose means and deviations depend on the state."""
 
     def __init__(self, config: Config, spec: Spec):
-        self.dim = self.outputs = spec.action_dim
-        self.parameters, self.inputs = 2 * spec.action_dim, spec.action_dim  # of the policy; of the critics' input
-        self.outputs, self.target_entropy = 1, config.entropy_per_axis * spec.action_dim
+        self.dim = spec.action_dim
+        self.parameters = 2 * self.dim  # numbers that the policy gives: means and log deviations
+        self.inputs, self.outputs = self.dim, 1  # numbers of an action that critics see; values that they give
+        self.target_entropy = config.entropy_per_axis * self.dim
 
     def sample(self, out: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Parameters [B, 2D] -> an action [B, D] that gradients pass through, and its log density [B]."""

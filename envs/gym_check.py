@@ -45,7 +45,7 @@ class Checked(gymnasium.Wrapper):
         check_spaces(env, name)
         self._space = env.observation_space
         self._seen = None  # spaces of other kinds are for a wrapper to convert
-        self._dtype, self._shape = None, ()  # of an array at which nothing else is looked at
+        self._dtype, self._shape = None, ()  # dtype and shape of an array, of which nothing else is checked
         if isinstance(self._space, spaces.Box | spaces.MultiBinary):
             self._seen, self._dtype, self._shape = self._box, self._space.dtype, self._space.shape
         elif isinstance(self._space, spaces.Discrete):
@@ -68,7 +68,7 @@ class Checked(gymnasium.Wrapper):
         self.busy = ("step", time.monotonic())
         try:
             result = self.env.step(action)
-        except GameFault:  # of a checked environment inside
+        except GameFault:  # a fault that a checked environment inside has named
             raise
         except (Exception, SystemExit) as fault:
             raise self._raised("step", fault) from fault
@@ -103,7 +103,7 @@ class Checked(gymnasium.Wrapper):
         self.busy = (method, time.monotonic())
         try:
             return call(*args, **kwargs)
-        except GameFault:  # of a checked environment inside
+        except GameFault:  # a fault that a checked environment inside has named
             raise
         except (Exception, SystemExit) as fault:
             raise self._raised(method, fault) from fault

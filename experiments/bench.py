@@ -1,6 +1,7 @@
 """Measure speed beside the peers, alternately in one run: ``python -m experiments.bench atari``.
 
     python -m experiments.bench atari          emulators, our loop, PPO and DQN, stable-baselines3
+    python -m experiments.bench atari --game pong            the same in another game
     python -m experiments.bench atari --race   wall clock to a score of 30 on Breakout: our recipe, SB3's PPO
     python -m experiments.bench agents         the speed of every agent, those of stable-baselines3 beside theirs
     python -m experiments.bench throughput     PPO, PQN and DQN as they are trained on this device
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import inspect
 import json
 import pkgutil
 import time
@@ -31,6 +33,7 @@ class BenchCommand:
     device: str = "auto"  # auto, cpu, cuda, cuda:N or mps
     seconds: float = 15.0  # seconds per contender and round
     rounds: int = 3  # each contender is measured so often, in turn
+    game: str | None = None  # atari: game that is measured; Breakout where none is named
     race: bool = False  # atari: also train to a score of 30 against SB3's PPO (up to an hour)
     json: Path | None = None  # file of the figures; without it runs/bench/WHAT-TIME.json
 
@@ -66,7 +69,10 @@ def main() -> None:
 
             device = devices.choose(command.device)
         code = importlib.import_module(f"experiments.benchmarks.{command.what}")
-        rows = code.run(device, command.seconds, command.rounds, command.race)
+        chosen = {} if command.game is None else {"game": command.game}
+        if not chosen.keys() <= inspect.signature(code.run).parameters.keys():
+            raise cli.UserError(f"--game {command.game}: bench {command.what} has no choice of games")
+        rows = code.run(device, command.seconds, command.rounds, command.race, **chosen)
         print(table(rows))
         result = {"figures": rows, "what": command.what, "rounds": command.rounds, "seconds": command.seconds}
         result |= provenance.surroundings(device) | {"torch_threads": torch.get_num_threads()}

@@ -165,7 +165,7 @@ def beginning(fault: BaseException) -> str:
 def ending() -> threading.Event:
     """An event that SIGTERM sets from now on: a program that `until` waits for ends as by Ctrl-C."""
     ended = threading.Event()
-    with contextlib.suppress(ValueError):  # in another thread than the main one signals cannot be had
+    with contextlib.suppress(ValueError):  # signals can be had in the main thread alone
         signal.signal(signal.SIGTERM, lambda number, frame: ended.set())
     return ended
 

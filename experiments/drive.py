@@ -162,7 +162,7 @@ def drive(command: DriveCommand, guardian: Sequence[str] | None = None) -> None:
     from experiments.car.loop import stopped_by
 
     if command.camera == "sim":
-        cli.starting()  # for the simulator is compiled
+        cli.starting()  # the simulator is compiled
     with driving(command, guardian) as (loop, invitation):
         print(invitation, flush=True)
         if sys.stdin is not None and sys.stdin.isatty():

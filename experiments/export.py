@@ -88,7 +88,7 @@ def export(command: ExportCommand, run: Run) -> dict[str, Any]:
         told = write(run, cli.checkpoint(command.checkpoint), Path(place))
         command.out.mkdir(exist_ok=True)
         names = sorted(path.name for path in Path(place).iterdir())
-        for name in sorted(names, key=lambda name: name.endswith(".json")):  # what names the files comes last
+        for name in sorted(names, key=lambda name: name.endswith(".json")):  # the file that names the others comes last
             shutil.move(Path(place, name), command.out / name)
         for old in {"sign.onnx"} - {*names}:
             (command.out / old).unlink(missing_ok=True)
@@ -197,7 +197,7 @@ def _car(run: Run, step: int | str | None, place: Path) -> dict[str, Any]:
             "data": {"names": _names(run.config.get("data")), "digest": run.config.get("data_digest")},
         },
     }  # fmt: skip
-    # From a camera's picture on, as the car sees it.
+    # The parity check begins with a camera's picture, as the car sees it.
     rng, size = np.random.default_rng(0), (2 * frame.height, 2 * frame.width)
     cut = round(size[0] / (1.0 - frame.top - frame.bottom))
     seen = np.stack([through_jpeg(one) for one in pictures(rng, (PARITY, cut, size[1], 3))])

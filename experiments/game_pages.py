@@ -19,7 +19,7 @@ KINDS = (".gif", ".png", ".jpg")
 
 def games() -> list[str]:
     """The games that have a page."""
-    own = {file.stem for file in Path(tuned.__file__).parent.glob("*.py")}  # of a family: those with their own recipes
+    own = {file.stem for file in Path(tuned.__file__).parent.glob("*.py")}  # games with recipes of their own
     return [*envs.GAMES, *(g for f in envs.FAMILIES.values() for g in f.games if tuned.file_of(g) in own)]
 
 

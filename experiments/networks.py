@@ -37,7 +37,7 @@ def write(agent: Any, path: Path) -> None:
     axes = {name: {0: "n"} for name in ("planes", *names)}
     before = path.with_name(f".{path.name}.part")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # this exporter, which needs no further package, is told to be the older one
+        warnings.simplefilter("ignore")  # torch calls this exporter, which needs no further package, old
         torch.onnx.export(
             module, (planes,), str(before), input_names=["planes"], output_names=list(names), dynamic_axes=axes,
             opset_version=OPSET, dynamo=False,

@@ -68,7 +68,7 @@ def read_checkpoint(run: Run, folder: Path, *which: Any, **options: Any) -> tupl
         warnings.simplefilter("always")
         loaded = checkpoint.load(folder, *which, **options)
     for remark in (*run.remarks, *(warning.message for warning in caught)):
-        cli.tell(str(remark))  # on standard error: standard output may be one JSON object
+        cli.tell(str(remark))  # standard error, since standard output may be one JSON object
     return loaded
 
 

@@ -84,7 +84,7 @@ class Here:
 
     def __init__(self, build, *args):
         if build is atari.emulators:
-            args = (4,)
+            args = (4, *args[1:])
         if build is atari.loop:
             config, _ = atari.settings(args[0])
             small = dict(
@@ -92,7 +92,7 @@ class Here:
                 encoder_width=1, pool=False, spectral=False,
             )  # fmt: skip
             known = configuration.fields(building.module(args[0]).Config)
-            args = (*args[:2], ({**config, **{k: v for k, v in small.items() if k in known}}, 4))
+            args = (*args[:2], ({**config, **{k: v for k, v in small.items() if k in known}}, 4), *args[3:])
         self.meter = build(*args)
 
     def __call__(self, seconds: float) -> tuple[int, float]:
@@ -102,7 +102,7 @@ class Here:
         self.meter = None
 
 
-def tiny_sb3(kind: str, device: torch.device, processes: bool):
+def tiny_sb3(kind: str, device: torch.device, processes: bool, game: str):
     """The same algorithms on CartPole."""
     from sb3_contrib import QRDQN
     from stable_baselines3 import A2C, DQN, PPO
@@ -190,6 +190,25 @@ def test_a_benchmark_that_is_not_there_is_refused(tmp_path) -> None:
     assert "no benchmark 'breakout'" in done.stderr
     assert "atari" in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [("atari --game chess", "--game chess: must be an Atari game"), ("replay --game pong", "has no choice of games"),
+     ("atari --game pong --race", "--race: the score to reach is one of breakout")],
+)  # fmt: skip
+def test_a_game_that_cannot_be_measured_is_refused(words: str, told: str, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(sys, "argv", ["bench", *words.split()])
+    with pytest.raises(SystemExit) as stop:
+        bench.main()
+    assert stop.value.code == 2 and told in capsys.readouterr().err
+
+
+def test_another_game_is_measured_with_its_own_actions(monkeypatch) -> None:
+    monkeypatch.setattr(devices, "cores", lambda: 1)
+    done, taken = atari.emulators(2, "boxing")(0.05)  # 18 actions
+    assert done >= 2 and taken >= 0.05
+    assert atari.sb3("dqn", torch.device("cpu"), False, "up-n-down").env.envs[0].spec.id == "ALE/UpNDown-v5"
 
 
 class Steady:

@@ -72,5 +72,5 @@ def _networks(agent: Any) -> list[nn.Module]:
             if isinstance(value, nn.Module):
                 found[id(value)] = value
             elif type(value).__module__.startswith("agents.") and hasattr(value, "__dict__"):
-                waiting.append(value)  # what an agent holds knows nothing of the agent: there is no circle
+                waiting.append(value)  # no circle: parts of an agent do not know the agent
     return list(found.values())

@@ -40,7 +40,7 @@ from agents.perception.signs import SIGNS
 
 FORMAT = 1
 TOLERANCE = 1e-4  # largest difference between two runtimes
-OPSET = 17  # of ONNX: layer norm is one operation there, and every runtime of the last years reads it
+OPSET = 17  # version of ONNX in which layer norm is one operation; every runtime of the last years reads it
 MISSING = "writing ONNX needs the package onnx: pip install 'joypad-lab[export]'"
 
 
@@ -81,7 +81,7 @@ def write(module: nn.Module, path: Path, inputs: Mapping[str, Tensor], outputs: 
     free = {name: {0: "n"} for name in (*inputs, *outputs)}
     path.parent.mkdir(parents=True, exist_ok=True)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the exporter's own future, and of constants that are meant to be some
+        warnings.simplefilter("ignore")  # warnings about the exporter's future, and intended constants
         try:
             torch.onnx.export(
                 module, tuple(inputs.values()), str(path), input_names=list(inputs), output_names=list(outputs),

@@ -99,7 +99,7 @@ class Tower(nn.Module):
         self.head = nn.Conv2d(channels, 2 * head, 1)  # policy's channels, then the value's: one product for both
         self.spread = nn.Linear(2 * head, head)  # summary of the whole board, for every point of the policy
         self.point = nn.Conv2d(head, 2, 1)  # policy and reply
-        self.skip = nn.Linear(2 * head, 2) if passes else None  # their logits of the pass
+        self.skip = nn.Linear(2 * head, 2) if passes else None  # logits of the pass, for policy and reply
         self.hidden = nn.Linear(2 * head, config.hidden)
         self.result = nn.Linear(config.hidden, 3)
         self.lead = nn.Linear(config.hidden, 1)

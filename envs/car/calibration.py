@@ -138,4 +138,4 @@ def _within(value: Any, low: float, high: float) -> bool:
     return _is_number(value) and low <= value <= high
 
 
-SIMULATED = Calibration(speeds=((0.0, 0.0), (8.0, 0.25)))  # of the simulated car (`simulator.SPEEDS`)
+SIMULATED = Calibration(speeds=((0.0, 0.0), (8.0, 0.25)))  # calibration of the simulated car (`simulator.SPEEDS`)

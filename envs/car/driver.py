@@ -115,7 +115,7 @@ def gpiozero_module() -> Any:
         import gpiozero
     except ImportError:
         raise CarError("--driver gpio needs gpiozero: pip install -r requirements-car.txt") from None
-    # It warns of each library for pins that is missing; where all are, one sentence says so.
+    # gpiozero warns of each library for pins that is missing; where all are, one sentence says so.
     warnings.simplefilter("ignore", gpiozero.PinFactoryFallback)
     return gpiozero
 

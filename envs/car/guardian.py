@@ -180,7 +180,7 @@ class Guardian:
                 _, sender = self.stops.recvfrom(64)
                 self.rules.fault("emergency command line", time.monotonic())
                 self.step(time.monotonic())
-                with contextlib.suppress(OSError):  # who asked has not waited
+                with contextlib.suppress(OSError):  # the program that asked has not waited for the answer
                     self.stops.sendto(b"stopped", sender)
 
     def _tell(self, now: float) -> None:

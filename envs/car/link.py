@@ -92,7 +92,7 @@ class GuardianLink:
         try:
             self.socket.send(data)
         except BlockingIOError:
-            pass  # it does not listen: `hear` finds out whether it lives
+            pass  # the guardian does not listen: `hear` finds out whether it lives
         except OSError:
             self._step_in()
 

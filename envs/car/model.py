@@ -63,7 +63,7 @@ class CarModel:
         options = onnxruntime.SessionOptions()
         # One thread: more cost a small network time, and take cores from camera and guardian.
         options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 4  # what is wrong is said in our own sentence
+        options.log_severity_level = 4  # no lines of onnxruntime: a fault becomes one sentence of ours
         try:
             session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         except Exception as fault:  # onnxruntime has an exception for each way in which a file can be wrong
@@ -84,7 +84,7 @@ class CarModel:
             steering, drive = self._run(self.head, features)
             logits = self._run(self.sign, features)[0] if self.sign else np.zeros((1, 0))
             good = (steering.shape, drive.shape, logits.shape) == ((1,), (1,), (1, len(self.signs)))
-        except Exception as fault:  # as above
+        except Exception as fault:  # onnxruntime has an exception for each way in which networks do not fit
             raise CarError(f"{self.folder}: its networks do not fit together: {shown(str(fault), 160)}") from None
         if not good:
             raise CarError(f"{self.folder}: its networks give other shapes than model.json tells")

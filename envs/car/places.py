@@ -47,7 +47,7 @@ def listen(name: str) -> socket.socket:
     path = folder() / f"{name}.stop"
     hold(f"{name}-name", f"a car named {name!r} drives on this computer already: choose another --name")
     with contextlib.suppress(FileNotFoundError):
-        path.unlink()  # of a guardian that was killed: the lock says that none lives
+        path.unlink()  # socket of a guardian that was killed: the lock says that none lives
     heard = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
     heard.bind(str(path))
     heard.setblocking(False)
@@ -67,7 +67,7 @@ def stop_all(patience: float = 1.0) -> list[str]:
                 asked.sendto(b"stop", str(path))
                 if asked.recv(64) == b"stopped":
                     stopped.append(path.stem)
-            except OSError:  # of a car that is no more
+            except OSError:  # the socket of a car that is no more
                 continue
             finally:
                 here.unlink(missing_ok=True)

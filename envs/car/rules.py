@@ -90,7 +90,7 @@ class SafetyRules:
         self._good: list[tuple[int, int, int]] = []  # (picture, heartbeat, content) of good commands since then
         self._rolls = False  # True if the car drove when it became late
         self._pressed = now  # last moment at which the throttle was not released
-        self._content, self._changed = -1, now  # what the newest picture shows, and since when
+        self._content, self._changed = -1, now  # content of the newest picture, and the moment since which it is shown
         self._moved: float | None = None  # moment at which the throttle left neutral
         self._ticked = now
 
@@ -106,7 +106,7 @@ class SafetyRules:
             self._content, self._changed = command.content, command.time
         if abs(command.throttle) > NEUTRAL:
             self._pressed = now
-        if self._presses is None:  # what was pressed before this guardian lived arms nothing
+        if self._presses is None:  # presses from before this guardian lived arm nothing
             self._presses = command.presses
         if command.presses > self._presses:
             self._arm(command, now)

@@ -16,7 +16,7 @@ from envs.kart.physics import BY_THROTTLE, speed_of
 from envs.kart.race import TIME_LIMIT
 from envs.kart.splits import parse_tracks
 
-SPEEDS = ((0.0, 0.0), (FREE_SPEED, 1.0))  # this car's table of (speed in m/s, throttle that holds it)
+SPEEDS = ((0.0, 0.0), (FREE_SPEED, 1.0))  # table of (speed in m/s, throttle that holds it)
 
 
 class SimulatedCar:

@@ -69,7 +69,7 @@ class CarBatch(KartBatch):
     def expert(self) -> np.ndarray:
         """The teacher's actions, float32 [N, 2]: the kart's expert at a calmer pace."""
         out = np.empty((self.num, 3), np.float32)
-        # What is under way are throttles, which the kart's expert looks through as it does through target speeds.
+        # The actions under way are throttles; the kart's expert looks through them as it does through target speeds.
         expert_batch(out, self.karts, self.race, self.queue, self.scene, self.dynamics, BY_THROTTLE)
         target = self.options.pace * (out[:, 1] + 1.0) * 0.5 * TOP_SPEED
         out[:, 1] = np.clip(2.0 * target / self.options.top_speed - 1.0, -1.0, 1.0)

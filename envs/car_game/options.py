@@ -8,7 +8,7 @@ from envs.kart.columns import FREE_SPEED
 from envs.kart.options import CHOICES, RANGES, KartOptions
 
 CAMERA = (120, 160)  # height and width of the camera's pictures, as toy cars record them
-OBSERVED = (60, 80, 3)  # what of it an agent sees (`agents.perception.preprocess.band`)
+OBSERVED = (60, 80, 3)  # shape of the part that an agent sees (`agents.perception.preprocess.band`)
 CONTROLS = ("speed", "throttle")
 ABSENT = {"karts": 1, "stack": 1, "weather_grip": False, "obs": "trunk", "width": 160, "height": 120}  # kart's alone
 

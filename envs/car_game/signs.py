@@ -9,7 +9,7 @@ from envs.kart.camera import AHEAD, ASIDE, LOOK, ZOOM, Rays
 from envs.kart.scene import Scene
 from envs.kart.track import Track
 
-NONE, STOP, OTHER = 0, 1, 2  # what a network says of a picture
+NONE, STOP, OTHER = 0, 1, 2  # classes that a network tells apart in a picture
 MOST = 12  # signs of one track at most
 APART = 32.0  # distance between two signs, m
 BESIDE = 0.75  # distance of a sign's post from the road's edge, m
@@ -68,7 +68,7 @@ def seen(scene: Scene, karts: np.ndarray, poses: np.ndarray, eyes: Rays) -> tupl
         dx, dy = items[:, c.ITEM_X] - x, items[:, c.ITEM_Y] - y
         ahead, aside = dx * math.cos(yaw) + dy * math.sin(yaw), -dx * math.sin(yaw) + dy * math.cos(yaw)
         edge = 0.97 * pose[ZOOM] * float(eyes.bounds[len(eyes.bounds) // 2, 1])
-        gap = (items[:, c.ITEM_ALONG] - kart[c.ALONG]) % (scene.count[i] * scene.step[i])  # of this stretch of the road
+        gap = (items[:, c.ITEM_ALONG] - kart[c.ALONG]) % (scene.count[i] * scene.step[i])  # metres of road to the item
         shown = (ahead > NEAR) & (ahead < FAR) & (np.abs(aside) < edge * ahead) & (gap < 2.0 * FAR)
         if shown.any():
             k = int(np.argmin(np.where(shown, ahead, np.inf)))

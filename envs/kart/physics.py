@@ -75,7 +75,7 @@ GRASS_GRIP = 0.55  # fraction of the grip on asphalt
 WALL_BOUNCE, WALL_FRICTION = 0.3, 0.25
 KART_BOUNCE = 0.4
 MOTOR_TIME = 0.5  # time in which an electric motor comes to its speed, s
-BY_PEDAL, BY_SPEED, BY_THROTTLE = 0, 1, 2  # what a driver's second number is
+BY_PEDAL, BY_SPEED, BY_THROTTLE = 0, 1, 2  # meanings of a driver's second number
 CONE_LOSS = 0.07  # fraction of the speed that a cone takes
 
 

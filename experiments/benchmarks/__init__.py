@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
-Work = Callable[[], int]  # does some work and returns how many units of it
+Work = Callable[[], int]  # function that does some work and returns how many units of it
 
 
 def rate(work: Work, seconds: float) -> float:

@@ -1,4 +1,4 @@
-"""Breakout: the emulators alone, our loop, our PPO and DQN, and stable-baselines3 with the same settings.
+"""One Atari game: the emulators alone, our loop, our PPO and DQN, and stable-baselines3 with the same settings.
 
 Network, batch, epochs and replay ratio are those of SB3's Atari zoo for both; the number of environments is free.
 SB3 runs with the thread count and VecEnv that measured best in a first round. Every contender has a process of its
@@ -24,11 +24,12 @@ from typing import Any
 import numpy as np
 import torch
 
+import envs
 from agents.core import device as devices
-from experiments import building, configuration, lab
+from experiments import building, cli, configuration, lab
 from experiments.recipes import recipes
 
-GAME = "breakout"
+GAME = "breakout"  # game that is measured where none is named
 PPO = dict(rollout=16, epochs=4, minibatch=256, lr=2.5e-4, clip=0.1, encoder="nature", hidden=512)
 PPO_ENVS = 64  # environments; with 16 steps each the zoo's 1,024 transitions per rollout (8 environments, 128 steps)
 DQN = dict(
@@ -90,12 +91,18 @@ def _end_with(bench: Any) -> None:
     os._exit(1)
 
 
-def run(device: torch.device, seconds: float, rounds: int, race: bool) -> dict[str, Any]:
-    best = {kind: best_of_sb3(kind, device, seconds) for kind in ("ppo", "dqn")}
-    meters = {"emulators alone": Apart(emulators), "loop with random agent": Apart(loop, "random", device)}
+def run(device: torch.device, seconds: float, rounds: int, race: bool, game: str = GAME) -> dict[str, Any]:
+    """Figures by name. Raises UserError for a game that is none of Atari's, or a race in another than GAME."""
+    if game not in envs.atari_games():
+        raise cli.UserError(f"--game {game}: must be an Atari game; python -m experiments.list games names them")
+    if race and game != GAME:
+        raise cli.UserError(f"--race: the score to reach is one of {GAME}; leave out --game")
+    best = {kind: best_of_sb3(kind, device, seconds, game) for kind in ("ppo", "dqn")}
+    meters = {"emulators alone": Apart(emulators, 64, game)}
+    meters["loop with random agent"] = Apart(loop, "random", device, None, game)
     pairs = [("loop with random agent", "emulators alone")]
     for kind, row in best.items():
-        meters |= {kind: Apart(loop, kind, device), f"sb3-{kind}": row[3]}
+        meters |= {kind: Apart(loop, kind, device, None, game), f"sb3-{kind}": row[3]}
         pairs.append((kind, f"sb3-{kind}"))
     rows = compared(meters, pairs, seconds, rounds)
     if race:
@@ -135,18 +142,18 @@ def in_turns(meters: Sequence[Meter], seconds: float) -> list[float]:
     return [n / t for n, t in zip(steps, taken, strict=True)]
 
 
-def emulators(num_envs: int = 64) -> Meter:
+def emulators(num_envs: int = 64, game: str = GAME) -> Meter:
     """AtariVectorEnv with random actions and every argument as in our protocol."""
     from envs import atari
 
-    vector = atari.emulators(GAME, num_envs, devices.cores(), **atari.arguments(atari.PROTOCOLS["baselines"]))
+    vector = atari.emulators(game, num_envs, devices.cores(), **atari.arguments(atari.PROTOCOLS["baselines"]))
     vector.reset(seed=devices.seed_array(num_envs, 0))
-    rng = np.random.default_rng(0)
+    rng, actions = np.random.default_rng(0), vector.single_action_space.n
 
     def measure(seconds: float) -> tuple[int, float]:
         steps, began = 0, time.perf_counter()
         while time.perf_counter() - began < seconds:
-            vector.step(rng.integers(4, size=num_envs))
+            vector.step(rng.integers(actions, size=num_envs))
             steps += num_envs
         return steps, time.perf_counter() - began
 
@@ -163,7 +170,7 @@ def settings(agent: str) -> tuple[dict[str, Any], int]:
     return {**code.PRESETS[agent], **small}, {"pqn": 128}.get(agent, 16)
 
 
-def loop(agent: str, device: torch.device, chosen: tuple[dict[str, Any], int] | None = None) -> Meter:
+def loop(agent: str, device: torch.device, chosen: tuple[dict[str, Any], int] | None = None, game: str = GAME) -> Meter:
     """Our loop; training goes on from one round to the next. chosen: configuration and number of environments."""
     config, num_envs = chosen or settings(agent)
     parts, threads = None, 1
@@ -171,7 +178,7 @@ def loop(agent: str, device: torch.device, chosen: tuple[dict[str, Any], int] | 
     def measure(seconds: float) -> tuple[int, float]:
         nonlocal parts, threads
         if parts is None:
-            whole = {"game": GAME, "agent": agent, "agent_config": config, "num_envs": num_envs, "seed": 0}
+            whole = {"game": game, "agent": agent, "agent_config": config, "num_envs": num_envs, "seed": 0}
             env = {"env_threads": devices.cores() if agent == "random" else 0}
             parts = lab.assemble({**whole, "steps": None, "env": env}, device)
             threads = torch.get_num_threads()
@@ -188,7 +195,7 @@ def loop(agent: str, device: torch.device, chosen: tuple[dict[str, Any], int] | 
     return measure
 
 
-def sb3(kind: str, device: torch.device, processes: bool) -> Any:
+def sb3(kind: str, device: torch.device, processes: bool, game: str = GAME) -> Any:
     """stable-baselines3's model with the zoo's settings."""
     from stable_baselines3 import A2C as SbA2C
     from stable_baselines3 import DQN as SbDQN
@@ -197,7 +204,7 @@ def sb3(kind: str, device: torch.device, processes: bool) -> Any:
     from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecFrameStack
 
     vector = make_atari_env(  # its wrappers skip frames themselves; the prefix imports ale_py in other processes
-        "ale_py:ALE/Breakout-v5", n_envs=16 if kind == "a2c" else 8, seed=0,
+        f"ale_py:ALE/{game.title().replace('-', '')}-v5", n_envs=16 if kind == "a2c" else 8, seed=0,
         vec_env_cls=SubprocVecEnv if processes else DummyVecEnv,
         env_kwargs=dict(frameskip=1, repeat_action_probability=0.0),
     )  # fmt: skip
@@ -218,9 +225,9 @@ def sb3(kind: str, device: torch.device, processes: bool) -> Any:
     )  # fmt: skip
 
 
-def sb3_meter(kind: str, device: torch.device, processes: bool, threads: int) -> Meter:
+def sb3_meter(kind: str, device: torch.device, processes: bool, threads: int, game: str = GAME) -> Meter:
     """SB3's own loop, piece by piece."""
-    model, warm = sb3(kind, device, processes), False
+    model, warm = sb3(kind, device, processes, game), False
 
     def measure(seconds: float) -> tuple[int, float]:
         nonlocal warm
@@ -236,13 +243,13 @@ def sb3_meter(kind: str, device: torch.device, processes: bool, threads: int) ->
     return measure
 
 
-def best_of_sb3(kind: str, device: torch.device, seconds: float) -> tuple[float, int, bool, Apart]:
+def best_of_sb3(kind: str, device: torch.device, seconds: float, game: str = GAME) -> tuple[float, int, bool, Apart]:
     """The fastest of 1 or all threads and VecEnv in its process or in processes: (rate, threads, processes, it)."""
     tried = []
     for threads in sorted({1, devices.cores()}):
         for processes in (False, True):
             with untouched():
-                candidate = Apart(sb3_meter, kind, device, processes, threads)
+                candidate = Apart(sb3_meter, kind, device, processes, threads, game)
             steps, taken = candidate(seconds / 2)
             tried.append((steps / taken, threads, processes, candidate))
             where = "SubprocVecEnv" if processes else "DummyVecEnv"

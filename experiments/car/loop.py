@@ -25,7 +25,7 @@ from experiments.web.page import Client
 PERIOD = 0.02  # time between two commands at most, s
 SHOW = 0.2  # time between two states for the page where no picture comes, s
 NEVER = 9.0  # age of what never came, s
-TOLD = ("state", "cause", "told", "refused", "stops", "causes", "steer", "throttle")  # of the guardian's status
+TOLD = ("state", "cause", "told", "refused", "stops", "causes", "steer", "throttle")  # fields of the guardian's status
 LONG_AGO = 99  # pictures without an answer, where there was none at all
 
 
@@ -112,7 +112,7 @@ class DriveLoop:
         throttle = self.wish.throttle
         if network and self.halt.halted(now) and not self.wish.override:
             throttle = 0.0
-        if self.link.status["state"] != "armed":  # what arms is a person whose own lever is released
+        if self.link.status["state"] != "armed":  # only a person whose own lever is released arms
             throttle = hands.throttle if hands else 0.0
         newest = sight.picture if sight else None
         behind = answer if network else newest  # picture that this command rests on
@@ -244,7 +244,7 @@ class DriveLoop:
         request.client.send({"type": "saved", "path": str(self.calibration_path)})
 
     def _open(self, request: Request) -> None:
-        # In a thread of its own: to read a dataset takes a second, which is longer than the guardian waits.
+        # A thread of its own: to read a dataset takes a second, which is longer than the guardian waits.
         def open_it() -> None:
             try:
                 self.page.shelf.open(request.value)

@@ -56,7 +56,7 @@ class CarPage:
     ):
         self.server, self.shelf, self.wake, self._calibration = server, shelf, wake, calibration
         self.requests: SimpleQueue[Request] = SimpleQueue()
-        self.hands: dict[Client, CarHands] = {}  # what each browser's person holds
+        self.hands: dict[Client, CarHands] = {}  # controls that the person at each browser holds
         self.remote: Callable[[dict[str, Any]], None] | None = None  # takes answers of a network that is elsewhere
         self.page = server.add_page(
             "drive", FOLDER, title="Drive", on_message=self._heard, on_open=self._opened, on_get=self._get

@@ -20,7 +20,7 @@ COLUMNS = {
     "safety/state": "str",  # the guardian's state
     "safety/cause": "str",  # why it is no longer armed
     "safety/stops": "int",  # stops of this drive so far
-    "safety/steer": "float",  # what the wheels got
+    "safety/steer": "float",  # steering that reached the wheels
     "safety/throttle": "float",
 }
 WAITING = 40  # records that wait for the disk at most: two seconds

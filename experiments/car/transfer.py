@@ -29,7 +29,7 @@ PARTS = 4  # tracks of one block
 EVERY = 4  # control steps between two frames
 LENGTH = 100  # frames of one track
 GAME = "car"
-LOOK = {"theme": "snow", "random_looks": 0.5}  # of all frames and drives; the trunk has seen day, desert and rain
+LOOK = {"theme": "snow", "random_looks": 0.5}  # look of all frames and drives; the trunk has seen day, desert and rain
 FIRST = 100  # number of the first track of the blocks, in the split `train`
 VALIDATION, DRIVEN = "validation:8", "test:4"
 SETTINGS = dict(flip=0.5, shift=0.08, colour=0.5, brightness=0.5, noise=15.0, steering_weight=1.0, batch=32, lr=1e-3)

@@ -66,14 +66,14 @@ class House:
         for process in self._boards:
             process.terminate()
 
-    # What is asked for.
+    # Requests of the page.
 
     def _heard(self, client: Client, message: Message) -> None:
         name, value = command_of(COMMANDS, message)
         ask = message.get("ask")
         if not self._free.acquire(blocking=False):
             raise ValueError("too much is being asked for at once")
-        # In a thread of its own: a network is loaded, a program started; the server goes on meanwhile.
+        # A thread of its own: a network is loaded, a program started; the server goes on meanwhile.
         threading.Thread(target=self._answer, args=(client, name, value, ask), daemon=True).start()
 
     def _answer(self, client: Client, name: str, value: Any, ask: Any) -> None:
@@ -191,7 +191,7 @@ class House:
             time.sleep(0.1)
         raise ValueError(child.reason(process.poll() or 2, log))
 
-    # What is served.
+    # Files and pictures that are served.
 
     def _get(self, path: str, query: Mapping[str, str]) -> tuple[bytes, str] | None:
         if path in self._pictures:

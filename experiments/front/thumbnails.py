@@ -20,7 +20,7 @@ WIDTH = 192  # pixels
 FRAMES, RATE = 40, 8  # frames, and how many of them are shown in a second
 PATIENCE = 8.0  # seconds of play after which fewer frames have to do
 LEAST = 8  # frames before the patience ends
-QUALITY = 70  # of JPEG
+QUALITY = 70  # quality of JPEG
 
 _few = threading.BoundedSemaphore(2)  # plays at once: a training beside them has the right of way
 

@@ -25,7 +25,7 @@ class Visits:
     def __init__(self, server: Server, root: Path):
         self.server, self.root = server, root
         self._lock, self._numbers = threading.Lock(), itertools.count(1)
-        self._open: dict[tuple[Any, ...], str] = {}  # what is shown -> the path of its page
+        self._open: dict[tuple[Any, ...], str] = {}  # content -> path of the page that shows it
         self._players: dict[tuple[Any, ...], Any] = {}
 
     def play(self, mode: str, what: Sequence[str]) -> str:

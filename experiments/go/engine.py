@@ -24,7 +24,7 @@ from experiments.go.rulesets import RULES
 COLOURS = {"b": 0, "black": 0, "w": 1, "white": 1}
 DEFAULT_SECONDS = 1.0  # thinking time per move without any limit, in s
 COMMANDS: dict[str, Callable[..., str | None]] = {}  # name -> function(engine, command)
-SENT = object()  # what a command returns that has answered itself
+SENT = object()  # result of a command that has answered itself
 
 
 def command(*names: str, takes: Sequence[Callable[..., Any]] | None = None):

@@ -21,7 +21,7 @@ GNUGO = (
     "--mode gtp --chinese-rules --capture-all-dead --play-out-aftermath --never-resign --positional-superko "
     "--forbid-suicide"
 )
-RELEASES = "https://github.com/lightvector/KataGo/releases"  # where KataGo is to be had
+RELEASES = "https://github.com/lightvector/KataGo/releases"  # page where KataGo is to be had
 LONGEST = 1 << 20  # characters of an answer
 
 

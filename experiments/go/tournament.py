@@ -127,7 +127,7 @@ class Worker:
                 *sides, size=settings.size, komi=settings.komi, opening=opening, seed=task.seed,
                 move_seconds=settings.move_seconds,
             )  # fmt: skip
-        except (Failed, ProgramRefused) as fault:  # it did not even start
+        except (Failed, ProgramRefused) as fault:  # a program that did not even start
             played = GameOutcome(result="Void", void=str(fault))
         if played.void:
             self.close()

@@ -36,7 +36,7 @@ class Tracker:
         name = "/".join(run.path.absolute().parts[-3:])
         try:
             self.library.init(project=PROJECT, name=name, config=flat(run.config))
-        except Exception as fault:  # of the library, or of a network that it needs
+        except Exception as fault:  # a fault of the library, or of the network that it needs
             raise cli.UserError(f"--track {library}: {type(fault).__name__}: {fault}") from fault
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:

@@ -197,7 +197,7 @@ COMMANDS = {
     "speed": PlayerCommand(speed, _speed),
     "seed": PlayerCommand(whole(0, 2**31 - 1), _seed),
     "held": PlayerCommand(items(text(20), most=16), _held),  # names of keys
-    "sticks": PlayerCommand(items(number(-1e6, 1e6), most=8), _sticks),  # of a gamepad, see `Human`
+    "sticks": PlayerCommand(items(number(-1e6, 1e6), most=8), _sticks),  # axes of a gamepad, see `Human`
     "click": PlayerCommand(items(_place, most=2, least=2), _click),  # point in the picture, in px
 }
 TYPES = {name: command.takes for name, command in COMMANDS.items()}

@@ -253,7 +253,7 @@ def drive(player: Player, screen: Screen) -> None:
             time.sleep(0.01)
             continue
         if player.speed and beat.due > now:
-            time.sleep(min(beat.due - now, 0.02))  # in short sleeps, so that commands are obeyed at once
+            time.sleep(min(beat.due - now, 0.02))  # short sleeps, so that commands are obeyed at once
             continue
         frame = next(frames, None)
         if frame is None:

@@ -48,7 +48,7 @@ class Seat:
             [functools.partial(with_picture, self.about)] * copies, autoreset_mode=AutoresetMode.NEXT_STEP
         )
         vector.metadata = {**vector.metadata, **facts}
-        vector.rules = getattr(vector.envs[0].unwrapped, "rules", None)  # for agents that search
+        vector.rules = getattr(vector.envs[0].unwrapped, "rules", None)  # compiled rules, for agents that search
         self.envs, self.copies, self.seed, self.named_policy = vector.envs, copies, seed, policy
         self.device = building.device_for(source.run.config["agent"] if source.run else "random", "auto")
         self.stream = Stream(vector, self.device)
@@ -287,7 +287,7 @@ class Seat:
             return picture
         row = self.reasons[name]
         if name == "ownership":
-            rows, columns = self.board[:2]  # of points, not of actions
+            rows, columns = self.board[:2]  # points, not actions
             points = row[: rows * columns].reshape(rows, columns)
         else:
             points = row[np.array(self.board.table)]
