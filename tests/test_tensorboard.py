@@ -60,7 +60,7 @@ OPTIONS["sb3-a2c"] = []
 
 def options(agent: str) -> list[str]:
     """Few rows until the first update."""
-    return OPTIONS.get(agent, OPTIONS["policy" if agent in ("ppo", "a2c", "reinforce", "pqn") else "values"])
+    return OPTIONS.get(agent, OPTIONS["policy" if agent in ("ppo", "a2c", "impala", "reinforce", "pqn") else "values"])
 
 
 def run(root: Path, agent: str, *argv: str, video: bool = True) -> Path:
