@@ -38,6 +38,7 @@ class DriveCommand:
     camera: Annotated[str, Shown("CAMERA")] = "sim"  # picamera2, v4l2, v4l2:/dev/videoN, tub:PATH or sim
     driver: Literal["gpio", "pca9685", "sim"] = "sim"  # gpio: servo and H-bridge on pins; pca9685: a board on I2C
     model: Annotated[Path | None, Shown("FOLDER")] = None  # network, as `export RUN --target car` wrote it
+    networks: Annotated[Path, Shown("FOLDER")] = Path("models")  # those that the PC sends; the last drives
     calibration: Path = Path("car.json")  # file of the car's own steering and motor
     calibrate: bool = False  # start without that file, to make it on the page: wheels off the ground
     cap: float = 0.25  # highest throttle, as a share of full throttle; the page may lower it
@@ -123,7 +124,9 @@ def driving(command: DriveCommand, guardian: Sequence[str] | None = None) -> Ite
     from envs.car.link import PROGRAM, GuardianLink
     from envs.car.model import CarModel
     from envs.car.rules import SafetyLimits
+    from experiments.car.depot import Depot
     from experiments.car.eye import CarEye
+    from experiments.car.garage import Garage
     from experiments.car.library import Shelf
     from experiments.car.loop import DriveLoop
     from experiments.car.page import CarPage
@@ -133,7 +136,8 @@ def driving(command: DriveCommand, guardian: Sequence[str] | None = None) -> Ite
 
     about, wires = settings(command)
     calibration, wake = calibration_of(command), threading.Event()
-    model = CarModel(command.model) if command.model else None
+    garage = Garage(command.networks)
+    model = CarModel(command.model) if command.model else garage.opened(garage.active) if garage.active else None
     with contextlib.ExitStack() as opened:
         camera = make_camera(about)
         eye = opened.enter_context(contextlib.closing(CarEye(camera)))
@@ -143,18 +147,21 @@ def driving(command: DriveCommand, guardian: Sequence[str] | None = None) -> Ite
             GuardianLink(wires, calibration, limits, name=command.name, program=guardian or PROGRAM)
         )
         eye.listeners.append(lambda _: wake.set())
-        pilot = LocalPilot(model, eye, wake) if model else RemotePilot(eye, wake)
-        opened.enter_context(contextlib.closing(pilot))
+        garage.shape = lambda: eye.newest.picture.rgb.shape[:2] if eye.newest else None
         server = opened.enter_context(Server("0.0.0.0" if command.lan else "127.0.0.1", command.port))
-        predict = None if model is None else lambda rgb: model.look(rgb).steer
-        page = CarPage(server, Shelf(command.recordings, server, predict), wake, lambda: link.calibration.plain())
-        if model is None:
-            page.remote = pilot.take
+        page = CarPage(server, Shelf(command.recordings, server), wake, lambda: link.calibration.plain())
+
+        def make_pilot(model: CarModel | None) -> LocalPilot | RemotePilot:
+            return LocalPilot(model, eye, wake) if model else RemotePilot(eye, wake)
+
         recorder = DriveRecorder(command.recordings, dict(game="car", driver="person", rate=command.rate))
         opened.callback(recorder.stop)
         invitation = server.invitation(page.page)
         eye.start()
-        yield DriveLoop(eye, pilot, link, page, recorder, wake, command.calibration), invitation
+        loop = DriveLoop(eye, make_pilot(model), link, page, recorder, wake, command.calibration)
+        opened.callback(lambda: loop.pilot.close())
+        page.depot = Depot(command.name, loop, page.shelf, garage, make_pilot)
+        yield loop, invitation
 
 
 def drive(command: DriveCommand, guardian: Sequence[str] | None = None) -> None:

@@ -24,6 +24,7 @@ class HomeCommand:
     host: str = "127.0.0.1"  # address of the page; another one of this machine lets others in who know the token
     browser: bool = True  # open a browser, where there is a display
     data: Path = Path("data")  # folder of the recordings
+    models: Path = Path("models")  # folder of networks for the car
     runs: Path = Path("runs")  # folder of the run folders
 
     def __post_init__(self) -> None:
@@ -38,7 +39,7 @@ def serve(command: HomeCommand) -> None:
     ended = cli.ending()
     with cli.refusing():
         server = Server(command.host, command.port)
-        made = house.join(server, command.runs, command.data)
+        made = house.join(server, command.runs, command.data, command.models)
         print(server.invitation(made.page), flush=True)
     try:
         if command.browser and has_display():

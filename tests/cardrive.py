@@ -100,6 +100,7 @@ class Stand:
             str(folder / "tubs"),
         ]
         argv += ["--calibration", str(folder / "car.json"), "--calibrate", "--stop-pin", "21", "--name", name]
+        argv += ["--networks", str(folder / "networks")]
         env = {**os.environ, "JOYPAD_RUNTIME": str(folder), "PYTHONPATH": str(carwires.ROOT)}
         self.errors = folder / f"{name}-errors"
         with open(self.errors, "w") as errors:

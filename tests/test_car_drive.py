@@ -19,7 +19,10 @@ import pytest
 from cardrive import Person, Stand, tell
 from carwires import history, stopped_after, wait
 
+from envs.car import CarError
 from envs.recordings.tub import Tub
+from experiments.car import garage
+from experiments.car.client import CarClient
 
 pytest.importorskip("gpiozero", reason="gpiozero is not installed")
 pytest.importorskip("onnx", reason="onnx is not installed")
@@ -150,6 +153,42 @@ def test_a_wrong_token_is_one_sentence(stand: Stand, model: Path) -> None:
     argv = [sys.executable, "-m", "experiments.drive", "--remote", stand.address + "x", "--model", str(model)]
     done = subprocess.run(argv, cwd=carwires.ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2 and "it refuses this token" in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_a_network_comes_while_nobody_drives_and_is_there_at_the_next_start(tmp_path: Path, pictures: Path) -> None:
+    """The whole program: refused while somebody drives, who feels nothing of it; then it drives."""
+    left = garage.packed(carmodels.written(tmp_path / "left", drive=0.1))
+    stand = Stand(tmp_path, "sim", "--model", str(carmodels.written(tmp_path / "right", drive=0.2)), tub=pictures)
+    try:
+        pc, person = CarClient(stand.address), Person(stand.address).drive()
+        for ask in (lambda: pc.send("new", left), lambda: pc.choose(None), lambda: pc.parts("day")):
+            with pytest.raises(CarError, match="somebody drives the car: first disarm it"):
+                ask()
+        assert person.state["network"] == "right, of test" and person.state["stops"] == 0
+        person.steer = person.throttle = 0.0
+        person.command("disarm")
+        person.wait(lambda s: s["state"] == "disarmed")
+        assert pc.send("new", left)["active"] == "new"
+        person.wait(lambda s: s["network"] == "new, of test" and s["pilot"] and abs(s["pilot"]["drive"] - 0.1) < 1e-3)
+        person.command("mode", "autonomous")
+        for _ in range(5):
+            person.command("arm")
+            time.sleep(1.0)
+            if history(stand.log, "sim")[-1].throttle > 0.05:
+                break
+        assert history(stand.log, "sim")[-1].throttle == pytest.approx(0.1, abs=0.01)
+        person.command("stop", "page")
+        person.wait(lambda s: s["state"] == "latched")
+        pc.choose(None)
+        person.wait(lambda s: s["network"] == "a network on another computer")
+        assert pc.choose("new")["network"] == "new, of test"
+    finally:
+        stand.close()
+    again = Stand(tmp_path, "sim", tub=pictures)  # without --model
+    try:
+        assert CarClient(again.address).about()["network"] == "new, of test"
+    finally:
+        again.close()
 
 
 def test_two_cars_on_one_address_and_one_name(tmp_path: Path, pictures: Path, stand: Stand) -> None:

@@ -12,11 +12,14 @@ import subprocess
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from cardrive import Person, Stand
 from chrome import Chrome
 from programs import tool
 from runfolders import make
 
+from envs.recordings.tub import TubWriter
 from experiments import references
 from experiments.front import house
 from experiments.web.server import Server
@@ -42,7 +45,7 @@ class Place:
 
     def open(self) -> None:
         self.server = Server(port=self.port, token=self.token)
-        self.house = house.join(self.server, self.root, self.data)
+        self.house = house.join(self.server, self.root, self.data, self.root.parent / "models")
         self.address = self.server.start(self.house.page)
         self.port = self.server.port
 
@@ -125,6 +128,67 @@ def test_a_training_is_started_watched_stopped_resumed_and_compared(chrome: Chro
     assert not chrome.faults
 
 
+def test_a_car_is_fetched_from_learned_from_and_driven_by_what_was_learned(chrome: Chrome, place: Place) -> None:
+    """The PC's half of the car: a drive with wires that can be read, a training, its export, and the car drives it."""
+    pytest.importorskip("gpiozero", reason="gpiozero is not installed")
+    folder = place.root.parent
+    rng = np.random.default_rng(1)
+    with TubWriter(folder / "tubs" / "2026-01-01") as writer:
+        for k in range(120):
+            rgb = rng.integers(0, 256, (120, 160, 3), np.uint8)
+            writer.write({"cam/image_array": rgb, "user/angle": k / 120, "user/throttle": 0.1, "user/mode": "user"})
+    car = Stand(folder, "sim", tub=folder / "tubs" / "2026-01-01")
+    try:
+        enter(chrome, place, "car")
+        chrome.wait("document.querySelectorAll('#c-recipe option').length > 1")
+        chrome.eval(f"document.getElementById('c-address').value = {json.dumps(car.address[:-1])}")
+        press(chrome, "#car-form button[type=submit]")
+        chrome.wait("/refuses this token/.test(document.getElementById('told').textContent)")
+        chrome.eval(f"document.getElementById('c-address').value = {json.dumps(car.address)}")
+        press(chrome, "#car-form button[type=submit]")
+        chrome.wait("/disarmed/.test(document.getElementById('c-state').textContent)")
+        item = "[data-name='car/2026-01-01']"
+        press(chrome, f"{item} [data-do=fetch]")
+        chrome.wait("joypadCar().fetches.some(one => !one.running && one.done === 123)")
+        press(chrome, f"{item} [data-do=crop]")
+        chrome.wait("document.getElementById('crop-seen').naturalWidth === 240")
+        slider = "document.getElementById('crop-row')"
+        chrome.eval(f"{slider}.value = 60; {slider}.dispatchEvent(new Event('input'))")
+        chrome.wait("/steering 0.5$/.test(document.getElementById('crop-told').textContent)")
+        chrome.eval("document.querySelector('#c-data option').selected = true")
+        chrome.eval("document.getElementById('c-steps').value = 100000")
+        press(chrome, "#car-train button[type=submit]")
+        run = "joypad.listing().runs.find(r => r.game === 'car' && !r.reference)"
+        chrome.wait(f"{run}?.live?.['learn/loss'] !== undefined", 240)
+        name = chrome.eval(f"{run}.name")
+        mine = f"#c-runs [data-name='{name}']"
+        chrome.wait(f"/loss [\\d.]+/.test(document.querySelector(\"{mine}\").textContent)")
+        picture_of = f"document.querySelector(\"{mine} canvas\")"
+        chrome.wait(f"!{picture_of}.hidden && /loss of/.test({picture_of}.getAttribute('aria-label'))", 120)
+        picture(chrome, "car")
+        press(chrome, f"{mine} [data-do=stop]")
+        chrome.wait(f"{run}.state === 'unfinished'", 120)
+        steps = chrome.eval(f"{run}.steps")
+        press(chrome, f"{mine} [data-do=resume]")
+        chrome.wait(f"{run}.state === 'training' && {run}.steps > {steps}", 240)
+        press(chrome, f"{mine} [data-do=stop]")
+        chrome.wait(f"{run}.state === 'unfinished'", 120)
+        press(chrome, f"{mine} [data-do=export]")
+        chrome.wait("joypadCar().models.length === 1", 240)
+        press(chrome, "#c-models [data-do=deploy]")
+        chrome.wait("/drives the car/.test(document.getElementById('c-models').textContent)", 60)
+        assert (folder / "networks" / "active.json").is_file() and (folder / "networks" / "clone-default-s0").is_dir()
+        person = Person(car.address)
+        person.wait(lambda s: s["pilot"] is not None and "clone-default-s0" in s["network"])
+        person.leave()
+        assert not chrome.faults
+    finally:
+        for job in place.house.jobs.listed():
+            if job["running"]:
+                place.house.jobs.stop(job["job"])
+        car.close()
+
+
 def test_games_show_a_living_picture_and_lead_to_watching_and_racing(chrome: Chrome, place: Place) -> None:
     enter(chrome, place)
     card = f".game[data-game='{CARTPOLE}']"
@@ -171,7 +235,7 @@ def test_runs_are_filtered_opened_tagged_and_deleted(chrome: Chrome, place: Plac
 def test_by_keyboard_alone(chrome: Chrome, place: Place) -> None:
     enter(chrome, place)
     chrome.eval("document.querySelector('#tab-games').focus()")
-    for tab in ("runs", "train", "more", "games"):
+    for tab in ("runs", "train", "car", "more", "games"):
         chrome.key("ArrowRight")
         chrome.wait(f"joypad.tab() === '{tab}' && document.activeElement.id === 'tab-{tab}'")
     chrome.key("ArrowRight")
@@ -210,7 +274,7 @@ def test_reload_two_pages_and_a_server_that_goes_and_comes_back(chrome: Chrome, 
 
 
 @pytest.mark.parametrize("dark", [False, True])
-@pytest.mark.parametrize("tab", ["games", "runs", "train", "more"])
+@pytest.mark.parametrize("tab", ["games", "runs", "train", "car", "more"])
 def test_nothing_is_cut_on_a_desk_or_a_phone(chrome: Chrome, place: Place, tab: str, dark: bool) -> None:
     (place.data / "drive").mkdir(parents=True)
     enter(chrome, place, tab)
@@ -241,7 +305,7 @@ def axe(tmp_path_factory) -> str:
     return (folder / "package" / "axe.min.js").read_text()
 
 
-@pytest.mark.parametrize("tab", ["games", "runs", "train", "more"])
+@pytest.mark.parametrize("tab", ["games", "runs", "train", "car", "more"])
 def test_no_serious_fault_of_accessibility(chrome: Chrome, place: Place, axe: str, tab: str) -> None:
     enter(chrome, place, tab)
     if tab == "games":

@@ -23,6 +23,7 @@ from envs.car import CarError
 from envs.text import shown
 
 FORMAT = 1
+FILES = ("trunk.onnx", "head.onnx", "sign.onnx", "model.json")  # files of the folder
 LARGEST = 64 * 2**20  # bytes of a file
 LARGEST_SIDE = 1024  # pixels of a picture that a network may ask for
 KINDS = ("target_speed", "throttle")  # meanings of what the head calls drive

@@ -60,7 +60,7 @@ class CarEye:
         self.moments.pop(picture.number - KEPT, None)
         self.times.append(picture.time)
         self.newest = sight
-        for listener in self.listeners:
+        for listener in list(self.listeners):
             listener(sight)
 
     @property

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from envs.recordings import tub_edits
 from envs.recordings.tub import TubError
+from envs.text import shown
 from experiments.driving.page import DataPage
 from experiments.web.server import Server
 
 
 class Shelf:
-    """The datasets below `folder`. predict: the network's steering for a picture, where there is a network."""
+    """The datasets below `folder`; what a network wants for their pictures is asked of `page.predict`."""
 
-    def __init__(self, folder: Path, server: Server, predict: Callable[[np.ndarray], float] | None = None):
+    def __init__(self, folder: Path, server: Server):
         self.folder = folder
-        self.page = DataPage(None, server=server, predict=predict)
+        self.page = DataPage(None, server=server)
+
+    def path(self, name: str) -> Path:
+        """The folder of a dataset that is listed. Raises TubError where there is none of that name."""
+        if name not in [each["name"] for each in self.listed()]:
+            raise TubError(f"there is no recording {shown(name)}")
+        return self.folder / name
 
     def listed(self) -> list[dict[str, Any]]:
         """Name and number of records of each, the newest first."""
@@ -35,6 +39,4 @@ class Shelf:
 
     def open(self, name: str) -> None:
         """Puts a dataset on the page of recordings. Raises TubError where there is none of that name."""
-        if name not in [each["name"] for each in self.listed()]:
-            raise TubError(f"there is no recording {name!r}")
-        self.page.open(self.folder / name)
+        self.page.open(self.path(name))

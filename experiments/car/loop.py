@@ -7,7 +7,9 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 from envs.car import CarError, calibration
@@ -27,6 +29,8 @@ SHOW = 0.2  # time between two states for the page where no picture comes, s
 NEVER = 9.0  # age of what never came, s
 TOLD = ("state", "cause", "told", "refused", "stops", "causes", "steer", "throttle")  # fields of the guardian's status
 LONG_AGO = 99  # pictures without an answer, where there was none at all
+DRIVEN = ("armed", "late")  # states of the guardian in which somebody drives
+PATIENCE = 5.0  # time that the loop has to change its network, s
 
 
 class DriveLoop:
@@ -36,17 +40,18 @@ class DriveLoop:
         self, eye: CarEye, pilot: CarPilot | None, link: GuardianLink, page: CarPage, recorder: DriveRecorder,
         wake: threading.Event, calibration_path: Path,
     ):  # fmt: skip
-        self.eye, self.pilot, self.link, self.page, self.recorder = eye, pilot, link, page, recorder
+        self.eye, self.link, self.page, self.recorder = eye, link, page, recorder
         self.wake, self.calibration_path = wake, calibration_path
         self.mode, self.cap, self.operator = "manual", float(link.status["cap"]), None
-        self.halt = SignHalt()
+        self._seat(pilot)
         self.wish = DriveWish(0.0, 0.0, True)
         self.trip = 0.0  # time from a command to the status that answers it, ms
         self._presses, self._armed, self._ended = 0, False, threading.Event()
         self._hands = -1  # number of the last heartbeat that the wheels have felt
-        self._shown, self._recorded, self._answered = -1, ("", 0), -1
+        self._shown, self._recorded = -1, ("", 0)
         self._told = self._sent = 0.0
         self._camera_gone = False
+        self._exchanges: SimpleQueue[tuple[CarPilot, Future]] = SimpleQueue()
 
     def run(self) -> None:
         """Until `end`. Raises GuardianDied."""
@@ -60,10 +65,49 @@ class DriveLoop:
         self._ended.set()
         self.wake.set()
 
+    @property
+    def driven(self) -> bool:
+        """Does somebody drive, or does the motor turn?"""
+        return self.link.status["state"] in DRIVEN or bool(self.link.status["throttle"])
+
+    def exchange(self, pilot: CarPilot) -> CarPilot | None:
+        """Another network from now on; returns the one before. From another thread.
+
+        Raises CarError while somebody drives, and where the drive is ending.
+        """
+        answer: Future = Future()
+        self._exchanges.put((pilot, answer))
+        self.wake.set()
+        try:
+            return answer.result(PATIENCE)
+        except TimeoutError:
+            if answer.cancel():
+                raise CarError("the drive is ending") from None
+            return answer.result()
+
+    def _exchange(self) -> None:
+        while not self._exchanges.empty():
+            pilot, answer = self._exchanges.get()
+            if not answer.set_running_or_notify_cancel():
+                continue
+            if self.driven:
+                answer.set_exception(CarError("somebody drives the car: first disarm it"))
+                continue
+            before = self.pilot
+            self._seat(pilot)
+            answer.set_result(before)
+
+    def _seat(self, pilot: CarPilot | None) -> None:
+        """This network drives from now on."""
+        self.pilot, self.halt, self._answered = pilot, SignHalt(), -1
+        self.page.remote = pilot.take if pilot else None
+        self.page.shelf.page.predict = pilot.predict if pilot else None
+
     def step(self) -> None:
         """One look at everything."""
         now = time.monotonic()
         self._obey()
+        self._exchange()
         self._look_for_faults()
         sight = self.eye.newest
         answer = self.pilot.newest if self.pilot else None
@@ -191,8 +235,7 @@ class DriveLoop:
 
     def _is_anothers(self, client: Client) -> bool:
         """Does somebody else drive at this moment?"""
-        driven = self.link.status["state"] in ("armed", "late")
-        return driven and self.operator is not None and self.operator is not client
+        return self.link.status["state"] in DRIVEN and self.operator is not None and self.operator is not client
 
     def _disarm(self, request: Request) -> None:
         self._armed = False

@@ -8,10 +8,11 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from envs.car.model import LARGEST
 from experiments.car import library
 from experiments.car.modes import MODES, CarHands
 from experiments.car.pilot import REMOTE
@@ -40,6 +41,16 @@ COMMANDS = {
 }  # fmt: skip
 
 
+class Files(Protocol):
+    """What is served beside the page (`experiments.car.depot`)."""
+
+    def get(self, path: str, query: Mapping[str, str]) -> tuple[bytes, str] | None:
+        """The answer to GET."""
+
+    def put(self, path: str, query: Mapping[str, str], body: bytes) -> tuple[bytes, str] | None:
+        """The answer to PUT."""
+
+
 class Request(NamedTuple):
     """What a browser asks for."""
 
@@ -58,9 +69,11 @@ class CarPage:
         self.requests: SimpleQueue[Request] = SimpleQueue()
         self.hands: dict[Client, CarHands] = {}  # controls that the person at each browser holds
         self.remote: Callable[[dict[str, Any]], None] | None = None  # takes answers of a network that is elsewhere
+        self.depot: Files | None = None  # what another computer fetches and brings, once the drive has begun
         self.page = server.add_page(
             "drive", FOLDER, title="Drive", on_message=self._heard, on_open=self._opened, on_get=self._get
         )
+        self.page.take_files(self._put, LARGEST + 2**16)
 
     def _opened(self, client: Client) -> None:
         client.send({"type": "modes", "modes": MODES, "you": id(client)})
@@ -93,7 +106,10 @@ class CarPage:
             return json.dumps(self.shelf.listed()).encode(), "application/json"
         if path == "calibration":
             return json.dumps(self._calibration()).encode(), "application/json"
-        return None
+        return self.depot.get(path, query) if self.depot else None
+
+    def _put(self, path: str, query: Mapping[str, str], body: bytes) -> tuple[bytes, str] | None:
+        return self.depot.put(path, query, body) if self.depot else None
 
     def is_there(self, client: Client | None) -> bool:
         """Has this browser the page open?"""

@@ -6,7 +6,10 @@ import math
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
+
+import numpy as np
 
 from envs.car.calibration import Calibration
 from envs.car.model import CarAnswer, CarModel
@@ -33,6 +36,8 @@ class CarPilot(Protocol):
 
     title: str  # name of the network, for people
     newest: PilotAnswer | None
+    take: Callable[[dict[str, Any]], None] | None  # takes answers that come through the page; None: it needs none
+    predict: Callable[[np.ndarray], float] | None  # the steering that it wants for a picture; None: it is elsewhere
 
     def close(self) -> None:
         """Answers no more."""
@@ -47,6 +52,8 @@ def throttle_of(answer: CarAnswer, calibration: Calibration) -> float:
 
 class LocalPilot:
     """The network of a folder, on this computer; of pictures that come while it thinks it takes the newest."""
+
+    take = None
 
     def __init__(self, model: CarModel, eye: CarEye, wake: threading.Event):
         self.model, self.title, self.newest, self.fault = model, model.title, None, ""
@@ -76,14 +83,21 @@ class LocalPilot:
             self.newest = PilotAnswer(answer, picture.number, picture.time, took)
             self._wake.set()
 
+    def predict(self, rgb: np.ndarray) -> float:
+        """The steering for a picture of a recording."""
+        return self.model.look(rgb).steer
+
     def close(self) -> None:
         """Ends the thread."""
         self._ended = True
+        self._eye.listeners.remove(self._heard)
         self._thread.join(5.0)
 
 
 class RemotePilot:
     """A network on another computer (`drive --remote`), whose answers come through the page's server."""
+
+    predict = None
 
     def __init__(self, eye: CarEye, wake: threading.Event):
         self.title, self.newest = "a network on another computer", None

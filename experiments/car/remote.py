@@ -8,13 +8,13 @@ import json
 import time
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 
 from envs.car import CarError
 from envs.car.model import CarModel
 from envs.text import shown
+from experiments.car.client import parsed
 
 PATIENCE = 10.0  # time to connect, s
 
@@ -24,8 +24,8 @@ def run(place: str, folder: Path) -> None:
     import aiohttp
 
     model = CarModel(folder)
-    parts = urlsplit(place if "//" in place else f"http://{place}")
-    if parts.scheme != "http" or not parts.hostname or "token=" not in parts.query:
+    parts = parsed(place)
+    if parts is None:
         told = "must be the whole address that the car's drive printed, with its token"
         raise CarError(f"--remote {shown(place)}: {told}")
     try:

@@ -19,6 +19,7 @@ from agents.core.manifest import CheckpointError
 from agents.core.run import RunError
 from envs.text import printable
 from experiments import child
+from experiments.car import workshop
 from experiments.front.jobs import Jobs, stop_training
 from experiments.front.ledger import Ledger, trashed
 from experiments.front.visits import MODES, Visits
@@ -36,7 +37,7 @@ COMMANDS = {
     "train": record(
         game=text(120), agent=optional(text(20)), recipe=optional(text(40)), minutes=optional(number(0.01, 100_000)),
         steps=optional(whole(1, 10**12)), seed=optional(whole(0, 2**31 - 1)), name=optional(text(100)),
-        init=optional(NAME),
+        init=optional(NAME), data=optional(items(NAME, most=20, least=1)),
     ),
     "stop": record(job=optional(NAME), run=optional(NAME)),
     "resume": record(run=NAME, minutes=optional(number(0.01, 100_000)), steps=optional(whole(1, 10**12))),
@@ -46,15 +47,17 @@ COMMANDS = {
     "restore": nothing,
     "compare": items(NAME, most=60, least=1),
     "tensorboard": items(NAME, most=60, least=1),
+    **workshop.COMMANDS,
 }  # fmt: skip
 
 
 class House:
-    """Everything behind the page. data: folder of recordings."""
+    """Everything behind the page. data: folder of recordings; models: folder of networks for the car."""
 
-    def __init__(self, server: Server, root: Path, data: Path):
+    def __init__(self, server: Server, root: Path, data: Path, models: Path):
         self.server, self.root, self.data = server, root, data
         self.ledger, self.jobs, self.visits = Ledger(root), Jobs(root), Visits(server, root)
+        self.workshop = workshop.Workshop(self.ledger, self.jobs, data, models)
         self._free, self._pictures = threading.BoundedSemaphore(WAITING), {}
         self._boards: list[subprocess.Popen] = []
         self.page = server.add_page("home", FILES, title="joypad", on_message=self._heard, on_get=self._get)
@@ -79,7 +82,8 @@ class House:
     def _answer(self, client: Client, name: str, value: Any, ask: Any) -> None:
         told: dict[str, Any]
         try:
-            told = {"type": "done", "of": name, **(getattr(self, f"_{name}")(value) or {})}
+            do = getattr(self.workshop, name) if name in workshop.COMMANDS else getattr(self, f"_{name}")
+            told = {"type": "done", "of": name, **(do(value) or {})}
         except (ValueError, RunError, CheckpointError, envs.UnknownGame) as fault:
             told = {"type": "refused", "of": name, "text": printable(" ".join(str(fault).split()))}
         except OSError as fault:
@@ -103,18 +107,23 @@ class House:
         return {"open": self.visits.board(game)}
 
     def _recording(self, name: str) -> dict[str, Any]:
+        return {"open": self.visits.recording(self._recorded(name))}
+
+    def _recorded(self, name: str) -> Path:
+        """The folder of a recording that is listed."""
         if name not in {one["name"] for one in self.recordings()}:
             raise ValueError(f"there is no recording {name[:80]!r}")
-        return {"open": self.visits.recording(self.data / name)}
+        return self.data / name
 
     def _train(self, value: dict[str, Any]) -> dict[str, Any]:
         if value["minutes"] is not None and value["steps"] is not None:
             raise ValueError("minutes or steps: name one budget")
-        init = value.pop("init")
+        init, data = value.pop("init"), value.pop("data") or ()
         argv = [_game(value.pop("game"))]
         argv += [f"--{k}={v:g}" if isinstance(v, float) else f"--{k}={v}" for k, v in value.items() if v is not None]
         if init is not None:
             argv.append(f"--init={self.ledger.path_of(init)}")
+        argv += [f"--data={self._recorded(name)}" for name in data]
         return {"job": self.jobs.start("train", [*argv, f"--runs={self.root}"])}
 
     def _stop(self, value: dict[str, Any]) -> dict[str, Any]:
@@ -206,7 +215,8 @@ class House:
             "log": lambda: {"text": self.jobs.output(query.get("job", ""))},
             "thumbnail": lambda: self._thumbnail(query.get("game", "")),
         }
-        return (json.dumps(makers[path]()).encode(), "application/json") if path in makers else None
+        told = makers[path]() if path in makers else self.workshop.get(path, query)
+        return None if told is None else (json.dumps(told).encode(), "application/json")
 
     def listing(self) -> dict[str, Any]:
         """Runs and jobs as they are now."""
@@ -229,12 +239,19 @@ class House:
         """What lies in the folder of recordings."""
         from envs.recordings import reader
 
-        found = []
-        for path in sorted(self.data.iterdir()) if self.data.is_dir() else ():
+        found: list[dict[str, Any]] = []
+
+        def add(path: Path) -> None:
             kind = reader.kind_of(path) if path.is_dir() and not path.is_symlink() else None
             if kind is not None:
                 size = sum(f.stat().st_size for f in path.rglob("*") if f.is_file())
-                found.append({"name": path.name, "kind": str(kind), "size": size, "opens": kind == "tub"})
+                name = path.relative_to(self.data).as_posix()
+                found.append({"name": name, "kind": str(kind), "size": size, "opens": kind == "tub"})
+            for inner in reader.inside(path) if kind == "several" else ():
+                add(inner)
+
+        for path in sorted(self.data.iterdir()) if self.data.is_dir() else ():
+            add(path)
         return found
 
     def _thumbnail(self, game: str) -> dict[str, Any]:
@@ -262,6 +279,6 @@ def _game(word: str) -> str:
     return name
 
 
-def join(server: Server, root: Path, data: Path = Path("data")) -> House:
+def join(server: Server, root: Path, data: Path = Path("data"), models: Path = Path("models")) -> House:
     """Adds the front page to a server."""
-    return House(server, root, data)
+    return House(server, root, data, models)

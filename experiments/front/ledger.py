@@ -19,6 +19,7 @@ from experiments.comparing.records import RunFolder, RunRecord, below, look, tag
 POINTS = 240  # points of a curve
 SPARK = 40  # points of the small curve in the list
 CURVE = "train/return"  # tag of the small curve
+LOSS = "learn/loss"  # tag of the small curve of what learns from recordings
 SEEN = ("config.json", "metrics.jsonl", records.TAGS, evaluations.FILE, "eval.json", "checkpoints", child.LOCK)
 
 
@@ -100,6 +101,7 @@ def _row(root: Path, path: Path, reference: bool) -> dict[str, Any]:
         seconds, rate = one.record.seconds, one.record.rate
         row |= {"minutes": None if math.isnan(seconds) else seconds / 60, "rate": None if math.isnan(rate) else rate}
         row |= {"score": score(one.record), "spark": _points(one.record, CURVE, SPARK), "live": newest(one.record)}
+        row["loss"] = _points(one.record, LOSS, SPARK)
     return row
 
 
@@ -126,7 +128,7 @@ def score(record: RunRecord) -> dict[str, Any] | None:
 
 def newest(record: RunRecord) -> dict[str, float]:
     """The newest value of what a live line tells."""
-    wanted = ("train/return", "time/steps_per_second", "time/updates_per_second", "clock/seconds")
+    wanted = ("train/return", LOSS, "time/steps_per_second", "time/updates_per_second", "clock/seconds")
     found = {tag: next((x[tag] for x in reversed(record.lines) if tag in x), None) for tag in wanted}
     return {tag: value for tag, value in found.items() if value is not None}
 

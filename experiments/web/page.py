@@ -125,8 +125,17 @@ class Page:
         self.clients: set[Client] = set()
         self.items: dict[str, Item] = {}
         self.home = ""  # path of the page that leads to all others; "" without one
+        self.on_put: Callable[[str, Mapping[str, str], bytes], tuple[bytes, str] | None] | None = None
+        self.longest_body = 0  # bytes of what on_put is given at most
         self.loop: asyncio.AbstractEventLoop | None = None  # event loop of the server, once it has started
         self._waking, self._lock, self._number = False, threading.Lock(), 0
+
+    def take_files(
+        self, on_put: Callable[[str, Mapping[str, str], bytes], tuple[bytes, str] | None], longest: int
+    ) -> None:  # fmt: skip
+        """PUT /name/data/path is answered by on_put(path, query, body), as GET is by on_get; the body has at most
+        `longest` bytes. Nothing else is taken without it."""
+        self.on_put, self.longest_body = on_put, longest
 
     @property
     def watchers(self) -> int:

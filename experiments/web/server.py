@@ -36,6 +36,7 @@ MEDIA = {
     ".json": "application/json", ".webmanifest": "application/manifest+json",
 }  # fmt: skip
 LONGEST_PATH = 1000  # characters
+BEARER = "Bearer "  # beginning of the header by which a program shows the token
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -159,6 +160,7 @@ class Server:
         app.router.add_get("/", self._index)
         app.router.add_get("/{page}/ws", self._socket)
         app.router.add_get("/{page}/data/{path:.*}", self._data)
+        app.router.add_put("/{page}/data/{path:.*}", self._put)
         app.router.add_get("/{page}/{path:.*}", self._file)
         self._runner = web.AppRunner(app, access_log=None, logger=HTTP, shutdown_timeout=1.0)
         await self._runner.setup()
@@ -206,15 +208,17 @@ class Server:
         origin = request.headers.get("Origin")
         if origin is not None and origin != f"{request.scheme}://{hosts[0]}":
             raise web.HTTPForbidden(text="requests of other sites are not answered")
-        named = request.query.get("token")
+        named, shown = request.query.get("token"), request.headers.get("Authorization", "")
         given = named if named is not None else request.cookies.get(self._cookie, "")
+        if named is None and shown.startswith(BEARER):  # of a program, which keeps no cookies
+            given = shown.removeprefix(BEARER)
         try:
             given = given.encode()
         except UnicodeEncodeError:  # bytes that are no UTF-8
             raise web.HTTPBadRequest(text="the token of this request is no text") from None
         if not hmac.compare_digest(given, self.token.encode()):
             raise web.HTTPForbidden(text="open the address that the program printed: it holds the token")
-        if named is None or request.path.endswith("/ws"):
+        if named is None or request.method != "GET" or request.path.endswith("/ws"):
             return None
         response = _redirect("/" + quote(request.path.lstrip("/\\")))  # the address that is shown from now on has none
         response.set_cookie(self._cookie, self.token, httponly=True, samesite="Strict")
@@ -250,6 +254,26 @@ class Server:
     async def _data(self, request: web.Request) -> web.Response:
         page, path = self._page(request), request.match_info["path"]
         found = await self._loop.run_in_executor(None, page.on_get, path, dict(request.query))
+        if found is None:
+            raise web.HTTPNotFound()
+        return web.Response(body=found[0], content_type=found[1])
+
+    async def _put(self, request: web.Request) -> web.Response:
+        """A file comes, which is given on once it is whole."""
+        page, body = self._page(request), bytearray()
+        if page.on_put is None:
+            raise web.HTTPNotFound()
+        try:
+            while len(body) <= page.longest_body and (
+                piece := await asyncio.wait_for(request.content.readany(), self.patience)
+            ):
+                body += piece
+        except TimeoutError:
+            raise web.HTTPRequestTimeout(text="the rest of the file did not come") from None
+        if len(body) > page.longest_body:
+            raise web.HTTPRequestEntityTooLarge(page.longest_body, len(body), text="the file is too large")
+        path, query = request.match_info["path"], dict(request.query)
+        found = await self._loop.run_in_executor(None, page.on_put, path, query, bytes(body))
         if found is None:
             raise web.HTTPNotFound()
         return web.Response(body=found[0], content_type=found[1])

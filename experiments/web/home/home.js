@@ -3,10 +3,11 @@ import { connect } from "/shared/stream.js";
 import * as games from "./games.js";
 import * as runs from "./runs.js";
 import * as train from "./train.js";
+import * as car from "./car.js";
 import * as more from "./more.js";
 
 const $ = (id) => document.getElementById(id);
-const TABS = { games, runs, train, more };
+const TABS = { games, runs, train, car, more };
 const SOON = 2000, LATER = 10000; // ms between two looks: while something trains, and otherwise
 
 let shown = null; // the name of the open tab
