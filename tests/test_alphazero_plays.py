@@ -124,6 +124,32 @@ def test_the_network_of_a_run_plays_without_torch(tmp_path: Path) -> None:
     rules = go_rules(5, 0.5)
     result = player(run.path).think(rules, rules.new_state(), visits=20)
     assert result.visits.sum() == 20 and 0 <= result.action[0] <= 25
+    _lambda_mixes_playouts_into_the_value(run.path)
+    _its_policy_alone_plays_games_to_learn_from(run.path)
+
+
+def _lambda_mixes_playouts_into_the_value(run: Path) -> None:
+    """AlphaGo's mix: with a komi that decides every playout, the value of a position is known where lambda is 1."""
+    from experiments.cli import UserError
+    from experiments.go.players import network as player
+
+    rules = go_rules(5, -500.0)
+    values = {}
+    for share in (0.0, 0.5, 1.0):
+        values[share] = float(player(run, {"lambda": share}).think(rules, rules.new_state(), visits=1).value[0])
+    assert values[1.0] == 1.0 and values[0.0] < 0.99
+    assert values[0.5] == pytest.approx((values[0.0] + values[1.0]) / 2, abs=1e-6)
+    with pytest.raises(UserError, match="lambda=1.5: must be 0"):
+        player(run, {"lambda": 1.5})
+
+
+def _its_policy_alone_plays_games_to_learn_from(run: Path) -> None:
+    """With one visit for a move the moves are drawn from the policy: no two games are alike, each can be made again."""
+    from experiments.go.selfplay import Desk, SelfplayGoCommand
+
+    desk = Desk(SelfplayGoCommand(player=str(run), size=5, komi=0.5, visits=1, random_moves=0, sampled_moves=30))
+    games = [desk.do(number).moves for number in (1, 2, 1)]
+    assert games[0] == games[2] != games[1]
 
 
 def test_a_board_of_columns_is_exported_too(tmp_path: Path) -> None:

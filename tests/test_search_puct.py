@@ -55,6 +55,15 @@ class Node:
         return value
 
 
+@pytest.mark.parametrize("limit", [dict(seconds=0.0), dict(visits=1)], ids=["no visit", "one visit"])
+def test_a_root_that_is_searched_no_further_plays_its_policy(limit):
+    def rising(planes):
+        return np.tile(np.arange(9, dtype=np.float32), (len(planes), 1)), np.zeros(len(planes))
+
+    search = Search(tictactoe_rules(), evaluators.network(rising), Puct())
+    assert search.run(**limit).action[0] == 8
+
+
 @pytest.mark.parametrize("rules", [tictactoe_rules(), connect_four_rules(), nim(1)], ids=lambda rules: rules.name)
 @pytest.mark.parametrize("config", [Puct(prove=False), Puct(c_init=3, c_base=50, fpu_reduction=0.5, prove=False)])
 def test_equals_the_literal_implementation(rules, config):

@@ -85,10 +85,13 @@ def select(tree, b, node, prior, c_init, c_base, fpu_reduction):
 
 @njit(types.int64(TREE, types.int64), cache=True)
 def decide(tree, b):
-    """The root action to play: most visits among those not proven worse; ties: higher mean, smaller action."""
+    """The root action to play: most visits among those not proven worse.
+
+    Ties: higher mean, higher prior, smaller action. A root that is searched no further plays its policy.
+    """
     side, floor = tree.to_move[b, 0], tree.lower[b, 0]
     solved = floor == tree.upper[b, 0]
-    best, best_visits, best_mean = -1, -1, -np.inf
+    best, best_visits, best_mean, best_prior = -1, -1, -np.inf, -np.inf
     for a in range(tree.prior.shape[2]):
         if tree.prior[b, 0, a] < 0.0:
             continue
@@ -96,8 +99,9 @@ def decide(tree, b):
         # A solved root: an action that attains its value. Otherwise every action that may still be the best one.
         if (solved and low < floor) or (not solved and high <= floor):
             continue
-        n = tree.edge_visits[b, 0, a]
+        n, prior = tree.edge_visits[b, 0, a], tree.prior[b, 0, a]
         mean = tree.edge_value[b, 0, a] / n if n > 0 else -np.inf
-        if n > best_visits or (n == best_visits and mean > best_mean):
-            best, best_visits, best_mean = a, n, mean
+        better = mean > best_mean or (mean == best_mean and prior > best_prior)
+        if n > best_visits or (n == best_visits and better):
+            best, best_visits, best_mean, best_prior = a, n, mean, prior
     return best

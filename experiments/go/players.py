@@ -158,10 +158,16 @@ def _settings(kind: type, given: dict[str, float] | None) -> Any:
 def network(run: Path, settings: dict[str, float] | None = None, seed: int = 0) -> SearchPlayer:
     """The player of a run: PUCT with its exported network, `network.onnx` in the run folder (torch is not needed).
 
-    The model takes planes [n, C, size, size] float32 and answers `logits` [n, A] and `value` [n] or [n, 1].
+    The model takes planes [n, C, size, size] float32 and answers `logits` [n, A] and `value` [n] or [n, 1]. settings:
+    fields of `agents.search.puct.Puct`, and `lambda`: the share (0 to 1) of a classical playout in the value of a
+    position, beside the network's (Silver et al. 2016, "Searching with policy and value networks").
     """
     from agents.search.puct import Puct  # its kernels are loaded for nobody else
 
+    settings = dict(settings or {})
+    share = settings.pop("lambda", 0.0)
+    if not 0 <= share <= 1:
+        raise UserError(f"--set lambda={share:g}: must be 0 (the network's value alone) to 1 (playouts alone)")
     model = naming.model(str(run))
     try:
         import onnxruntime
@@ -180,7 +186,9 @@ def network(run: Path, settings: dict[str, float] | None = None, seed: int = 0) 
         wanted, shape = rules.planes, tuple(given.shape[1:])
         if any(isinstance(n, int) and n != w for n, w in zip(shape, wanted, strict=True)):
             raise UserError(f"the network was made for planes {shape}, not {wanted}")
-        return evaluators.network(evaluate)
+        if not share:
+            return evaluators.network(evaluate)
+        return evaluators.classical(heavy.heavy_playout)._replace(network=evaluate, weight=float(share))
 
     return SearchPlayer(run.stem if run.suffix else run.name, judge, _settings(Puct, settings), seed)
 

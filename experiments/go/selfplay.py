@@ -34,9 +34,9 @@ class SelfplayGoCommand:
     games: int = 100  # games in all, those of earlier sittings among them
     size: int = 9  # lines of the board
     komi: float = 7.5  # points
-    visits: int = 400  # visits of the search for each move
+    visits: int = 400  # visits of the search for each move; with 1 a run's policy plays without search
     random_moves: int = 4  # most moves at the beginning that are drawn at random; how many is drawn, too
-    sampled_moves: int = 8  # moves after these that are drawn by their visits
+    sampled_moves: int = 8  # moves after these that are drawn by their visits, or by the policy where there are none
     seed: int = 1  # seed of all games
     parallel: int = 0  # games at once; 0: one for each processor
     out: Path | None = None  # folder for the games; without it data/ and a name made of the settings
@@ -94,9 +94,11 @@ class Desk:
                 game.play(nothing)
                 continue
             found = self.player.think(game.rules, game.state, command.visits)
-            action, visits = int(found.action[0]), found.visits[0]
-            if ply < opening + command.sampled_moves and visits.sum() and not found.solved[0]:
-                action = int(rng.choice(len(visits), p=visits / visits.sum()))
+            action, looked = int(found.action[0]), found.visits[0]
+            if command.visits == 1:  # the policy plays alone
+                looked = found.prior[0].clip(0).astype(np.float64)
+            if ply < opening + command.sampled_moves and looked.sum() and not found.solved[0]:
+                action = int(rng.choice(len(looked), p=looked / looked.sum()))
             game.play(nothing if action < 0 else action)
         return game
 
