@@ -34,7 +34,7 @@ class EngineCommand:
     seed: int | None = None  # seed of the player's random numbers; without it every start plays differently
     analysis: bool = False  # speak the protocol of KataGo's analysis engine instead (JSON lines)
     clock: str = "wall"  # clock of --seconds: wall, or processor (its own processor time, for a busy machine)
-    set: tuple[str, ...] = ()  # NAME=VALUE of the player's own settings: equivalence=1000; of a run: c_init=1.5, lambda=0.5 (playouts' share of values)
+    set: tuple[str, ...] = ()  # NAME=VALUE of the player's settings: equivalence=1000, lambda=0.5 (share of playouts)
 
     def __post_init__(self) -> None:
         if not 2 <= self.size <= 19:
