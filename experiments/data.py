@@ -291,6 +291,7 @@ def require_tub(command: DataCommand) -> None:
 
 
 def run(argv: Sequence[str]) -> None:
+    """Does what `argv` says."""
     command = arguments.read(DataCommand, argv, __doc__, "data")
     with cli.refusing():
         require_tub(command)

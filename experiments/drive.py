@@ -198,6 +198,7 @@ def stop() -> None:
 
 
 def run(argv: Sequence[str], guardian: Sequence[str] | None = None) -> None:
+    """Does what `argv` says. guardian: the command line of another guardian process, for tests."""
     command = arguments.read(DriveCommand, argv, __doc__, "drive")
     # Threads of a matrix product wait for each other: beside a busy program that takes a hundred times as long.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

@@ -56,6 +56,42 @@ def test_functions_are_short_and_narrow(path):
     assert not bad, bad
 
 
+# Names whose meaning a protocol of ours, Gymnasium, torch or the command line gives: there their docstrings stand.
+METHODS = {"act", "learn", "state_dict", "load_state_dict", "load_weights", "bind", "opened", "closed", "draw", "do"}
+METHODS |= {"forward", "reset", "step", "render", "close", "send", "recv"}
+FUNCTIONS = {"main", "make", "make_vec"}
+
+
+def undocumented(tree: ast.AST, is_protocol: bool = True, inside: str = "") -> list[str]:
+    """Names of public classes and functions without a docstring, nested functions left out.
+
+    is_protocol: whether the methods of `METHODS` must have one, too.
+    """
+    found = []
+    for node in tree.body:
+        if not isinstance(node, ast.FunctionDef | ast.ClassDef) or node.name.startswith("_"):
+            continue
+        known = node.name in (METHODS if inside else FUNCTIONS) and not (inside and is_protocol)
+        setter = any(ast.unparse(d).endswith(".setter") for d in node.decorator_list)
+        if not (ast.get_docstring(node) or known or setter):
+            found.append(f"{inside}{node.name}")
+        if isinstance(node, ast.ClassDef):
+            bases = [ast.unparse(base).partition("[")[0] for base in node.bases]
+            found += undocumented(node, "Protocol" in bases, f"{node.name}.")
+    return found
+
+
+def test_a_missing_docstring_is_found():
+    source = "def main(): ...\ndef f(): ...\nclass A:\n  def step(self): ...\n  def g(self): ...\n"
+    source += "class B(Protocol[T]):\n  def step(self): ...\n"
+    assert undocumented(ast.parse(source)) == ["f", "A", "A.g", "B", "B.step"]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_public_docstrings_are_complete(path):
+    assert undocumented(ast.parse(path.read_text())) == []
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_files_are_read_in_one_sitting(path):
     assert len(path.read_text().splitlines()) <= 400

@@ -27,7 +27,9 @@ class ActingPolicy(Protocol):
     It may have ``begin(columns)``, see `agents.core.rows.Agent`, and ``load_weights(state)``.
     """
 
-    def act(self, step: TimeStep, memory: Any = None) -> Act: ...
+    def act(self, step: TimeStep, memory: Any = None) -> Act:
+        """What to do at each of the N rows; memory: what `Act.memory` of the rows before was, None at first."""
+        ...
 
 
 class ColumnState:

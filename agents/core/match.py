@@ -22,7 +22,9 @@ from agents.core.stream import Stream
 class Side(Protocol):
     """Whoever plays: `agents.core.evaluate.Policy`, for instance."""
 
-    def act(self, step: TimeStep, memory: Any = None) -> Act: ...
+    def act(self, step: TimeStep, memory: Any = None) -> Act:
+        """What to do at each of the N rows; memory: what `Act.memory` of the rows before was, None at first."""
+        ...
 
 
 class PlayedGame(NamedTuple):

@@ -145,9 +145,13 @@ class Context(NamedTuple):
 class Stateful(Protocol):
     """A part whose whole state is a dict of tensors, arrays, numbers and strings that can be printed."""
 
-    def state_dict(self) -> dict[str, Any]: ...
+    def state_dict(self) -> dict[str, Any]:
+        """Returns all that a checkpoint must hold so that the part goes on exactly."""
+        ...
 
-    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on from what `state_dict` returned. Raises ValueError, KeyError or RuntimeError for another's state."""
+        ...
 
 
 class Agent(Stateful, Protocol):
@@ -161,12 +165,23 @@ class Agent(Stateful, Protocol):
     needs: Needs
     evaluation: str  # the policy that scores are made with: "sampled", "greedy" or "epsilon 0.001"
 
-    def act(self, step: TimeStep, memory: Any = None, *, explore: bool = True) -> Act: ...
+    def act(self, step: TimeStep, memory: Any = None, *, explore: bool = True) -> Act:
+        """What it does at each of the N rows of `step`, and what is to be stored with them.
 
-    # Yields after each optimizer step: one step per `needs.batch` windows, or as many as the pace spreads. What an
-    # on-policy agent does for acting on (a copy of its weights) must happen when `learn` is called, not when the first
-    # item is asked for: that may be some vector steps later.
-    def learn(self, batch: Batch) -> Iterator[Learned]: ...
+        memory: what `Act.memory` of the row before was, None at first. explore: True in training; False acts by
+        `evaluation`. Illegal actions (`step.legal`) are never chosen.
+        """
+        ...
 
-    # Another run's weights only, of its `state_dict`: optimizer, schedules and generators stay as they are.
-    def load_weights(self, state: dict[str, Any]) -> None: ...
+    def learn(self, batch: Batch) -> Iterator[Learned]:
+        """Learns from windows, and yields after each optimizer step.
+
+        One step per `needs.batch` windows, or as many as the pace spreads. What an on-policy agent does for acting on
+        (a copy of its weights) must happen when `learn` is called, not when the first item is asked for: that may be
+        some vector steps later.
+        """
+        ...
+
+    def load_weights(self, state: dict[str, Any]) -> None:
+        """Takes another run's weights alone, from its `state_dict`: optimizer, schedules and generators stay."""
+        ...

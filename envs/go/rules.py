@@ -53,6 +53,7 @@ MIX = int(np.uint64(0x9E3779B97F4A7C15).astype(np.int64))
 
 @njit(RESET, cache=True)
 def reset(state):
+    """Makes `state` an empty board, Black to move; its header stays."""
     clear(state)
 
 

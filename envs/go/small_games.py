@@ -20,6 +20,7 @@ LINES = np.array(  # tic-tac-toe: bit row * 3 + column
 
 @njit(RESET, cache=True)
 def reset(state):
+    """Makes `state` an empty board, the first player to move."""
     state[:3] = 0
 
 

@@ -20,6 +20,7 @@ ROWS, ENVS, WINDOWS = 1_000_000, 64, 32
 
 
 def run(device: torch.device, seconds: float, rounds: int, race: bool) -> dict[str, Any]:
+    """What `python -m experiments.bench replay` prints."""
     torch.set_num_threads(1)
     rows: dict[str, Any] = {}
     for name, sampler in (("uniform", Uniform()), ("prioritized", Prioritized())):

@@ -13,9 +13,13 @@ Task, Done = TypeVar("Task"), TypeVar("Done")
 class Hand(Protocol[Task, Done]):
     """Whoever does one task after the other."""
 
-    def do(self, task: Task) -> Done: ...
+    def do(self, task: Task) -> Done:
+        """Does one task; called in the hand's own thread."""
+        ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Ends what the hand keeps open. Called once, in the same thread."""
+        ...
 
 
 def spread(
