@@ -9,7 +9,7 @@ import envs
 from agents import BASELINES
 from agents.core import manifest
 from agents.core.run import PLAYED, Run, RunError, safe
-from experiments import cli
+from experiments import cli, references
 from experiments.finding import is_game, look_for, milestone_folder, require_checkpoint
 
 PLAYERS = {"expert": "the scripted expert", "rave": "the search player rave"}  # players that need no training
@@ -43,7 +43,8 @@ class Source(NamedTuple):
         """Whose play it is, in a few words."""
         if self.run is None:
             return self.scripted or "random"
-        return f"{self.run.config['agent']} {self.run.path.name}"
+        which = "reference " if references.is_reference(self.run.path) else ""
+        return f"{which}{self.run.config['agent']} {self.run.path.name}"
 
 
 def find(what: str, runs: Path, *, step: int | str | None = None, live: bool = False) -> Source:
