@@ -26,6 +26,7 @@ from agents.configs.clone import PRESETS as PRESETS
 from agents.configs.clone import CloneConfig
 from agents.configs.clone import Config as Config
 from agents.core import device as devices
+from agents.core import parallel
 from agents.core.pace import Pace, Ratio
 from agents.core.rows import Act, Batch, Context, Learned, Needs, Spec, TimeStep
 from agents.core.samplers import Uniform
@@ -80,6 +81,13 @@ class CloneBatch(NamedTuple):
     legal: Tensor | None  # bool [B, A]
     more: dict[str, Tensor]  # further labels, by name  [B, ...]
     weight: Tensor  # [B]
+
+    def share(self, part: slice) -> CloneBatch:
+        """Some of the rows."""
+        if part == slice(0, len(self.weight)):
+            return self
+        more, legal = {k: v[part] for k, v in self.more.items()}, None if self.legal is None else self.legal[part]
+        return CloneBatch(self.obs[part], self.label[part], legal, more, self.weight[part])
 
 
 class Clone:
@@ -180,11 +188,13 @@ class Clone:
             told = rows.more if rows.legal is None else {**rows.more, "legal": rows.legal}
             obs, label, more = self.part.changed(rows.obs, rows.label, told, self.learn_generator)
             rows = rows._replace(obs=obs, label=label, legal=more.pop("legal", None), more=more)
+        rows = rows.share(parallel.share(len(rows.weight)))
         loss, metrics = self._loss(self.learner, rows)
         left = 1 - self._progress()
         optimizers.set_rate(self.optimizer, c.lr * (c.lr_end + (1 - c.lr_end) * left))
         self.optimizer.zero_grad()
         loss.backward()
+        parallel.sum_gradients(self.learner.parameters())
         norm = nn.utils.clip_grad_norm_(self.learner.parameters(), c.max_grad_norm, foreach=True)
         self.optimizer.step()
         updates = self.clock.updates + 1
@@ -192,7 +202,8 @@ class Clone:
         with torch.no_grad():
             mine, theirs = list(self.driver.parameters()), list(self.learner.parameters())
             torch._foreach_lerp_(mine, theirs, 1 - decay)
-        yield Learned({k: v.detach() for k, v in {**metrics, "loss": loss, "grad_norm": norm}.items()})
+        figures = parallel.whole(torch.stack([v.detach() for v in (*metrics.values(), loss)])).unbind()
+        yield Learned(dict(zip((*metrics, "loss"), figures, strict=True)) | {"grad_norm": norm.detach()})
 
     def _rows(self, batch: Batch) -> CloneBatch:
         wanted = () if self.part is None else self.part.info
@@ -230,7 +241,8 @@ class Clone:
     @torch.no_grad()
     def examine(self, batch: Batch) -> dict[str, Tensor]:
         """The driver's losses on rows that it does not learn from, unchanged pictures: mean over the rows."""
-        return self._loss(self.driver, self._rows(batch))[1]
+        with parallel.alone():
+            return self._loss(self.driver, self._rows(batch))[1]
 
     def state_dict(self) -> dict[str, Any]:
         driver = self.driver.state_dict()

@@ -8,14 +8,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from agents.core import parallel
+
 
 def mean(loss: Tensor, weight: Tensor) -> Tensor:
     """The weighted mean over the rows that count: sum(w * l) / number of w > 0. Same shapes, any rank.
 
     Importance weights below 1 thus lower a row's share, as in Schaul et al. (2016); rows of weight 0 are not there.
+    Where several processes learn together it is this one's part: their sum is the mean over all rows.
     """
     assert loss.shape == weight.shape
-    return (loss * weight).sum() / (weight > 0).sum().clamp(min=1)
+    return (loss * weight).sum() / parallel.whole((weight > 0).sum()).clamp(min=1)
 
 
 def huber(error: Tensor, bound: float) -> Tensor:

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from agents.core import parallel
 from agents.ranges import OPTIMIZERS
 
 
@@ -75,12 +76,14 @@ class RAdam(torch.optim.Adam):
 
 @torch.no_grad()
 def clip(params: Iterable[nn.Parameter], bound: float) -> Tensor:
-    """Scales gradients down to a norm of `bound` (0: never) and returns their norm before.
+    """Scales gradients down to a norm of `bound` (0: never) and returns their norm before. They are summed over the
+    processes that learn together first.
 
     `nn.utils.clip_grad_norm_` multiplies every gradient by 1 where nothing is to be scaled; on a processor, which
     does not wait for its own result, that second pass through memory is left out.
     """
     params = list(params)
+    parallel.sum_gradients(params)
     grads = [p.grad for p in params if p.grad is not None]
     if not grads:
         return params[0].new_zeros(())

@@ -23,6 +23,7 @@ from agents.configs.policy_gradient import PRESETS as PRESETS
 from agents.configs.policy_gradient import Config as Config
 from agents.configs.policy_gradient import PolicyGradientConfig
 from agents.core import device as devices
+from agents.core import parallel
 from agents.core.graphs import Graphed
 from agents.core.returns import lambda_returns, vtrace
 from agents.core.rows import Act, Batch, Context, Learned, Spec, TimeStep
@@ -157,13 +158,13 @@ class PolicyGradient:
         self._set_deviation()
         self.actor = ActingCopy(self.network)
         self.actor.network.computes_in(self.dtype)
-        self.act_generator = devices.generator(device, seed, 1)
+        self.act_generator = devices.generator(device, seed, 1, *parallel.key())
         self.learn_generator = devices.generator(device, seed, 2)
         groups = zip(self.network.parts(), (config.policy_lr_scale, 1.0), strict=True)
         self.optimizer = optimizers.build(config.optimizer, groups, config.lr, eps=1e-5)
         overlap, info = config.overlap and (config.importance_ratio or config.vtrace), self.network.kind.info
         self.minibatch, self.needs = planned(config, spec, num_envs, info=info, overlap=overlap)
-        graphs = config.graphs and not config.recurrent
+        graphs = config.graphs and not config.recurrent and parallel.size() == 1
         self._chosen = Graphed(self._choose, device, generators=[self.act_generator], enabled=graphs)
         self._learned = Graphed(self._update, device, enabled=graphs)
 
@@ -284,15 +285,16 @@ class PolicyGradient:
         with torch.no_grad():
             log_ratio = logp - b.old_logp
             kl = losses.mean(log_ratio.exp() - 1 - log_ratio, b.weight)
-            figures = (loss, policy_loss, value_loss, entropy, norm, kl, losses.mean(value, b.weight))
-        return tuple(x.detach() for x in figures)
+            figures = (loss, policy_loss, value_loss, entropy, kl, losses.mean(value, b.weight))
+        *summed, kl, value = parallel.whole(torch.stack([x.detach() for x in figures])).unbind()
+        return *summed, norm, kl, value
 
     def _policy_loss(self, b: Minibatch, logp: Tensor) -> Tensor:
         """PPO's clipped surrogate (Schulman et al. 2017, eq. 7), or the plain policy gradient. logp: [M] now."""
         c, advantage = self.config, b.advantage
         if c.normalize_advantages:
-            centre = losses.mean(advantage, b.weight)
-            spread = losses.mean((advantage - centre).square(), b.weight).sqrt()
+            centre = parallel.whole(losses.mean(advantage, b.weight))
+            spread = parallel.whole(losses.mean((advantage - centre).square(), b.weight)).sqrt()
             advantage = (advantage - centre) / (spread + 1e-8)
         if c.importance_ratio:
             return losses.mean(losses.clipped_surrogate(logp, b.old_logp, advantage, c.clip), b.weight)

@@ -18,6 +18,7 @@ from agents.configs.pqn import PRESETS as PRESETS
 from agents.configs.pqn import Config as Config
 from agents.configs.pqn import PQNConfig
 from agents.core import device as devices
+from agents.core import parallel
 from agents.core.graphs import Graphed
 from agents.core.returns import lambda_returns
 from agents.core.rows import Act, Batch, Context, Learned, Spec, TimeStep
@@ -70,11 +71,11 @@ class PQN:
         with devices.seeded(seed):
             self.network = NormedQNetwork(config, spec).to(device)
         self.actor = ActingCopy(self.network)
-        self.act_generator = devices.generator(device, seed, 1)
+        self.act_generator = devices.generator(device, seed, 1, *parallel.key())
         self.learn_generator = devices.generator(device, seed, 2)
         self.optimizer = optimizers.build(config.optimizer, self.network.parameters(), config.lr, eps=1e-5)
         self.minibatch, self.needs = planned(config, spec, num_envs)
-        graphs = config.graphs and not config.recurrent
+        graphs = config.graphs and not config.recurrent and parallel.size() == 1
         self._chosen = Graphed(self._choose, device, generators=[self.act_generator], enabled=graphs)
         self._learned = Graphed(self._step, device, enabled=graphs)
 
@@ -154,7 +155,9 @@ class PQN:
         loss.backward()
         norm = optimizers.clip(self.network.parameters(), self.config.max_grad_norm)
         self.optimizer.step()
-        return loss.detach(), chosen.detach().mean(), norm
+        value = losses.mean(chosen.detach(), torch.ones_like(chosen))
+        loss, value = parallel.whole(torch.stack([loss.detach(), value])).unbind()
+        return loss, value, norm
 
     def state_dict(self) -> dict[str, Any]:
         return rollouts.state_of(self)

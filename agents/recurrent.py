@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
+from agents.core import parallel
 from agents.core.rows import Batch
 
 
@@ -47,14 +48,19 @@ def columns(minibatch: int, rollout: int) -> int:
 
 
 def shuffled(envs: int, length: int, minibatch: int, whole: bool, generator: torch.Generator) -> Iterator[Tensor]:
-    """Minibatches of the transitions 0 .. envs * length - 1 in random order, int64 [M]; `whole`: of whole windows."""
+    """Minibatches of the transitions 0 .. envs * length - 1 in random order, int64 [M]; `whole`: of whole windows.
+
+    Where several processes learn together they are drawn over the windows of all, and each has its own of them.
+    """
+    count, envs = envs * length, envs * parallel.size()
     if not whole:
-        yield from torch.randperm(envs * length, generator=generator, device=generator.device).split(minibatch)
+        for rows in torch.randperm(envs * length, generator=generator, device=generator.device).split(minibatch):
+            yield parallel.own(rows, count)
         return
     inside = torch.arange(length, device=generator.device)
     order = torch.randperm(envs, generator=generator, device=generator.device)
     for some in order.split(minibatch // length):
-        yield (some[:, None] * length + inside).view(-1)
+        yield parallel.own((some[:, None] * length + inside).view(-1), count)
 
 
 def windows(batch: Batch, rows: Tensor, length: int) -> tuple[Tensor, Tensor]:

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from agents import optimizers
+from agents.core import parallel
 from agents.core.pace import Every
 from agents.core.rows import Needs, Spec
 from agents.core.samplers import Recent
@@ -22,9 +23,10 @@ def planned(config: Any, spec: Spec, num_envs: int, **more: Any) -> tuple[int, N
 
     `config` names rollout (steps per environment), epochs, minibatch (transitions; 0: the whole rollout) and recurrent;
     with a memory a minibatch is whole rollouts. The ring holds two rollouts: one is learned from while the next is
-    written. `more` are further fields of `Needs`.
+    written. num_envs: those of this process; a minibatch is of all that learn together. `more` are further fields of
+    `Needs`.
     """
-    rows = config.rollout * num_envs
+    rows = config.rollout * num_envs * parallel.size()
     minibatch = min(config.minibatch or rows, rows)
     if config.recurrent:
         minibatch = columns(minibatch, config.rollout) * config.rollout

@@ -12,7 +12,7 @@ import torch
 import envs
 from agents import AGENTS, BASELINES
 from agents.core import device as devices
-from agents.core import normalize, pool
+from agents.core import normalize, parallel, pool
 from agents.core.clock import Clock
 from agents.core.loop import Loop
 from agents.core.replay import ReplayBuffer
@@ -86,9 +86,23 @@ def games(config: dict[str, Any], env: dict[str, Any]) -> Any:
     return envs.make_vec(config["game"], count, **env)
 
 
-def actors(config: dict[str, Any], opened: Any, device: torch.device) -> tuple[Stream, Clock, Agent]:
-    """What acts: a stream of the opened games, the clock, and the untrained agent. Raises ValueError."""
-    stream = Stream(opened, device)
+def share(config: dict[str, Any]) -> tuple[dict[str, Any], tuple[int, int] | None]:
+    """(the configuration with this process's share of the games, its columns as `Stream` takes them)."""
+    count = parallel.size()
+    if count == 1:
+        return config, None
+    mine = config["num_envs"] // count
+    return {**config, "num_envs": mine}, (parallel.rank() * mine, config["num_envs"])
+
+
+def actors(
+    config: dict[str, Any], opened: Any, device: torch.device, block: tuple[int, int] | None = None
+) -> tuple[Stream, Clock, Agent]:
+    """What acts: a stream of the opened games, the clock, and the untrained agent. Raises ValueError.
+
+    block: see `Stream`.
+    """
+    stream = Stream(opened, device, block)
     clock = Clock(config["steps"], int(stream.envs.metadata.get("frame_skip", 1)))
     agent = build_agent(config, stream.spec, clock, device)
     if threads := getattr(agent, "torch_threads", 0):

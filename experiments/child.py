@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 try:
@@ -20,12 +20,14 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def start(
-    program: str, argv: Sequence[object], log: Path, *, cores: Collection[int] = (), keep: Collection[int] = ()
-) -> subprocess.Popen:
+    program: str, argv: Sequence[object], log: Path, *, cores: Collection[int] = (), keep: Collection[int] = (),
+    ready: Callable[[], None] | None = None,
+) -> subprocess.Popen:  # fmt: skip
     """``python -m experiments.PROGRAM`` with these options, its output appended to `log`.
 
     cores: processors that it may use, without any all of ours; its threads are planned by them. keep: file descriptors
-    that it inherits, such as locks: they are held as long as it lives, whatever becomes of us.
+    that it inherits, such as locks: they are held as long as it lives, whatever becomes of us. ready: called in the
+    child before the program begins.
     """
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
     words = [sys.executable, "-m", f"experiments.{program}", *map(str, argv)]
@@ -39,6 +41,7 @@ def start(
             stdout=file,
             stderr=file,
             pass_fds=list(keep),
+            preexec_fn=ready,
             start_new_session=True,
         )
     if cores and hasattr(os, "sched_setaffinity"):  # long before it has imported enough to ask

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import platform
 import re
 import shlex
@@ -66,7 +67,7 @@ def line(program: str, *words: object) -> str:
 def version() -> str:
     """The version of the lab and of what results depend on, in one line."""
     versions = [f"{name} {_installed(name)}" for name in ("torch", "gymnasium", "ale-py")]
-    return ", ".join([f"joypad {_own_version()}", *versions, f"Python {platform.python_version()}"])
+    return ", ".join([f"joypad {own_version()}", *versions, f"Python {platform.python_version()}"])
 
 
 def _installed(name: str) -> str:
@@ -76,7 +77,7 @@ def _installed(name: str) -> str:
         return "not installed"
 
 
-def _own_version() -> str:
+def own_version() -> str:
     """Of the checkout where this is one: what is installed may be an older link to it."""
     with contextlib.suppress(OSError):
         text = Path(__file__).parents[1].joinpath("pyproject.toml").read_text()
@@ -92,6 +93,9 @@ def starting(torch: bool = False, kernels: bool = False) -> None:
     """
     from envs import kernels as compiled
 
+    if follows():
+        return
+
     def say(text: str) -> None:
         print(f"joypad: {text}", file=sys.stderr, flush=True)
 
@@ -100,6 +104,21 @@ def starting(torch: bool = False, kernels: bool = False) -> None:
         compiled.listen()
     if torch and "torch" not in sys.modules:
         say("loading torch ...")
+
+
+def follows() -> bool:
+    """Is this one of several processes that torchrun started, and not the first, which speaks for all?"""
+    return "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("RANK", "0") != "0"
+
+
+@contextlib.contextmanager
+def speaking() -> Iterator[None]:
+    """Within: a process that follows prints nothing; faults are told by each."""
+    if not follows():
+        yield
+        return
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+        yield
 
 
 class UserError(Exception):

@@ -20,7 +20,8 @@ def assemble(config: dict[str, Any], device: torch.device) -> Lab:
         from experiments import imitation  # with the readers of recordings, which nobody else needs
 
         return imitation.assemble(config, env, device)
-    stream, clock, agent = building.actors(config, building.games(config, env), device)
+    mine, block = building.share(config)
+    stream, clock, agent = building.actors(mine, building.games(mine, env), device, block)
     needs = agent.needs
     shapes = building.info_shapes(stream) if needs.info else {}
     if "numbers" in needs.info and shapes.get("numbers") != needs.info["numbers"].shape:

@@ -17,7 +17,8 @@ import math
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,6 +50,8 @@ class SuiteCommand:
     eval_episodes: int = 30  # full games that score a run
     name: str | None = None  # name of the runs; without it suite-MINUTESm
     device: str = "auto"  # auto, cpu, cuda, cuda:N or mps
+    cluster: str | None = None  # train on a Ray cluster: local (this machine), auto, or the head's HOST:PORT
+    processors: int = 1  # processors of each training, with --cluster
     runs: Path = Path("runs")  # folder of the run folders
     out: Path | None = None  # folder for the table; without it suites/AGENT-NAME
 
@@ -56,7 +59,7 @@ class SuiteCommand:
         if self.family not in envs.FAMILIES:
             raise ValueError(f"{self.family}: choose {', '.join(envs.FAMILIES)}")
         arguments.within(self, *arguments.MINUTES, "minutes_per_game")
-        arguments.at_least(self, 1, "seeds", "eval_episodes")
+        arguments.at_least(self, 1, "seeds", "eval_episodes", "processors")
         if self.agent not in AGENTS | BASELINES:
             raise ValueError(f"--agent {self.agent}: choose {', '.join(AGENTS | BASELINES)}")
 
@@ -102,6 +105,8 @@ class SuiteRuns:
         self.family, self.games = envs.suite(command.family), games(command.family, command.games)
         self.out = command.out or Path("suites") / f"{safe(command.agent)}-{safe(command.called)}"
         self.failed: dict[TrainingTask, str] = {}
+        self.start: Callable[..., Any] = child.start  # starts a program of the lab, here or elsewhere
+        self.beside = 1  # trainings side by side
         agent, called = safe(command.agent), safe(command.called)
         self.tasks = [
             TrainingTask(game, seed, command.runs / safe(game) / agent / f"{called}-s{seed}")
@@ -147,6 +152,8 @@ class SuiteRuns:
         waiting = [t for t in self.tasks if self.score(t) is None]
         print(f"{len(self.tasks) - len(waiting)} of {len(self.tasks)} runs are done; the others need about"
               f" {duration(60 * self.command.minutes_per_game * len(waiting))} and their evaluations")  # fmt: skip
+        if self.beside > 1:
+            return self._side_by_side(waiting, stopping)
         later = []
         for place, task in enumerate(waiting, 1):
             print(f"{task.game}, seed {task.seed} ({place} of {len(waiting)})", flush=True)
@@ -158,6 +165,20 @@ class SuiteRuns:
             self.write()
         for task in later:
             self._attend(task, stopping, wait=True)
+        return not stopping()
+
+    def _side_by_side(self, waiting: Sequence[TrainingTask], stopping: Any) -> bool:
+        """As many at a time as there are places for; False where `stopping` says so before the end."""
+        ends: list[Future[bool]] = []
+        with ThreadPoolExecutor(self.beside) as pool:
+            for task in waiting:
+                ends.append(pool.submit(self._attend, task, stopping, True))
+            while not all(end.done() for end in ends):
+                time.sleep(PERIOD)
+                stopping()
+        for end in ends:
+            end.result()
+        self.write()
         return not stopping()
 
     def _attend(self, task: TrainingTask, stopping: Any, wait: bool) -> bool:
@@ -172,7 +193,8 @@ class SuiteRuns:
                         self._carry_out(task, stopping, mine)
                     score = self.score(task)
                     message = self.failed.get(task, "unfinished") if score is None else f"score {number(score.value)}"
-                    print(f"  {message}", flush=True)
+                    where = f"{task.game}, seed {task.seed}: " if self.beside > 1 else ""
+                    print(f"  {where}{message}", flush=True)
                     return True
             if not wait:
                 return False
@@ -204,15 +226,17 @@ class SuiteRuns:
     def _run(self, program: str, words: Sequence[object], task: TrainingTask, stopping: Any, mine: int) -> None:
         """One program to its end, its words in a log, its progress told every half minute."""
         log = self.out / "logs" / f"{safe(task.game)}-s{task.seed}.txt"
-        process = child.start(program, words, log, keep=[mine])
-        with Live(30.0) as live:
+        process = self.start(program, words, log, keep=[mine])
+        with Live(30.0, lines=self.beside > 1) as live:
             while process.poll() is None:
                 time.sleep(PERIOD)
                 if stopping():
                     child.stop(process)
                 elif program == "train" and live.due and task.path.exists():
                     live(f"  {self.progress(task)}")
-        if process.returncode and not stopping():  # what a person stopped has not failed
+        if getattr(process, "lost", False):
+            self.failed[task] = f"{program}: its node died; the same command goes on with it"
+        elif process.returncode and not stopping():  # what a person stopped has not failed
             self.failed[task] = f"{program} failed: {child.reason(process.returncode, log)}"
 
     def progress(self, task: TrainingTask) -> str:
@@ -327,6 +351,11 @@ def main(argv: Sequence[str] | None = None) -> None:
             building.device_for(command.agent, command.device)
             suite = SuiteRuns(command, argv[cut + 1 :])
             suite.check()
+        if command.cluster is not None:
+            from experiments.cluster.jobs import Jobs
+
+            cluster = Jobs(command.cluster, command.runs, command.processors)
+            suite.start, suite.beside = cluster.start, cluster.count
         stop = hooks.Stop("the run is being saved")
         finished = suite.work(stop)
         stop.release()

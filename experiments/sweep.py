@@ -26,7 +26,7 @@ from agents import AGENTS, BASELINES, settings
 from agents.core import files, renamed
 from agents.core.progress import Live
 from agents.core.run import duration, safe
-from experiments import arguments, cli
+from experiments import arguments, child, cli
 from experiments.arguments import Positional
 from experiments.sweeping import space, trials
 from experiments.training import options
@@ -47,14 +47,17 @@ class SweepCommand:
     eval_episodes: int = 10  # full games that score a trial; 0: its last training score
     seed: int = 0  # seed of the search and of every training
     device: str = "auto"  # auto, cpu, cuda, cuda:N or mps
+    cluster: str | None = None  # train on a Ray cluster: local (this machine), auto, or the head's HOST:PORT
+    processors: int = 1  # processors of each trial, with --cluster
     out: Path | None = None  # the sweep's folder; without it sweeps/GAME-AGENT
 
     def __post_init__(self) -> None:
         arguments.at_least(self, 1, "trials")
         arguments.within(self, *arguments.MINUTES, "minutes")
-        if self.jobs is not None and not 1 <= self.jobs <= cores():
+        if self.cluster is None and self.jobs is not None and not 1 <= self.jobs <= cores():
             raise ValueError(f"--jobs {self.jobs}: must lie in 1..{cores()}, the processors here")
         arguments.at_least(self, 0, "eval_episodes")
+        arguments.at_least(self, 1, "processors")
         arguments.within(self, *arguments.SEEDS, "seed")
 
 
@@ -166,9 +169,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         except ImportError:
             raise cli.UserError('sweep needs optuna: pip install -e ".[sweep]"') from None
         settle(folder, made)
-        jobs = command.jobs or (cores() if device.type == "cpu" else 1)
+        jobs, start = command.jobs or (cores() if device.type == "cpu" else 1), child.start
+        if command.cluster is not None:
+            from experiments.cluster.jobs import Jobs
+
+            cluster = Jobs(command.cluster, folder, command.processors)
+            jobs, start = min(command.jobs or cluster.count, cluster.count), cluster.start
         jobs = min(jobs, command.trials)
-        sweep = trials.Sweep(folder, made, prune=command.prune)
+        sweep = trials.Sweep(folder, made, prune=command.prune, start=start)
         rounds = -(-max(0, command.trials - sweep.done()) // jobs)
         print(f"sweep: {folder}, {command.trials} trials of {command.minutes:g} minutes, {jobs} side by side:"
               f" about {duration(rounds * command.minutes * 60)} and the evaluations")  # fmt: skip

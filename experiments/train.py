@@ -30,8 +30,8 @@ if TYPE_CHECKING:  # what needs torch is imported where it is used: `--help` and
 
 def start(command: options.TrainCommand, agent_config: dict[str, Any], env: dict[str, Any], argv: Sequence[str]) -> int:
     """A new run."""
-    from experiments import building, lab, provenance
-    from experiments.training import resources
+    from experiments import building, provenance
+    from experiments.training import resources, together
 
     with cli.refusing():
         device = building.device_for(command.agent, command.device)
@@ -44,10 +44,13 @@ def start(command: options.TrainCommand, agent_config: dict[str, Any], env: dict
     }  # fmt: skip
     if command.opponents:
         config |= {name: getattr(command, name) for name in ("opponents", "opponent_pool", "opponent_every")}
+    if command.cluster is not None:
+        config |= {"cluster": command.cluster, "actors": command.actors, "in_order": command.in_order}
     if command.data:
         config["data"] = command.data[0] if len(command.data) == 1 else list(command.data)
         print(f"reading {command.data[0]}" + (f" and {len(command.data) - 1} more" if command.data[1:] else ""))
     with cli.refusing():
+        device = together.begin(config, device)
         if command.data:
             from experiments import imitation
 
@@ -57,16 +60,27 @@ def start(command: options.TrainCommand, agent_config: dict[str, Any], env: dict
         if command.teacher_run is not None:
             config["teacher_run"] = str(refusals.run_of("--teacher-run", command, command.teacher_run).path)
         with resources.advising(config):
-            parts = lab.assemble(config, device)
+            parts = _assemble(config, device)
         _take_weights(parts, command, config["init"])
     config["protocol"] = parts.stream.envs.metadata.get("protocol", command.game)
     config["command"] = shlex.join(["python", "-m", "experiments.train", *argv])
     config |= provenance.surroundings(device)
     resources.require_disk(command.runs, parts, command.checkpoint_every, command.checkpoint_ring)
-    run = Run.create(command.runs, config)
+    run = together.open_run(command.runs, config, device)
     print(f"run: {run.path}", flush=True)  # at once, into a file or a pipe, too
     with _alone(run):
         return _train(run, parts, command, fresh=True)
+
+
+def _assemble(config: dict[str, Any], device: Any) -> building.Lab:
+    """The parts of a run, with its actors in this process or on a cluster."""
+    if config.get("cluster") is None:
+        from experiments import lab
+
+        return lab.assemble(config, device)
+    from experiments.cluster import assembling
+
+    return assembling.assemble(config, device)
 
 
 def _normalized(command: options.TrainCommand) -> str:
@@ -76,7 +90,10 @@ def _normalized(command: options.TrainCommand) -> str:
 
 @contextlib.contextmanager
 def _alone(run: Run) -> Iterator[None]:
-    """Within: no other process trains the run. Raises UserError where one does."""
+    """Within: no other process trains the run, but those of the same training. Raises UserError where one does."""
+    if cli.follows():
+        yield
+        return
     with child.lock(run.path / child.LOCK, patience=2.0) as held:
         if held is None:
             raise cli.UserError(f"{run.path} is being trained by another process")
@@ -104,25 +121,29 @@ def resume(command: options.Resume, run: Run) -> int:
     """Goes on from the newest checkpoint that is whole; from the beginning where none was written yet."""
     from agents.core import checkpoint
     from agents.core import device as devices
-    from experiments import lab
-    from experiments.training import resources
+    from experiments.training import resources, together
 
+    if command.cluster is not None:
+        run.config["cluster"] = command.cluster
     if command.steps is not None:
         run.config["steps"], run.config["minutes"] = command.steps, None
     with _alone(run):
         with cli.refusing():
-            device = devices.choose(command.device)
+            device = together.begin(run.config, devices.choose(command.device))
             with resources.advising(run.config):
-                parts = lab.assemble(run.config, device)
+                parts = _assemble(run.config, device)
                 if found := checkpoint.steps(run.checkpoints):
-                    _restore(run, parts, command.steps)
+                    if not cli.follows():
+                        _restore(run, parts, command.steps)
+                    together.restore(run, parts, parts.clock.steps)
             if not found:
                 print("there is no checkpoint yet: the run begins anew")
                 _take_weights(parts, command, run.config.get("init"))
         if command.minutes is not None:  # on top of those that it has trained already
             run.config["minutes"] = parts.clock.seconds / 60 + command.minutes
             run.config["steps"] = parts.clock.budget = None
-        run.write_config()
+        if not cli.follows():
+            run.write_config()
         print(f"run: {run.path}, from step {parts.clock.steps:,}", flush=True)
         return _train(run, parts, command, fresh=parts.clock.steps == 0)
 
@@ -161,9 +182,16 @@ def _train(run: Run, parts: building.Lab, command: options.TrainCommand | option
     """
     from agents.core.log import Log, Progress
 
+    if cli.follows():
+        from experiments.training import together
+
+        together.follow(run, parts, fresh)
+        return 0
     config, episodes, video = run.config, command.eval_episodes, command.video
     log = Log(run, parts.clock, stream=parts.stream)
     log.also = None if command.track is None else tracking.Tracker(command.track, run)
+    if (figures := getattr(parts.loop, "figures", None)) is not None:
+        log.sources.append(figures.take)
     if fresh:
         log.start()
     with contextlib.ExitStack() as open_parts:
@@ -214,9 +242,9 @@ def _hooks(run: Run, parts: building.Lab, log: Log, progress: Progress, periodic
 
 def _learn(run: Run, parts: building.Lab, log: Log, hooks: list[Any], fresh: bool) -> bool:
     """Trains until the budget is spent (True) or a signal says so (False); a fault ends in one sentence."""
-    from agents.core import training
+    from agents.core import parallel, training
     from experiments import networks, players
-    from experiments.training import faults
+    from experiments.training import faults, together
     from experiments.training.hooks import Stop
 
     config, clock = run.config, parts.clock
@@ -226,6 +254,7 @@ def _learn(run: Run, parts: building.Lab, log: Log, hooks: list[Any], fresh: boo
         if ladder is not None:
             faults.attempt(run, "rung of the ladder", ladder.meet)
         log.flush()
+        together.keep(run, parts)
         players.save(run, parts, config["checkpoint_ring"])
         faults.attempt(run, "network for other programs", lambda: networks.keep(run, parts.agent))
 
@@ -241,8 +270,11 @@ def _learn(run: Run, parts: building.Lab, log: Log, hooks: list[Any], fresh: boo
                 return finished
             if not fresh and clock.budget is not None and clock.steps >= clock.budget:
                 return True  # a second barrier at the same step would change what the first one saved
-            every = config["checkpoint_every"]
-            return training.train(parts.loop, hooks=hooks, barrier=every, save=save, stop=stop, wanted=stop.wants_save)
+            every, asked, wanted = config["checkpoint_every"], stop, stop.wants_save
+            if parallel.size() > 1:
+                agreement = together.Agreement(parts, stop, stop.wants_save)
+                hooks, asked, wanted = [*hooks, agreement], agreement.stop, agreement.wanted
+            return training.train(parts.loop, hooks=hooks, barrier=every, save=save, stop=asked, wanted=wanted)
     finally:
         stop.release()
 
@@ -324,7 +356,7 @@ def _conclude(run: Run, log: Log, episodes: int, video: bool, device: str, best:
 
 def main(argv: Sequence[str] | None = None) -> None:
     argv = list(sys.argv[1:] if argv is None else argv)
-    with cli.edge(argv):
+    with cli.edge(argv), cli.speaking():
         cli.starting()
         parsed = options.parse(argv, __doc__)
         if isinstance(parsed, options.Resume):

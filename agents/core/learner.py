@@ -87,14 +87,21 @@ class Learner:
         self.drain()
         return True
 
+    def push(self) -> bool:
+        """One optimizer step of what is under way or owed, or the draw before it; False where there is none."""
+        if self._running is None and not self.owed:
+            return False
+        self._draw() if self._running is None else self._one_step()
+        return True
+
     def drain(self) -> None:
         """Brings everything that is under way or owed to its end."""
         self._work_off(None)
         self.clock.lap("learn")
 
     def _work_off(self, until: float | None) -> None:
-        while (self._running is not None or self.owed) and _in_time(until):
-            self._draw() if self._running is None else self._one_step()
+        while _in_time(until) and self.push():
+            pass
 
     def _draw(self) -> None:
         """Begins to learn from draws that are owed. While nothing can be drawn they are due for nothing."""

@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ class Log:
             files.write_text(self.lines, "".join(f"{x}\n" for x in text.splitlines() if _steps(x) <= clock.steps))
         self.writer = SummaryWriter(str(run.path), purge_step=clock.steps + 1 if clock.steps else None)
         self.also: Any = None  # another logger, with scalars(values, step), clip(tag, path, step) and close()
+        self.sources: list[Callable[[], Mapping[str, float]]] = []  # what else tells scalars at every report
         self.scores: deque[float] = deque(maxlen=100)  # scores of the newest finished episodes
         self.lengths: deque[int] = deque(maxlen=100)
         self.figures: dict[str, deque[float]] = {}
@@ -105,6 +106,8 @@ class Log:
             self.pending.clear()
         if self.network is not None:
             values["learn/weight_norm"] = events.weight_norm(self.network)
+        for source in self.sources:
+            values |= source()
         self.write(values)
 
     def look(self) -> None:

@@ -40,7 +40,7 @@ class Loop:
         clock.lap("act")
         stream.send(act)
         clock.lap("env")
-        clock.steps += stream.num_envs
+        clock.steps += stream.block[1]
         self._store(act)
         self._newest = "stored"
         learner.learn(stream.deadline)
@@ -96,7 +96,7 @@ class Loop:
         if self.stream.exact or self.stream.step is None:
             return False
         if self._newest == "stored":  # the step that it was to lead to has not come
-            self.clock.steps -= self.stream.num_envs
+            self.clock.steps -= self.stream.block[1]
         self._seal()
         self.learner.check(patience=0)
         return True

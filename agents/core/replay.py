@@ -135,6 +135,39 @@ class ReplayBuffer:
         if self.on_episode_end is not None:
             self._finish(columns, time)
 
+    def extend(self, rows: Mapping[str, np.ndarray], columns: np.ndarray) -> None:
+        """Appends L rows to each of `columns`: read-only arrays [L, n, ...], a row's own fields and its extras by name.
+
+        The same as `add` row by row; written at once where nothing follows single rows. obs: the newest frames.
+        """
+        length = len(rows["action"])
+        followed = self.sampler.follows or self.on_episode_end is not None
+        if followed or not rows.keys() <= self.data.keys() or length > self.length:
+            for at in range(length):
+                self.add(*self._row({name: array[at] for name, array in rows.items()}), columns)
+            return
+        time = (self.cursor[columns] + np.arange(length)[:, None]) % self.length  # [L, n]
+        for name, array in rows.items():
+            if self.device.type == "cpu":
+                self.data[name].numpy()[time, columns] = array
+            else:
+                self.data[name][self._host(time), self._host(columns)] = self._tensor(array).to(self.data[name].dtype)
+        self.versions[np.unique(time // self.segment)] += 1
+        self.cursor[columns] = (self.cursor[columns] + length) % self.length
+        self.count[columns] = np.minimum(self.count[columns] + length, self.length)
+        self.added += length * len(columns)
+        self._starts = None
+
+    def _row(self, arrays: Mapping[str, np.ndarray]) -> tuple[TimeStep, Act]:
+        """One row of n columns, of arrays [n, ...] as `extend` takes them."""
+        given = {name: self._tensor(array) for name, array in arrays.items()}
+        obs, action = given.pop("obs")[:, None], given.pop("action")
+        own = {name: given.pop(name) for name in OWN & given.keys()}
+        return TimeStep(obs, **own), Act(action, given)
+
+    def _tensor(self, array: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.array(array)).to(self.device)
+
     @staticmethod
     def _refuse_own(extras: Mapping[str, Tensor]) -> None:
         if not OWN.isdisjoint(extras):
@@ -184,11 +217,12 @@ class ReplayBuffer:
         self.data["last"][self._host(time), self._host(columns)] = True
         self.versions[np.unique(time // self.segment)] += 1
 
-    def amend(self, act: Act) -> None:
-        """Replaces what was done at the newest row of every column."""
+    def amend(self, act: Act, columns: np.ndarray | None = None) -> None:
+        """Replaces what was done at the newest row of each of `columns` (all of them where None)."""
         self._refuse_own(act.extras)
-        time = (self.cursor - 1) % self.length
-        at = (self._host(time), self._host(np.arange(self.num_envs)))
+        columns = np.arange(self.num_envs) if columns is None else np.asarray(columns)
+        time = (self.cursor[columns] - 1) % self.length
+        at = (self._host(time), self._host(columns))
         for name, value in {"action": act.action, **act.extras}.items():
             self.data[name][at] = value.to(self.data[name].dtype)
         self.versions[np.unique(time // self.segment)] += 1

@@ -20,7 +20,7 @@ from agents.core import files, manifest, renamed
 
 FORMAT = 2  # version of config.json; 1: booleans were yes and no, and some fields had other names
 SEAL = "seal"  # the field of config.json that holds the checksum of all others
-MOVING = {"steps", "minutes", SEAL}  # fields that may change while a run goes on
+MOVING = {"steps", "minutes", "cluster", SEAL}  # fields that may change while a run goes on
 
 
 class RunError(ValueError):
@@ -50,6 +50,7 @@ FIELDS = {
     "env": Field((dict,)), "versions": Field((dict,)), "normalize": TEXT,
     "stop_at": Field((int, float, NONE)), SEAL: TEXT,
     "opponents": Field((int, float), 0, 1), "opponent_pool": Field((int,), 1, 1000), "opponent_every": Field((int,), 1),
+    "cluster": TEXT, "actors": Field((int,), 1, 2**20), "in_order": SWITCH, "processes": Field((int,), 1, 2**16),
 }  # fmt: skip
 CHOICES = {"normalize": ("", "obs", "reward", "obs,reward")}
 IDENTITY = ("format", "game", "agent", "protocol", "seed")  # fields without which a folder is no run

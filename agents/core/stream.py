@@ -62,11 +62,13 @@ def spec_of(envs: VectorEnv) -> Spec:
 class Stream:
     """N environments as a stream of rows on the learner's device: ``reset``, then ``send`` and ``receive`` in turn."""
 
-    def __init__(self, envs: VectorEnv, device: torch.device | str = "cpu"):
+    def __init__(self, envs: VectorEnv, device: torch.device | str = "cpu", block: tuple[int, int] | None = None):
+        """block: (first, all) where these are the columns from `first` on of a run that has `all`, for their seeds."""
         if envs.metadata.get("autoreset_mode") != AutoresetMode.NEXT_STEP:
             raise ValueError("the environments must reset themselves in mode NEXT_STEP")
         self.envs, self.device, self.num_envs = envs, torch.device(device), envs.num_envs
         self.spec = spec_of(envs)
+        self.block = block or (0, self.num_envs)
         self.lab_info = bool(envs.metadata.get("lab_info"))  # True where `info` speaks the lab's words
         self.name = str(envs.metadata.get("name", "the game"))
         self.episodes: list[Episode] = []  # episodes finished since they were last taken
@@ -100,7 +102,8 @@ class Stream:
 
     def reset(self, *key: int) -> TimeStep:
         """Starts every environment anew, with seeds from `key` (the run's seed and the barrier's number)."""
-        obs, info = self.envs.reset(seed=[int(s) for s in seed_array(self.num_envs, *key)])
+        first, every = self.block
+        obs, info = self.envs.reset(seed=[int(s) for s in seed_array(every, *key)[first : first + self.num_envs]])
         self._score[:], self._length[:] = 0, 0
         zeros = np.zeros(self.num_envs, np.float32)
         info = info if self.lab_info else {}

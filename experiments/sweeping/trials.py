@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -66,11 +66,12 @@ class Plan:
 class Sweep:
     """The study in a folder; any number of threads and processes may work on it."""
 
-    def __init__(self, folder: Path, plan: Plan, prune: bool = True):
+    def __init__(self, folder: Path, plan: Plan, prune: bool = True, start: Callable[..., Any] = child.start):
+        """start: starts a program of the lab, here or elsewhere."""
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self.optuna, self.folder, self.plan, self.prune = optuna, folder, plan, prune
+        self.optuna, self.folder, self.plan, self.prune, self.start = optuna, folder, plan, prune, start
         kinds = {k: type(v) for k, v in plan.agent_config.items()} | {"num_envs": int}
         self.dimensions = space.parse(plan.search, kinds)
         self.stopping = threading.Event()
@@ -176,10 +177,13 @@ class Sweep:
                 *common,
             ]
             words = words if path is None else ["--resume", path, *common]
-            process = child.start("train", words, log, cores=cores, keep=[mine])
+            process = self.start("train", words, log, cores=cores, keep=[mine])
             if self._follow(study, trial, process):
                 study.tell(trial.number, state=self.optuna.trial.TrialState.PRUNED)
                 print(f"trial {trial.number}: ended early, {parameter_text(params)}", flush=True)
+                return
+            if getattr(process, "lost", False):
+                print(f"trial {trial.number}: its node died; another goes on with it", flush=True)
                 return
             code = process.returncode
             if self.stopping.is_set() and (path := self._run(trial.number)) and self._score(path) is None:

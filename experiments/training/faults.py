@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from agents.core import checkpoint
+from agents.core import checkpoint, parallel
 from agents.core.log import Log
 from agents.core.loop import Diverged
 from agents.core.run import Run
@@ -44,7 +44,8 @@ def of_game(run: Run, parts: building.Lab, fault: GameFault | RowFault, save: Ca
     """A game failed in the midst of training: what was learned until then is saved, where it can be."""
     at, foreign = parts.clock.steps, parts.own_loop
     try:
-        there = foreign or parts.loop.abandon()
+        alone = parallel.size() == 1  # the others are in the midst of their own steps
+        there = alone and (foreign or parts.loop.abandon())
         if there and parts.clock.steps > max(checkpoint.steps(run.checkpoints), default=0):
             save()
     except (Diverged, OSError) as other:

@@ -53,6 +53,9 @@ class TrainCommand:
     opponents: float = 0.0  # games of two sides: share of the games that the agent plays against earlier selves
     opponent_pool: int = 8  # number of earlier selves that are kept, with --opponents
     opponent_every: int = 50_000  # steps between two earlier selves, with --opponents
+    cluster: str | None = None  # play on a Ray cluster: local (this machine), auto, or the head's HOST:PORT
+    actors: int = 2  # processes that play, each its share of the games, with --cluster
+    in_order: bool = False  # take their rows in a fixed order, so that the run can be repeated, with --cluster
     video: bool = True  # write a video at the end
     runs: Path = Path("runs")  # folder of the run folders
 
@@ -74,6 +77,9 @@ class TrainCommand:
         if self.opponents and envs.describe(self.game).two_players is False:
             raise ValueError(f"--opponents {self.opponents}: {self.game} has one player")
         arguments.at_least(self, 0, "eval_episodes", "eval_every")
+        arguments.at_least(self, 1, "actors")
+        if self.in_order and self.cluster is None:
+            raise ValueError("--in-order: of runs with --cluster; a run of one machine always is")
         if self.eval_every and not self.eval_episodes:
             raise ValueError("--eval-every needs games to play: --eval-episodes above 0")
         arguments.within(self, *arguments.SEEDS, "seed")
@@ -89,6 +95,7 @@ class Resume:
     minutes: float | None = None  # train so many minutes more
     trust: str | None = None  # gym:MODULE:ID or MODULE:CLASS of the run, whose code you allow to be imported
     track: str | None = None  # send scalars and the clip to another logger as well: trackio or wandb
+    cluster: str | None = None  # of a run with actors on a cluster: where that is now, if not where it was
     device: str = "auto"  # auto, cpu, cuda, cuda:N or mps
     eval_episodes: int = 30  # full games at the end, 0 for none
     video: bool = True  # write a video at the end

@@ -70,6 +70,8 @@ def refuse_resume(command: Resume) -> Run:
     newest = manifest.newest(run.checkpoints)
     if command.steps is not None and newest is not None and command.steps < newest[0]:
         raise cli.UserError(f"--steps {command.steps}: the run has {newest[0]:,} steps already")
+    if command.cluster is not None and not run.config.get("actors"):
+        raise cli.UserError(f"--cluster {command.cluster}: {run.path} is a run of one machine; --init starts from it")
     if newest is not None and not {"clock", "loop", "stream"} & newest[1]["values"].keys():
         begin = cli.line("train", run.config["game"], "--agent", run.config["agent"], "--init", run.path)
         raise cli.UserError(f"{run.path} holds weights alone and cannot be resumed; {begin} starts from them")

@@ -1,0 +1,124 @@
+"""Data-parallel learning: processes that torchrun starts, each with a share of the rows, and one set of weights.
+
+Every process has the whole network and computes the gradient of its rows; gradients are summed, so that all make the
+same optimizer step. What is a mean over rows is one over the rows of all processes (`whole`), whatever each has of
+them: the weights are those of a single process with the same rows, but for rounding. In a process that torchrun did
+not start nothing here does anything.
+
+Sums are made of one flat gradient rather than by DistributedDataParallel, which averages over processes: shares differ
+in size where minibatches are drawn over all rows, and a mean of means is not the mean.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable, Iterator
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+
+def asked() -> int:
+    """The number of processes that torchrun has started; 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", "1")) if "TORCHELASTIC_RUN_ID" in os.environ else 1
+
+
+def place() -> int:
+    """This process among them, on this machine: which GPU it has."""
+    return int(os.environ.get("LOCAL_RANK", "0")) if asked() > 1 else 0
+
+
+def begin(device: torch.device) -> None:
+    """Joins the other processes: by NCCL on GPUs, by gloo on processors."""
+    if asked() > 1 and not dist.is_initialized():
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+
+
+def end() -> None:
+    """Leaves the others."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+_apart = False  # True while this process computes something of its own
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Within: this process is a single one, such as when it alone examines what was learned."""
+    global _apart
+    before, _apart = _apart, True
+    try:
+        yield
+    finally:
+        _apart = before
+
+
+def size() -> int:
+    """Processes that learn together."""
+    return dist.get_world_size() if dist.is_initialized() and not _apart else 1
+
+
+def rank() -> int:
+    """The number of this process; 0 keeps the run folder."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def key() -> tuple[int, ...]:
+    """What a seed has in addition where processes must draw different numbers; the first one's are a single's."""
+    return (rank(),) if rank() else ()
+
+
+def whole(part: Tensor) -> Tensor:
+    """The sum over all processes, of a tensor without gradient."""
+    if size() == 1:
+        return part
+    summed = part.detach().clone()
+    dist.all_reduce(summed)
+    return summed
+
+
+def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:
+    """Every gradient becomes the sum over all processes."""
+    if size() == 1:
+        return
+    learned = [p for p in parameters if p.requires_grad]
+    for p in learned:
+        if p.grad is None:
+            p.grad = torch.zeros_like(p)
+    flat = torch.cat([p.grad.reshape(-1) for p in learned])
+    dist.all_reduce(flat)
+    for p, grad in zip(learned, flat.split([p.numel() for p in learned]), strict=True):
+        p.grad.copy_(grad.view_as(p))
+
+
+def share(count: int) -> slice:
+    """This process's part of `count` rows that every process has."""
+    return slice(count * rank() // size(), count * (rank() + 1) // size())
+
+
+def own(rows: Tensor, count: int) -> Tensor:
+    """Of rows 0..size*count-1, numbered over all processes, those that are this process's, by its own numbers."""
+    if size() == 1:
+        return rows
+    first = count * rank()
+    return rows[(rows >= first) & (rows < first + count)] - first
+
+
+def told(text: str, device: torch.device) -> str:
+    """What the first process says, in all."""
+    if size() == 1:
+        return text
+    words = torch.tensor(list(text.encode()), dtype=torch.uint8, device=device)
+    length = torch.tensor([len(words)], device=device)
+    dist.broadcast(length, 0)
+    words = words if not rank() else torch.zeros(int(length), dtype=torch.uint8, device=device)
+    dist.broadcast(words, 0)
+    return bytes(words.cpu().tolist()).decode()
+
+
+def meet(device: torch.device) -> None:
+    """Waits for all others."""
+    whole(torch.zeros(1, device=device))

@@ -1,0 +1,176 @@
+"""Actors on a Ray cluster of this machine beside the loop of one process: rows per second, lag, bytes.
+
+    python -m experiments.bench cluster --game breakout --seconds 20
+
+"collecting" acts and plays without learning on one processor: in this process, and in an actor of Ray's whose rows come
+into a ring here. "learning" is the game's recipe with every processor: the loop of one process, and a cluster of as
+many actors as there are processors, which share them with the learner. With `ray[rllib]` installed (an environment of
+its own) RLlib's PPO on CartPole takes turns with ours on as many processors and with the same hyperparameters.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib.util
+import json
+import time
+from typing import Any
+
+import numpy as np
+import torch
+
+import envs
+from agents.core import device as devices
+from agents.core.clock import Clock
+from agents.core.collector import Order
+from agents.core.stream import spec_of
+from agents.core.transport import Message, packed
+from experiments import building, lab
+from experiments.benchmarks.atari import Apart, Meter, compared
+from experiments.cluster.rllib import PPO as SHARED
+from experiments.cluster.rllib import rllib
+from experiments.recipes import recipes
+
+GAME = "breakout"
+CARTPOLE = "gym:CartPole-v1"
+
+
+def configuration(game: str, actors: int, shared: bool = False) -> dict[str, Any]:
+    """Of a run with so many actors; shared: the hyperparameters that RLlib has, too."""
+    name = envs.canonical(game)
+    recipe = recipes(name, envs.find(name)[0]).get("default")
+    agent = "ppo" if recipe is None or shared else recipe.agent
+    code = building.module(agent)
+    chosen = {**code.PRESETS.get(agent, {}), **(SHARED.ours() if shared else dict(recipe.config) if recipe else {})}
+    return {
+        "game": name, "agent": agent, "seed": 0, "steps": None, "num_envs": SHARED.envs if shared else
+        (recipe.num_envs if recipe else 8), "agent_config": dataclasses.asdict(code.Config(**chosen)),
+        "env": envs.defaults(name) | (dict(recipe.env) if recipe and not shared else {}),
+        "cluster": "local", "actors": actors, "in_order": False,
+    }  # fmt: skip
+
+
+def meter_of(loop: Any, clock: Any) -> Meter:
+    """Steps of a loop that is being trained."""
+
+    def measure(seconds: float) -> tuple[int, float]:
+        start, began = clock.steps, time.perf_counter()
+        while time.perf_counter() - began < seconds:
+            loop.advance()
+            loop.stream.take_episodes()
+            loop.learner.take_learned()
+        return clock.steps - start, time.perf_counter() - began
+
+    return measure
+
+
+def learning(game: str, actors: int, shared: bool = False) -> Meter:
+    """Training, in one process (actors 0) or on a cluster of this machine."""
+    config = configuration(game, max(actors, 1), shared)
+    if actors:
+        from experiments.cluster import assembling
+
+        with contextlib.redirect_stdout(None):
+            parts = assembling.assemble(config, torch.device("cpu"))
+        torch.set_num_threads(1)
+    else:
+        parts = lab.assemble({k: v for k, v in config.items() if k != "cluster"}, torch.device("cpu"))
+        parts.stream.reset(0, 0)
+    while not parts.clock.updates:
+        parts.loop.advance()
+    return meter_of(parts.loop, parts.clock)
+
+
+def collecting(game: str, elsewhere: bool) -> Meter:
+    """One actor that plays rollout after rollout, with the weights of the beginning; rows end in a ring."""
+    torch.set_num_threads(1)
+    config = configuration(game, 1)
+    games = building.games({**config, "num_envs": 1}, building.prepare(config, torch.device("cpu")))
+    torch.set_num_threads(1)
+    spec, cpu = spec_of(games), torch.device("cpu")
+    agent = building.build_agent(config, spec, Clock(), cpu)
+    ring = building.ring(agent.needs.capacity, config["num_envs"], spec, agent.needs, cpu, 0, "")
+    weights = packed({"network": agent.state_dict()["network"]}, version=1)
+    columns = np.arange(config["num_envs"])
+    boundary, rows = agent.needs.pace.rewrites_boundary, agent.needs.window - 1 or 32
+    order = Order(rows, boundary, (), 0, 0, None)
+    if elsewhere:
+        from experiments.cluster import engine
+        from experiments.cluster.transport import RayTransport
+
+        engine.connect("local")
+        transport = RayTransport(config, [columns], print)
+        transport.ready()
+        transport.publish(weights)
+
+        def ask(words: bytes) -> Any:
+            transport.order(0, words)
+
+        def answer() -> Message:
+            while (arrival := transport.receive(1.0)) is None:
+                pass
+            return arrival.message
+    else:
+        from experiments.cluster.worker import GameActor
+
+        work = GameActor(config, 0, (0, len(columns)))
+        work.open()
+        waiting: list[bytes] = []
+        ask = waiting.append
+
+        def answer() -> Message:
+            return work.work(waiting.pop(0), weights)
+
+    ask(order._replace(begin=(0, 0)).words())
+    answer()
+
+    def measure(seconds: float) -> tuple[int, float]:
+        done, began = 0, time.perf_counter()
+        ask(order.words())
+        while time.perf_counter() - began < seconds:
+            message = answer()
+            ask(order.words())
+            ring.extend({k: v for k, v in message.arrays.items() if not k.startswith("done.")}, columns)
+            done += json.loads(message.words)["sent"] * len(columns)
+        message = answer()
+        done += json.loads(message.words)["sent"] * len(columns)
+        return done, time.perf_counter() - began
+
+    return measure
+
+
+def run(device: torch.device, seconds: float, rounds: int, race: bool, game: str = GAME) -> dict[str, Any]:
+    """Figures by name."""
+    cores = devices.cores()
+    here, away = "collecting, this process", "collecting, an actor of Ray's"
+    apart = {here: Apart(collecting, game, False), away: Apart(collecting, game, True)}
+    rows = compared(apart, [(away, here)], seconds, rounds)
+    whole = f"learning, one process on {cores} processors"
+    meters, pairs = {whole: Apart(learning, game, 0)}, []
+    for actors in sorted({1, cores}):
+        name = f"learning, {actors} actor{'s' if actors > 1 else ''} and a learner on {cores} processors"
+        meters[name] = Apart(learning, game, actors)
+        pairs.append((name, whole))
+    rows |= compared(meters, pairs, seconds, rounds)
+    rows["bytes per row"] = bytes_per_row(game)
+    if importlib.util.find_spec("ray.rllib") and importlib.util.find_spec("gymnasium"):
+        ours, theirs = f"PPO on CartPole, {cores} actors", f"RLlib's PPO on CartPole, {cores} env runners"
+        shared = {ours: Apart(learning, CARTPOLE, cores, True), theirs: Apart(rllib, cores)}
+        rows |= compared(shared, [(ours, theirs)], seconds, rounds)
+    else:
+        rows["RLlib"] = "not installed: pip install 'ray[rllib]' in an environment of its own"
+    return rows
+
+
+def bytes_per_row(game: str) -> float:
+    """On the wire, of a rollout or block of the game's recipe."""
+    from experiments.cluster.worker import GameActor
+
+    config = configuration(game, 1)
+    work = GameActor(config, 0, (0, config["num_envs"]))
+    work.open()
+    agent = work.work.make(0, work.work.clock)
+    order = Order(agent.needs.window, agent.needs.pace.rewrites_boundary, (0, 0), 0, 0, None)
+    weights = packed({"network": agent.state_dict()["network"]}, version=1)
+    return work.work(order.words(), weights).nbytes / (order.rows * config["num_envs"])
