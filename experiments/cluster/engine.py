@@ -25,12 +25,17 @@ QUIET = {  # what Ray reads when it starts; its workers inherit it
     "RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_TQDM_PATCH_PRINT": "0", "RAY_ENABLE_METRICS_COLLECTION": "0",
 }  # fmt: skip
+# Where Ray reads this it takes 127.0.0.1 for the machine's address and listens there alone: it was made for systems
+# whose firewall asks the person. An address that is named (127.0.0.1) would be replaced by one that others reach.
+LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+TOKEN = Path.home() / ".ray" / "auth_token"  # where Ray keeps what its nodes and drivers show each other
 SOON = {  # of a cluster of this machine: a node that does not answer is given up after some seconds
     "health_check_initial_delay_ms": 5000, "health_check_period_ms": 2000, "health_check_timeout_ms": 5000,
     "health_check_failure_threshold": 3,
 }  # fmt: skip
 ANSWER = 60.0  # seconds in which a node must say what it is
 REACH = 5.0  # seconds in which an address must answer
+ATTEMPTS = 3  # to start a cluster of this machine
 LEAST_STORE = 2**28  # bytes of the object store of a cluster of this machine, at least
 
 
@@ -43,10 +48,12 @@ class Node(NamedTuple):
     store: float  # bytes of its object store
 
 
-def load() -> Any:
-    """The package `ray`. Raises UserError where it is not installed."""
-    for name, value in QUIET.items():
+def load(here: bool = False) -> Any:
+    """The package `ray`. here: for a cluster of this machine alone. Raises UserError where it is not installed."""
+    for name, value in {**QUIET, **(LOOPBACK if here else {})}.items():
         os.environ.setdefault(name, value)
+    if here or TOKEN.exists():  # a cluster that was started with the token refuses who does not show it
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
     try:
         import ray
     except ImportError:
@@ -60,18 +67,15 @@ def connect(where: str, store: int = 0) -> list[Node]:
 
     Raises UserError where there is none.
     """
-    ray = load()
+    ray = load(where == "local")
     if ray.is_initialized():
         return nodes()
     common = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
     if where == "local":
         from agents.core import device as devices
 
-        most = _shared_memory()
-        ray.init(
-            num_cpus=devices.cores(), _node_ip_address="127.0.0.1", _system_config=SOON,
-            object_store_memory=int(min(max(LEAST_STORE, store), most)), **common,
-        )  # fmt: skip
+        size = int(min(max(LEAST_STORE, store), _shared_memory()))
+        _begin(ray, dict(num_cpus=devices.cores(), _system_config=SOON, object_store_memory=size, **common))
         return nodes()
     if where != "auto":
         _require_reachable(where)
@@ -81,6 +85,20 @@ def connect(where: str, store: int = 0) -> list[Node]:
     except (ConnectionError, RuntimeError, TimeoutError, ValueError) as fault:
         raise cli.UserError(f"--cluster {where}: {_refusal(where, fault)}") from None
     return nodes()
+
+
+def _begin(ray: Any, options: dict[str, Any]) -> None:
+    """Starts a cluster of this machine alone. On a busy one Ray gives up after 30 s: then once more, with a word."""
+    for attempt in range(ATTEMPTS):
+        try:
+            ray.init(**options)
+            return
+        except Exception as fault:
+            ray.shutdown()
+            if "timed out during startup" not in str(fault):
+                raise
+            cli.tell(f"Ray has not begun within 30 s (attempt {attempt + 1} of {ATTEMPTS})")
+    raise cli.UserError("--cluster local: Ray does not begin; is this machine very busy?")
 
 
 def _shared_memory() -> float:

@@ -5,11 +5,18 @@ from __future__ import annotations
 import json
 import os
 import platform
+import sys
 from typing import Any
 
 import numpy as np
 
 from agents.core.transport import Message
+
+
+def place() -> str:
+    """The name and the address of this machine, as the cluster knows it."""
+    address = "" if "ray" not in sys.modules else f" ({sys.modules['ray'].util.get_node_ip_address()})"
+    return f"{platform.node()}{address}"
 
 
 class GameActor:
@@ -21,7 +28,7 @@ class GameActor:
 
     def open(self) -> dict[str, Any]:
         """Builds games and agent. Returns where it is, and the sentence of what was missing, if anything was."""
-        about = {"node": platform.node(), "pid": os.getpid(), "fault": ""}
+        about = {"node": place(), "pid": os.getpid(), "fault": ""}
         try:
             if self.work is None:
                 self.work = self._collector()
@@ -36,7 +43,7 @@ class GameActor:
         try:
             return tuple(self.work(words, Message(*weights)))
         except self._known() as fault:
-            return json.dumps({"fault": f"{platform.node()}: {' '.join(str(fault).split())}"}).encode(), {}
+            return json.dumps({"fault": f"{place()}: {' '.join(str(fault).split())}"}).encode(), {}
 
     @staticmethod
     def _known() -> tuple[type[Exception], ...]:

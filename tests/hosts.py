@@ -1,0 +1,142 @@
+"""Two machines of a Ray cluster on one: network namespaces with a cable between them where that is allowed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PORT = 6379
+PATIENCE = 180.0  # seconds in which a node must have begun, on a busy machine too
+QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "OMP_NUM_THREADS": "1"}
+
+
+def allowed() -> bool:
+    """May this process make network namespaces?"""
+    name = f"joypad{secrets.token_hex(3)}"
+    try:
+        made = subprocess.run(["ip", "netns", "add", name], capture_output=True, timeout=20)
+        subprocess.run(["ip", "netns", "delete", name], capture_output=True, timeout=20)
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return made.returncode == 0
+
+
+class Hosts:
+    """A head and a second node, each with so many processors. Without namespaces both are of this machine.
+
+    A context manager; `prefix(0)` stands before a command that runs on the head, where the learner is.
+    """
+
+    def __init__(self, folder: Path, processors: int = 1, separate: bool | None = None):
+        self.folder, self.processors = folder, processors
+        self.separate = allowed() if separate is None else separate
+        self.mark = secrets.token_hex(2)
+        self.subnet = f"10.{77 + os.getpid() % 100}.{os.getpid() % 250}"
+        self.nodes: list[subprocess.Popen | None] = []
+        self.env = {**os.environ, **QUIET, "PYTHONPATH": str(ROOT)}
+
+    def name(self, host: int) -> str:
+        return f"joypad-{self.mark}-{host}"
+
+    def ip(self, host: int) -> str:
+        return f"{self.subnet}.{host + 1}" if self.separate else "127.0.0.1"
+
+    @property
+    def address(self) -> str:
+        """Of the head."""
+        return f"{self.ip(0)}:{PORT + (0 if self.separate else os.getpid() % 1000)}"
+
+    def prefix(self, host: int) -> list[str]:
+        return ["ip", "netns", "exec", self.name(host)] if self.separate else []
+
+    def __enter__(self) -> Hosts:
+        if self.separate:
+            self._cable()
+        self.start(0)
+        self.start(1)
+        return self
+
+    def _cable(self) -> None:
+        ends = [f"jp{self.mark}{host}" for host in (0, 1)]
+        for host in (0, 1):
+            subprocess.run(["ip", "netns", "add", self.name(host)], check=True)
+        subprocess.run(["ip", "link", "add", ends[0], "type", "veth", "peer", "name", ends[1]], check=True)
+        for host in (0, 1):
+            inside = ["ip", "-n", self.name(host)]
+            subprocess.run(["ip", "link", "set", ends[host], "netns", self.name(host)], check=True)
+            subprocess.run([*inside, "addr", "add", f"{self.ip(host)}/24", "dev", ends[host]], check=True)
+            subprocess.run([*inside, "link", "set", "lo", "up"], check=True)
+            subprocess.run([*inside, "link", "set", ends[host], "up"], check=True)
+
+    def start(self, host: int, env: dict[str, str] | None = None) -> None:
+        """Starts a node and waits until it has joined."""
+        words = [sys.executable, "-c", "from ray.scripts.scripts import main; main()", "start", "--block"]
+        words += ["--num-cpus", str(self.processors), "--object-store-memory", str(2**27), "--disable-usage-stats"]
+        words += [f"--temp-dir={self.folder}/{host}", f"--node-ip-address={self.ip(host)}"]
+        for place, port in enumerate(("dashboard-agent-listen-port", "dashboard-agent-grpc-port", "metrics-export-port",
+                                      "runtime-env-agent-port")):  # fmt: skip
+            words.append(f"--{port}={20000 + os.getpid() % 1000 * 20 + 10 * host + place}")
+        if host == 0:
+            words += ["--head", "--include-dashboard=false", f"--port={self.address.rpartition(':')[2]}"]
+        else:
+            words.append(f"--address={self.address}")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with open(self.folder / f"node-{host}.log", "wb") as log:
+            process = subprocess.Popen([*self.prefix(host), *words], stdout=log, stderr=log, start_new_session=True,
+                                       env={**self.env, **(env or {})})  # fmt: skip
+        self.nodes[host:] = [process]
+        end = time.monotonic() + PATIENCE
+        while b"--block" not in (text := (self.folder / f"node-{host}.log").read_bytes()):
+            if process.poll() is not None or time.monotonic() > end:
+                raise RuntimeError(f"node {host} has not begun: {text.decode()[-800:]}")
+            time.sleep(0.3)
+
+    def kill(self, host: int) -> None:
+        """The node is gone, with all its processes, without a word."""
+        for pid in self._processes(host):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if host < len(self.nodes) and self.nodes[host] is not None:
+            self.nodes[host].wait()
+
+    def _processes(self, host: int) -> list[int]:
+        if self.separate:
+            found = subprocess.run(["ip", "netns", "pids", self.name(host)], capture_output=True, text=True)
+            return [int(word) for word in found.stdout.split()]
+        root = self.nodes[host].pid if host < len(self.nodes) else 0
+        return descendants(root) if root else []
+
+    def run(self, *argv: object, host: int = 0, **options: object) -> subprocess.Popen:
+        """A program of the lab on a host."""
+        words = [*self.prefix(host), sys.executable, "-m", *map(str, argv)]
+        return subprocess.Popen(words, env=self.env, stdin=subprocess.DEVNULL, **options)  # type: ignore[call-overload]
+
+    def __exit__(self, *fault: object) -> None:
+        for host in reversed(range(len(self.nodes))):
+            self.kill(host)
+        if self.separate:
+            for host in (0, 1):
+                subprocess.run(["ip", "netns", "delete", self.name(host)], capture_output=True)
+
+
+def descendants(root: int) -> list[int]:
+    """A process and all that it started, the youngest first."""
+    parents: dict[int, int] = {}
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            with contextlib.suppress(OSError, IndexError, ValueError):
+                parents[int(folder.name)] = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
+    found: Sequence[int] = [root]
+    every = [root]
+    while found:
+        found = [pid for pid, parent in parents.items() if parent in found]
+        every += found
+    return every[::-1]

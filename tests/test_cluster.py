@@ -1,0 +1,246 @@
+"""Training on a Ray cluster of two nodes: network namespaces where they are allowed, else two nodes of this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import hosts
+import pytest
+import torch
+from programs import program
+from safetensors.torch import load_file
+
+from agents.core import manifest
+from experiments import cli, train
+from experiments.cluster import engine
+from experiments.cluster.engine import Node
+from experiments.cluster.worker import GameActor
+
+ROOT = Path(__file__).resolve().parents[1]
+QUIET = ("--eval-episodes", 0, "--no-video")
+CARTPOLE = ("gym:CartPole-v1", "--recipe", "none", "--agent", "ppo", "--encoder", "auto", "--hidden", 32, "--rollout",
+            32, "--minibatch", 64, "--num-envs", 8, "--actors", 2, *QUIET)  # fmt: skip
+SLOW_MACHINE = 300.0  # seconds
+
+
+# -- what is refused ---------------------------------------------------------------------------------------------------
+
+
+def test_without_ray_one_sentence_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    code, _, err = program(train.main, [*map(str, CARTPOLE), "--cluster", "local", "--steps", "64"], capsys)
+    assert code == 2 and err.splitlines()[-1] == 'joypad: --cluster needs Ray: pip install -e ".[cluster]"'
+
+
+@pytest.mark.parametrize(
+    ("address", "sentence"),
+    [
+        ("127.0.0.1:1", "--cluster 127.0.0.1:1: no cluster answers there (Connection refused)"),
+        ("ray://127.0.0.1:1", "name local, auto, or the head's HOST:PORT"),
+        ("here", "name local, auto, or the head's HOST:PORT"),
+    ],
+)
+def test_an_address_without_a_cluster_is_told_at_once(
+    address: str, sentence: str, capsys: Any, tmp_path: Path
+) -> None:
+    pytest.importorskip("ray")
+    argv = [*map(str, CARTPOLE), "--cluster", address, "--steps", "64", "--runs", str(tmp_path / "runs")]
+    code, _, err = program(train.main, argv, capsys)
+    assert code == 2 and sentence in err.splitlines()[-1] and not (tmp_path / "runs").exists()
+
+
+def test_options_of_a_cluster_are_refused_without_one(capsys: Any) -> None:
+    code, _, err = program(train.main, [*map(str, CARTPOLE), "--in-order"], capsys)
+    assert code == 2 and "--in-order: of runs with --cluster" in err
+
+
+def test_a_node_with_another_version_is_refused_by_name() -> None:
+    here = {"joypad": "0.1.0 (abc)", "torch": "2.13.0", "Python": "3.11.7"}
+    engine.require_same(here, {"a (10.0.0.1)": dict(here)})
+    for name, other in (("joypad", "0.1.0 (abd)"), ("torch", "2.12.0"), ("Python", "3.12.1")):
+        with pytest.raises(cli.UserError, match=rf"node b \(10.0.0.2\) has {name} ") as told:
+            engine.require_same(here, {"a (10.0.0.1)": here, "b (10.0.0.2)": {**here, name: other}})
+        assert other in str(told.value) and here[name] in str(told.value)
+    with pytest.raises(cli.UserError, match="node c cannot run the lab: experiments is not installed there"):
+        engine.require_same(here, {"c": engine._why(ImportError("No module named 'experiments'"))})
+
+
+def test_versions_tell_the_files_of_the_lab(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    before = engine.versions()
+    for package in engine.PACKAGES:
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(engine, "ROOT", tmp_path)
+    assert engine.versions() == before
+    with open(tmp_path / "agents" / "losses.py", "a") as file:
+        file.write("# changed\n")
+    assert engine.versions()["joypad"] != before["joypad"]
+
+
+def test_too_few_processors_are_told_with_how_many_there_are() -> None:
+    nodes = [Node("1", "a", 2.0, 1e9), Node("2", "b", 1.0, 1e9)]
+    engine.require_processors(nodes, 3, "auto")
+    with pytest.raises(cli.UserError, match="--actors 4: each needs .*, and the cluster auto has 3 on 2 nodes"):
+        engine.require_processors(nodes, 4, "auto")
+
+
+def test_a_game_that_is_missing_on_a_node_is_told_by_the_actor() -> None:
+    config = {"game": "gym:nowhere_at_all:Game-v0", "agent": "ppo", "seed": 1, "num_envs": 2, "env": {}}
+    assert "nowhere_at_all" in GameActor(config, 0, (0, 2)).open()["fault"]
+
+
+# -- two nodes ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[hosts.Hosts]:
+    pytest.importorskip("ray")
+    with hosts.Hosts(tmp_path_factory.mktemp("hosts")) as started:
+        yield started
+
+
+def finished(process: subprocess.Popen, seconds: float = SLOW_MACHINE) -> tuple[int, str, str]:
+    out, err = process.communicate(timeout=seconds)
+    return process.returncode, out, err
+
+
+def started(two: hosts.Hosts, *argv: object) -> subprocess.Popen:
+    return two.run("experiments.train", *argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def newest(run: Path) -> dict[str, torch.Tensor]:
+    step = manifest.steps(run / "checkpoints")[-1]
+    return load_file(run / "checkpoints" / f"{step:012d}" / "agent.safetensors")
+
+
+def lines(run: Path) -> list[dict[str, float]]:
+    path = run / "metrics.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def until(process: subprocess.Popen, true: Any) -> None:
+    end = time.monotonic() + SLOW_MACHINE
+    while not true():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+def test_in_order_two_runs_are_equal_to_the_bit_and_so_is_one_that_was_killed(two: hosts.Hosts, tmp_path: Path) -> None:
+    words = (*CARTPOLE, "--cluster", two.address, "--in-order", "--steps", 6_000, "--checkpoint-every", 1_000,
+             "--runs", tmp_path)  # fmt: skip
+    runs = {name: tmp_path / "gym-CartPole-v1" / "ppo" / f"{name}-s0" for name in ("one", "other")}
+    code, out, err = finished(started(two, *words, "--name", "one"))
+    assert code == 0, err
+    assert "cluster" in out and "not repeatable" not in out
+    process = started(two, *words, "--name", "other")
+    until(process, lambda: len(manifest.steps(runs["other"] / "checkpoints")) >= 2)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    at = manifest.steps(runs["other"] / "checkpoints")[-1]
+    assert at < 6_000
+    code, out, err = finished(started(two, "--resume", runs["other"], *QUIET))
+    assert code == 0 and f"from step {at:,}" in out, err
+    one, other = newest(runs["one"]), newest(runs["other"])
+    assert one.keys() == other.keys() and all(torch.equal(value, other[name]) for name, value in one.items())
+    told = lines(runs["one"])[-1]
+    assert told["cluster/actors_alive"] == 2 and told["cluster/policy_lag_max"] == 16
+    assert 0 < told["cluster/bytes_per_row"] < 64
+
+
+@pytest.mark.slow
+def test_mistakes_at_a_cluster_are_one_sentence(two: hosts.Hosts, tmp_path: Path) -> None:
+    where = ("--cluster", two.address, "--steps", 64, "--runs", tmp_path / "runs")
+    code, _, err = finished(started(two, *CARTPOLE, *where, "--actors", 3))
+    assert code == 2 and "--actors 3: each needs a processor, and the cluster" in err and "has 2 on 2 nodes" in err
+    big = ("breakout", "--num-envs", 32, "--rollout", 512, "--actors", 2, *QUIET)
+    code, _, err = finished(started(two, *big, *where))
+    assert code == 2 and "the object store of this node holds" in err.splitlines()[-1]
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.slow
+def test_a_node_that_dies_costs_its_window_and_learning_goes_on(tmp_path: Path) -> None:
+    """The second node is killed without a word; its actor begins anew on the head, beside the other one."""
+    pytest.importorskip("ray")
+    with hosts.Hosts(tmp_path / "hosts") as two:
+        words = (*CARTPOLE, "--cluster", two.address, "--steps", 1_000_000, "--stop-at", 60, "--runs", tmp_path)
+        process = started(two, *words)
+        run = tmp_path / "gym-CartPole-v1" / "ppo" / "none-s0"
+        until(process, lambda: any(line.get("clock/updates", 0) > 50 for line in lines(run)))
+        two.kill(1)
+        code, out, err = finished(process)
+        assert code == 0, err
+        assert "is lost (its node died)" in err and "no processor is left for actor" in err
+        assert "stopped at step" in out and "not repeatable" in out
+        assert lines(run)[-1]["cluster/actors_alive"] == 2
+
+
+@pytest.mark.slow
+def test_a_node_with_other_files_of_the_lab_is_refused(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    other = tmp_path / "other"
+    for package in engine.PACKAGES:
+        shutil.copytree(ROOT / package, other / package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", other)
+    with open(other / "agents" / "losses.py", "a") as file:
+        file.write("# another version\n")
+    two = hosts.Hosts(tmp_path / "hosts")
+    if two.separate:
+        two._cable()
+    try:
+        two.start(0)
+        two.start(1, {"PYTHONPATH": os.fspath(other)})
+        code, _, err = finished(started(two, *CARTPOLE, "--cluster", two.address, "--steps", 64, "--runs", tmp_path))
+        assert code == 2 and "has joypad" in err.splitlines()[-1] and two.ip(1) in err.splitlines()[-1]
+    finally:
+        two.__exit__()
+
+
+@pytest.mark.slow
+def test_a_cluster_of_this_machine_alone_listens_on_loopback_and_ends_with_the_run(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    words = [sys.executable, "-m", "experiments.train", *map(str, CARTPOLE), "--actors", "1", "--cluster", "local"]
+    words += ["--steps", "1000000", "--runs", str(tmp_path)]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(words, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        until(process, lambda: lines(tmp_path / "gym-CartPole-v1" / "ppo" / "none-s0"))
+        every = hosts.descendants(process.pid)
+        heard = listening(every)
+        assert len(heard) >= 3 and all(address.startswith("127.") for address in heard), heard
+        process.send_signal(signal.SIGTERM)
+        code, out, err = finished(process)
+        assert code == 0 and "saved at step" in out, err
+        end = time.monotonic() + 60
+        while any(Path(f"/proc/{pid}").exists() for pid in every) and time.monotonic() < end:
+            time.sleep(0.2)
+        assert not any(Path(f"/proc/{pid}").exists() for pid in every)
+    finally:
+        process.kill()
+
+
+def listening(pids: list[int]) -> set[str]:
+    """The IPv4 addresses at which these processes listen, as the system says it; those of IPv6 that map one, too."""
+    inodes = set()
+    for pid in pids:
+        for link in Path(f"/proc/{pid}/fd").glob("*"):
+            target = os.readlink(link) if link.is_symlink() else ""
+            inodes |= {target[8:-1]} if target.startswith("socket:[") else set()
+    found = set()
+    for name in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]:
+            words = line.split()
+            if words[3] == "0A" and words[9] in inodes:
+                address = bytes.fromhex(words[1].partition(":")[0][-8:])[::-1]
+                found.add(".".join(map(str, address)))
+    return found
