@@ -352,9 +352,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             suite = SuiteRuns(command, argv[cut + 1 :])
             suite.check()
         if command.cluster is not None:
-            from experiments.cluster.jobs import Jobs
+            from experiments.cluster.jobs import ClusterPrograms
 
-            cluster = Jobs(command.cluster, command.runs, command.processors)
+            cluster = ClusterPrograms(command.cluster, command.runs, command.processors)
             suite.start, suite.beside = cluster.start, cluster.count
         stop = hooks.Stop("the run is being saved")
         finished = suite.work(stop)

@@ -171,9 +171,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         settle(folder, made)
         jobs, start = command.jobs or (cores() if device.type == "cpu" else 1), child.start
         if command.cluster is not None:
-            from experiments.cluster.jobs import Jobs
+            from experiments.cluster.jobs import ClusterPrograms
 
-            cluster = Jobs(command.cluster, folder, command.processors)
+            cluster = ClusterPrograms(command.cluster, folder, command.processors)
             jobs, start = min(command.jobs or cluster.count, cluster.count), cluster.start
         jobs = min(jobs, command.trials)
         sweep = trials.Sweep(folder, made, prune=command.prune, start=start)

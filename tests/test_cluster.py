@@ -22,7 +22,7 @@ from safetensors.torch import load_file
 from agents.core import manifest
 from experiments import cli, train
 from experiments.cluster import engine
-from experiments.cluster.engine import Node
+from experiments.cluster.engine import ClusterNode
 from experiments.cluster.worker import GameActor
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -86,7 +86,7 @@ def test_versions_tell_the_files_of_the_lab(monkeypatch: pytest.MonkeyPatch, tmp
 
 
 def test_too_few_processors_are_told_with_how_many_there_are() -> None:
-    nodes = [Node("1", "a", 2.0, 1e9), Node("2", "b", 1.0, 1e9)]
+    nodes = [ClusterNode("1", "a", 2.0, 1e9), ClusterNode("2", "b", 1.0, 1e9)]
     engine.require_processors(nodes, 3, "auto")
     with pytest.raises(cli.UserError, match="--actors 4: each needs .*, and the cluster auto has 3 on 2 nodes"):
         engine.require_processors(nodes, 4, "auto")

@@ -156,7 +156,8 @@ def run(device: torch.device, seconds: float, rounds: int, race: bool, game: str
     rows["bytes per row"] = bytes_per_row(game)
     if importlib.util.find_spec("ray.rllib") and importlib.util.find_spec("gymnasium"):
         ours, theirs = f"PPO on CartPole, {cores} actors", f"RLlib's PPO on CartPole, {cores} env runners"
-        shared = {ours: Apart(learning, CARTPOLE, cores, True), theirs: Apart(rllib, cores)}
+        shared = {ours: Apart(learning, CARTPOLE, cores, True)}
+        shared[theirs] = Apart(rllib, CARTPOLE.removeprefix("gym:"), cores)
         rows |= compared(shared, [(ours, theirs)], seconds, rounds)
     else:
         rows["RLlib"] = "not installed: pip install 'ray[rllib]' in an environment of its own"

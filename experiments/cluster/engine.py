@@ -39,7 +39,7 @@ ATTEMPTS = 3  # to start a cluster of this machine
 LEAST_STORE = 2**28  # bytes of the object store of a cluster of this machine, at least
 
 
-class Node(NamedTuple):
+class ClusterNode(NamedTuple):
     """A machine of the cluster."""
 
     id: str
@@ -61,7 +61,7 @@ def load(here: bool = False) -> Any:
     return ray
 
 
-def connect(where: str, store: int = 0) -> list[Node]:
+def connect(where: str, store: int = 0) -> list[ClusterNode]:
     """Connects to a cluster: ``local`` starts one of this machine alone, ``auto`` finds one that runs here, anything
     else is the address of its head. store: bytes that the object store of ``local`` shall hold.
 
@@ -133,7 +133,7 @@ def _refusal(where: str, fault: Exception) -> str:
     return f"this machine is no node of that cluster; `ray start --address={where}` makes it one ({text[:120]})"
 
 
-def nodes() -> list[Node]:
+def nodes() -> list[ClusterNode]:
     """The machines of the cluster that are alive, the head first."""
     found = []
     for node in load().nodes():
@@ -141,12 +141,12 @@ def nodes() -> list[Node]:
             resources = node["Resources"]
             name = f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
             memory = resources.get("object_store_memory", 0.0)
-            one = Node(node["NodeID"], name, resources.get("CPU", 0.0), memory)
+            one = ClusterNode(node["NodeID"], name, resources.get("CPU", 0.0), memory)
             found.append((resources.get("node:__internal_head__", 0.0), one))
     return [node for _, node in sorted(found, key=lambda pair: -pair[0])]
 
 
-def require_processors(found: list[Node], wanted: int, where: str) -> None:
+def require_processors(found: list[ClusterNode], wanted: int, where: str) -> None:
     """Raises UserError where the cluster has fewer processors than `wanted` actors."""
     there = int(sum(node.processors for node in found))
     if wanted > there:
@@ -156,7 +156,7 @@ def require_processors(found: list[Node], wanted: int, where: str) -> None:
         )
 
 
-def require_store(found: list[Node], needed: int, what: str) -> None:
+def require_store(found: list[ClusterNode], needed: int, what: str) -> None:
     """Raises UserError where the object store of the learner's node cannot hold what is under way."""
     ray = load()
     here = ray.get_runtime_context().get_node_id()
@@ -191,7 +191,7 @@ def require_same(here: Mapping[str, str], theirs: Mapping[str, Mapping[str, str]
                 raise cli.UserError(f"node {node} has {name} {there}, this one {version}: install the same there")
 
 
-def check_versions(found: list[Node]) -> None:
+def check_versions(found: list[ClusterNode]) -> None:
     """Asks every node what it runs. Raises UserError for the first that is not as this one, by name."""
     ray = load()
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as On

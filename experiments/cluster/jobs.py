@@ -26,7 +26,7 @@ DEATH = 1  # PR_SET_PDEATHSIG of <sys/prctl.h>
 PERIOD = 0.5  # seconds between two questions whether a program has ended
 
 
-class Program:
+class ProgramActor:
     """Starts a program of the lab where it is and watches it: what runs in an actor of Ray's."""
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ def _end_with_parent() -> None:
     ctypes.CDLL(None).prctl(DEATH, int(signal.SIGTERM))
 
 
-class Job:
+class RemoteProgram:
     """A program on some node: what `subprocess.Popen` offers of it, as far as `sweep` and `suite` ask."""
 
     def __init__(self, ray: Any, actor: Any):
@@ -99,7 +99,7 @@ class Job:
         return self.returncode
 
 
-class Jobs:
+class ClusterPrograms:
     """Starts programs on the nodes of a cluster, `processors` for each. Raises UserError for what cannot work.
 
     folder: where they write, which every node must see.
@@ -110,11 +110,11 @@ class Jobs:
         nodes = engine.connect(where)
         engine.require_processors(nodes, processors, where)
         engine.check_versions(nodes)
-        self.kind = self.ray.remote(max_restarts=0)(Program)
+        self.kind = self.ray.remote(max_restarts=0)(ProgramActor)
         self.count = sum(int(node.processors // processors) for node in nodes)  # programs side by side
         self._require_seen(nodes, folder)
 
-    def _require_seen(self, nodes: list[engine.Node], folder: Path) -> None:
+    def _require_seen(self, nodes: list[engine.ClusterNode], folder: Path) -> None:
         """Raises UserError for a node that does not see the folder."""
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as On
 
@@ -136,11 +136,11 @@ class Jobs:
     def start(
         self, program: str, argv: Sequence[object], log: Path, *, cores: Collection[int] = (),
         keep: Collection[int] = (),
-    ) -> Job:  # fmt: skip
+    ) -> RemoteProgram:  # fmt: skip
         """As `child.start`, on some node: waits until one has processors left. The locks stay with this process."""
         words = [str(word.resolve()) if isinstance(word, Path) else str(word) for word in argv]
         actor = self.kind.options(num_cpus=self.processors, scheduling_strategy="SPREAD").remote()
-        job = Job(self.ray, actor)
+        job = RemoteProgram(self.ray, actor)
         try:
             self.ray.get(actor.start.remote(program, words, str(log.resolve())))
         except self.ray.exceptions.RayActorError:

@@ -1,4 +1,4 @@
-"""RLlib's PPO on CartPole, with the hyperparameters that ours has beside it (`bench cluster`)."""
+"""RLlib's PPO, with the hyperparameters that ours has beside it (`bench cluster`)."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class SharedPPO:
 PPO = SharedPPO()
 
 
-def rllib(runners: int) -> Callable[[float], tuple[int, float]]:
-    """RLlib's own loop, one batch after the other."""
+def rllib(game: str, runners: int) -> Callable[[float], tuple[int, float]]:
+    """RLlib's own loop, one batch after the other. game: an id of Gymnasium's."""
     from experiments.cluster import engine
 
     engine.connect("local")
@@ -38,7 +38,7 @@ def rllib(runners: int) -> Callable[[float], tuple[int, float]]:
 
     config = (
         PPOConfig()
-        .environment("CartPole-v1")
+        .environment(game)
         .env_runners(num_env_runners=runners, num_envs_per_env_runner=PPO.envs // runners, num_cpus_per_env_runner=0.5)
         .learners(num_learners=0)
         .training(train_batch_size_per_learner=PPO.envs * PPO.rollout, num_epochs=PPO.epochs, lr=PPO.lr,

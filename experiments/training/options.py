@@ -95,7 +95,7 @@ class Resume:
     minutes: float | None = None  # train so many minutes more
     trust: str | None = None  # gym:MODULE:ID or MODULE:CLASS of the run, whose code you allow to be imported
     track: str | None = None  # send scalars and the clip to another logger as well: trackio or wandb
-    cluster: str | None = None  # of a run with actors on a cluster: where that is now, if not where it was
+    cluster: str | None = None  # place of the cluster now, for a run that has its actors on one
     device: str = "auto"  # auto, cpu, cuda, cuda:N or mps
     eval_episodes: int = 30  # full games at the end, 0 for none
     video: bool = True  # write a video at the end
