@@ -105,14 +105,15 @@ class Figures:
 
 
 class RemoteLoop:
-    """See the module. actors: their number, at most that of columns; tell: says a sentence to the person."""
+    """See the module. actors: their number, at most that of columns. `tell` says a sentence to the person."""
 
     def __init__(
         self, agent: Agent, stream: RemoteStream, replay: ReplayBuffer, clock: Clock, transport: Transport, *,
-        seed: int, actors: int, in_order: bool, tell: Callable[[str], None] = lambda text: None,
+        seed: int, actors: int, in_order: bool,
     ):  # fmt: skip
         self.agent, self.stream, self.replay, self.clock, self.seed = agent, stream, replay, clock, seed
-        self.transport, self.in_order, self.tell = transport, in_order, tell
+        self.transport, self.in_order = transport, in_order
+        self.tell: Callable[[str], None] = lambda text: None
         self.learner = Learner(agent, replay, agent.needs.pace, clock)
         self.columns = np.array_split(np.arange(replay.num_envs), actors)  # columns of each actor
         self.rollouts = agent.needs.pace.rewrites_boundary

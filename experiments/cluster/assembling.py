@@ -64,8 +64,9 @@ def assemble(config: dict[str, Any], device: torch.device, connect: Connect | No
     transport = (connect or on_ray)(config, needs, ring)
     loop = RemoteLoop(
         agent, stream, ring, clock, transport, seed=config["seed"], actors=config["actors"],
-        in_order=config["in_order"], tell=cli.tell,
+        in_order=config["in_order"],
     )  # fmt: skip
+    loop.tell = cli.tell
     return Lab(agent, stream, ring, clock, loop)
 
 

@@ -66,12 +66,13 @@ class Plan:
 class Sweep:
     """The study in a folder; any number of threads and processes may work on it."""
 
-    def __init__(self, folder: Path, plan: Plan, prune: bool = True, start: Callable[..., Any] = child.start):
-        """start: starts a program of the lab, here or elsewhere."""
+    def __init__(self, folder: Path, plan: Plan, prune: bool = True, start: Callable[..., Any] | None = None):
+        """start: starts a program of the lab elsewhere, as `child.start` does here."""
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self.optuna, self.folder, self.plan, self.prune, self.start = optuna, folder, plan, prune, start
+        self.optuna, self.folder, self.plan, self.prune = optuna, folder, plan, prune
+        self.start = start or child.start
         kinds = {k: type(v) for k, v in plan.agent_config.items()} | {"num_envs": int}
         self.dimensions = space.parse(plan.search, kinds)
         self.stopping = threading.Event()
