@@ -1,8 +1,9 @@
 """Measure speed beside the peers, alternately in one run: ``python -m experiments.bench atari``.
 
-    python -m experiments.bench atari          emulators, our loop, PPO and DQN, stable-baselines3
+    python -m experiments.bench atari          emulators, our loop, PPO and DQN beside SB3 and SBX: speed, share of
+                                               what torch's products allow, memory
     python -m experiments.bench atari --game pong            the same in another game
-    python -m experiments.bench atari --race   wall clock to a score of 30 on Breakout: our recipe, SB3's PPO
+    python -m experiments.bench atari --race   wall clock to a score of 30 on Breakout: our recipe, the others' PPO
     python -m experiments.bench agents         the speed of every agent, those of stable-baselines3 beside theirs
     python -m experiments.bench throughput     PPO, PQN and DQN as they are trained on this device
     python -m experiments.bench replay         memory and sampling of a ring of one million Atari transitions
@@ -56,7 +57,7 @@ def _shown(value: Any) -> str:
 
 def main() -> None:
     with cli.edge():
-        known = sorted(m.name for m in pkgutil.iter_modules(benchmarks.__path__))
+        known = sorted(m.name for m in pkgutil.iter_modules(benchmarks.__path__) if not m.ispkg)
         command = arguments.read(BenchCommand, None, __doc__, "bench")
         cli.starting(torch=True, kernels=True)
         with cli.refusing():

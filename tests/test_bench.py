@@ -15,6 +15,7 @@ import torch
 from agents.core import device as devices
 from experiments import bench, building, configuration
 from experiments.benchmarks import agents, atari, flappy, in_rounds, replay
+from experiments.benchmarks.contenders import apart, limits, ours, peers
 
 
 @pytest.mark.parametrize(
@@ -83,10 +84,10 @@ class Here:
     """A contender in this process, not in one of its own: with few environments, small networks and short warm-ups."""
 
     def __init__(self, build, *args):
-        if build is atari.emulators:
+        if build is ours.emulators:
             args = (4, *args[1:])
-        if build is atari.loop:
-            config, _ = atari.settings(args[0])
+        if build is ours.loop:
+            config, _ = ours.settings(args[0])
             small = dict(
                 replay=400, warmup=64, batch=8, rollout=8, minibatch=16, epochs=1, hidden=8, encoder="small", atoms=5,
                 encoder_width=1, pool=False, spectral=False,
@@ -98,11 +99,14 @@ class Here:
     def __call__(self, seconds: float) -> tuple[int, float]:
         return self.meter(seconds)
 
+    def megabytes(self) -> float:
+        return 50.0
+
     def close(self) -> None:
         self.meter = None
 
 
-def tiny_sb3(kind: str, device: torch.device, processes: bool, game: str):
+def tiny_sb3(library: str, kind: str, device: torch.device, processes: bool, game: str):
     """The same algorithms on CartPole."""
     from sb3_contrib import QRDQN
     from stable_baselines3 import A2C, DQN, PPO
@@ -139,18 +143,70 @@ PAIRS = [(kind, f"sb3-{kind}") for kind in agents.BESIDE_SB3]
     ],
 )
 def test_ratios_are_quotients_of_the_figures_beside_them(what, pairs, alone, tmp_path, monkeypatch, capsys) -> None:
-    for module in (atari, agents):
+    for module in (atari, agents, peers, limits):
         monkeypatch.setattr(module, "Apart", Here)
-    monkeypatch.setattr(atari, "sb3", tiny_sb3)
-    monkeypatch.setattr(atari, "PIECE", 32)
-    monkeypatch.setattr(atari, "WARM", 64)
+    monkeypatch.setattr(peers, "libraries", lambda: ["sb3"])
+    monkeypatch.setattr(peers, "model", tiny_sb3)
+    monkeypatch.setattr(peers, "PIECE", 32)
+    monkeypatch.setattr(peers, "WARM", 64)
     monkeypatch.setattr(devices, "cores", lambda: 1)
     rows = figures(what, tmp_path, monkeypatch, capsys)
     names = [*(name for pair in pairs for name in pair), *alone]
-    assert set(rows) == {f"{name}, steps/s" for name in names} | {one for one, _ in pairs}
+    made = {f"{name}, steps/s" for name in names} | {one for one, _ in pairs}
+    made |= {f"{name}, MB of memory" for name in names}
+    if what == "atari":
+        made |= shares_are_quotients(rows)
+    assert set(rows) == made
     for one, other in pairs:
         ratio = rows[f"{one}, steps/s"] / rows[f"{other}, steps/s"]
         assert rows[one] == f"{ratio:.2f}x {other} ({ratio:.2f} to {ratio:.2f})"
+
+
+def shares_are_quotients(rows: dict) -> set[str]:
+    """Checks limits and shares against their definition. Returns their names and those of the bare network."""
+    trained, inferred = (f"bare network, {which}, batch {{}}, samples/s" for which in ("trained", "inferred"))
+    emulators = 1 / rows["emulators alone, steps/s"]
+    seconds = {  # of one environment step
+        "ppo": 4 / rows[trained.format(256)] + 1 / rows[inferred.format(64)] + emulators,
+        "dqn": 8 / rows[trained.format(32)] + 8 / rows[inferred.format(32)] + 1 / rows[inferred.format(16)] + emulators,
+    }
+    found = {row for row in rows if row.startswith("bare network")}
+    for kind, taken in seconds.items():
+        assert rows[f"limit of {kind}, steps/s"] == pytest.approx(1 / taken)
+        found.add(f"limit of {kind}, steps/s")
+        for name in (kind, f"sb3-{kind}"):
+            assert rows[f"{name}, share of the limit"] == pytest.approx(rows[f"{name}, steps/s"] * taken)
+            found.add(f"{name}, share of the limit")
+    assert len(found) == 5 + 2 * 3
+    return found
+
+
+def test_the_bare_network_is_natures() -> None:
+    """9.35 M multiply-adds, and every kind of agent's samples as its settings have them."""
+    network, counted = limits.nature_network(), 0
+    for layer in network:
+        layer.register_forward_hook(lambda layer, _, out: sizes.append((layer, out.shape)))
+    sizes: list = []
+    network(torch.zeros(1, 4, 84, 84))
+    for layer, shape in sizes:
+        if hasattr(layer, "weight"):
+            counted += layer.weight.numel() * (shape[2] * shape[3] if len(shape) == 4 else 1)
+    assert counted == pytest.approx(9.35e6, rel=0.01)
+    assert [work.samples for work in limits.WORKS["ppo"]] == [4, 1]
+    assert [work.samples for work in limits.WORKS["dqn"]] == [8, 8, 1]
+    assert limits.limit([limits.Work(4, 8, True)], {"bare network, trained, batch 8": 8.0}, 2.0) == 1.0
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="/proc tells how much memory a process has had")
+def test_memory_is_that_of_a_process_and_its_children() -> None:
+    """A process that has had 60 MB, whose child has 40 MB."""
+    child = "x = b'1' * 40_000_000; print(flush=True); input()"
+    code = f"import subprocess, sys; x = b'1' * 60_000_000; x = None\nsubprocess.run([sys.executable, '-c', {child!r}])"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        assert 100 < apart.peak(process.pid) < 200
+        process.communicate(b"\n")
+    assert apart.peak(process.pid) is None
 
 
 def test_the_ring_is_measured(tmp_path, monkeypatch, capsys) -> None:
@@ -167,19 +223,19 @@ def test_the_ring_is_measured(tmp_path, monkeypatch, capsys) -> None:
 @pytest.mark.parametrize("kind", agents.BESIDE_SB3)
 def test_stable_baselines3_has_our_settings(kind) -> None:
     """The zoo's, as ours in the same table: network, batch, epochs, rollout and replay ratio."""
-    model = atari.sb3(kind, torch.device("cpu"), processes=False)
+    model = peers.model("sb3", kind, torch.device("cpu"), processes=False)
     code = building.module(kind)
-    config, num_envs = atari.settings(kind)
-    ours = code.Config(**config)
+    config, num_envs = ours.settings(kind)
+    mine = code.Config(**config)
     if kind in ("ppo", "a2c"):
-        assert model.n_steps * model.n_envs == ours.rollout * num_envs
-        assert (model.gamma, model.ent_coef) == (ours.gamma, ours.entropy_coef)
+        assert model.n_steps * model.n_envs == mine.rollout * num_envs
+        assert (model.gamma, model.ent_coef) == (mine.gamma, mine.entropy_coef)
     if kind == "ppo":
-        assert (model.batch_size, model.n_epochs, model.lr_schedule(1)) == (ours.minibatch, ours.epochs, ours.lr)
-        assert (model.clip_range(1), model.gae_lambda, model.vf_coef) == (ours.clip, ours.lam, ours.value_coef)
+        assert (model.batch_size, model.n_epochs, model.lr_schedule(1)) == (mine.minibatch, mine.epochs, mine.lr)
+        assert (model.clip_range(1), model.gae_lambda, model.vf_coef) == (mine.clip, mine.lam, mine.value_coef)
     if kind in ("dqn", "qrdqn"):
         trained = model.gradient_steps * model.batch_size / (model.train_freq.frequency * model.n_envs)
-        assert (model.batch_size, trained, model.learning_starts) == (ours.batch, ours.ratio, ours.warmup)
+        assert (model.batch_size, trained, model.learning_starts) == (mine.batch, mine.ratio, mine.warmup)
     model.env.close()
 
 
@@ -206,9 +262,9 @@ def test_a_game_that_cannot_be_measured_is_refused(words: str, told: str, monkey
 
 def test_another_game_is_measured_with_its_own_actions(monkeypatch) -> None:
     monkeypatch.setattr(devices, "cores", lambda: 1)
-    done, taken = atari.emulators(2, "boxing")(0.05)  # 18 actions
+    done, taken = ours.emulators(2, "boxing")(0.05)  # 18 actions
     assert done >= 2 and taken >= 0.05
-    assert atari.sb3("dqn", torch.device("cpu"), False, "up-n-down").env.envs[0].spec.id == "ALE/UpNDown-v5"
+    assert peers.model("sb3", "dqn", torch.device("cpu"), False, "up-n-down").env.envs[0].spec.id == "ALE/UpNDown-v5"
 
 
 class Steady:
@@ -222,16 +278,19 @@ class Steady:
         seconds = max(seconds, self.least)
         return round(self.rate * seconds), seconds
 
+    def megabytes(self) -> None:
+        return None
+
     def close(self) -> None:
         self.closed = True
 
 
 def test_two_take_turns_until_each_has_had_its_seconds() -> None:
     quick, slow = Steady(600, 0.0), Steady(200, 7.0)
-    assert atari.in_turns([quick, slow], 5.0) == [600, 200]
+    assert apart.in_turns([quick, slow], 5.0) == [600, 200]
     assert quick.asked == 5 and slow.asked == 1
     alone = Steady(50, 0.0)
-    rows = atari.compared({"quick": quick, "slow": slow, "alone": alone}, [("quick", "slow")], 0.5, 3)
+    rows = apart.compared({"quick": quick, "slow": slow, "alone": alone}, [("quick", "slow")], 0.5, 3)
     assert rows == {
         "quick, steps/s": 600, "slow, steps/s": 200, "alone, steps/s": 50, "quick": "3.00x slow (3.00 to 3.00)"
     }  # fmt: skip
@@ -242,13 +301,14 @@ def test_two_take_turns_until_each_has_had_its_seconds() -> None:
 def test_contenders_in_processes_of_their_own() -> None:
     """Ours and stable-baselines3's, of the agent that needs the shortest warm-up."""
     cpu = torch.device("cpu")
-    meters = {"a2c": atari.Apart(atari.loop, "a2c", cpu), "sb3-a2c": atari.Apart(atari.sb3_meter, "a2c", cpu, False, 1)}
-    rows = atari.compared(meters, [("a2c", "sb3-a2c")], 1.0, 1)
+    other = apart.Apart(peers.meter, "sb3", "a2c", cpu, False, 1)
+    meters = {"a2c": apart.Apart(ours.loop, "a2c", cpu), "sb3-a2c": other}
+    rows = apart.compared(meters, [("a2c", "sb3-a2c")], 1.0, 1)
     assert rows["a2c, steps/s"] > 50 and rows["sb3-a2c, steps/s"] > 50
 
 
 def test_a_contender_that_dies_is_told(capfd) -> None:
-    meter = atari.Apart(json.loads, "{")
+    meter = apart.Apart(json.loads, "{")
     with pytest.raises(RuntimeError, match="process has died"):
         meter(1.0)
     assert "JSONDecodeError" in capfd.readouterr().err

@@ -10,7 +10,9 @@ from typing import Any
 
 import torch
 
-from experiments.benchmarks.atari import Apart, best_of_sb3, compared, emulators, loop
+from experiments.benchmarks.contenders import peers
+from experiments.benchmarks.contenders.apart import Apart, compared
+from experiments.benchmarks.contenders.ours import emulators, loop
 
 BESIDE_SB3 = ("ppo", "a2c", "dqn", "qrdqn")
 BESIDE_EMULATORS = ("pqn",)
@@ -21,7 +23,7 @@ def run(device: torch.device, seconds: float, rounds: int, race: bool) -> dict[s
     """One pair after another, so that two programs at most are in memory."""
     rows: dict[str, Any] = {}
     for kind in BESIDE_SB3:
-        other = best_of_sb3(kind, device, seconds)[3]
+        other = peers.fastest("sb3", kind, device, seconds).meter
         meters = {kind: Apart(loop, kind, device), f"sb3-{kind}": other}
         rows |= compared(meters, [(kind, f"sb3-{kind}")], seconds, rounds)
     for kind in BESIDE_EMULATORS:

@@ -12,7 +12,8 @@ import torch
 
 from agents.dqn import PRESETS as DQN
 from agents.pqn import PRESETS as PQN
-from experiments.benchmarks.atari import GAME, Apart, compared, emulators, loop
+from experiments.benchmarks.contenders.apart import Apart, compared
+from experiments.benchmarks.contenders.ours import GAME, emulators, loop
 from experiments.recipes import recipes
 
 FRAMES = 10_000_000

@@ -1,0 +1,1 @@
+"""Who is measured: our loop, other libraries, and what torch's own products allow; no benchmark itself."""
