@@ -194,7 +194,7 @@ def test_the_bare_network_is_natures() -> None:
     assert counted == pytest.approx(9.35e6, rel=0.01)
     assert [work.samples for work in limits.WORKS["ppo"]] == [4, 1]
     assert [work.samples for work in limits.WORKS["dqn"]] == [8, 8, 1]
-    assert limits.limit([limits.Work(4, 8, True)], {"bare network, trained, batch 8": 8.0}, 2.0) == 1.0
+    assert limits.limit([limits.SampleWork(4, 8, True)], {"bare network, trained, batch 8": 8.0}, 2.0) == 1.0
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="/proc tells how much memory a process has had")

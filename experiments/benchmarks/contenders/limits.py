@@ -23,7 +23,7 @@ from experiments.benchmarks.contenders.apart import Apart, Meter
 from experiments.benchmarks.contenders.ours import DQN, DQN_ENVS, PPO, PPO_ENVS
 
 
-class Work(NamedTuple):
+class SampleWork(NamedTuple):
     """Samples that the network sees for each environment step."""
 
     samples: float  # samples of each environment step
@@ -36,9 +36,15 @@ class Work(NamedTuple):
         return f"bare network, {'trained' if self.trained else 'inferred'}, batch {self.batch}"
 
 
-WORKS: Mapping[str, Sequence[Work]] = {  # Mnih et al. (2015) infers next states by the target network, 8 samples a step
-    "ppo": (Work(PPO["epochs"], PPO["minibatch"], True), Work(1, PPO_ENVS, False)),
-    "dqn": (Work(DQN["ratio"], DQN["batch"], True), Work(DQN["ratio"], DQN["batch"], False), Work(1, DQN_ENVS, False)),
+WORKS: Mapping[
+    str, Sequence[SampleWork]
+] = {  # Mnih et al. (2015) infers next states by the target network, 8 samples a step
+    "ppo": (SampleWork(PPO["epochs"], PPO["minibatch"], True), SampleWork(1, PPO_ENVS, False)),
+    "dqn": (
+        SampleWork(DQN["ratio"], DQN["batch"], True),
+        SampleWork(DQN["ratio"], DQN["batch"], False),
+        SampleWork(1, DQN_ENVS, False),
+    ),
 }
 
 
@@ -50,7 +56,7 @@ def nature_network(actions: int = 4) -> nn.Sequential:
     )  # fmt: skip
 
 
-def bare(work: Work, device: torch.device, threads: int) -> Meter:
+def bare(work: SampleWork, device: torch.device, threads: int) -> Meter:
     """The bare network on one batch again and again: samples, in the precision that our agents choose here."""
     network = nature_network().to(device, memory_format=torch.channels_last)
     dtype = devices.compute_dtype(device, "auto")
@@ -82,7 +88,7 @@ def bare(work: Work, device: torch.device, threads: int) -> Meter:
     return measure
 
 
-def fastest(work: Work, device: torch.device, seconds: float) -> Apart:
+def fastest(work: SampleWork, device: torch.device, seconds: float) -> Apart:
     """The bare network with 1 or all threads, whichever is faster."""
     tried = []
     for threads in sorted({1, devices.cores()}):
@@ -97,6 +103,6 @@ def fastest(work: Work, device: torch.device, seconds: float) -> Apart:
     return tried[-1][1]
 
 
-def limit(works: Sequence[Work], rates: Mapping[str, float], emulators: float) -> float:
-    """Steps per second. rates: samples per second by `Work.name`; emulators: their steps per second."""
+def limit(works: Sequence[SampleWork], rates: Mapping[str, float], emulators: float) -> float:
+    """Steps per second. rates: samples per second by `SampleWork.name`; emulators: their steps per second."""
     return 1.0 / (sum(work.samples / rates[work.name] for work in works) + 1.0 / emulators)
