@@ -36,13 +36,11 @@ class SampleWork(NamedTuple):
         return f"bare network, {'trained' if self.trained else 'inferred'}, batch {self.batch}"
 
 
-WORKS: Mapping[
-    str, Sequence[SampleWork]
-] = {  # Mnih et al. (2015) infers next states by the target network, 8 samples a step
+WORKS: Mapping[str, Sequence[SampleWork]] = {
     "ppo": (SampleWork(PPO["epochs"], PPO["minibatch"], True), SampleWork(1, PPO_ENVS, False)),
     "dqn": (
         SampleWork(DQN["ratio"], DQN["batch"], True),
-        SampleWork(DQN["ratio"], DQN["batch"], False),
+        SampleWork(DQN["ratio"], DQN["batch"], False),  # next states by the target network (Mnih et al. 2015)
         SampleWork(1, DQN_ENVS, False),
     ),
 }
