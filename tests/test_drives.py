@@ -123,7 +123,10 @@ def test_drives_on_kart_tracks_are_told_for_each_driver_and_condition(driver) ->
     kept = evaluations.every(driver.path)  # none takes another's place, and none stands for the run's games
     assert [k["protocol"] for k in kept] == [t["protocol"] for t in told.values()] and "night" in kept[-1]["protocol"]
     assert list(evaluations.own(kept, None, "")) == []
-    assert "tracks' mean" not in closed_loop.sentence(told["expert"])  # two tracks have no interval
+    sentence = closed_loop.sentence(told["expert"])
+    assert "tracks' mean" not in sentence and " on 2 tracks\n" in sentence  # two tracks have no interval
+    assert [row["track"] for row in told["expert"]["tracks"]] == [2_000_000, 2_000_001]
+    assert {t["driven"] for t in told.values()} == {"test:2"}
     for under in ("action_repeat=4", "privileged_info=true"):
         told = f"--options {under.split('=')[0]}=...: only trainings have it"
         with pytest.raises(ValueError, match=told):

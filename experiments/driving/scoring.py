@@ -58,5 +58,5 @@ def drive(run: Run, asked: Asked) -> dict[str, Any]:
         "sem": float(laps.std(ddof=1) / len(laps) ** 0.5) if len(laps) > 1 else None,
         "scores": [float(x) for x in laps], "frames": int(mine.seconds.sum() * rate), "human_normalised": None,
         **closed_loop.figures(mine, teacher), "game": game, "run": str(run.path), "step": at, "seed": asked.seed,
-        "own_policy": name == agent.evaluation, "under": asked.under, "tracks": asked.tracks,
+        "own_policy": name == agent.evaluation, "under": asked.under, "driven": asked.tracks,
     }  # fmt: skip
