@@ -169,6 +169,25 @@ def test_mistakes_at_a_cluster_are_one_sentence(two: hosts.Hosts, tmp_path: Path
 
 
 @pytest.mark.slow
+def test_a_sweep_and_a_suite_train_on_the_nodes(two: hosts.Hosts, tmp_path: Path) -> None:
+    pytest.importorskip("optuna")
+    pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    words = ("--cluster", two.address, "--trials", 2, "--minutes", 0.05, "--eval-episodes", 1)
+    words = (*words, "--out", tmp_path / "sweep")
+    code, out, err = finished(two.run("experiments.sweep", "gym:CartPole-v1", *words, **pipes))
+    assert code == 0, err
+    assert "2 side by side" in out and out.count("trial ") >= 2 and (tmp_path / "sweep" / "best.json").is_file()
+    runs = sorted((tmp_path / "sweep" / "runs").glob("*/*/trial-*"))
+    assert len(runs) == 2 and all(manifest.steps(run / "checkpoints") for run in runs)
+    words = ("--games", "pong,breakout", "--minutes-per-game", 0.05, "--eval-episodes", 1, "--cluster", two.address)
+    more = ("--runs", tmp_path / "runs", "--out", tmp_path / "suite", "--", "--num-envs", 2, "--rollout", 16)
+    code, out, err = finished(two.run("experiments.suite", "atari", *words, *more, **pipes))
+    assert code == 0, err + out
+    rows = (tmp_path / "suite" / "suite.csv").read_text().splitlines()
+    assert len(rows) == 3 and {row.split(",")[0] for row in rows[1:]} == {"pong", "breakout"}
+
+
+@pytest.mark.slow
 def test_a_node_that_dies_costs_its_window_and_learning_goes_on(tmp_path: Path) -> None:
     """The second node is killed without a word; its actor begins anew on the head, beside the other one."""
     pytest.importorskip("ray")
@@ -180,7 +199,7 @@ def test_a_node_that_dies_costs_its_window_and_learning_goes_on(tmp_path: Path) 
         two.kill(1)
         code, out, err = finished(process)
         assert code == 0, err
-        assert "is lost (its node died)" in err and "no processor is left for actor" in err
+        assert "is lost (its node died)" in err and "no processor is left for actor" in err and "plays again" in err
         assert "stopped at step" in out and "not repeatable" in out
         assert lines(run)[-1]["cluster/actors_alive"] == 2
 

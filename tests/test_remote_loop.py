@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import selfplays
 import torch
 
 import envs
@@ -141,9 +142,10 @@ def test_an_actor_that_dies_costs_its_unfinished_window_and_nothing_else() -> No
             parts.loop.transport.kill(next(kill))
 
     assert training.train(parts.loop, hooks=[hook])
-    assert len(told) == 3 and "actor 1 is lost" in told[0] and "8 rows is dropped" in told[0]
+    assert len(told) == 6 and "actor 1 is lost" in told[0] and "8 rows is dropped" in told[0]
+    assert sorted(text[:19] for text in told if "plays again" in text) == [f"actor {a} plays again" for a in (0, 1, 1)]
     assert "not repeatable from here on" in told[0]
-    assert parts.clock.steps == 3_264 or parts.clock.steps == 3_216 or parts.clock.steps >= 3_200
+    assert 3_200 <= parts.clock.steps < 3_200 + 6 * 8
     ring = parts.replay
     assert len(set(ring.count.tolist())) == 1
     for column in range(6):
@@ -154,6 +156,24 @@ def test_an_actor_that_dies_costs_its_unfinished_window_and_nothing_else() -> No
     state = torch.eye(4)[:, None]
     step = TimeStep(state, torch.zeros(4), torch.ones(4), torch.zeros(4).bool(), torch.zeros(4).bool())
     assert parts.agent.act(step, explore=False).action.tolist() == [0, 1, 2, 3]
+
+
+def test_whole_games_of_self_play_come_from_actors() -> None:
+    """Go on 3x3: what is learned of each row is the search's policy and how its game ended."""
+    settings = dataclasses.asdict(building.module("alphazero").Config(**selfplays.TINY))
+    config = {"game": "go", "agent": "alphazero", "seed": 3, "steps": 700, "num_envs": 4, "env": selfplays.GO,
+              "agent_config": settings, "cluster": "here", "actors": 2, "in_order": True}  # fmt: skip
+    parts = assembled(config)
+    assert training.train(parts.loop)
+    assert parts.clock.updates > 20 and parts.agent.games > 10
+    games = [game for column in range(4) for game in selfplays.games_of(selfplays.rows_of(parts, column))]
+    ended = [game for game in games if game["discount"][-1] == 0]
+    assert len(ended) == parts.agent.games
+    for game in ended:
+        assert game["first"][0] and not game["first"][1:].any()
+        assert np.allclose(game["policy"].sum(1)[:-1], 1.0, atol=1e-4)
+        view = np.where(game["discount"][1:-1] < 0, -1, 1).cumprod()
+        assert np.array_equal(game["outcome"][1:-1], game["outcome"][0] * view)
 
 
 def test_frames_travel_once_and_never_as_stacks() -> None:

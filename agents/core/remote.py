@@ -120,6 +120,7 @@ class RemoteLoop:
         # Without overlap rows are to come from the newest weights: then nobody runs ahead.
         self.together = self.rollouts and (in_order or not agent.needs.overlap)
         self.lives = [0] * actors  # actors that each place has lost
+        self.lost: dict[int, float] = {}  # actor that is being replaced -> time when the one before was found dead
         self.figures = Figures(actors)
         stream.newest, stream.ended = self._newest, transport.close
         self._restart()
@@ -222,6 +223,8 @@ class RemoteLoop:
         self.asked[arrival.actor] = None
         self.arrived[arrival.actor].append(arrival.message)
         self.figures.alive[arrival.actor] = True
+        if (since := self.lost.pop(arrival.actor, None)) is not None:
+            self.tell(f"actor {arrival.actor} plays again, after {time.perf_counter() - since:.1f} s")
         if more and self.rollouts and not self.together:
             self._order(arrival.actor)
 
@@ -230,6 +233,7 @@ class RemoteLoop:
         actor, order = arrival.actor, self.asked[arrival.actor]
         self.lives[actor] += 1
         self.figures.alive[actor] = False
+        self.lost[actor] = time.perf_counter()
         exact = ", and the run is not repeatable from here on" if self.in_order else ""
         self.tell(
             f"actor {actor} is lost ({arrival.reason}): its unfinished window of {order.rows} rows is dropped and"
