@@ -14,6 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PORT = 6379
+ATTEMPTS = 4  # to start a node
 PATIENCE = 180.0  # seconds in which a node must have begun, on a busy machine too
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "OMP_NUM_THREADS": "1"}
 
@@ -88,16 +89,26 @@ class Hosts:
             words += ["--head", "--include-dashboard=false", f"--port={self.address.rpartition(':')[2]}"]
         else:
             words.append(f"--address={self.address}")
+        for _ in range(ATTEMPTS):
+            if self._began(host, words, {**self.env, **(env or {})}):
+                return
+            self.kill(host)
+        raise RuntimeError(f"node {host} has not begun: {(self.folder / f'node-{host}.log').read_text()[-800:]}")
+
+    def _began(self, host: int, words: list[str], env: dict[str, str]) -> bool:
+        """Has it, in one attempt? Ray gives up after 30 s, which a busy machine may need for its Python processes."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        with open(self.folder / f"node-{host}.log", "wb") as log:
+        path = self.folder / f"node-{host}.log"
+        with open(path, "wb") as log:
             process = subprocess.Popen([*self.prefix(host), *words], stdout=log, stderr=log, start_new_session=True,
-                                       env={**self.env, **(env or {})})  # fmt: skip
+                                       env=env)  # fmt: skip
         self.nodes[host:] = [process]
         end = time.monotonic() + PATIENCE
-        while b"--block" not in (text := (self.folder / f"node-{host}.log").read_bytes()):
+        while b"--block" not in path.read_bytes():
             if process.poll() is not None or time.monotonic() > end:
-                raise RuntimeError(f"node {host} has not begun: {text.decode()[-800:]}")
+                return False
             time.sleep(0.3)
+        return True
 
     def kill(self, host: int) -> None:
         """The node is gone, with all its processes, without a word."""

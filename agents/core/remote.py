@@ -273,12 +273,14 @@ class RemoteLoop:
     def barrier(self) -> None:
         """Takes what is under way, brings all learning to its end, and cuts the games: a time limit, nothing else.
 
-        Afterwards every actor begins anew. A rollout that some actors have begun ahead of others is dropped.
+        Afterwards every actor begins anew. A rollout that some actors have begun ahead of others is dropped, and so is
+        what comes after a budget that was spent.
         """
         self.clock.lap()
+        spent = self.clock.budget is not None and self.clock.steps >= self.clock.budget
         while any(order is not None for order in self.asked):
             self._receive(more=False)
-        while all(self.arrived) if self.rollouts else any(self.arrived):
+        while not spent and (all(self.arrived) if self.rollouts else any(self.arrived)):
             for actor in np.roll(np.arange(len(self.columns)), -self.turn):
                 if self.arrived[actor]:
                     self._store(actor)

@@ -14,7 +14,9 @@ import contextlib
 import dataclasses
 import importlib.util
 import json
+import os
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -140,12 +142,66 @@ def collecting(game: str, elsewhere: bool) -> Meter:
     return measure
 
 
+def processor_time(game: str, seconds: float) -> dict[str, float]:
+    """Processor microseconds per row: collecting in one process, and in an actor with what its learner's side takes.
+
+    It is what a busy machine can measure: a wall clock also counts what others do there.
+    """
+    here = collecting(game, False)
+    here(seconds / 4)
+    before = time.process_time()
+    rows, _ = here(seconds)
+    alone = (time.process_time() - before) / rows
+    away = collecting(game, True)
+    away(seconds / 4)
+    actors = [pid for pid in descendants() if "GameActor" in _command(pid)]
+    used, before = sum(map(_ticks, actors)), time.process_time()
+    rows, _ = away(seconds)
+    learner = (time.process_time() - before) / rows
+    actor = (sum(map(_ticks, actors)) - used) / os.sysconf("SC_CLK_TCK") / rows
+    from experiments.cluster import engine
+
+    engine.close()
+    return {
+        "collecting, this process, processor us per row": 1e6 * alone,
+        "collecting, an actor of Ray's, processor us per row": 1e6 * actor,
+        "collecting, its learner's side, processor us per row": 1e6 * learner,
+        "rows per processor second of an actor, of one process's": alone / actor,
+    }  # fmt: skip
+
+
+def descendants() -> list[int]:
+    """All processes that this one has started, and those that they have."""
+    parents = {}
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            with contextlib.suppress(OSError, IndexError, ValueError):
+                parents[int(folder.name)] = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
+    found, every = [os.getpid()], []
+    while found:
+        found = [pid for pid, parent in parents.items() if parent in found]
+        every += found
+    return every
+
+
+def _command(pid: int) -> str:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+    return ""
+
+
+def _ticks(pid: int) -> int:
+    user, system = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13]
+    return int(user) + int(system)
+
+
 def run(device: torch.device, seconds: float, rounds: int, race: bool, game: str = GAME) -> dict[str, Any]:
     """Figures by name."""
     cores = devices.cores()
     here, away = "collecting, this process", "collecting, an actor of Ray's"
     apart = {here: Apart(collecting, game, False), away: Apart(collecting, game, True)}
     rows = compared(apart, [(away, here)], seconds, rounds)
+    rows |= processor_time(game, seconds)
     whole = f"learning, one process on {cores} processors"
     meters, pairs = {whole: Apart(learning, game, 0)}, []
     for actors in sorted({1, cores}):

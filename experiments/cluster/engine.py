@@ -75,7 +75,8 @@ def connect(where: str, store: int = 0) -> list[ClusterNode]:
         from agents.core import device as devices
 
         size = int(min(max(LEAST_STORE, store), _shared_memory()))
-        _begin(ray, dict(num_cpus=devices.cores(), _system_config=SOON, object_store_memory=size, **common))
+        options = dict(num_cpus=devices.cores(), _system_config=SOON, object_store_memory=size, **common)
+        _begin(ray, {"address": "local", **options})  # else it would join a cluster that runs here
         return nodes()
     if where != "auto":
         _require_reachable(where)

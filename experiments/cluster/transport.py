@@ -17,7 +17,7 @@ from experiments import cli
 from experiments.cluster import engine
 from experiments.cluster.worker import GameActor
 
-ALONE = 15.0  # seconds after which an actor that finds no processor of its own shares one
+ALONE = 6.0  # seconds after which an actor that has found no processor of its own shares one
 OPENING = 300.0  # seconds in which an actor must have built its games
 
 
@@ -32,19 +32,19 @@ class RayTransport:
         self.answers: dict[Any, int] = {}  # reference to an answer that is awaited -> actor
         self.orders: list[tuple[bytes, Any] | None] = [None] * len(columns)  # the order that each has, and its weights
         self.actors: list[Any] = [None] * len(columns)
-        self.opening: dict[int, tuple[Any, float]] = {}  # actor -> (what `open` will say, when it was started)
+        self.opening: dict[int, tuple[Any, float]] = {}  # actor -> (what says that its process began, since when)
         for actor in range(len(columns)):
             self._start(actor)
 
     def _start(self, actor: int, processors: float = 1.0) -> None:
         chosen = self.kind.options(num_cpus=processors, scheduling_strategy="SPREAD")
         self.actors[actor] = chosen.remote(self.config, actor, self.columns[actor])
-        self.opening[actor] = (self.actors[actor].open.remote(), time.monotonic())
+        self.opening[actor] = (self.actors[actor].begun.remote(), time.monotonic())
 
     def ready(self) -> list[str]:
         """Waits until every actor has built its games. Returns the node of each. Raises UserError."""
         nodes = []
-        for actor, (answer, _) in sorted(self.opening.items()):
+        for actor, answer in enumerate([one.open.remote() for one in self.actors]):
             try:
                 about = self.ray.get(answer, timeout=OPENING)
             except self.ray.exceptions.GetTimeoutError:

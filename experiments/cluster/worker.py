@@ -26,6 +26,9 @@ class GameActor:
         self.config, self.actor, self.columns = config, actor, columns
         self.work: Any = None
 
+    def begun(self) -> None:
+        """Answers as soon as its process is there."""
+
     def open(self) -> dict[str, Any]:
         """Builds games and agent. Returns where it is, and the sentence of what was missing, if anything was."""
         about = {"node": place(), "pid": os.getpid(), "fault": ""}
