@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,8 +38,9 @@ class Hosts:
     A context manager; `prefix(0)` stands before a command that runs on the head, where the learner is.
     """
 
-    def __init__(self, folder: Path, processors: int = 1, separate: bool | None = None):
-        self.folder, self.processors = folder, processors
+    def __init__(self, processors: int = 1, separate: bool | None = None):
+        self.folder = Path(tempfile.mkdtemp(prefix="jp", dir="/tmp"))  # a socket's path has 107 bytes at most
+        self.processors = processors
         self.separate = allowed() if separate is None else separate
         self.mark = secrets.token_hex(2)
         self.subnet = f"10.{77 + os.getpid() % 100}.{os.getpid() % 250}"
@@ -59,10 +62,14 @@ class Hosts:
         return ["ip", "netns", "exec", self.name(host)] if self.separate else []
 
     def __enter__(self) -> Hosts:
-        if self.separate:
-            self._cable()
-        self.start(0)
-        self.start(1)
+        try:
+            if self.separate:
+                self._cable()
+            self.start(0)
+            self.start(1)
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def _cable(self) -> None:
@@ -97,11 +104,9 @@ class Hosts:
 
     def _began(self, host: int, words: list[str], env: dict[str, str]) -> bool:
         """Has it, in one attempt? Ray gives up after 30 s, which a busy machine may need for its Python processes."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"node-{host}.log"
         with open(path, "wb") as log:
-            process = subprocess.Popen([*self.prefix(host), *words], stdout=log, stderr=log, start_new_session=True,
-                                       env=env)  # fmt: skip
+            process = subprocess.Popen([*self.prefix(host), *words], stdout=log, stderr=log, env=env)
         self.nodes[host:] = [process]
         end = time.monotonic() + PATIENCE
         while b"--block" not in path.read_bytes():
@@ -136,6 +141,7 @@ class Hosts:
         if self.separate:
             for host in (0, 1):
                 subprocess.run(["ip", "netns", "delete", self.name(host)], capture_output=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def descendants(root: int) -> list[int]:

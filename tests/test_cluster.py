@@ -101,9 +101,9 @@ def test_a_game_that_is_missing_on_a_node_is_told_by_the_actor() -> None:
 
 
 @pytest.fixture(scope="module")
-def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[hosts.Hosts]:
+def two() -> Iterator[hosts.Hosts]:
     pytest.importorskip("ray")
-    with hosts.Hosts(tmp_path_factory.mktemp("hosts")) as started:
+    with hosts.Hosts() as started:
         yield started
 
 
@@ -191,7 +191,7 @@ def test_a_sweep_and_a_suite_train_on_the_nodes(two: hosts.Hosts, tmp_path: Path
 def test_a_node_that_dies_costs_its_window_and_learning_goes_on(tmp_path: Path) -> None:
     """The second node is killed without a word; its actor begins anew on the head, beside the other one."""
     pytest.importorskip("ray")
-    with hosts.Hosts(tmp_path / "hosts") as two:
+    with hosts.Hosts() as two:
         words = (*CARTPOLE, "--cluster", two.address, "--steps", 1_000_000, "--stop-at", 60, "--runs", tmp_path)
         process = started(two, *words)
         run = tmp_path / "gym-CartPole-v1" / "ppo" / "none-s0"
@@ -214,7 +214,7 @@ def test_a_node_with_other_files_of_the_lab_is_refused(tmp_path: Path) -> None:
     shutil.copy(ROOT / "pyproject.toml", other)
     with open(other / "agents" / "losses.py", "a") as file:
         file.write("# another version\n")
-    two = hosts.Hosts(tmp_path / "hosts")
+    two = hosts.Hosts()
     if two.separate:
         two._cable()
     try:
@@ -249,18 +249,18 @@ def test_a_cluster_of_this_machine_alone_listens_on_loopback_and_ends_with_the_r
         process.kill()
 
 
-def listening(pids: list[int]) -> set[str]:
+def listening(pids: list[int]) -> list[str]:
     """The IPv4 addresses at which these processes listen, as the system says it; those of IPv6 that map one, too."""
     inodes = set()
     for pid in pids:
         for link in Path(f"/proc/{pid}/fd").glob("*"):
             target = os.readlink(link) if link.is_symlink() else ""
             inodes |= {target[8:-1]} if target.startswith("socket:[") else set()
-    found = set()
+    found = []
     for name in ("tcp", "tcp6"):
         for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]:
             words = line.split()
             if words[3] == "0A" and words[9] in inodes:
                 address = bytes.fromhex(words[1].partition(":")[0][-8:])[::-1]
-                found.add(".".join(map(str, address)))
+                found.append(".".join(map(str, address)))
     return found

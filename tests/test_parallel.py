@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -11,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import hosts
 import pytest
 import shares
 import torch
@@ -116,7 +118,9 @@ def test_torchrun_trains_one_run_and_a_killed_one_goes_on_as_if_it_had_not_been(
     end = time.monotonic() + 300
     while len(manifest.steps(runs["other"] / "checkpoints")) < 2 and time.monotonic() < end:
         time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGKILL)
+    for pid in hosts.descendants(process.pid):  # torchrun and both trainings, which have sessions of their own
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     process.communicate()
     at = manifest.steps(runs["other"] / "checkpoints")[-1]
     assert at < 6_000
