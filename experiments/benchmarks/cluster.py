@@ -67,9 +67,9 @@ def meter_of(loop: Any, clock: Any) -> Meter:
     return measure
 
 
-def learning(game: str, actors: int, shared: bool = False) -> Meter:
+def learning(game: str, actors: int, shared: bool = False, in_order: bool = False) -> Meter:
     """Training, in one process (actors 0) or on a cluster of this machine."""
-    config = configuration(game, max(actors, 1), shared)
+    config = {**configuration(game, max(actors, 1), shared), "in_order": in_order}
     if actors:
         from experiments.cluster import assembling
 
@@ -208,6 +208,9 @@ def run(device: torch.device, seconds: float, rounds: int, race: bool, game: str
         name = f"learning, {actors} actor{'s' if actors > 1 else ''} and a learner on {cores} processors"
         meters[name] = Apart(learning, game, actors)
         pairs.append((name, whole))
+    ordered = f"{name}, in order"
+    meters[ordered] = Apart(learning, game, cores, False, True)
+    pairs.append((ordered, name))
     rows |= compared(meters, pairs, seconds, rounds)
     rows["bytes per row"] = bytes_per_row(game)
     if importlib.util.find_spec("ray.rllib") and importlib.util.find_spec("gymnasium"):
