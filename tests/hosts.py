@@ -84,8 +84,8 @@ class Hosts:
             subprocess.run([*inside, "link", "set", "lo", "up"], check=True)
             subprocess.run([*inside, "link", "set", ends[host], "up"], check=True)
 
-    def start(self, host: int, env: dict[str, str] | None = None) -> None:
-        """Starts a node and waits until it has joined."""
+    def start(self, host: int, other: tuple[Path, Path] | None = None) -> None:
+        """Starts a node and waits until it has joined. other: a file, and the one in whose place this host sees it."""
         words = [sys.executable, "-c", "from ray.scripts.scripts import main; main()", "start", "--block"]
         words += ["--num-cpus", str(self.processors), "--object-store-memory", str(2**27), "--disable-usage-stats"]
         words += [f"--temp-dir={self.folder}/{host}", f"--node-ip-address={self.ip(host)}"]
@@ -96,17 +96,19 @@ class Hosts:
             words += ["--head", "--include-dashboard=false", f"--port={self.address.rpartition(':')[2]}"]
         else:
             words.append(f"--address={self.address}")
+        if other is not None:  # `ip netns exec` has mounts of its own
+            words = ["sh", "-c", f'mount --bind "{other[0]}" "{other[1]}" && exec "$@"', "sh", *words]
         for _ in range(ATTEMPTS):
-            if self._began(host, words, {**self.env, **(env or {})}):
+            if self._began(host, words):
                 return
             self.kill(host)
         raise RuntimeError(f"node {host} has not begun: {(self.folder / f'node-{host}.log').read_text()[-800:]}")
 
-    def _began(self, host: int, words: list[str], env: dict[str, str]) -> bool:
+    def _began(self, host: int, words: list[str]) -> bool:
         """Has it, in one attempt? Ray gives up after 30 s, which a busy machine may need for its Python processes."""
         path = self.folder / f"node-{host}.log"
         with open(path, "wb") as log:
-            process = subprocess.Popen([*self.prefix(host), *words], stdout=log, stderr=log, env=env)
+            process = subprocess.Popen([*self.prefix(host), *words], stdout=log, stderr=log, env=self.env)
         self.nodes[host:] = [process]
         end = time.monotonic() + PATIENCE
         while b"--block" not in path.read_bytes():

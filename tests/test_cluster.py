@@ -179,12 +179,13 @@ def test_a_sweep_and_a_suite_train_on_the_nodes(two: hosts.Hosts, tmp_path: Path
     assert "2 side by side" in out and out.count("trial ") >= 2 and (tmp_path / "sweep" / "best.json").is_file()
     runs = sorted((tmp_path / "sweep" / "runs").glob("*/*/trial-*"))
     assert len(runs) == 2 and all(manifest.steps(run / "checkpoints") for run in runs)
-    words = ("--games", "pong,breakout", "--minutes-per-game", 0.05, "--eval-episodes", 1, "--cluster", two.address)
-    more = ("--runs", tmp_path / "runs", "--out", tmp_path / "suite", "--", "--num-envs", 2, "--rollout", 16)
+    words = ("--games", "breakout", "--seeds", 2, "--minutes-per-game", 0.05, "--eval-episodes", 1)
+    more = ("--cluster", two.address, "--runs", tmp_path / "runs", "--out", tmp_path / "suite")
+    more = (*more, "--", "--num-envs", 2, "--rollout", 16)
     code, out, err = finished(two.run("experiments.suite", "atari", *words, *more, **pipes))
     assert code == 0, err + out
     rows = (tmp_path / "suite" / "suite.csv").read_text().splitlines()
-    assert len(rows) == 3 and {row.split(",")[0] for row in rows[1:]} == {"pong", "breakout"}
+    assert len(rows) == 3 and [row.split(",")[:2] for row in rows[1:]] == [["breakout", "0"], ["breakout", "1"]]
 
 
 @pytest.mark.slow
@@ -208,18 +209,16 @@ def test_a_node_that_dies_costs_its_window_and_learning_goes_on(tmp_path: Path) 
 @pytest.mark.slow
 def test_a_node_with_other_files_of_the_lab_is_refused(tmp_path: Path) -> None:
     pytest.importorskip("ray")
-    other = tmp_path / "other"
-    for package in engine.PACKAGES:
-        shutil.copytree(ROOT / package, other / package, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "pyproject.toml", other)
-    with open(other / "agents" / "losses.py", "a") as file:
-        file.write("# another version\n")
+    file = ROOT / "agents" / "losses.py"
+    other = tmp_path / "losses.py"
+    other.write_text(file.read_text() + "# another version\n")
     two = hosts.Hosts()
-    if two.separate:
-        two._cable()
+    if not two.separate:
+        pytest.skip("network namespaces are not permitted here: both nodes would see the same files")
     try:
+        two._cable()
         two.start(0)
-        two.start(1, {"PYTHONPATH": os.fspath(other)})
+        two.start(1, (other, file))
         code, _, err = finished(started(two, *CARTPOLE, "--cluster", two.address, "--steps", 64, "--runs", tmp_path))
         assert code == 2 and "has joypad" in err.splitlines()[-1] and two.ip(1) in err.splitlines()[-1]
     finally:

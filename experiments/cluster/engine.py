@@ -46,6 +46,15 @@ class ClusterNode(NamedTuple):
     name: str
     processors: float
     store: float  # bytes of its object store
+    address: tuple[str, int] = ("", 0)  # host and port of its manager
+
+    def answers(self) -> bool:
+        """Does it take a connection? Ray itself believes in a node that died for some seconds more."""
+        try:
+            socket.create_connection(self.address, 1.0).close()
+        except OSError:
+            return False
+        return True
 
 
 def load(here: bool = False) -> Any:
@@ -142,7 +151,8 @@ def nodes() -> list[ClusterNode]:
             resources = node["Resources"]
             name = f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
             memory = resources.get("object_store_memory", 0.0)
-            one = ClusterNode(node["NodeID"], name, resources.get("CPU", 0.0), memory)
+            address = (node["NodeManagerAddress"], int(node["NodeManagerPort"]))
+            one = ClusterNode(node["NodeID"], name, resources.get("CPU", 0.0), memory, address)
             found.append((resources.get("node:__internal_head__", 0.0), one))
     return [node for _, node in sorted(found, key=lambda pair: -pair[0])]
 

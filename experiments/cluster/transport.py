@@ -1,11 +1,12 @@
 """`agents.core.transport.Transport` by Ray: an actor of Ray's for each actor, blocks and weights in its object store.
 
 Weights are put into the store once per version, from where each node fetches them once for all its actors. An actor
-that dies is started anew on whichever node has a processor left; where none has, it shares one.
+that dies is started anew on whichever node has a processor left; where none has, it shares one of the learner's.
 """
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -33,13 +34,33 @@ class RayTransport:
         self.orders: list[tuple[bytes, Any] | None] = [None] * len(columns)  # the order that each has, and its weights
         self.actors: list[Any] = [None] * len(columns)
         self.opening: dict[int, tuple[Any, float]] = {}  # actor -> (what says that its process began, since when)
+        self.places: dict[int, str] = {}  # actor -> id of its node
         for actor in range(len(columns)):
             self._start(actor)
 
-    def _start(self, actor: int, processors: float = 1.0) -> None:
-        chosen = self.kind.options(num_cpus=processors, scheduling_strategy="SPREAD")
+    def _start(self, actor: int, processors: float = 1.0, node: str = "") -> None:
+        chosen = self.kind.options(num_cpus=processors, scheduling_strategy=self._on(node) if node else "SPREAD")
         self.actors[actor] = chosen.remote(self.config, actor, self.columns[actor])
         self.opening[actor] = (self.actors[actor].begun.remote(), time.monotonic())
+
+    @staticmethod
+    def _on(node: str) -> Any:
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        return NodeAffinitySchedulingStrategy(node, soft=True)
+
+    def _replace(self, actor: int) -> None:
+        """Starts an actor anew on a node that answers: with a processor of its own where one is left, else shared."""
+        self.ray.kill(self.actors[actor])
+        self.places.pop(actor, None)
+        nodes = [node for node in engine.nodes() if node.answers()]
+        taken = list(self.places.values())
+        free = {node.id: node.processors - taken.count(node.id) for node in nodes}
+        if (best := max(free, key=free.get, default="")) and free[best] >= 1:
+            self._start(actor, 1.0, best)
+            return
+        self.tell(f"no processor is left for actor {actor}: it shares one")
+        self._start(actor, 0.0, self.ray.get_runtime_context().get_node_id())
 
     def ready(self) -> list[str]:
         """Waits until every actor has built its games. Returns the node of each. Raises UserError."""
@@ -54,6 +75,7 @@ class RayTransport:
             if about["fault"]:
                 raise cli.UserError(f"node {about['node']}: {about['fault']}")
             nodes.append(about["node"])
+            self.places[actor] = about["id"]
         self.opening.clear()
         return nodes
 
@@ -81,8 +103,7 @@ class RayTransport:
             with engine.storing():
                 return Arrival(actor, Message(*self.ray.get(ready[0])))
         except (exceptions.RayActorError, exceptions.ObjectLostError, exceptions.WorkerCrashedError) as fault:
-            self.ray.kill(self.actors[actor])
-            self._start(actor)
+            self._replace(actor)
             return Arrival(actor, None, _reason(fault))
 
     def _share(self) -> None:
@@ -90,6 +111,8 @@ class RayTransport:
         for actor, (answer, since) in list(self.opening.items()):
             if self.ray.wait([answer], timeout=0)[0]:
                 del self.opening[actor]
+                with contextlib.suppress(self.ray.exceptions.RayActorError):  # told where its answer is awaited
+                    self.places[actor] = self.ray.get(answer)
             elif time.monotonic() - since > ALONE and self.ray.available_resources().get("CPU", 0.0) < 1:
                 self.tell(f"no processor is left for actor {actor}: it shares one")
                 self.answers = {answer: one for answer, one in self.answers.items() if one != actor}

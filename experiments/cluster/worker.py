@@ -19,6 +19,11 @@ def place() -> str:
     return f"{platform.node()}{address}"
 
 
+def node_id() -> str:
+    """The cluster's name for this machine."""
+    return sys.modules["ray"].get_runtime_context().get_node_id() if "ray" in sys.modules else ""
+
+
 class GameActor:
     """A block of columns of a run. columns: (first, how many) of them; actor: its number."""
 
@@ -26,12 +31,13 @@ class GameActor:
         self.config, self.actor, self.columns = config, actor, columns
         self.work: Any = None
 
-    def begun(self) -> None:
-        """Answers as soon as its process is there."""
+    def begun(self) -> str:
+        """Answers as soon as its process is there. Returns the id of its node."""
+        return node_id()
 
     def open(self) -> dict[str, Any]:
         """Builds games and agent. Returns where it is, and the sentence of what was missing, if anything was."""
-        about = {"node": place(), "pid": os.getpid(), "fault": ""}
+        about = {"node": place(), "id": node_id(), "pid": os.getpid(), "fault": ""}
         try:
             if self.work is None:
                 self.work = self._collector()
