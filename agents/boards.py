@@ -5,6 +5,7 @@ The weights keep the tower's own names, so that every agent of board games can s
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from agents import heads, losses
 from agents.core.rows import Spec
 from agents.perception import symmetry
-from agents.perception.tower import SCORE, Tower, TowerConfig, expected
+from agents.perception.tower import SCORE, Exported, Tower, TowerConfig, expected
 
 SHARES = {"value": 1.0, "score": 0.25, "ownership": 1.0}  # weights of what a game's end teaches, beside its moves
 
@@ -48,6 +49,12 @@ class BoardNetwork(nn.Module):
         columns = spec.num_actions == width and height > 1
         self.tower = Tower(planes, TowerConfig(config.blocks, config.channels), passes=passes, columns=columns)
         self.policy = TowerPolicy(self.tower)
+        self._planes, self._owners = tuple(spec.rules.planes), bool(spec.rules.owner)
+
+    def exported(self) -> tuple[nn.Module, Tensor, tuple[str, ...]]:
+        """The tower in float32, its input for one row, and the names of its outputs, for ONNX."""
+        module = Exported(copy.deepcopy(self.tower).float().cpu(), self._owners)
+        return module, torch.zeros((1, *self._planes)), module.names
 
     def encoder(self, obs: Tensor) -> Tensor:
         """[B, 1, C, H, W] -> the features of policy and value, float32 [B, 2, head, H, W]."""

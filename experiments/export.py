@@ -96,14 +96,14 @@ def export(command: ExportCommand, run: Run) -> dict[str, Any]:
 
 
 def _policy(run: Run, step: int | str | None, place: Path) -> dict[str, Any]:
-    """policy.onnx (network.onnx of an agent that searches) and policy.json: its choice and what it says of it."""
+    """policy.onnx (network.onnx of a board game's network) and policy.json: its choice and what it says of it."""
     import torch
 
     from agents.perception import export as onnx
     from experiments import networks, provenance
 
     agent, spec, at, seen = loaded(run, step)
-    file = networks.NAME if hasattr(agent, "exported") else "policy.onnx"
+    file = networks.NAME if networks.playing(agent) else "policy.onnx"
     try:
         whole = _whole(agent, spec, seen)
         written = onnx.write(whole.eval(), place / file, whole.inputs, whole.outputs)
@@ -131,10 +131,11 @@ def _whole(agent: Any, spec: Spec, seen: Any) -> Any:
     import torch
 
     from agents.core.portable import Portable
+    from experiments import networks
 
     rng = np.random.default_rng(0)
-    if hasattr(agent, "exported"):
-        module, planes, names = agent.exported()
+    if (playing := networks.playing(agent)) is not None:
+        module, planes, names = playing()
         drawn = rng.normal(size=(PARITY, *planes.shape[1:])).astype(np.float32)
         module.inputs, module.outputs = {"planes": torch.from_numpy(drawn)}, list(names)
         return module

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +21,17 @@ NAME = "network.onnx"  # the file, in the run's folder
 OPSET = 17  # version of ONNX's operators
 
 
+def playing(agent: Any) -> Callable[[], tuple[Any, Any, tuple[str, ...]]] | None:
+    """What returns the network that plays (module, input of one row, names of its outputs); None without a board."""
+    for part in (agent, getattr(agent, "acting", None)):
+        if hasattr(part, "exported"):
+            return part.exported
+    return None
+
+
 def keep(run: Run, agent: Agent) -> Path | None:
     """Writes the network that plays into the run's folder. None where the agent's has no use elsewhere."""
-    if not hasattr(agent, "exported"):
+    if playing(agent) is None:
         return None
     path = run.inside(NAME)
     write(agent, path)
@@ -33,7 +42,7 @@ def write(agent: Any, path: Path) -> None:
     """Writes the network that plays as ONNX, whole or not at all."""
     import torch
 
-    module, planes, names = agent.exported()
+    module, planes, names = playing(agent)()
     axes = {name: {0: "n"} for name in ("planes", *names)}
     before = path.with_name(f".{path.name}.part")
     with warnings.catch_warnings():

@@ -26,7 +26,7 @@ from envs.go.game import GoGame
 from envs.go.restarts import Restarts
 from envs.go.rules import go_rules
 from envs.go.small_games import connect_four_rules, tictactoe_rules
-from experiments import building, lab, train
+from experiments import building, lab, networks, train
 from experiments.training.hooks import Validation
 
 CPU = torch.device("cpu")
@@ -107,6 +107,27 @@ def test_weights_go_from_agent_to_agent_under_the_towers_names():
     averaged = {"network": first.state_dict()["network"], "average": agents["ppo"].state_dict()["network"]}
     second.load_weights(averaged)  # of an agent that averages its weights: those play
     assert torch.equal(second.network.tower.stem.weight, agents["ppo"].network.tower.stem.weight)
+
+
+@pytest.mark.parametrize("name", ["clone", "ppo", "reinforce"])
+def test_its_network_plays_without_torch(name, tmp_path):
+    """`network.onnx` of a run, which `gtp`, `tournament` and `selfplay` play: policy and value are the agent's."""
+    runtime = pytest.importorskip("onnxruntime")
+    agent = agent_of(name, go_rules(SIZE))
+    with torch.no_grad():
+        for weight in agent.acting.parameters():  # a fresh one finds all moves alike
+            weight.add_(0.2 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(weight.numel())))
+    networks.write(agent, tmp_path / networks.NAME)
+    planes = np.random.default_rng(0).normal(size=(5, *go_rules(SIZE).planes)).astype(np.float32)
+    names = ["logits", "value", "score", "ownership"]
+    session = runtime.InferenceSession(str(tmp_path / networks.NAME))
+    found = dict(zip(names, session.run(names, {"planes": planes}), strict=True))
+    with torch.no_grad():
+        features = agent.acting.encoder(torch.from_numpy(planes)[:, None])
+        policy, value = agent.acting.policy(features, None), boards.BoardNetwork.value(agent.acting, features)
+    np.testing.assert_allclose(torch.from_numpy(found["logits"]).log_softmax(1), policy, atol=1e-4)
+    np.testing.assert_allclose(found["value"], value, atol=1e-4)
+    assert found["ownership"].shape == (5, SIZE * SIZE) and found["score"].shape == (5,)
 
 
 def test_what_a_tower_does_not_have_is_refused():
