@@ -18,7 +18,7 @@ def mean(loss: Tensor, weight: Tensor) -> Tensor:
     Where several processes learn together it is this one's part: their sum is the mean over all rows.
     """
     assert loss.shape == weight.shape
-    return (loss * weight).sum() / parallel.whole((weight > 0).sum()).clamp(min=1)
+    return (loss * weight).sum() / parallel.rows_that_count(weight).clamp(min=1)
 
 
 def huber(error: Tensor, bound: float) -> Tensor:

@@ -107,15 +107,16 @@ def newest(run: Path) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(2_000)
 def test_torchrun_trains_one_run_and_a_killed_one_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
-    words = [*CARTPOLE, "--steps", 6_000, "--checkpoint-every", 1_500, "--runs", tmp_path]
+    words = [*CARTPOLE, "--steps", 4_096, "--checkpoint-every", 1_024, "--runs", tmp_path]
     runs = {name: tmp_path / "gym-CartPole-v1" / "ppo" / f"{name}-s0" for name in ("one", "other")}
     process = torchrun(tmp_path, *words, "--name", "one")
-    out, err = process.communicate(timeout=300)
+    out, err = process.communicate(timeout=900)
     assert process.returncode == 0, err
     assert out.count("run: ") == 1 and sorted(p.name for p in runs["one"].parent.iterdir()) == ["one-s0"]
     process = torchrun(tmp_path, *words, "--name", "other")
-    end = time.monotonic() + 300
+    end = time.monotonic() + 900
     while len(manifest.steps(runs["other"] / "checkpoints")) < 2 and time.monotonic() < end:
         time.sleep(0.05)
     for pid in hosts.descendants(process.pid):  # torchrun and both trainings, which have sessions of their own
@@ -123,9 +124,9 @@ def test_torchrun_trains_one_run_and_a_killed_one_goes_on_as_if_it_had_not_been(
             os.kill(pid, signal.SIGKILL)
     process.communicate()
     at = manifest.steps(runs["other"] / "checkpoints")[-1]
-    assert at < 6_000
+    assert at < 4_096
     process = torchrun(tmp_path, "--resume", runs["other"], "--eval-episodes", 0, "--no-video")
-    out, err = process.communicate(timeout=300)
+    out, err = process.communicate(timeout=900)
     assert process.returncode == 0 and f"from step {at:,}" in out, err
     one, other = newest(runs["one"]), newest(runs["other"])
     assert all(torch.equal(value, other[name]) for name, value in one.items())

@@ -80,6 +80,19 @@ def whole(part: Tensor) -> Tensor:
     return summed
 
 
+_counted: tuple[Tensor, Tensor] | None = None  # the newest weights of rows that were counted, and their number
+
+
+def rows_that_count(weight: Tensor) -> Tensor:
+    """The number of rows of weight above 0, over all processes. Asked again for the same rows, nobody is asked."""
+    global _counted
+    if size() == 1:
+        return (weight > 0).sum()
+    if _counted is None or _counted[0] is not weight:
+        _counted = (weight, whole((weight > 0).sum()))
+    return _counted[1]
+
+
 def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:
     """Every gradient becomes the sum over all processes."""
     if size() == 1:

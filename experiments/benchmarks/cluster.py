@@ -29,12 +29,13 @@ from agents.core.collector import Order
 from agents.core.stream import spec_of
 from agents.core.transport import Message, packed
 from experiments import building, lab
-from experiments.benchmarks.atari import Apart, Meter, compared
+from experiments.benchmarks.contenders.apart import Apart, Meter, compared
 from experiments.cluster.rllib import PPO as SHARED
 from experiments.cluster.rllib import rllib
 from experiments.recipes import recipes
 
 GAME = "breakout"
+RLLIB = ("ray.rllib", "tree", "lz4", "ormsgpack", "pyarrow", "pydantic")  # packages that RLlib needs; Ray alone lacks most
 CARTPOLE = "gym:CartPole-v1"
 
 
@@ -203,17 +204,15 @@ def run(device: torch.device, seconds: float, rounds: int, race: bool, game: str
     rows = compared(apart, [(away, here)], seconds, rounds)
     rows |= processor_time(game, seconds)
     whole = f"learning, one process on {cores} processors"
-    meters, pairs = {whole: Apart(learning, game, 0)}, []
     for actors in sorted({1, cores}):
         name = f"learning, {actors} actor{'s' if actors > 1 else ''} and a learner on {cores} processors"
-        meters[name] = Apart(learning, game, actors)
-        pairs.append((name, whole))
+        apart = {name: Apart(learning, game, actors), whole: Apart(learning, game, 0)}
+        rows |= compared(apart, [(name, whole)], seconds, rounds)
     ordered = f"{name}, in order"
-    meters[ordered] = Apart(learning, game, cores, False, True)
-    pairs.append((ordered, name))
-    rows |= compared(meters, pairs, seconds, rounds)
+    apart = {ordered: Apart(learning, game, cores, False, True), name: Apart(learning, game, cores)}
+    rows |= {k: v for k, v in compared(apart, [(ordered, name)], seconds, rounds).items() if k.startswith(ordered)}
     rows["bytes per row"] = bytes_per_row(game)
-    if importlib.util.find_spec("ray.rllib") and importlib.util.find_spec("gymnasium"):
+    if all(importlib.util.find_spec(name) for name in RLLIB):
         ours, theirs = f"PPO on CartPole, {cores} actors", f"RLlib's PPO on CartPole, {cores} env runners"
         shared = {ours: Apart(learning, CARTPOLE, cores, True)}
         shared[theirs] = Apart(rllib, CARTPOLE.removeprefix("gym:"), cores)
