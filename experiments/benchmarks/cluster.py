@@ -4,8 +4,8 @@
 
 "collecting" acts and plays without learning on one processor: in this process, and in an actor of Ray's whose rows come
 into a ring here. "learning" is the game's recipe with every processor: the loop of one process, and a cluster of as
-many actors as there are processors, which share them with the learner. With `ray[rllib]` installed (an environment of
-its own) RLlib's PPO on CartPole takes turns with ours on as many processors and with the same hyperparameters.
+many actors as there are processors, which share them with the learner. With the extra `oracle` installed
+RLlib's PPO on CartPole takes turns with ours on as many processors and with the same hyperparameters.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from experiments.cluster.rllib import rllib
 from experiments.recipes import recipes
 
 GAME = "breakout"
-RLLIB = ("ray.rllib", "tree", "lz4", "ormsgpack", "pyarrow", "pydantic")  # packages that RLlib needs; Ray alone lacks most
+RLLIB = ("ray.rllib", "tree", "lz4", "ormsgpack", "pyarrow", "pydantic")  # packages; Ray alone brings none
 CARTPOLE = "gym:CartPole-v1"
 
 
@@ -218,7 +218,7 @@ def run(device: torch.device, seconds: float, rounds: int, race: bool, game: str
         shared[theirs] = Apart(rllib, CARTPOLE.removeprefix("gym:"), cores)
         rows |= compared(shared, [(ours, theirs)], seconds, rounds)
     else:
-        rows["RLlib"] = "not installed: pip install 'ray[rllib]' in an environment of its own"
+        rows["RLlib"] = "not installed: pip install -e '.[oracle]'"
     return rows
 
 
