@@ -34,6 +34,7 @@ class GameEntry(NamedTuple):
     about: str = ""  # the game in a line
     ids: Mapping[str, Mapping[str, Any]] = MappingProxyType({})  # Gymnasium ids of the game -> options of each
     facts: str = ""  # dotted name of the module with Options and `describe`, where it is another
+    repeats: bool = True  # False where equal seeds and actions do not make equal games
     room: str = ""  # package with programs of its own: `play`, which opens it to people, and `watched` (PLAYERS)
 
 
@@ -64,6 +65,13 @@ GAMES: dict[str, GameEntry | str] = {  # our own games; the name of the module a
     ),
     "car-racing": GameEntry(
         "envs.car_racing", "Gymnasium's CarRacing-v3, the same pictures many times faster (extra box2d)"
+    ),
+    "screen": GameEntry(
+        "envs.screen.env",
+        "any game in a window of its own, whose keys are pressed: --game names which (extra screen)",
+        {"Screen-v0": {}},
+        facts="envs.screen.facts",
+        repeats=False,
     ),
 }
 SAME = {"gym:CarRacing-v3": "car-racing"}  # Gymnasium's games that are here too, equal to the pixel and faster
@@ -269,10 +277,13 @@ def register() -> None:
     """Registers our own games with Gymnasium; done on import where gymnasium is loaded already."""
     import gymnasium
 
-    for short, (module, values) in ids().items():
-        if f"joypad/{short}" not in gymnasium.registry:
-            entries = dict(entry_point=f"{module}:make", vector_entry_point=f"{module}:make_vec")
-            gymnasium.register(f"joypad/{short}", kwargs=dict(values), **entries)
+    for game in map(entry, GAMES):
+        for short, values in game.ids.items():
+            if f"joypad/{short}" not in gymnasium.registry:
+                entries = dict(entry_point=f"{game.module}:make", vector_entry_point=f"{game.module}:make_vec")
+                gymnasium.register(
+                    f"joypad/{short}", kwargs=dict(values), nondeterministic=not game.repeats, **entries
+                )
 
 
 if "gymnasium" in sys.modules:

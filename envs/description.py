@@ -96,6 +96,8 @@ class Description:
     # Traits. None, or empty: the game has none.
     real_time: bool = False  # True where the game goes on while nobody acts
     step_seconds: float = 0.0  # time from one row to the next in such a game, s; 0: unknown
+    window: bool = False  # True where people play in the game's own window: their keys are read there, and recorded
+    most: int = 0  # games that can be played side by side at most; 0: as many as memory holds
     foreign: bool = False  # True for a stranger's game: the words of its info and its methods have no meaning here
     every_frame: bool = False  # True where pictures can be had frame by frame (render mode rgb_array_list)
     driving: Driving | None = None  # hands, recordings and scored tracks of a game that is driven

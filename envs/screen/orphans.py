@@ -1,0 +1,86 @@
+"""What a lab has started on this machine, as files: the next start ends what a lab that was killed has left behind.
+
+A keeper ends its games itself when the lab goes, however it goes. These records are for the case that the keeper was
+killed with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import stat
+import tempfile
+from pathlib import Path
+from typing import Any
+
+PREFIX = "joypad-screen-"  # beginning of the names of all that is kept here
+
+
+def room() -> Path:
+    """The folder of records and locks of this person. Raises OSError where another person's stands in its place."""
+    runtime = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
+    path = (runtime if runtime.is_dir() else Path(tempfile.gettempdir())) / f"{PREFIX}{os.getuid()}"
+    with contextlib.suppress(FileExistsError):
+        path.mkdir(mode=0o700)
+    found = path.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise PermissionError(f"{path} is not a folder of this user alone")
+    return path
+
+
+def started(pid: int) -> str | None:
+    """When a process began, in the kernel's words: with it a number that was given again is told apart."""
+    try:
+        words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (OSError, ValueError):
+        return None
+    return None if words[0] in "ZX" else words[19]
+
+
+def write(groups: list[int], homes: list[str]) -> Path:
+    """The record of this process: the groups of processes that it has started, and the folders made for them."""
+    own = os.getpid()
+    about = {"keeper": [own, started(own)], "groups": [[g, started(g)] for g in groups], "homes": homes}
+    path = room() / f"{own}.json"
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(about))
+    temporary.replace(path)
+    return path
+
+
+def sweep() -> int:
+    """Ends what keepers that are gone have left, and removes their folders. Returns how many keepers those were."""
+    ended = 0
+    for path in room().glob("*.json"):
+        try:
+            about = json.loads(path.read_text())
+            keeper, groups, homes = about["keeper"], about["groups"], about["homes"]
+            alive = started(int(keeper[0])) == keeper[1]
+        except (OSError, ValueError, KeyError, TypeError, IndexError):
+            alive, groups, homes = False, [], []
+        if alive:
+            continue
+        for group, began in groups:
+            if began is not None and started(int(group)) == began:  # still the same process
+                with contextlib.suppress(OSError):
+                    os.killpg(int(group), signal.SIGKILL)
+        for home in homes:
+            remove(home)
+        path.unlink(missing_ok=True)
+        ended += 1
+    return ended
+
+
+def home() -> str:
+    """A new folder that a game takes for the person's home."""
+    return tempfile.mkdtemp(prefix="home-", dir=room())
+
+
+def remove(home: Any) -> None:
+    """Removes a folder of `home`, and nothing else."""
+    path = Path(str(home))
+    if path.parent == room() and path.name.startswith("home-"):
+        shutil.rmtree(path, ignore_errors=True)

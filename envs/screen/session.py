@@ -1,0 +1,287 @@
+"""One running game: its process, its window, the keys that are held, and what is done when something goes wrong.
+
+A window that was moved is found again, one that was covered, minimised or resized in the lab's own virtual display is
+put back, and a game that ended there is started anew. On a person's display the person is asked instead: no picture is
+taken of anything but the window, and no key is held meanwhile.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from agents.perception import preprocess
+from envs.screen import orphans
+from envs.screen.display import XVFB, Desktop, open_display
+from envs.screen.faults import ScreenFault
+from envs.screen.lab import ROOT, KeeperLink, WindowLock
+from envs.screen.profile import ScreenProfile, parse_step
+
+GAMES = "/usr/games"  # Debian's folder of games, which is not on everybody's PATH
+SETTLED = 0.3  # time that a new window has to draw itself, in s
+BACK = 0.15  # time in s after which a window that comes into sight again has drawn itself
+ASKED = 10.0  # longest time in s that a window may be out of sight before the play ends with a sentence
+STARTS = 3  # starts in a row of a game that ends at once, before that is a fault
+LASTS = 5.0  # time from which a game counts as having run, in s
+RELEASE = 0.25  # time after which keys are let go that nobody asks for any more, in s, where a step is shorter
+
+
+class WindowGone(ScreenFault):
+    """The game's window or its process has ended: it may be started anew."""
+
+
+class Shot(NamedTuple):
+    """A picture of the window."""
+
+    picture: np.ndarray  # uint8 [H, W, 3], of the profile's size
+    at: float  # time at which it was taken (`time.monotonic`), s
+    stale: bool  # True where it equals the one before
+    age: float  # time since the picture changed last, s
+    hidden: str  # why the window cannot be seen, and the picture is an old one; "" where it can
+
+
+class ScreenSession:
+    """A game that is played. `open` it first; `close` it at the end."""
+
+    def __init__(self, profile: ScreenProfile, xvfb: bool = False, seed: int = 0):
+        self.profile, self.xvfb, self.seed = profile, xvfb, seed
+        self.starts = 0  # starts of the game in a row that came to nothing
+        self.desktop: Desktop | None = None
+        self.link: KeeperLink | None = None
+        self.window: Any = None
+        self.remarks: list[str] = []  # sentences about what was put right, for whoever wants to tell
+        self._lock: WindowLock | None = None
+        self._home: str | None = None
+        self._picture: np.ndarray | None = None  # the newest picture of the window
+        self._changed = self._began = 0.0
+        self._hidden_since: float | None = None
+        self._out_of_sight = -BACK  # when the window was last seen to be covered or minimised
+        self._codes: Mapping[str, int] = {}
+
+    # -- start and end -----------------------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Starts the game, or finds its window. Raises ScreenFault."""
+        program = self._program()  # what is not installed is told before anything is started
+        if self.xvfb:
+            if shutil.which("Xvfb") is None:
+                raise ScreenFault("--xvfb needs the virtual display Xvfb, which is not installed: apt-get install xvfb")
+            self.link = KeeperLink()
+            self.desktop = open_display(self.link.screen(self.profile.display), own=True)
+        else:
+            self.desktop = open_display()
+            self.link = KeeperLink()
+        self.link.connect(self.desktop.name)
+        self._codes = self.desktop.codes(self.profile.keys)
+        self._launch(program)
+
+    def restart(self) -> None:
+        """Ends the game and starts it anew. Raises ScreenFault where it ended again and again, or is not ours."""
+        if not self.profile.command:
+            raise ScreenFault(f"the window {self.profile.window!r} was closed; it was not started here")
+        self.starts = self.starts + 1 if time.monotonic() - self._began < LASTS else 1
+        if self.starts > STARTS:
+            raise ScreenFault(f"{self.profile.title} ended {STARTS} times right after its start{self._words()}")
+        try:
+            self._release_window()
+            self.link.stop()
+            self._launch(self._program())
+        except WindowGone:
+            raise
+        except ScreenFault:  # the display has gone, and the keeper with it
+            if not self.xvfb:
+                raise
+            self.remarks.append("its virtual display has gone, and another one is started")
+            self.close()
+            self.open()
+
+    def _program(self) -> list[str]:
+        """The command of the game, with the whole path of its program; empty where it is started by hand."""
+        if not self.profile.command:
+            if self.xvfb:
+                raise ScreenFault(f"--xvfb: the profile {self.profile.name} does not say how the game is started")
+            return []
+        words = [w.replace("{python}", sys.executable).replace("{seed}", str(self.seed)) for w in self.profile.command]
+        path = os.pathsep.join([os.environ.get("PATH", os.defpath), GAMES])
+        if (program := shutil.which(words[0], path=path)) is None:
+            how = f": {self.profile.install}" if self.profile.install else ""
+            raise ScreenFault(f"{self.profile.title} is not installed{how}")
+        return [program, *words[1:]]
+
+    def _launch(self, program: list[str]) -> None:
+        if program:
+            self.link.run(program, self._environment(), self._new_home())
+        self.window = self._await_window(bool(program))
+        self._lock = WindowLock(self.desktop.identity(self.window), self.profile.title)
+        self.desktop.restore(self.window, self.profile.size if self.xvfb else None)
+        self._began = self._changed = time.monotonic()
+        self._picture, self._hidden_since = None, None
+        self.perform(self.profile.start)
+
+    def _new_home(self) -> str:
+        """A home folder with the profile's files: settings and first questions of the game are always the same."""
+        if self._home is not None:
+            orphans.remove(self._home)
+        self._home = orphans.home()
+        for name, text in self.profile.files.items():
+            path = (Path(self._home) / name).resolve()
+            if not path.is_relative_to(self._home):
+                raise ScreenFault(f"the profile {self.profile.name} writes {name!r} outside of the home folder")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        return self._home
+
+    def _environment(self) -> dict[str, str]:
+        kept = {k: v for k, v in os.environ.items() if k not in ("WAYLAND_DISPLAY", "SDL_VIDEODRIVER")}
+        here = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+        drawn = {"LIBGL_ALWAYS_SOFTWARE": "1", "LP_NUM_THREADS": "1", "vblank_mode": "0"} if self.xvfb else {}
+        quiet = {"SDL_AUDIODRIVER": "dummy", "ALSOFT_DRIVERS": "null", "AUDIODEV": "null"} if self.xvfb else {}
+        home = {"HOME": self._home or "", "DISPLAY": self.desktop.name, "PYTHONPATH": os.pathsep.join(here)}
+        return {**kept, **drawn, **quiet, **home, **self.profile.environment}
+
+    def _await_window(self, ours: bool) -> Any:
+        """The game's window, once it is shown. Raises ScreenFault where it does not come."""
+        end = time.monotonic() + (self.profile.patience if ours else 0.0)
+        while True:
+            found = self.desktop.find(self.profile.window, largest=self.xvfb and not self.profile.window)
+            place = None if found is None else self.desktop.place(found)
+            if place is not None and place.shown and min(place.width, place.height) > 15:
+                time.sleep(SETTLED if ours else 0.0)
+                return found
+            if ours and (code := self.link.exit_code()) is not None:
+                raise WindowGone(f"{self.profile.title} ended at once, exit status {code}{self._words()}")
+            if time.monotonic() >= end:
+                break
+            time.sleep(0.05)
+        there = ", ".join(map(repr, self.desktop.titles()[:8])) or "none"
+        raise ScreenFault(f"there is no window {self.profile.window!r} on {self.desktop.name} (there are: {there})")
+
+    def _words(self) -> str:
+        return self.link.last_words() if self.link is not None else ""
+
+    def _release_window(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def close(self) -> None:
+        """Lets go of every key, ends what was started. Calling it again does nothing."""
+        self._release_window()
+        if self.link is not None:
+            self.link.close()
+            self.link = None
+        if self.desktop is not None:
+            self.desktop.close()
+            self.desktop = None
+        if self._home is not None:
+            orphans.remove(self._home)
+            self._home = None
+
+    # -- keys --------------------------------------------------------------------------------------------------------
+
+    def hold(self, keys: Iterable[str], seconds: float) -> None:
+        """Holds these keys, and no others, for so long at most."""
+        self.link.hold({self._code(key): max(seconds, RELEASE) for key in keys})
+
+    def share(self, shares: Mapping[str, float], period: float) -> None:
+        """Holds each key for its share of the step that begins now: 1 is all of it, and on into the next."""
+        held = {self._code(key): max(period, RELEASE) if part >= 1.0 else part * period
+                for key, part in shares.items() if part > 0.02}  # fmt: skip
+        self.link.hold(held)
+
+    def release(self) -> None:
+        """Lets go of every key."""
+        if self.link is not None:
+            self.link.release()
+
+    def _code(self, key: str) -> int:
+        if key not in self._codes:
+            raise ScreenFault(f"{key!r} is no key of the profile {self.profile.name}; it has {', '.join(self._codes)}")
+        return self._codes[key]
+
+    def perform(self, steps: Sequence[str]) -> None:
+        """Keys that are pressed one after the other, and pauses: how a game is begun."""
+        for text in steps:
+            key, seconds = parse_step(text)
+            if key:
+                self.link.hold({self._code(key): seconds})
+                time.sleep(seconds)
+                self.link.hold({})
+                time.sleep(0.05)
+            else:
+                time.sleep(seconds)
+
+    def held(self, names: Iterable[str]) -> set[str]:
+        """Those of the keys that are down on the display, whoever pressed them. Raises DisplayLost."""
+        down = self.desktop.held()
+        codes = {name: self._codes.get(name) or self.desktop.codes((name,))[name] for name in names}
+        return {name for name, code in codes.items() if code in down}
+
+    # -- pictures ----------------------------------------------------------------------------------------------------
+
+    def shoot(self) -> Shot:
+        """A picture of the window as it is now. Raises WindowGone, DisplayLost, or ScreenFault."""
+        for _ in range(3):
+            place = self.desktop.place(self.window)
+            if place is None:
+                raise WindowGone(f"the window of {self.profile.title} was closed{self._ended()}")
+            why = "minimised" if not place.shown else "covered by another window" if place.covered else ""
+            if self.xvfb and (why or (place.width, place.height) != self.profile.size or self._beside(place)):
+                self.desktop.restore(self.window, self.profile.size)
+                self.remarks.append(f"the window was {why or 'moved or resized'}, and is put back")
+                continue
+            if why:
+                self._out_of_sight = time.monotonic()
+                return self._old(why)
+            if time.monotonic() - self._out_of_sight < BACK:  # what lay over it may still be seen in its place
+                return self._old("coming back into sight")
+            picture = self.desktop.grab(place)
+            if self.desktop.place(self.window) == place:  # nothing has changed meanwhile: it is the window's
+                return self._new(picture)
+        return self._old("changing its place and size")
+
+    def _beside(self, place: Any) -> bool:
+        """Does a part of the window lie beside its virtual display?"""
+        wide, high = self.desktop.size
+        return place.x < 0 or place.y < 0 or place.x + place.width > wide or place.y + place.height > high
+
+    def _new(self, picture: np.ndarray) -> Shot:
+        now, (width, height) = time.monotonic(), self.profile.size
+        if picture.shape[:2] != (height, width):  # of a person's display, where windows have the size that they like
+            picture = preprocess.resize(picture, height, width)
+        stale = self._picture is not None and np.array_equal(picture, self._picture)
+        if not stale:
+            self._changed = now
+        self._picture, self._hidden_since = picture, None
+        return Shot(picture, now, stale, now - self._changed, "")
+
+    def _old(self, why: str) -> Shot:
+        """The newest picture once more, while the window cannot be seen. Raises ScreenFault after a while."""
+        now = time.monotonic()
+        self.release()
+        if self._hidden_since is None:
+            self._hidden_since = now
+        if now - self._hidden_since > ASKED:
+            raise ScreenFault(f"the window of {self.profile.title} has been {why} for {ASKED:g} s; {XVFB}")
+        if self._picture is None:
+            self._picture = np.zeros((*self.profile.size[::-1], 3), np.uint8)
+        return Shot(self._picture, now, True, now - self._changed, why)
+
+    def title(self) -> str:
+        """The window's title."""
+        return self.desktop.title(self.window)
+
+    def hangs(self, shot: Shot) -> bool:
+        """Has the game not drawn anything for longer than its profile allows?"""
+        return bool(self.profile.still) and not shot.hidden and shot.age > self.profile.still
+
+    def _ended(self) -> str:
+        code = self.link.exit_code() if self.profile.command else None
+        return "" if code is None else f"; its exit status is {code}{self._words()}"
