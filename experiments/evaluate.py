@@ -165,7 +165,9 @@ def games(run: Run, episodes: int, device: torch.device, asked: Conditions = Con
     env = conditions.of_games(run, asked)
     if env.get("env_threads") == 0:
         env["env_threads"] = devices.cores()
-    return Stream(envs.make_vec(run.config["game"], min(episodes, MAX_ENVS), **env), device)
+    about = envs.describe(run.config["game"], **env)
+    count = min(episodes, about.most or (1 if about.real_time else MAX_ENVS))  # games in real time share the processor
+    return Stream(envs.make_vec(run.config["game"], count, **env), device)
 
 
 def score(

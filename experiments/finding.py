@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import envs
 from agents.core import manifest
@@ -46,6 +48,19 @@ def find_own(root: Path, what: str) -> Run:
 def _playable(run: Run) -> Run:
     run.require(PLAYED)
     return run
+
+
+def of_options(root: Path, what: str, env: Mapping[str, Any]) -> Run:
+    """The newest run of a game that can be played and was trained with these options. Raises RunError."""
+    folder = root / safe(envs.canonical(what)) if is_game(what) else root / what
+    inside = folder.is_dir() and root.resolve() in folder.resolve().parents
+    found = sorted(folder.rglob("config.json"), key=lambda p: p.stat().st_mtime, reverse=True) if inside else []
+    for path in found:
+        run = Run.open(path.parent)
+        if env.items() <= run.config.get("env", {}).items() and manifest.steps(run.checkpoints):
+            return _playable(run)
+    told = ", ".join(f"{name}={value}" for name, value in env.items())
+    raise RunError(f"there is no run of {what} with {told} under {root}")
 
 
 def is_game(name: str) -> bool:

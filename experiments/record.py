@@ -7,12 +7,16 @@ Pictures and controls are stored at every control step as a dataset that `python
 edits. Recording into a dataset that exists adds a session. Options of the game (record GAME --help) choose its tracks,
 looks, picture and physics: kart has --tracks, --theme, --obs pilotnet for 66x200, --camera picam and many more.
 Without a display: python -m experiments.play kart --web --record data/me, you drive on a page.
+
+    python -m experiments.record screen --game xracer --out data/me          you play in the game's own window
+    python -m experiments.record screen --game xracer --xvfb --driver expert --minutes 10 --out data/expert
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import secrets
 import sys
 import time
@@ -24,6 +28,7 @@ import numpy as np
 
 import envs
 from agents.core.progress import TimeLeft
+from envs.description import Description
 from envs.driving import Driving
 from envs.recordings.tub import IMAGE
 from experiments import arguments, cli, display, overlay
@@ -33,6 +38,7 @@ from experiments.driving.hands import HELP
 
 if TYPE_CHECKING:  # whoever lets the expert drive needs no torch
     from experiments.watching.driving import Laps
+    from experiments.windows.recording import WindowRecording
 
 NOISE_OFF_ROAD = 0.25  # more of the time off the road than this, and the data teach accidents
 
@@ -41,13 +47,15 @@ NOISE_OFF_ROAD = 0.25  # more of the time off the road than this, and the data t
 class RecordCommand:
     """What to record, and who drives."""
 
-    game: Positional[str]  # a game that is driven, such as kart
+    game: Positional[str]  # a game that is driven, such as kart, or that has a window of its own
     out: Path  # the dataset's folder: new, or one that gets another session
     driver: Literal["person", "expert"] = "person"  # expert: scripted, in simulated time, faster than real time
     minutes: float | None = None  # minutes of driving; a person also ends with Escape
     noise: float = 0.4  # expert: pushes against its steering (standard deviation, 1 is full lock), to show recoveries
     seed: int | None = None  # seed of the expert's tracks, looks and pushes; without it the number of sessions so far
     video: Path | None = None  # also write what the window shows
+    preview: bool = True  # games in windows of their own: show what is recorded in another window
+    profile: Path | None = None  # a window that is named with --window and --keys: write them there as a profile
 
     def __post_init__(self) -> None:
         arguments.within(self, 0.001, 24 * 60, "minutes")
@@ -67,6 +75,8 @@ def parse(argv: Sequence[str]) -> tuple[RecordCommand, Any]:
     with cli.refusing():
         game = envs.canonical(named)
     about = envs.describe(game)
+    if about.window:
+        return _of_window(command_group=group, about=about, argv=argv)
     if (driving := about.driving) is None:
         raise cli.UserError(f"{game} is not driven; {cli.line('play', game, '--record', 'DATA')} records what you play")
     helps = {**driving.option_helps, **dict.fromkeys(driving.unused, arguments.HIDDEN)}
@@ -76,6 +86,24 @@ def parse(argv: Sequence[str]) -> tuple[RecordCommand, Any]:
     if refusal := envs.describe(game, **dataclasses.asdict(options)).driving.refusal:
         raise cli.UserError(refusal)
     return dataclasses.replace(command, game=game), options
+
+
+def _of_window(command_group: arguments.OptionGroup, about: Description, argv: Sequence[str]) -> tuple[Any, Any]:
+    """The options of a game that is played in its own window."""
+    helps = dict.fromkeys(("noise", "video"), arguments.HIDDEN)
+    groups = [command_group._replace(helps=helps),
+              arguments.OptionGroup(about.name, type(about.options), about.options, prefix="env")]  # fmt: skip
+    command, options = arguments.read_groups(groups, argv, __doc__, "record")
+    found = envs.describe(about.name, **dataclasses.asdict(options))
+    if not hasattr(found.actions, "n"):
+        raise cli.UserError("recordings of a window hold sets of keys: without --control axes")
+    if command.video is not None:
+        raise cli.UserError(f"--video: {about.name} is recorded as it is played; `watch --video` films an agent")
+    if command.driver == "expert":
+        if not found.info:
+            raise cli.UserError("--driver expert: this game has no scripted player; play it yourself")
+        options = dataclasses.replace(options, **{found.info["expert"]: True})
+    return dataclasses.replace(command, game=about.name), options
 
 
 def _game(argv: Sequence[str]) -> str | None:
@@ -150,6 +178,27 @@ def by_person(command: RecordCommand, options: Any, screen: Any = None) -> Laps:
     return laps
 
 
+def in_window(command: RecordCommand, options: Any) -> WindowRecording:
+    """A person plays in the game's own window, or its scripted player does."""
+    from experiments.windows import recording
+
+    values, scripted = dataclasses.asdict(options), command.driver == "expert"
+    recorder = recording.WindowRecorder(command.game, values, command.out, scripted=scripted)
+    preview = None
+    if command.preview and display.has_display():
+        preview = recording.preview_on(os.environ["DISPLAY"])
+    if not scripted:
+        print("play in the game's own window; Ctrl-C here ends")
+    result = recording.record(recorder, minutes=command.minutes, seed=command.seed, preview=preview)
+    print(result.sentence(recorder.rate))
+    if command.profile is not None:
+        recording.write_profile(command.profile, options)
+        print(f"profile: {command.profile} (--game {command.profile}; docs/screen.md says what more it may hold)")
+    elif getattr(options, "keys", ""):
+        print("a profile of this window: the same command with --profile FILE.toml writes one")
+    return result
+
+
 def training(command: RecordCommand, options: Any) -> str:
     """The command that learns from the recording: with what its pictures depend on, where that is not the default."""
     usual, about = envs.options(command.game), _driving(command, options).about()
@@ -158,10 +207,26 @@ def training(command: RecordCommand, options: Any) -> str:
     return cli.line("train", command.game, "--agent", "clone", "--data", command.out, *words)
 
 
+def changed(options: Any) -> dict[str, Any]:
+    """The options that are not the game's defaults, those that teach left out."""
+    usual = type(options)()
+    names = [field.name for field in dataclasses.fields(options) if field.name != "expert_info"]
+    return {name: value for name in names if (value := getattr(options, name)) != getattr(usual, name)}
+
+
 def main() -> None:
     with cli.edge():
         command, options = parse(sys.argv[1:])
         cli.starting(kernels=True)
+        if envs.describe(command.game).window:
+            with cli.refusing():
+                recorded = in_window(command, options)
+            if recorded.rows == 0:
+                raise cli.UserError("nothing was recorded")
+            asked = [word for name, value in changed(options).items() for word in (f"--env.{name}", value)]
+            print(f"look:  {cli.line('data', command.out)}")
+            print(f"train: {cli.line('train', command.game, '--agent', 'clone', '--data', command.out, *asked)}")
+            return
         with cli.refusing():
             recorder = by_expert(command, options) if command.driver == "expert" else by_person(command, options)
         if recorder.steps == 0:

@@ -3,6 +3,7 @@
     python -m experiments.suite atari --games atari5 --minutes-per-game 30
     python -m experiments.suite atari --games pong,breakout --seeds 3 --agent dqn
     python -m experiments.suite atari --games nature49 -- --num-envs 32        what follows -- goes to every `train`
+    python -m experiments.suite screen --minutes-per-game 30                   games in windows of their own
 
 Called again with the same words it goes on where it was: runs are resumed, what is scored stays. Writes the table
 random / human / Nature DQN / ours with human-normalised scores and their interquartile mean.
@@ -42,10 +43,10 @@ PERIOD = 1.0  # time between looks at a run, in s
 class SuiteCommand:
     """Which games, and how long."""
 
-    family: Positional[str]  # the family of games, such as atari
+    family: Positional[str]  # the family of games, such as atari, or screen: games in windows of their own
     games: str | None = None  # a set such as nature49, or names with commas; without it the family's usual set, atari5
     minutes_per_game: float = 30.0  # minutes of training for each game
-    agent: str = "ppo"  # the algorithm, with the games' own recipes for it
+    agent: str | None = None  # the algorithm, with the games' own recipes; without it ppo, dqn in windows
     seeds: int = 1  # runs per game; three make an interval
     eval_episodes: int = 30  # full games that score a run
     name: str | None = None  # name of the runs; without it suite-MINUTESm
@@ -56,8 +57,11 @@ class SuiteCommand:
     out: Path | None = None  # folder for the table; without it suites/AGENT-NAME
 
     def __post_init__(self) -> None:
-        if self.family not in envs.FAMILIES:
-            raise ValueError(f"{self.family}: choose {', '.join(envs.FAMILIES)}")
+        if self.agent is None:
+            object.__setattr__(self, "agent", "ppo" if self.family in envs.FAMILIES else "dqn")
+        windows = [game for game in envs.GAMES if envs.describe(game).window]
+        if self.family not in (*envs.FAMILIES, *windows):
+            raise ValueError(f"{self.family}: choose {', '.join([*envs.FAMILIES, *windows])}")
         arguments.within(self, *arguments.MINUTES, "minutes_per_game")
         arguments.at_least(self, 1, "seeds", "eval_episodes", "processors")
         if self.agent not in AGENTS | BASELINES:
@@ -344,6 +348,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         cut = argv.index("--") if "--" in argv else len(argv)
         command = arguments.read(SuiteCommand, argv[:cut], __doc__, "suite")
         cli.starting(torch=True)
+        if command.family not in envs.FAMILIES:
+            from experiments.windows import suite as windows
+
+            windows.run(command, argv[cut + 1 :])
+            return
         from experiments import building
         from experiments.training import hooks
 

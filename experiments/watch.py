@@ -20,8 +20,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments import arguments, cli, finding
-from experiments.arguments import Positional
+import envs
+from experiments import arguments, cli, configuration, finding
+from experiments.arguments import Positional, Repeated
 from experiments.display import has_display
 from experiments.watching import commands
 from experiments.web import address
@@ -55,6 +56,9 @@ class WatchCommand:
     checkpoint: str | None = None  # step of the checkpoint, or best: of the evaluations along the way; else the newest
     port: int = 0  # port of the page; 0 takes a free one
     host: str = "127.0.0.1"  # address of the page; another one of this machine lets others in who know the token
+    env: Repeated = ()  # an option of the game, as NAME=VALUE; may be repeated: the run must have it
+    game: str | None = None  # short for --env game=NAME
+    xvfb: bool = False  # short for --env xvfb=yes
     shadow: bool = False  # you drive, and the network's steering wheel is drawn around yours
     record: Path | None = None  # a dataset of the drive, where one drives; your take-overs are overrides in it
     trust: str | None = None  # gym:MODULE:ID or MODULE:CLASS of the run, whose code you allow to be imported
@@ -172,11 +176,11 @@ def interactive(player: Player, screen: Any) -> None:
 
 def found(command: WatchCommand) -> list[Source]:
     """What is to be watched. Raises UserError for what is not there or cannot be shown, before anything is loaded."""
-    from experiments.watching.source import find, refuse_overlay, require_driven
+    from experiments.watching.source import refuse_overlay, require_driven
 
     step = cli.checkpoint(command.checkpoint)
     with cli.refusing():
-        sources = [find(what, command.runs, step=step, live=command.live) for what in command.what]
+        sources = [_found(what, command, step) for what in command.what]
         if len({source.game for source in sources}) > 1:
             raise ValueError(f"side by side must be one game, not {' and '.join(s.game for s in sources)}")
         for source in sources:
@@ -184,10 +188,23 @@ def found(command: WatchCommand) -> list[Source]:
         if command.milestones:
             stages_of(sources[0])
         if command.shadow or command.record:
-            require_driven(sources[0])
+            require_driven(sources[0], command.shadow)
         if command.shadow and sources[0].run is None:
             raise ValueError(f"--shadow: {sources[0].game} has no run yet, so there is no network to drive beside")
     return sources
+
+
+def _found(what: str, command: WatchCommand, step: int | str | None) -> Source:
+    """One of the sources, with the options of the game that are asked for."""
+    from experiments.watching.source import find
+
+    words = [*command.env, *([f"game={command.game}"] if command.game else []), *(["xvfb=yes"] if command.xvfb else [])]
+    if not words:
+        return find(what, command.runs, step=step, live=command.live)
+    if not finding.is_game(what):
+        raise ValueError(f"--env, --game and --xvfb: of a game; {what} is a run, and has options of its own")
+    env = configuration.read_options(envs.canonical(what), ",".join(words))
+    return find(what, command.runs, step=step, live=command.live, env=env)
 
 
 def watch(command: WatchCommand) -> Player:
@@ -237,14 +254,18 @@ def watch(command: WatchCommand) -> Player:
 
 def to_drive(player: Player, command: WatchCommand) -> Laps | None:
     """What --shadow and --record ask for, of a game that is driven (`require_driven`)."""
-    from experiments.watching.driving import Laps
+    from experiments.watching.driving import Laps, drives
+    from experiments.watching.rows import RowRecorder
 
     seat = player.focus
     if command.shadow:
         player.command("take", True)
     if command.record is None:
         return None
-    laps = Laps(command.record, seat, command.shadow)
+    if drives(seat):
+        laps = Laps(command.record, seat, command.shadow)
+    else:
+        laps = RowRecorder(command.record, seat.source.game, seat.source.options, seat.spec)
     seat.listeners.append(laps)
     return laps
 

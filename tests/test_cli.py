@@ -10,6 +10,7 @@ import pytest
 import torch
 from programs import program
 from runfolders import rewrite
+from screen_trial import trial
 
 import envs
 from agents.core import checkpoint
@@ -363,4 +364,6 @@ def test_each_of_our_games_trains_and_is_scored(game, tmp_path, capsys):
     argv = [game, "--agent", "ppo", "--steps", "64", "--num-envs", "4", "--rollout", "8", "--encoder", "small"]
     argv += ["--hidden", "16", "--eval-episodes", "0", "--no-video", "--runs", str(tmp_path)]
     argv = [a for a in argv if game != "go" or a not in ("--encoder", "small")]
+    for name, value in trial(game).items():
+        argv += [f"--env.{name}", str(value)]
     assert program(train.main, argv, capsys)[0] == 0

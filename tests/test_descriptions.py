@@ -8,6 +8,7 @@ from pathlib import Path
 import gymnasium
 import numpy as np
 import pytest
+from screen_trial import trial
 
 import envs
 from envs.atari_actions import ACTIONS
@@ -33,6 +34,7 @@ CASES = [
 
 @pytest.mark.parametrize(("game", "options"), CASES)
 def test_a_description_is_true(game, options):
+    options = {**options, **trial(game)}
     about = envs.describe(game, **options)
     games = envs.make_vec(game, 2, **options)
     known = {k: v for k, v in about.metadata.items() if v is not None}

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from programs import program
+from screen_trial import trial
 from watched import take
 
 import envs
@@ -69,7 +70,7 @@ def test_stages_are_the_weights_of_their_steps_alone(runs):
 
 @pytest.mark.parametrize("game", ["breakout", "gym:CartPole-v1", "gym:FrozenLake-v1", "gym:Pendulum-v1", *envs.GAMES])
 def test_every_kind_of_game_has_pictures_facts_and_panels(game):
-    player = Player([Source(game)], seed=3)
+    player = Player([Source(game, env=trial(game))], seed=3)
     frames = take(player, 9)
     shapes = {frame.picture.shape for frame in frames}
     assert len(shapes) == 1 and frames[0].picture.dtype == np.uint8 and frames[0].picture.ndim == 3

@@ -20,6 +20,7 @@ import os
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +41,16 @@ NUMBERS = "fiub"  # kinds of numpy's types
 class ArrayWriter:
     """Appends rows to a folder; a folder that is there goes on. `close` it.
 
-    about: game, env and spec, as JSON has them. Raises RecordingError where the folder holds something else, or rows
-    of another game.
+    about: game, env and spec, as JSON has them. aside: files are written in a thread of their own, so that whoever
+    records in real time need not wait for the disk; a fault of it is raised by the next file, or by `close`.
+
+    Raises RecordingError where the folder holds something else, or rows of another game.
     """
 
-    def __init__(self, folder: Path, about: Mapping[str, Any]):
+    def __init__(self, folder: Path, about: Mapping[str, Any], aside: bool = False):
         self.folder, self._rows = folder, []
+        self._thread = ThreadPoolExecutor(1) if aside else None
+        self._writing: Future | None = None  # file that is being written
         if (folder / MANIFEST).exists():
             self.manifest = manifest(folder)
             if {name: self.manifest[name] for name in about} != dict(about):
@@ -57,11 +62,12 @@ class ArrayWriter:
             folder.mkdir(parents=True, exist_ok=True)
             self.manifest = {"format": FORMAT, **about, "files": [], "games": 0, "scores": []}
             self._store("manifest.json", json.dumps(self.manifest, indent=2).encode())
+        self._stored = sum(file["rows"] for file in self.manifest["files"])  # rows that have left memory
 
     @property
     def count(self) -> int:
         """Rows so far."""
-        return sum(file["rows"] for file in self.manifest["files"]) + len(self._rows)
+        return self._stored + len(self._rows)
 
     def write(self, row: Mapping[str, Any]) -> None:
         """One row: column -> its value, which is copied."""
@@ -78,13 +84,28 @@ class ArrayWriter:
         """Writes the rows that are still in memory, as a file of their own."""
         if not self._rows:
             return
-        columns = {name: np.stack([row[name] for row in self._rows]) for name in self._rows[0]}
+        rows, self._rows = self._rows, []
+        self._stored += len(rows)
+        if self._thread is None:
+            self._write(rows)
+            return
+        self._settle()
+        self._writing = self._thread.submit(self._write, rows)
+
+    def _write(self, rows: list[dict[str, np.ndarray]]) -> None:
+        """One file, and then the manifest with it."""
+        columns = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
         packed, name = io.BytesIO(), f"{len(self.manifest['files']):06d}.npz"
         np.savez(packed, **columns)
         self._store(name, packed.getvalue())
-        self.manifest["files"].append({"name": name, "rows": len(self._rows)})
+        self.manifest["files"].append({"name": name, "rows": len(rows)})
         self._store(MANIFEST, json.dumps(self.manifest, indent=2).encode())
-        self._rows = []
+
+    def _settle(self) -> None:
+        """Waits for the file that is being written, and raises its fault."""
+        if self._writing is not None:
+            writing, self._writing = self._writing, None
+            writing.result()
 
     def _store(self, name: str, data: bytes) -> None:
         """A whole file, or the one that was there."""
@@ -95,7 +116,12 @@ class ArrayWriter:
 
     def close(self) -> None:
         """Writes what is left."""
-        self.flush()
+        try:
+            self.flush()
+            self._settle()
+        finally:
+            if self._thread is not None:
+                self._thread.shutdown()
 
 
 def manifest(folder: Path) -> dict[str, Any]:

@@ -7,6 +7,7 @@ because the lab has ended or was killed, it lets go of every key and ends every 
     {"do": "run", "argv": [...], "env": {...}, "home": FOLDER, "log": FILE}     a game; -> {"pid": N}
     {"do": "connect", "display": ":99"}                 where keys are pressed; -> {}
     {"do": "hold", "keys": {"113": 0.05}}               code -> seconds; all others are let go. No answer
+    {"do": "click", "x": X, "y": Y}                     moves the pointer there and presses its button; -> {}
     {"do": "poll"}                                      -> {"code": exit status of the game or null}
     {"do": "stop"}                                      ends the game; -> {}
 
@@ -67,6 +68,16 @@ class KeyPresser:
             self.display.flush()
         else:  # whoever asks for that waits until it is done
             self.display.sync()
+
+    def click(self, x: int, y: int) -> None:
+        """Moves the pointer to a point of the display and presses its left button for a moment."""
+        X = self._lib.X
+        self._fake(self.display, X.MotionNotify, x=x, y=y)
+        for event in (X.ButtonPress, X.ButtonRelease):
+            self.display.sync()
+            time.sleep(0.05)
+            self._fake(self.display, event, 1)
+        self.display.sync()
 
     def expire(self) -> float | None:
         """Lets go of keys whose time is up. Returns when the next one is due, in seconds; None: no key is down."""
@@ -142,6 +153,11 @@ class Keeper:
         if self.presser is not None:
             self.presser.hold({int(code): float(seconds) for code, seconds in keys.items()})
 
+    def click(self, x: int, y: int) -> dict[str, Any]:
+        if self.presser is not None:
+            self.presser.click(x, y)
+        return {}
+
     def poll(self) -> dict[str, Any]:
         return {"code": None if self.game is None else self.game.poll()}
 
@@ -181,7 +197,7 @@ def obey(keeper: Keeper, line: bytes) -> dict[str, Any] | None:
     """Carries out one line; the answer, if there is one."""
     words = json.loads(line)
     what = {"screen": keeper.screen, "run": keeper.run, "connect": keeper.connect, "hold": keeper.hold,
-            "poll": keeper.poll, "stop": keeper.stop}[words.pop("do")]  # fmt: skip
+            "click": keeper.click, "poll": keeper.poll, "stop": keeper.stop}[words.pop("do")]  # fmt: skip
     try:
         return what(**words)
     except KeeperRefusal as fault:

@@ -75,6 +75,10 @@ class KeeperLink:
             self._send(do="hold", keys={str(code): seconds for code, seconds in keys.items()})
         self.held = keys
 
+    def click(self, x: int, y: int) -> None:
+        """Clicks at a point of the display, px."""
+        self._ask(do="click", x=x, y=y)
+
     def release(self) -> None:
         """Lets go of every key, and returns once they are up."""
         if self.held:

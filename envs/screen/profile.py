@@ -9,7 +9,7 @@ import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from envs.screen.readers import ScreenReader, reader_of
 
@@ -47,7 +47,7 @@ class ScreenProfile:
     patience: float = 30.0  # longest wait for the window, s
     rate: float = 15.0  # decisions a second
     seconds: float = 120.0  # longest episode, s
-    start: tuple[str, ...] = ()  # steps once the window is there: "KEY", "KEY SECONDS", "wait SECONDS"
+    start: tuple[str, ...] = ()  # steps once the window is there: "KEY", "KEY SECONDS", "wait SECONDS", "click X Y"
     reset: tuple[str, ...] = ()  # steps to begin anew after a game has ended; empty: it is started anew
     actions: Mapping[str, tuple[str, ...]] = _none()  # name of an action -> keys that are held; the first holds none
     axes: Mapping[str, tuple[str, ...]] = _none()  # name of an axis -> key below 0, key above 0
@@ -92,20 +92,30 @@ class ScreenProfile:
     def keys(self) -> tuple[str, ...]:
         """Every key that may be pressed, by X's names."""
         pressed = [key for keys in (*self.actions.values(), *self.axes.values()) for key in keys if key]
-        pressed += [key for step in (*self.start, *self.reset) if (key := parse_step(step)[0])]
+        pressed += [key for step in (*self.start, *self.reset) if (key := parse_step(step).key)]
         return tuple(dict.fromkeys(pressed))
 
 
-def parse_step(text: str) -> tuple[str, float]:
-    """``Return 0.2`` -> ("Return", 0.2); ``wait 3`` -> ("", 3.0). Raises ValueError."""
-    words = text.split()
+class ProfileStep(NamedTuple):
+    """One thing that is done to begin a game."""
+
+    key: str = ""  # key that is pressed; "" where it is a pause or a click
+    seconds: float = 0.15  # time that the key is held, or that nothing is done
+    point: tuple[float, float] | None = None  # point that is clicked, as shares of the window's width and height
+
+
+def parse_step(text: str) -> ProfileStep:
+    """``Return 0.2``, ``wait 3`` (s) or ``click 0.5 0.2`` -> what is done. Raises ValueError."""
+    key, *words = text.split() or [""]
     try:
-        key, seconds = words[0], float(words[1]) if len(words) > 1 else 0.15
-    except (IndexError, ValueError):
-        raise ValueError(f"{text!r}: must be KEY, KEY SECONDS or wait SECONDS") from None
-    if len(words) > 2 or not 0 < seconds <= 60:
-        raise ValueError(f"{text!r}: must be KEY, KEY SECONDS or wait SECONDS, up to 60")
-    return ("" if key == "wait" else key), seconds
+        numbers = [float(word) for word in words]
+    except ValueError:
+        numbers = [-1.0]
+    if key == "click" and len(numbers) == 2 and all(0 <= x <= 1 for x in numbers):
+        return ProfileStep(point=(numbers[0], numbers[1]))
+    if key in ("", "click") or len(numbers) > 1 or not all(0 < x <= 60 for x in numbers):
+        raise ValueError(f"{text!r}: must be KEY, KEY SECONDS or wait SECONDS, up to 60, or click X Y, from 0 to 1")
+    return ProfileStep("" if key == "wait" else key, *numbers)
 
 
 def condition(text: str) -> tuple[str, str, float]:

@@ -29,9 +29,14 @@ class ScreenReader:
     tolerance: int = 40  # largest difference from `colour` in any channel
     threshold: int = 128  # brightness from which a pixel counts, where no colour is named
     dark: bool = False  # True where what is read is darker than `threshold`
+    pitch: int = 0  # digits: width of a character, px, where they touch or lean; 0: empty columns lie between them
+    lean: float = 0.0  # digits: px by which a row stands further right than the one below it, in italics
+    shrink: int = 1  # digits: pixels of the window, along each side, that one sign of a pattern stands for
+    which: int = -1  # digits: number of the one that is meant, from 0, among words; -1: nothing else may stand there
+    scale: float = 1.0  # factor of what is read, such as 0.1 where no point is written
     smallest: int = 1  # blobs: pixels of a spot at least; digits: columns of a digit at least
     pattern: str = ""  # title: regular expression whose first group is the number
-    glyphs: Mapping[str, str] = dataclasses.field(default_factory=dict)  # digits: character -> its rows of # and .
+    glyphs: Mapping[str, str] = dataclasses.field(default_factory=dict)  # digits: character (and what tells its looks apart) -> its rows
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -57,7 +62,10 @@ class ScreenReader:
             return float(ink.mean())
         if self.kind == "blobs":
             return float(sum(spot.sum() >= self.smallest for spot in spots(ink)))
-        return number("".join(self._sign(spot) for spot in spots(ink) if spot.shape[1] >= self.smallest))
+        ink = upright(ink, self.lean) if self.lean else ink
+        parts = cells(ink, self.pitch) if self.pitch else spots(ink)
+        value = chosen("".join(self._sign(p) for p in parts if p.shape[1] >= self.smallest), self.which)
+        return None if value is None else self.scale * value
 
     def ink(self, picture: np.ndarray) -> np.ndarray:
         """bool [h, w]: the pixels of the box that belong to what is read."""
@@ -70,6 +78,7 @@ class ScreenReader:
 
     def _sign(self, spot: np.ndarray) -> str:
         """The character that a spot is; ? where it is none."""
+        spot = shrunk(spot, self.shrink) if self.shrink > 1 else spot
         best, least = "?", MISMATCH
         for sign, known in self._patterns.items():
             if abs(known.shape[0] - spot.shape[0]) > 1 or abs(known.shape[1] - spot.shape[1]) > 1:
@@ -78,7 +87,7 @@ class ScreenReader:
             differing = (_padded(known, height, width) != _padded(spot, height, width)).mean()
             if differing < least:
                 best, least = sign, float(differing)
-        return best
+        return best[:1]
 
 
 def _padded(mask: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -97,6 +106,38 @@ def spots(ink: np.ndarray) -> list[np.ndarray]:
         rows = np.flatnonzero(spot.any(1))
         found.append(spot[rows[0] : rows[-1] + 1])
     return found
+
+
+def cells(ink: np.ndarray, pitch: int) -> list[np.ndarray]:
+    """Characters of one width, from the left, without those where nothing stands."""
+    parts = [ink[:, left : left + pitch] for left in range(0, ink.shape[1] - pitch + 1, pitch)]
+    return [part for part in parts if part.mean() > 0.02]
+
+
+def upright(ink: np.ndarray, lean: float) -> np.ndarray:
+    """Italics set upright: each row is moved to the right by so much as it stands too far left."""
+    high, wide = ink.shape
+    most = int(np.ceil(lean * high))
+    out = np.zeros((high, wide + most), bool)
+    for y in range(high):
+        shift = round(lean * y)
+        out[y, shift : shift + wide] = ink[y]
+    return out
+
+
+def shrunk(mask: np.ndarray, factor: int) -> np.ndarray:
+    """A mask in which a pixel stands for factor x factor: set where a third of them are."""
+    high, wide = -(-mask.shape[0] // factor) * factor, -(-mask.shape[1] // factor) * factor
+    blocks = _padded(mask, high, wide).reshape(high // factor, factor, wide // factor, factor)
+    return blocks.mean((1, 3)) >= 1 / 3
+
+
+def chosen(text: str, which: int) -> float | None:
+    """The number that is meant in what was read, in which ? stands for what is no digit."""
+    if which < 0:
+        return number(text)
+    found = re.findall(r"[\d.:]+", text)
+    return number(found[which]) if which < len(found) else None
 
 
 def pattern_of(text: str) -> np.ndarray:

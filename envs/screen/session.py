@@ -117,7 +117,8 @@ class ScreenSession:
 
     def _launch(self, program: list[str]) -> None:
         if program:
-            self.link.run(program, self._environment(), self._new_home())
+            home = self._new_home()
+            self.link.run(program, self._environment(home), home)
         self.window = self._await_window(bool(program))
         self._lock = WindowLock(self.desktop.identity(self.window), self.profile.title)
         self.desktop.restore(self.window, self.profile.size if self.xvfb else None)
@@ -138,13 +139,13 @@ class ScreenSession:
             path.write_text(text)
         return self._home
 
-    def _environment(self) -> dict[str, str]:
+    def _environment(self, home: str) -> dict[str, str]:
         kept = {k: v for k, v in os.environ.items() if k not in ("WAYLAND_DISPLAY", "SDL_VIDEODRIVER")}
         here = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         drawn = {"LIBGL_ALWAYS_SOFTWARE": "1", "LP_NUM_THREADS": "1", "vblank_mode": "0"} if self.xvfb else {}
         quiet = {"SDL_AUDIODRIVER": "dummy", "ALSOFT_DRIVERS": "null", "AUDIODEV": "null"} if self.xvfb else {}
-        home = {"HOME": self._home or "", "DISPLAY": self.desktop.name, "PYTHONPATH": os.pathsep.join(here)}
-        return {**kept, **drawn, **quiet, **home, **self.profile.environment}
+        mine = {"HOME": home, "DISPLAY": self.desktop.name, "PYTHONPATH": os.pathsep.join(here)}
+        return {**kept, **drawn, **quiet, **mine, **self.profile.environment}
 
     def _await_window(self, ours: bool) -> Any:
         """The game's window, once it is shown. Raises ScreenFault where it does not come."""
@@ -209,14 +210,17 @@ class ScreenSession:
     def perform(self, steps: Sequence[str]) -> None:
         """Keys that are pressed one after the other, and pauses: how a game is begun."""
         for text in steps:
-            key, seconds = parse_step(text)
-            if key:
-                self.link.hold({self._code(key): seconds})
-                time.sleep(seconds)
+            step = parse_step(text)
+            if step.key:
+                self.link.hold({self._code(step.key): step.seconds})
+                time.sleep(step.seconds)
                 self.link.hold({})
                 time.sleep(0.05)
-            else:
-                time.sleep(seconds)
+            elif step.point is None:
+                time.sleep(step.seconds)
+            elif (place := self.desktop.place(self.window)) is not None:
+                x, y = step.point
+                self.link.click(place.x + round(x * place.width), place.y + round(y * place.height))
 
     def held(self, names: Iterable[str]) -> set[str]:
         """Those of the keys that are down on the display, whoever pressed them. Raises DisplayLost."""

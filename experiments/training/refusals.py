@@ -34,6 +34,8 @@ def refuse(command: TrainCommand, agent_config: Mapping[str, Any], env: Mapping[
             f"--device {command.device}: {command.agent} runs on the processor alone here; name --device cpu, or none"
         )
     about = envs.describe(command.game, **env)
+    if about.most and command.num_envs > about.most:
+        raise cli.UserError(f"--num-envs {command.num_envs}: {command.game} is played {about.most} at a time here")
     if agent_config.get("critic") == "privileged" and about.tells("numbers") is False:
         how = teachers.asking(about, "numbers", "; {} asks for them")
         raise cli.UserError(f"--critic privileged: {command.game} tells none with these options{how}")

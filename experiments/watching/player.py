@@ -108,6 +108,11 @@ class Player:
         return [score for seat in self.seats for score in seat.scores]
 
     @property
+    def keeps_time(self) -> bool:
+        """Does the game itself say when its next picture comes, as one in real time does?"""
+        return self.focus.about.real_time
+
+    @property
     def waits(self) -> bool:
         """Is it a person's turn, in a game that waits for it?"""
         return any(seat.waits for seat in self.seats)
@@ -252,7 +257,7 @@ def drive(player: Player, screen: Screen) -> None:
             beat.due = now
             time.sleep(0.01)
             continue
-        if player.speed and beat.due > now:
+        if player.speed and beat.due > now and not player.keeps_time:
             time.sleep(min(beat.due - now, 0.02))  # short sleeps, so that commands are obeyed at once
             continue
         frame = next(frames, None)

@@ -21,11 +21,14 @@ class RowRecorder(ArrayWriter):
         sizes = {k: list(v) if isinstance(v, tuple) else v for k, v in spec._asdict().items() if k != "rules"}
         super().__init__(folder, {"game": game, "env": env, "spec": sizes})
 
+    overrides = 0  # rows of a person in the place of an agent
+
     def began(self) -> None:
         """A game begins; its first row says so."""
 
     def add(self, step: TimeStep, action: Any, person: bool) -> None:
         """One decision: what was seen, the action there, and whether a person chose it."""
+        self.overrides += person
         row = {"obs": step.obs[0, -1], "action": action[0], "reward": step.reward[0], "discount": step.discount[0]}
         row |= {"first": step.first[0], "last": step.last[0], "person": person}
         if step.legal is not None:

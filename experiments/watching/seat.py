@@ -58,6 +58,7 @@ class Seat:
         self.actions = action_names(source.game, self.envs[0])
         self.human: Human | None = None  # person who has taken over
         self.lent = False  # True while the person plays only by holding a key down
+        self._heard: set[str] = set()  # keys that a person held on the game's own display
         self.side = 0  # side of the person in a two-player game
         self.alternates = False  # True if two sides move in turn
         self.explaining, self.overlay = explaining, "off"
@@ -199,9 +200,14 @@ class Seat:
         self.human, self.lent = person, False
         self.side = self.moves % 2
 
+    @property
+    def lends(self) -> bool:
+        """Can a person take over by holding HOLD down: at a wheel, or at the keys of a game's own window?"""
+        return self.source.run is not None and (drives(self) or self.about.window)
+
     def hold(self, keys: set[str]) -> None:
         """While a network drives, a person who holds HOLD down drives instead."""
-        if self.human is None and HOLD in keys and self.source.run is not None and drives(self):
+        if self.human is None and HOLD in keys and self.lends:
             self.take_over(True)
             self.lent = True
         elif self.lent and HOLD not in keys:
@@ -229,6 +235,8 @@ class Seat:
 
     def advance(self) -> None:
         """Carries out the decision, or what the person does instead."""
+        if self.about.window:
+            self._listen()
         act, person = self.act, self.is_persons_turn
         if person:
             legal = None if self.step.legal is None else self.step.legal[0].cpu().numpy()
@@ -250,6 +258,15 @@ class Seat:
             for episode in finished:
                 if episode.column == 0:
                     listener.ended(episode.score)
+
+    def _listen(self) -> None:
+        """Hears the keys that a person holds down where the game has its own display."""
+        keys = own(self.source.game, self.envs[0], "pressed")()
+        if keys or self._heard:
+            self._heard = keys
+            self.hold(keys)
+            if self.human is not None:
+                self.human.held = set(keys)
 
     def pictures(self) -> list[list[np.ndarray]]:
         """For each copy the pictures since the last call: one, or all emulated frames."""
@@ -322,7 +339,7 @@ class Seat:
     def known_keys(self) -> list[str]:
         """Keys that the game or the seat itself takes just now."""
         known = self.human.known if self.human else []
-        return [*known, HOLD] if self.source.run is not None and drives(self) else known
+        return [*known, HOLD] if self.lends else known
 
     def history(self) -> dict[str, list[float | None]]:
         """The curves of the newest decisions, oldest first."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import envs
@@ -10,9 +12,10 @@ from agents import BASELINES
 from agents.core import manifest
 from agents.core.run import PLAYED, Run, RunError, safe
 from experiments import cli, references
-from experiments.finding import is_game, look_for, milestone_folder, require_checkpoint
+from experiments.finding import is_game, look_for, milestone_folder, of_options, require_checkpoint
 
 PLAYERS = {"expert": "the scripted expert", "rave": "the search player rave"}  # players that need no training
+NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 PICTURES, BOARD = ("gradient", "occlusion"), ("policy", "visits", "ownership")  # overlays of networks; of boards
 
 
@@ -47,8 +50,10 @@ class Source(NamedTuple):
         return f"{which}{self.run.config['agent']} {self.run.path.name}"
 
 
-def find(what: str, runs: Path, *, step: int | str | None = None, live: bool = False) -> Source:
-    """Raises RunError or UnknownGame where there is nothing of that name."""
+def find(
+    what: str, runs: Path, *, step: int | str | None = None, live: bool = False, env: Mapping[str, Any] = NO_OPTIONS
+) -> Source:
+    """Raises RunError or UnknownGame where there is nothing of that name. env: options that the game must have."""
     path = Path(what)
     if (path / "manifest.json").is_file() and path.name.isdigit():  # a checkpoint itself
         kind = path.parent
@@ -59,7 +64,7 @@ def find(what: str, runs: Path, *, step: int | str | None = None, live: bool = F
     if live:
         return _of(_training(what, runs), live=True)
     try:
-        run, note = look_for(runs, what)
+        run, note = (of_options(runs, what, env), "") if env else look_for(runs, what)
     except RunError as fault:
         if (path / "config.json").exists() or (path.exists() and not is_game(what)):
             raise
@@ -69,16 +74,16 @@ def find(what: str, runs: Path, *, step: int | str | None = None, live: bool = F
         return _at(run, step)._replace(note=note)
     if step is not None:
         raise RunError(f"--checkpoint {step}: {missing}")
-    return untrained(game, runs)
+    return untrained(game, runs, env)
 
 
-def untrained(game: str, runs: Path) -> Source:
+def untrained(game: str, runs: Path, env: Mapping[str, Any] = NO_OPTIONS) -> Source:
     """Who plays a game that nobody was trained for: the player that its description names, or chance."""
-    about = envs.describe(game)
+    about = envs.describe(game, **env)
     who = PLAYERS.get(about.scripted, "the random agent")
     note = f"{game} has no run under {runs} yet: {who} plays; an agent is trained by {cli.line('train', game)}"
     asks = {about.info["expert"]: True} if about.scripted == "expert" else {}
-    return Source(game, note=note, scripted=about.scripted, env=asks)
+    return Source(game, note=note, scripted=about.scripted, env={**env, **asks})
 
 
 def _at(run: Run, step: int | str | None) -> Source:
@@ -106,9 +111,15 @@ def refuse_overlay(source: Source, name: str) -> None:
         raise ValueError(f"--overlay {name}: {source.run.path} sees numbers, and no picture that could be laid over")
 
 
-def require_driven(source: Source) -> None:
-    """Raises ValueError where nothing is driven that could be recorded, or taken over at the wheel."""
-    driving = envs.describe(source.game, **source.options).driving
+def require_driven(source: Source, shadow: bool = True) -> None:
+    """Raises ValueError where nothing is driven that could be recorded, or taken over at the wheel.
+
+    shadow: whether a wheel is needed; else the keys of a game's own window will do.
+    """
+    about = envs.describe(source.game, **source.options)
+    if about.window and not shadow:
+        return
+    driving = about.driving
     if driving is None:
         play = cli.line("play", source.game, "--record", "DATA")
         raise ValueError(f"--shadow and --record: {source.game} is not driven; {play} records what you play")
