@@ -37,7 +37,7 @@ ONE_THREAD = {"env_threads": 1}
 def tried(*left_out: str) -> list:
     """GAMES without some, those of LONGER in the slow run."""
     games = [game for game in GAMES if game not in left_out]
-    return [pytest.param(game, marks=pytest.mark.slow if game in LONGER else ()) for game in games]
+    return [pytest.param(game, marks=pytest.mark.slow if game in (*LONGER, *UNREPEATED) else ()) for game in games]
 
 
 def make(game: str, n: int):

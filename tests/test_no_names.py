@@ -19,7 +19,8 @@ ROOT = Path(__file__).resolve().parents[1]
 OWN = {"recipes", "benchmarks", "go", "windows"}  # rooms of experiments that belong to games
 GO = {"gtp.py", "tournament.py"}  # programs of Go, as the protocol that they speak is
 EXAMPLE = re.compile(r"(python -m experiments\.|joypad )\w+( --?[\w-]+)* [\w:-]+")
-ENGLISH = {"adventure", "et", "hero", "pitfall", "surround", "venture", "boxing", "go", "pong", "car", "screen"}  # words, too
+ENGLISH = {"adventure", "et", "hero", "pitfall", "surround", "venture", "boxing", "go", "pong", "car"}
+ENGLISH |= {"screen"}  # words, too
 
 
 def names() -> set[str]:

@@ -17,6 +17,7 @@ from envs.screen import display, orphans
 from envs.screen.env import ScreenVectorEnv
 from envs.screen.faults import ScreenFault
 
+pytestmark = pytest.mark.slow  # in real time, so that they run alone
 pytest.importorskip("mss", reason="mss is not installed (pip install mss)")
 pytest.importorskip("Xlib", reason="python-xlib is not installed (pip install python-xlib)")
 
@@ -81,7 +82,7 @@ def test_the_score_is_the_games_and_a_lost_game_ends_and_begins_anew(toy) -> Non
 
 
 def test_axes_hold_a_key_for_its_share_of_a_step(toy) -> None:
-    """Half a step to the right moves the paddle half as far as a whole one."""
+    """Half a step to the left moves the paddle less far than a whole one to the right."""
 
     def moved(share: float) -> float:
         with playing(toy, control="axes") as games:
@@ -94,7 +95,8 @@ def test_axes_hold_a_key_for_its_share_of_a_step(toy) -> None:
                 games.step(np.zeros((1, 1), np.float32))
             return float(np.flatnonzero((games.render()[0][-3] == (0, 250, 0)).all(1)).mean() - green)
 
-    assert moved(-0.5) < -10 and moved(1.0) > 30
+    half, whole = moved(-0.5), moved(1.0)
+    assert half < 0 < whole and -half < whole
 
 
 def test_several_games_have_displays_of_their_own(toy) -> None:

@@ -36,7 +36,7 @@ class ScreenReader:
     scale: float = 1.0  # factor of what is read, such as 0.1 where no point is written
     smallest: int = 1  # blobs: pixels of a spot at least; digits: columns of a digit at least
     pattern: str = ""  # title: regular expression whose first group is the number
-    glyphs: Mapping[str, str] = dataclasses.field(default_factory=dict)  # digits: character (and what tells its looks apart) -> its rows
+    glyphs: Mapping[str, str] = dataclasses.field(default_factory=dict)  # digits: character and its looks -> rows
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
