@@ -45,7 +45,7 @@ class Hosts:
         self.mark = secrets.token_hex(2)
         self.subnet = f"10.{77 + os.getpid() % 100}.{os.getpid() % 250}"
         self.nodes: list[subprocess.Popen | None] = []
-        self.env = {**os.environ, **QUIET, "PYTHONPATH": str(ROOT)}
+        self.env = {**os.environ, **QUIET, "PYTHONPATH": str(ROOT), "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 
     def name(self, host: int) -> str:
         return f"joypad-{self.mark}-{host}"
