@@ -87,6 +87,7 @@ def car(log: Path, port: int) -> None:
 
     settings = load_config(cfg_complete.__file__)
     cfg = settings.PWM_STEERING_THROTTLE
+    settings.USE_JOYSTICK_AS_DEFAULT = False  # the page drives
     settings.WEB_CONTROL_PORT, settings.DATA_PATH = port, str(log.parent / "data")
     settings.CAMERA_FRAMERATE = settings.DRIVE_LOOP_HZ = HZ
     complete.get_camera, complete.add_drivetrain = (lambda _: Camera()), drivetrain
@@ -166,6 +167,12 @@ class DonkeyBench:
 Fault = Callable[[DonkeyBench], float]
 
 
+def let_go(bench: DonkeyBench) -> float:
+    """No fault: that the harness sees a stop where there is one."""
+    bench.page.throttle, since = 0.0, time.monotonic()
+    return since
+
+
 def page_closed(bench: DonkeyBench) -> float:
     since = time.monotonic()
     bench.page.leave()
@@ -222,6 +229,7 @@ def another(origin: str | None) -> Fault:
 
 LASTS = 1.5  # length of a fault that passes, s, as in `car_faults`
 FAULTS: dict[str, tuple[Fault, float]] = {  # name -> (how it is made, throttle that the first page holds)
+    "let-go": (let_go, THROTTLE),
     "page-closed": (page_closed, THROTTLE),
     "heartbeat-gap": (heartbeat_gap, THROTTLE),
     "camera-dead": (camera("dead"), THROTTLE),
