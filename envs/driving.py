@@ -70,6 +70,7 @@ class Driving(ABC):
     bounds: Mapping[str, tuple[float, float]]  # columns of an action, in its order -> values of its -1 and 1
     labels: Mapping[str, tuple[int, ...]]  # labels of a record in addition to the controls: game/NAME -> shape
     refusal: str | None = None  # sentence: why drives with these options cannot be recorded; None: they can
+    several_cameras: bool = False  # True if recordings of other cameras than the options' may be learned from, too
     course: Course | None = None  # tracks that score drivers, where the game has them
     start: Mapping[str, Any]  # options that a recording starts with, where they are not the game's own defaults
     unused: frozenset[str]  # options that change nothing in a recording, or that it refuses

@@ -13,11 +13,14 @@ import pytest
 import torch
 from tubs import read
 
+import envs
 from agents.core import dataset
 from agents.core.replay import ReplayBuffer
 from agents.core.rows import Spec
 from agents.core.samplers import Uniform
-from envs.recordings.rows import Rows, check_info
+from envs.recordings import reader
+from envs.recordings.rows import RecordingError, Rows, check_info
+from envs.recordings.tub import IMAGE, TubWriter
 from experiments import lab
 
 CPU = torch.device("cpu")
@@ -205,3 +208,19 @@ def test_a_tub_that_cannot_teach_is_refused(tmp_path: Path) -> None:
         writer.write({"cam/image_array": picture, "user/angle": 0.0, "user/throttle": 0.1, "user/mode": "user"})
     with pytest.raises(ValueError, match="no column 'user/target_speed'"):
         read(tmp_path / "throttle", spec)
+
+
+def test_drives_of_several_cameras_are_learned_from_where_cameras_are_random(tmp_path):
+    with TubWriter(tmp_path / "wide", {"user/target_speed": "float"}, metadata={"camera": "wide"}) as writer:
+        for k in range(3):
+            row = {IMAGE: np.full((60, 80, 3), 50 * k, np.uint8), "user/angle": 0.1 * k, "user/target_speed": 5.0}
+            writer.write({**row, "user/throttle": 0.1, "user/mode": "user"})
+    spec = Spec((60, 80, 3), "uint8", 1, action_dim=2)
+    for random_camera in (0.0, 1.0):
+        driving = envs.describe("kart", obs="trunk", random_camera=random_camera).driving
+        wanted = reader.WantedRows(spec, driving=driving)
+        if random_camera:
+            assert len(reader.read([tmp_path / "wide"], wanted, print).obs) == 3
+            continue
+        with pytest.raises(RecordingError, match="recorded by camera wide, not kart: say --camera wide"):
+            reader.read([tmp_path / "wide"], wanted, print)

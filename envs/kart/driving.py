@@ -71,7 +71,7 @@ class KartDriving(Driving):
 
     def __init__(self, options: KartOptions):
         self.options, self.course = options, Tracks(options)
-        self.refusal = _refusal(options)
+        self.refusal, self.several_cameras = _refusal(options), options.random_camera > 0
 
     def hands(self, wheel: Wheel) -> np.ndarray:
         """Returns steering and target speed, or steering, pedal and hand brake with `--control raw`, float32 [D]."""

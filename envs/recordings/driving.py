@@ -32,7 +32,7 @@ def rows(path: Path, spec: Any, driving: Any, tell: Tell) -> Rows:
     if tub.damaged:
         tell(f"{path}: {len(tub.damaged)} damaged records are skipped; {tub.damaged[0]}")
     camera, recorded = driving.about().get("camera"), tub.metadata.get("camera")
-    if camera is not None and isinstance(recorded, str) and recorded != camera:
+    if camera is not None and isinstance(recorded, str) and recorded != camera and not driving.several_cameras:
         recorded = shown(recorded)
         raise RecordingError(f"{path}: was recorded by camera {recorded}, not {camera}: say --camera {recorded}")
     at = np.flatnonzero(tub.labelled)
