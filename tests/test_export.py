@@ -18,7 +18,7 @@ from agents.core.rows import Spec, TimeStep
 from agents.perception import export as onnx_
 from agents.perception import preprocess
 from envs.car.simulator import SimulatedCar
-from experiments import building, evaluate, export, record, train, watch
+from experiments import building, export, record, train
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -181,18 +181,6 @@ def test_a_car_is_driven_alike_by_both_runtimes_from_the_camera_on(driver, tmp_p
         np.testing.assert_allclose(features, mine.numpy(), atol=1e-4)
         np.testing.assert_allclose([steering[0], 2 * drive[0] - 1], action.numpy(), atol=1e-4)
         np.testing.assert_allclose(logits, seen.numpy(), atol=1e-4)
-
-
-def test_the_same_run_is_scored_on_tracks_and_watched(driver, tmp_path, capsys, monkeypatch):
-    argv = [str(driver), "--tracks", "test:2", "--seconds", "5", "--json"]
-    code, text, err = program(evaluate.main, argv, capsys, monkeypatch)
-    assert code == 0, err
-    told = json.loads(text)
-    assert 0.0 <= told["autonomy"] <= 1.0 and told["seconds"] == 10.0, told
-    video = tmp_path / "car.mp4"
-    argv = [str(driver), "--video", str(video), "--seconds", "1"]
-    code, text, err = program(watch.main, argv, capsys, monkeypatch)
-    assert code == 0 and video.stat().st_size > 1000, err
 
 
 def test_a_missing_package_is_one_sentence(trained, tmp_path, capsys, monkeypatch):
