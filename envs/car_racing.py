@@ -24,7 +24,7 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 from agents.perception import preprocess
 from envs.car_racing_driver import Driver
 from envs.car_racing_driving import CarRacingDriving
-from envs.description import Description
+from envs.description import Description, MissingPackage
 
 LIMIT = 1000  # frames of a game
 TRAINING = {"training": True}  # metadata of options that scored games are without (`envs.scored`)
@@ -61,12 +61,12 @@ class CarRacingOptions:
 
 @functools.cache
 def _game() -> type:
-    """Gymnasium's class with a faster `_render`. Raises ValueError where Box2D is not installed."""
+    """Gymnasium's class with a faster `_render`. Raises MissingPackage where Box2D is not installed."""
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
     try:
         from gymnasium.envs.box2d import car_racing as original
     except (gymnasium.error.Error, ImportError):
-        raise ValueError('car-racing needs Box2D: pip install -e ".[box2d]"') from None
+        raise MissingPackage('car-racing needs Box2D: pip install -e ".[box2d]"') from None
     from pygame import Surface, gfxdraw, transform
 
     width, height = original.WINDOW_W, original.WINDOW_H

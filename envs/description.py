@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 REAL_TIME = ("real_time", "step_seconds")  # facts that a description and a batch's metadata must tell alike
 
 
+class MissingPackage(ValueError):
+    """A game needs a package that is not installed here; the message says how to get it."""
+
+
 class ScoringProtocol(NamedTuple):
     """A named way to score a game, where it has more than its options to choose between."""
 

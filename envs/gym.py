@@ -28,7 +28,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 import envs
 from envs import gym_check
-from envs.description import Description
+from envs.description import Description, MissingPackage
 from envs.gym_check import Checked, GameFault
 from envs.gym_observation import reading
 
@@ -195,7 +195,9 @@ def _one(id: str, options: GymOptions, render_mode: str | None = None, number: i
     _require_plain(name, options.env_kwargs)
     try:
         env = _made(id, render_mode, read_kwargs(options.env_kwargs))
-    except (gymnasium.error.Error, ImportError) as fault:
+    except (gymnasium.error.DependencyNotInstalled, ImportError) as fault:
+        raise MissingPackage(f"{name}: {fault}") from fault
+    except gymnasium.error.Error as fault:
         raise ValueError(f"{name}: {fault}") from fault
     except GameFault:
         raise

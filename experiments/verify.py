@@ -6,7 +6,8 @@
 
 Each is compared with its checksums and plays games of seeds that neither its training nor its stated score has used.
 The stated score must lie within the interval that both samples of games allow (a permutation test; one of a thousand
-honest references is called wrong). The exit code is 1 where one does not hold.
+honest references is called wrong). The exit code is 1 where one does not hold. A
+reference whose game needs a package that is not installed is named and not played.
 """
 
 from __future__ import annotations
@@ -18,8 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import envs
+from envs.description import MissingPackage
 from experiments import arguments, cli, references
 from experiments.arguments import Positional
+
+VERDICTS = {True: "holds", False: "WRONG", None: "not played"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +70,10 @@ def _games(root: Path) -> str:
 
 
 def check(path: Path, command: VerifyCommand) -> dict[str, Any]:
-    """One reference: {"reference", "holds", "told"}, and the figures where it came to games."""
+    """One reference: {"reference", "holds", "told"}, and the figures where it came to games.
+
+    holds: None where its game needs a package that is not installed here.
+    """
     import numpy as np
 
     from agents.core.manifest import CheckpointError
@@ -86,7 +93,8 @@ def check(path: Path, command: VerifyCommand) -> dict[str, Any]:
                 run, episodes=command.episodes, seed=seed, device=command.device, quiet=command.json
             )
     except (checks.ReferenceFault, RunError, CheckpointError, cli.UserError) as fault:
-        return {"reference": name, "holds": False, "told": str(fault)}
+        missing = isinstance(fault.__cause__, MissingPackage)
+        return {"reference": name, "holds": None if missing else False, "told": str(fault)}
     for what in ("protocol", "policy"):
         if stated.get(what) != new[what]:
             said = f"{what} of the stated score is {stated.get(what)!r}, the run has {new[what]!r}"
@@ -102,18 +110,20 @@ def main() -> None:
         paths = chosen(command)
         if not command.files:
             cli.starting(torch=True)
-        wrong = 0
+        verdicts = []
         for path in paths:
             found = check(path, command)
-            wrong += not found["holds"]
+            verdicts.append(found["holds"])
             if command.json:
                 print(json.dumps(found), flush=True)
             else:
-                cli.say(f"{'holds' if found['holds'] else 'WRONG'}  {found['reference']}: {found['told']}")
+                cli.say(f"{VERDICTS[found['holds']]}  {found['reference']}: {found['told']}")
                 sys.stdout.flush()
         if not command.json:
-            print(f"{len(paths) - wrong} of {len(paths)} reference runs hold")
-        sys.exit(1 if wrong else 0)
+            missing = verdicts.count(None)
+            more = f"; {missing} could not be played here" if missing else ""
+            print(f"{verdicts.count(True)} of {len(paths)} reference runs hold{more}")
+        sys.exit(1 if False in verdicts else 0)
 
 
 if __name__ == "__main__":

@@ -13,8 +13,10 @@ import torch
 from programs import program
 from runfolders import make, rewrite
 
+import envs
 from agents.core import checkpoint, files
 from agents.core.run import Run
+from envs.description import MissingPackage
 from experiments import evaluate, finding, references, runs, train, verify
 from experiments.cli import UserError
 from experiments.comparing import records
@@ -257,6 +259,16 @@ def test_an_altered_score_is_found_though_everything_is_sealed_anew(copied: Path
     resealed(path)
     code, out, _ = program(verify.main, ["--episodes", "6", "--runs", str(copied)], capsys, monkeypatch)
     assert code == 1 and "WRONG  reference/gym-CartPole-v1/ppo-s0: stated" in out and "lies outside" in out
+
+
+def test_a_game_whose_package_is_missing_is_not_called_wrong(copied: Path, capsys, monkeypatch) -> None:
+    def missing(*_: object, **__: object) -> None:
+        raise MissingPackage("car-racing needs Box2D: pip install box2d")
+
+    monkeypatch.setattr(envs, "make_vec", missing)
+    code, out, _ = program(verify.main, ["--episodes", "4", "--runs", str(copied)], capsys, monkeypatch)
+    assert code == 0 and "not played  reference/gym-CartPole-v1/ppo-s0: car-racing needs Box2D" in out
+    assert "0 of 1 reference runs hold; 1 could not be played here" in out
 
 
 def test_the_weights_of_another_game_are_found(copied: Path) -> None:
