@@ -121,6 +121,7 @@ class Keeper:
         orphans.write(groups, self.homes)
 
     def screen(self, size: list[int]) -> dict[str, Any]:
+        """Starts a virtual display of `size` (width, height in pixels). Raises KeeperRefusal where none starts."""
         reading, writing = os.pipe()
         argv = ["Xvfb", "-displayfd", str(writing), "-screen", "0", f"{size[0]}x{size[1]}x24", "-nolisten", "tcp"]
         quiet = dict(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -137,6 +138,7 @@ class Keeper:
         return {"display": f":{number}"}
 
     def run(self, argv: list[str], env: dict[str, str], home: str, log: str) -> dict[str, Any]:
+        """Starts a game in place of the one that runs. home: its folder, which ends with the keeper; log: a file."""
         self.stop()
         if home not in self.homes:
             self.homes.append(home)
@@ -146,22 +148,27 @@ class Keeper:
         return {"pid": self.game.pid}
 
     def connect(self, display: str) -> dict[str, Any]:
+        """Presses keys on this display from now on."""
         self.presser = KeyPresser(display)
         return {}
 
     def hold(self, keys: dict[str, float]) -> None:
+        """Holds these keys and no others. keys: code of the key -> seconds until it is let go of by itself."""
         if self.presser is not None:
             self.presser.hold({int(code): float(seconds) for code, seconds in keys.items()})
 
     def click(self, x: int, y: int) -> dict[str, Any]:
+        """Clicks at this place of the display, in pixels."""
         if self.presser is not None:
             self.presser.click(x, y)
         return {}
 
     def poll(self) -> dict[str, Any]:
+        """The exit code of the game; None while it runs and where none was started."""
         return {"code": None if self.game is None else self.game.poll()}
 
     def stop(self) -> dict[str, Any]:
+        """Ends the game; the display stays."""
         self._end(self.game)
         self.game = None
         return {}
