@@ -240,7 +240,7 @@ class SuiteRuns:
                     live(f"  {self.progress(task)}")
         if getattr(process, "lost", False):
             self.failed[task] = f"{program}: its node died; the same command goes on with it"
-        elif process.returncode and not stopping():  # what a person stopped has not failed
+        elif process.returncode and not stopping():  # a training that a person stopped has not failed
             self.failed[task] = f"{program} failed: {child.reason(process.returncode, log)}"
 
     def progress(self, task: TrainingTask) -> str:

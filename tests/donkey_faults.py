@@ -74,7 +74,7 @@ def car(log: Path, port: int) -> None:
                 )
                 with open(log, "a") as file:
                     file.write(json.dumps([time.monotonic(), "sim", [0.0, share]]) + "\n")
-            time.sleep(0.0005)  # as long as the bus takes
+            time.sleep(0.0005)  # time that the bus takes
 
     def drivetrain(vehicle: Any, settings: Any) -> None:
         forward, back, stopped = (cfg[f"THROTTLE_{name}_PWM"] for name in ("FORWARD", "REVERSE", "STOPPED"))

@@ -16,7 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PORT = 6379
-ATTEMPTS = 4  # to start a node
+ATTEMPTS = 4  # tries to start a node
 PATIENCE = 180.0  # seconds in which a node must have begun, on a busy machine too
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "OMP_NUM_THREADS": "1"}
 

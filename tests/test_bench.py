@@ -166,7 +166,7 @@ def shares_are_quotients(rows: dict) -> set[str]:
     """Checks limits and shares against their definition. Returns their names and those of the bare network."""
     trained, inferred = (f"bare network, {which}, batch {{}}, samples/s" for which in ("trained", "inferred"))
     emulators = 1 / rows["emulators alone, steps/s"]
-    seconds = {  # of one environment step
+    seconds = {  # seconds of one environment step
         "ppo": 4 / rows[trained.format(256)] + 1 / rows[inferred.format(64)] + emulators,
         "dqn": 8 / rows[trained.format(32)] + 8 / rows[inferred.format(32)] + 1 / rows[inferred.format(16)] + emulators,
     }

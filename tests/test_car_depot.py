@@ -77,7 +77,7 @@ def test_a_recording_is_fetched_and_then_only_what_is_new(
     assert same(there, here) and len(Tub(here)) == 33 and pictures() == 5
 
 
-@pytest.mark.parametrize("stops", [0, 1, 7, 12, 13, 14, 15])  # of 12 pictures and 4 files that end the recording
+@pytest.mark.parametrize("stops", [0, 1, 7, 12, 13, 14, 15])  # transfers: 12 pictures and 4 files
 def test_a_fetch_that_breaks_off_goes_on(
     car: CarStub, pc: CarClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stops: int
 ) -> None:  # fmt: skip
@@ -161,7 +161,7 @@ def test_a_network_is_checked_kept_and_drives(car: CarStub, pc: CarClient, netwo
     assert pc.send("first", garage.packed(other))["active"] == "first-2"  # another of that name does not replace it
     assert same(network, car.garage.folder / "first")
     assert pc.choose("first")["active"] == "first" and car.pilot.model.folder.name == "first"
-    assert garage.Garage(car.garage.folder).opened(car.garage.active).title == "first, of test"  # of the next start
+    assert garage.Garage(car.garage.folder).opened(car.garage.active).title == "first, of test"  # the next start
     assert pc.choose(None)["active"] is None and car.pilot.title == "elsewhere"
     with pytest.raises(CarError, match="there is no network nothing on the car"):
         pc.choose("nothing")
@@ -263,7 +263,7 @@ def test_who_has_no_token_or_comes_from_elsewhere_is_refused(car: CarStub, netwo
     assert car.pilot is None and not car.garage.folder.exists()
     assert asked(car, "PUT", "/drive/data/network?name=x", data, Authorization=bearer)[0] == 200
     assert asked(car, "PUT", "/drive/data/elsewhere", data, Authorization=bearer)[0] == 404
-    assert asked(car, "PUT", "/tub/data/network?name=x", data, Authorization=bearer)[0] == 404  # it takes no files
+    assert asked(car, "PUT", "/tub/data/network?name=x", data, Authorization=bearer)[0] == 404  # a page takes none
     with pytest.raises(CarError, match="refuses this token"):
         CarClient(car.address[:-3] + "xyz").about()
 

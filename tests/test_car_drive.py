@@ -184,7 +184,7 @@ def test_a_network_comes_while_nobody_drives_and_is_there_at_the_next_start(tmp_
         assert pc.choose("new")["network"] == "new, of test"
     finally:
         stand.close()
-    again = Stand(tmp_path, "sim", tub=pictures)  # without --model
+    again = Stand(tmp_path, "sim", tub=pictures)  # a start without --model
     try:
         assert CarClient(again.address).about()["network"] == "new, of test"
     finally:

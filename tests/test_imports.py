@@ -19,7 +19,7 @@ HEAVY = DEVICES | {"torch", "numpy", "numba", "gymnasium", "tensorboard", "stabl
 # Modules of `agents` that algorithms may share.
 SHARED = {"critics", "exploration", "heads", "imitation", "losses", "optimizers", "ranges", "recurrent", "rewards"}
 SHARED |= {"boards", "driving", "rollouts"}
-CORE = {"graphs", "pace", "parallel", "rows", "returns", "device", "samplers"}  # what an algorithm may take of the core
+CORE = {"graphs", "pace", "parallel", "rows", "returns", "device", "samplers"}  # parts that an algorithm may import
 TORCH_FREE = {"drive", "gtp", "go", "selfplay", "tournament", "data", "record", "web"}  # programs
 
 

@@ -17,7 +17,7 @@ from envs.screen import display, orphans
 from envs.screen.env import ScreenVectorEnv
 from envs.screen.faults import ScreenFault
 
-pytestmark = pytest.mark.slow  # in real time, so that they run alone
+pytestmark = pytest.mark.slow  # tests in real time run alone
 pytest.importorskip("mss", reason="mss is not installed (pip install mss)")
 pytest.importorskip("Xlib", reason="python-xlib is not installed (pip install python-xlib)")
 
@@ -54,7 +54,7 @@ def test_the_window_is_seen_its_keys_are_pressed_and_nothing_stays_behind(toy) -
             green = (games.render()[0][-3] == (0, 250, 0)).all(1)
             paddle[action] = float(np.flatnonzero(green).mean())
         assert paddle[1] < paddle[2]  # the paddle went left, then right
-        for _ in range(100):  # on a busy machine it may be let go of again before anybody looks
+        for _ in range(100):  # the key may be let go of again before a busy machine looks
             games.send(np.array([2]))
             time.sleep(0.02)
             if down := session.held(["Left", "Right"]):
@@ -77,7 +77,7 @@ def test_the_score_is_the_games_and_a_lost_game_ends_and_begins_anew(toy) -> Non
             rewards += reward[0]
             if terminated[0]:
                 assert info["read/lives"] == [0] and info["_score"] == [True]
-                assert info["score"][0] == rewards  # from 0 on every point is rewarded once
+                assert info["score"][0] == rewards  # every point from 0 on is rewarded once
                 _, reward, terminated, truncated, info = games.step(np.array([0]))
                 assert reward[0] == 0 and not terminated[0] and info["read/lives"] == [3]
                 rewards, ends = 0.0, ends + 1

@@ -30,7 +30,7 @@ def test_xracer_speeds_up_and_stands_at_the_beginning_again_after_an_episode() -
             speeds.append(float(info["read/speed"][0]))
             total += reward[0]
         assert truncated[0] and not terminated[0] and np.isfinite(speeds).mean() > 0.9
-        assert max(speeds) >= 2.0 and max(speeds) > 2 * np.nanmean(speeds[:5]) - 1.0  # in tens of the display's units
+        assert max(speeds) >= 2.0 and max(speeds) > 2 * np.nanmean(speeds[:5]) - 1.0  # tens of the display's units
         assert total == pytest.approx(0.1 * np.nansum(speeds) / games.options.profile.rate, rel=0.05)
         assert np.mean(np.abs(np.diff(speeds)) < 2.0) > 0.95  # read digit by digit, with no jumps
 

@@ -27,7 +27,7 @@ PARTS = ("time/act", "time/env", "time/sample", "time/learn")  # share of the wa
 LEARNED = ("learn/loss", "learn/grad_norm", "learn/weight_norm")  # grad_norm: before it is clipped
 SCORED = ("eval/return", "eval/mean", "eval/median")  # full games of the agent as it is evaluated
 ELSEWHERE = ("cluster/actors_alive", "cluster/rows_per_second_per_actor", "cluster/bytes_per_row", "cluster/policy_lag",
-             "cluster/policy_lag_max")  # of runs with actors elsewhere; lag: optimizer steps between acting and storing
+             "cluster/policy_lag_max")  # tags of runs with actors elsewhere; lag: optimizer steps
 TEXTS = ("run/config", "run/command", "run/commit", "run/hardware")
 CLIP, INPUTS, WEIGHTS = "eval/clip", "inputs/examples", "weights/"
 

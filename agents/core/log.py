@@ -39,7 +39,7 @@ class Log:
             files.write_text(self.lines, "".join(f"{x}\n" for x in text.splitlines() if _steps(x) <= clock.steps))
         self.writer = SummaryWriter(str(run.path), purge_step=clock.steps + 1 if clock.steps else None)
         self.also: Any = None  # another logger, with scalars(values, step), clip(tag, path, step) and close()
-        self.sources: list[Callable[[], Mapping[str, float]]] = []  # what else tells scalars at every report
+        self.sources: list[Callable[[], Mapping[str, float]]] = []  # further sources of scalars, asked at every report
         self.scores: deque[float] = deque(maxlen=100)  # scores of the newest finished episodes
         self.lengths: deque[int] = deque(maxlen=100)
         self.figures: dict[str, deque[float]] = {}

@@ -41,7 +41,7 @@ SHOWN = 4  # columns of which the newest rows are shown
 class RemoteStream:
     """What a run knows of environments that are elsewhere. envs: one of them here, for what it says of itself."""
 
-    exact = real_time = False  # at a barrier the games begin anew
+    exact = real_time = False  # games begin anew at a barrier
     deadline = None
 
     def __init__(self, envs: Any, spec: Spec, num_envs: int, device: torch.device):
@@ -156,7 +156,7 @@ class RemoteLoop:
             self._store(actor)
         if self.learner.is_due():
             self.learner.begin()
-        self._order_all()  # with the weights of this moment
+        self._order_all()  # actors act with the present weights
         while self.learner.push():
             if not self.together:
                 self._receive(wait=False)
@@ -258,7 +258,7 @@ class RemoteLoop:
             if name.startswith(DONE)
         }
         if about["anew"]:
-            self.replay.seal(columns)  # what lies before these rows leads nowhere
+            self.replay.seal(columns)  # rows before these belong to a game that was cut
         elif done:
             self.replay.amend(Act(done.pop("action"), done), columns)
         self.replay.extend(rows, columns)

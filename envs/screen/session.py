@@ -62,14 +62,14 @@ class ScreenSession:
         self._picture: np.ndarray | None = None  # the newest picture of the window
         self._changed = self._began = 0.0
         self._hidden_since: float | None = None
-        self._out_of_sight = -BACK  # when the window was last seen to be covered or minimised
+        self._out_of_sight = -BACK  # moment at which the window was last seen covered or minimised, in s
         self._codes: Mapping[str, int] = {}
 
     # -- start and end -----------------------------------------------------------------------------------------------
 
     def open(self) -> None:
         """Starts the game, or finds its window. Raises ScreenFault."""
-        program = self._program()  # what is not installed is told before anything is started
+        program = self._program()  # a missing program is told before anything is started
         if self.xvfb:
             if shutil.which("Xvfb") is None:
                 raise ScreenFault("--xvfb needs the virtual display Xvfb, which is not installed: apt-get install xvfb")
@@ -244,7 +244,7 @@ class ScreenSession:
             if why:
                 self._out_of_sight = time.monotonic()
                 return self._old(why)
-            if time.monotonic() - self._out_of_sight < BACK:  # what lay over it may still be seen in its place
+            if time.monotonic() - self._out_of_sight < BACK:  # the window that lay over it may still be seen there
                 return self._old("coming back into sight")
             picture = self.desktop.grab(place)
             if self.desktop.place(self.window) == place:  # nothing has changed meanwhile: it is the window's
@@ -258,7 +258,7 @@ class ScreenSession:
 
     def _new(self, picture: np.ndarray) -> Shot:
         now, (width, height) = time.monotonic(), self.profile.size
-        if picture.shape[:2] != (height, width):  # of a person's display, where windows have the size that they like
+        if picture.shape[:2] != (height, width):  # windows on a person's display have any size
             picture = preprocess.resize(picture, height, width)
         stale = self._picture is not None and np.array_equal(picture, self._picture)
         if not stale:

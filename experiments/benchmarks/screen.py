@@ -49,7 +49,7 @@ def recorder(game: str, seconds: float, out: Path) -> dict[str, float]:
     profile = envs.options("screen", **options).profile
     single = {keys[0]: i for i, keys in enumerate(profile.actions.values()) if len(keys) == 1}
     names = {i: key for key, i in single.items()} | {0: ""}
-    preview = recording.preview_on(played.desktop.name)  # on the game's display: the window is lifted above it
+    preview = recording.preview_on(played.desktop.name)  # a preview beside the game, below its window
     times, seen, every = [], [], round(RATE / recording.PREVIEW)
     with SyntheticPerson(played.desktop.name, ("", *tuple(single)[:2])) as person:
         while recorder.ticks < seconds * RATE:

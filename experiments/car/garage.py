@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from agents.core import files
 from envs.car import CarError
 from envs.car.model import FILES, LARGEST, CarModel
 from envs.text import shown
@@ -81,7 +82,7 @@ class Garage:
             model = self._fitting(CarModel(place))
             with self._lock:
                 model.folder = self._kept(place, name)
-            sync(self.folder)
+            files.sync(self.folder)
         finally:
             shutil.rmtree(place, ignore_errors=True)
         return model
@@ -110,7 +111,7 @@ class Garage:
         other.unlink(missing_ok=True)
         write(other, json.dumps({"name": name}).encode())
         os.replace(other, self.folder / ACTIVE)
-        sync(self.folder)
+        files.sync(self.folder)
 
     def tidy(self) -> None:
         """Deletes what a computer without power has left unfinished."""
@@ -166,7 +167,7 @@ def contents(data: bytes) -> dict[str, bytes]:
                 if entry.file_size > LARGEST or sum(map(len, found.values())) + entry.file_size > LARGEST:
                     raise CarError(f"the network is larger than {LARGEST // 2**20} MiB")
                 with archive.open(entry) as file:
-                    found[entry.filename] = file.read(entry.file_size)  # what an entry says of itself may be wrong
+                    found[entry.filename] = file.read(entry.file_size)  # an entry's stated size may be wrong
     except CarError:
         raise
     except Exception as fault:  # zipfile has an exception for each way in which an archive can be damaged
@@ -180,12 +181,3 @@ def write(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-
-
-def sync(folder: Path) -> None:
-    """Waits until the names in a folder are on disk."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -156,7 +156,7 @@ class DriveLoop:
         throttle = self.wish.throttle
         if network and self.halt.halted(now) and not self.wish.override:
             throttle = 0.0
-        if self.link.status["state"] != "armed":  # only a person whose own lever is released arms
+        if self.link.status["state"] != "armed":  # a person arms, and only with the lever released
             throttle = hands.throttle if hands else 0.0
         newest = sight.picture if sight else None
         behind = answer if network else newest  # picture that this command rests on

@@ -69,7 +69,7 @@ class CarPage:
         self.requests: SimpleQueue[Request] = SimpleQueue()
         self.hands: dict[Client, CarHands] = {}  # controls that the person at each browser holds
         self.remote: Callable[[dict[str, Any]], None] | None = None  # takes answers of a network that is elsewhere
-        self.depot: Files | None = None  # what another computer fetches and brings, once the drive has begun
+        self.depot: Files | None = None  # files for another computer, once the drive has begun
         self.page = server.add_page(
             "drive", FOLDER, title="Drive", on_message=self._heard, on_open=self._opened, on_get=self._get
         )

@@ -38,7 +38,7 @@ def fitted(
     """
     x, y = features.astype(np.float64), answers.astype(np.float64)
     mean, deviation = x.mean(0), x.std(0)
-    scale = (deviation + 1e-3 * deviation.mean() + 1e-12) / emphasis  # what never changes is no large feature
+    scale = (deviation + 1e-3 * deviation.mean() + 1e-12) / emphasis  # a feature that never changes stays small
     z, bias = (x - mean) / scale, y.mean(0)
     values, vectors = np.linalg.eigh(z @ z.T / z.shape[1])
     groups = [np.flatnonzero(frame == one) for one in np.unique(frame)]

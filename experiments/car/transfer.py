@@ -41,7 +41,7 @@ LOOK = {"theme": "snow", "random_looks": 0.5}  # look of all frames and drives; 
 FIRST = 100  # number of the first track of the blocks, in the split `train`
 VALIDATION, DRIVEN = "validation:8", "test:4"
 CHANGES = dict(flip=0.5, shift=0.08, colour=0.5, brightness=0.5, noise=15.0)  # augmentation of both
-SETTINGS = dict(**CHANGES, steering_weight=1.0, batch=32, lr=3e-3)  # of the training from scratch
+SETTINGS = dict(**CHANGES, steering_weight=1.0, batch=32, lr=3e-3)  # options of the training from scratch
 AREA, OUTPUTS = 0.5, 10.0  # emphasis of the drivable area that the kart's head sees, and of its other answers
 COPIES = {25: 24, 100: 8, 400: 3}  # copies of each frame that the linear head is fitted to
 

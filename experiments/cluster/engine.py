@@ -21,21 +21,21 @@ from experiments import cli
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("agents", "envs", "experiments")
-QUIET = {  # what Ray reads when it starts; its workers inherit it
+QUIET = {  # environment that Ray reads when it starts; its workers inherit it
     "RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_TQDM_PATCH_PRINT": "0", "RAY_ENABLE_METRICS_COLLECTION": "0",
 }  # fmt: skip
 # Where Ray reads this it takes 127.0.0.1 for the machine's address and listens there alone: it was made for systems
 # whose firewall asks the person. An address that is named (127.0.0.1) would be replaced by one that others reach.
 LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
-TOKEN = Path.home() / ".ray" / "auth_token"  # where Ray keeps what its nodes and drivers show each other
-SOON = {  # of a cluster of this machine: a node that does not answer is given up after some seconds
+TOKEN = Path.home() / ".ray" / "auth_token"  # secret that Ray's nodes and drivers show each other
+SOON = {  # settings of a cluster of this machine: a silent node is given up after some seconds
     "health_check_initial_delay_ms": 5000, "health_check_period_ms": 2000, "health_check_timeout_ms": 5000,
     "health_check_failure_threshold": 3,
 }  # fmt: skip
 ANSWER = 60.0  # seconds in which a node must say what it is
 REACH = 5.0  # seconds in which an address must answer
-ATTEMPTS = 3  # to start a cluster of this machine
+ATTEMPTS = 3  # tries to start a cluster of this machine
 LEAST_STORE = 2**28  # bytes of the object store of a cluster of this machine, at least
 
 

@@ -52,7 +52,7 @@ def refuse(config: dict[str, Any], count: int) -> None:
     agent, known = config["agent"], config.get("processes")
     if known is not None and known != count:
         raise cli.UserError(f"it is a run of {known} processes, and torchrun started {count}: {command(known)}")
-    if known is None and "machine" in config:  # it has begun
+    if known is None and "machine" in config:  # the run has begun
         raise cli.UserError("it is a run of one process; --init starts another from its weights")
     taught = getattr(settings(agent), "NEEDS_TEACHER", False)
     rollouts = "rollout" in config["agent_config"]
@@ -78,7 +78,7 @@ class Agreement:
 
     def __call__(self, moment: Moment) -> None:
         self.calls += 1
-        named, self.clock.budget = self.clock.budget, self.budget  # what a hook has named counts when all know it
+        named, self.clock.budget = self.clock.budget, self.budget  # a hook's budget counts when all know it
         if self.calls % PERIOD:
             return
         first = not parallel.rank()

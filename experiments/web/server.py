@@ -210,7 +210,7 @@ class Server:
             raise web.HTTPForbidden(text="requests of other sites are not answered")
         named, shown = request.query.get("token"), request.headers.get("Authorization", "")
         given = named if named is not None else request.cookies.get(self._cookie, "")
-        if named is None and shown.startswith(BEARER):  # of a program, which keeps no cookies
+        if named is None and shown.startswith(BEARER):  # a program keeps no cookies
             given = shown.removeprefix(BEARER)
         try:
             given = given.encode()

@@ -69,7 +69,7 @@ def work(suite: WindowSuite) -> list[WindowScores]:
         try:
             failure = _train(suite, game)
             found.append(scores_of(suite, game, failure))
-        except ValueError as fault:  # not installed, or no window: the others are played all the same
+        except ValueError as fault:  # a game that is not installed or shows no window: the others are played
             found.append(WindowScores(game, np.zeros(0), None, None, str(fault)))
         print(f"  {found[-1].failure or _row(found[-1])}", flush=True)
         write(suite, found)
