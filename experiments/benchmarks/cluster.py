@@ -30,11 +30,11 @@ from agents.core.stream import spec_of
 from agents.core.transport import Message, packed
 from experiments import building, lab
 from experiments.benchmarks.contenders.apart import Apart, Meter, compared
+from experiments.benchmarks.contenders.ours import GAME
 from experiments.cluster.rllib import PPO as SHARED
 from experiments.cluster.rllib import rllib
 from experiments.recipes import recipes
 
-GAME = "breakout"
 RLLIB = ("ray.rllib", "tree", "lz4", "ormsgpack", "pyarrow", "pydantic")  # packages; Ray alone brings none
 CARTPOLE = "gym:CartPole-v1"
 
