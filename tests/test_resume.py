@@ -21,6 +21,7 @@ from agents.core import checkpoint, manifest
 from experiments import building
 
 SEED = int(os.environ.get("JOYPAD_KILL_SEED", secrets.randbelow(2**31)))  # of the moments; shown where a test fails
+KILLS = int(os.environ.get("JOYPAD_KILLS", 8))  # of each slow test below; the moments differ from call to call
 QUIET = ("--eval-episodes", 0, "--no-video")
 SMALL = dict(  # fields of any agent's configuration: a ring that wraps around, windows that overlap barriers
     rollout=6, minibatch=12, hidden=8, replay=150, warmup=30, batch=8, n_step=3, prioritized=True, atoms=5,
@@ -138,22 +139,22 @@ def test_killed_in_a_real_atari_game(runs: Lab) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("agent", AGENTS)
-def test_killed_twenty_times_in_a_world_that_is_saved(runs: Lab, agent: str) -> None:
-    compare(runs, [*(BOARD if agent == "alphazero" else WORLD), *options(agent)], 20, 4)
+def test_killed_again_and_again_in_a_world_that_is_saved(runs: Lab, agent: str) -> None:
+    compare(runs, [*(BOARD if agent == "alphazero" else WORLD), *options(agent)], KILLS, 4)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("agent", ["dqn", "pqn", "iqn", "rainbow", "sac"])  # each keeps something else; all above
-def test_killed_twenty_times_where_barriers_reset_the_games(runs: Lab, agent: str) -> None:
-    compare(runs, [*GYM, *options(agent)], 20, 4)
+def test_killed_again_and_again_where_barriers_reset_the_games(runs: Lab, agent: str) -> None:
+    compare(runs, [*GYM, *options(agent)], KILLS, 4)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("agent", ["ppo", "dqn"])
-def test_killed_twenty_times_in_a_real_atari_game(runs: Lab, agent: str) -> None:
-    compare(runs, [*ATARI, *options(agent), "--encoder", "nips"], 20, 5)
+def test_killed_again_and_again_in_a_real_atari_game(runs: Lab, agent: str) -> None:
+    compare(runs, [*ATARI, *options(agent), "--encoder", "nips"], KILLS, 5)
 
 
 @pytest.mark.parametrize("torn", [False, pytest.param(True, marks=pytest.mark.slow)])
