@@ -5,8 +5,8 @@ network per step of the search. Targets are those of KataGo (Wu 2019): the searc
 the game's result, its lead and the owner of each point. A quarter of the moves is searched fully and learned from; the
 others are searched cheaply, so that more games end (playout cap randomisation). Averaged weights play.
 
-Columns of the ring: `policy` [A] and `value` of the search, `skip`; known when the game is over `outcome`, `score` and
-`ownership` [H * W], all in the view of the side to move at the row.
+Columns of the ring: `policy` [A] of the search and its value (`improved_value`), `skip`; known when the game is over
+`outcome`, `score` and `ownership` [H * W], all in the view of the side to move at the row.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from agents import losses, optimizers
+from agents import boards, losses, optimizers
 from agents.configs.alphazero import PRESETS as PRESETS
 from agents.configs.alphazero import AlphaZeroConfig
 from agents.configs.alphazero import Config as Config
@@ -30,8 +30,7 @@ from agents.core.pace import Ratio
 from agents.core.returns import outcome
 from agents.core.rows import Act, Batch, Context, Learned, Needs, Spec, TimeStep
 from agents.core.samplers import Uniform
-from agents.perception import symmetry
-from agents.perception.tower import SCORE, Answers, Exported, Tower, TowerConfig, TowerOutput
+from agents.perception.tower import Answers, TowerOutput
 from agents.search.gumbel import Gumbel
 from agents.search.lockstep import Lockstep
 from agents.search.search import Result
@@ -64,16 +63,13 @@ class AlphaZero:
             raise ValueError("alphazero needs discrete actions in a game of two sides with compiled rules, such as go")
         self.config, self.spec, self.rules = config, spec, rules
         self.clock, self.device = context.clock, context.device
-        planes, height, width = rules.planes
+        _, height, width = rules.planes
         self.points = height * width if rules.owner else 0  # points that belong to a side in the end
         self.passes = rules.num_actions == height * width + 1
-        pictures = symmetry.tables(rules.symmetry, height, width, rules.num_actions)
-        self.pictures = [torch.as_tensor(table, device=self.device) for table in pictures]  # [G, H * W], [G, A]
+        self.pictures = boards.Pictures(rules, self.device)
         self.dtype = devices.compute_dtype(self.device, config.precision)
         with devices.seeded(context.seed):
-            size = TowerConfig(config.blocks, config.channels)
-            columns = rules.num_actions == width and height > 1
-            self.network = Tower(planes, size, passes=self.passes, columns=columns).to(self.device)
+            self.network = boards.tower(config, rules).to(self.device)
         self.average = copy.deepcopy(self.network).requires_grad_(False)  # plays
         self.answers = Answers(self.average, self.dtype)
         self.optimizer = optimizers.build("adam", self.network.parameters(), config.lr, eps=1e-8)
@@ -146,7 +142,7 @@ class AlphaZero:
         found = self._training.run(states, visits)
         action, opened = self._open(step, found)
         skip = opened | (torch.zeros_like(opened) if full else torch.ones_like(opened))
-        extras = {"policy": self._tensor(found.policy), "value": self._tensor(found.value.astype(np.float32))}
+        extras = {"policy": self._tensor(found.policy), "value": self._tensor(improved_value(found))}
         if self.points:
             extras |= self._ends(step, states)
         return Act(self._tensor(action), extras | {"skip": skip.to(self.device)})
@@ -171,21 +167,24 @@ class AlphaZero:
         """
         c, n, draw = self.config, len(step.first), self.act_generator
         chosen, number = torch.rand(n, generator=draw), torch.randint(c.opening_moves, (n,), generator=draw)
-        mixed = torch.from_numpy(found.prior) + 1e-9
-        mixed = 0.5 * mixed + 0.5 * (torch.from_numpy(found.prior) > 0)
-        at_random = torch.multinomial(mixed, 1, generator=draw)[:, 0]
+        prior = torch.from_numpy(found.prior)
+        legal = (prior > 0).float()
+        mixed = 0.5 * prior + 0.5 * legal / legal.sum(1, keepdim=True).clamp(min=1)
+        drawn = torch.multinomial(mixed + 1e-9, 1, generator=draw)[:, 0]  # the addend: where a game is over
         begun = torch.where(chosen < c.openings, number + 1, 0)
         self.left = torch.where(step.first.cpu(), begun, self.left)
         opened = (self.left > 0) & ~step.last.cpu()
         self.left = (self.left - 1).clamp(min=0)
         action = torch.from_numpy(self._playable(step, found.action))
-        return torch.where(opened, at_random, action).numpy(), opened
+        return torch.where(opened, drawn, action).numpy(), opened
 
     def _ends(self, step: TimeStep, states: np.ndarray) -> dict[str, Tensor]:
-        """Lead and owners in the first player's view, at the rows that end a game; 0 elsewhere."""
+        """Lead and owners in the view of the side that made the last move, at the rows that end a game; 0 elsewhere."""
         owners, lead = np.zeros((len(states), self.points), np.int8), np.zeros(len(states), np.float32)
         for n in np.flatnonzero(step.last.cpu().numpy()):
-            lead[n] = self.rules.owner(states[n], owners[n])
+            view = 2 * self.rules.to_move(states[n]) - 1  # where points have owners the sides take turns
+            lead[n] = view * self.rules.owner(states[n], owners[n])
+            owners[n] *= view
         return {"ownership": self._tensor(owners), "score": self._tensor(lead)}
 
     def begin(self, columns: int) -> None:
@@ -196,13 +195,16 @@ class AlphaZero:
     # -- what finished games tell ------------------------------------------------------------------------------------
 
     def finished(self, rows: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Columns that are known when a game is over, from its rows [L, ...]; one game in `holdout` is kept apart."""
+        """Columns that are known when a game is over, from its rows [L, ...]; one game in `holdout` is kept apart.
+
+        The rows may begin in the middle of the game: with `restarts` of Go, or where the ring is shorter than it.
+        """
         result = outcome(rows["reward"], rows["discount"])
         known = {"outcome": result}
-        turn = torch.where(rows["discount"] < 0, -1.0, 1.0)
-        turn[0] = 1.0
-        view = turn.cumprod(0)  # [L] +1 where the side that began is to move; the final row's is the row's before
         if self.points:
+            flips = torch.where(rows["discount"] < 0, -1.0, 1.0)
+            view = torch.ones_like(flips)  # [L] +1 where the side that made the last move is to move, and at the end
+            view[:-2] = flips[1:-1].flip(0).cumprod(0).flip(0)
             known["score"] = view * rows["score"][-1]
             known["ownership"] = (view[:, None] * rows["ownership"][-1]).to(torch.int8)
         self.games += 1
@@ -232,11 +234,12 @@ class AlphaZero:
         self.seen = {"held_value_loss": torch.zeros(()), "symmetry_deviation": torch.zeros(())}  # newest check
 
     def _hold(self, rows: dict[str, Tensor], known: dict[str, Tensor]) -> None:
-        """Keeps the rows of a game, all but its last, in place of the oldest ones."""
-        count = len(rows["obs"]) - 1
+        """Keeps the rows of a game that others would be learned from, in place of the oldest ones."""
+        chosen = (~rows["skip"][:-1]).nonzero()[-HELD:, 0]
+        count = len(chosen)
         at = torch.arange(self.held_rows, self.held_rows + count, device=self.device) % HELD
-        self.held["obs"][at] = rows["obs"][:-1]
-        self.held["outcome"][at] = known["outcome"][:-1]
+        self.held["obs"][at] = rows["obs"][chosen]
+        self.held["outcome"][at] = known["outcome"][chosen]
         self.held_rows += count
 
     @torch.no_grad()
@@ -248,8 +251,7 @@ class AlphaZero:
         planes, outcomes = self.held["obs"][:count], self.held["outcome"][:count]
         told = self.average(planes)
         self.seen["held_value_loss"] = F.cross_entropy(told.result, results(outcomes)).cpu()
-        points, _ = self.pictures
-        values = [self.average(turned(planes[:128], order)).value for order in points]
+        values = [self.average(boards.turned(planes[:128], order)).value for order in self.pictures.points]
         self.seen["symmetry_deviation"] = torch.stack(values).std(0, unbiased=False).mean().cpu()
 
     # -- learning ----------------------------------------------------------------------------------------------------
@@ -276,21 +278,19 @@ class AlphaZero:
     def losses(self, batch: Batch) -> LossParts:
         """The parts of the loss of a batch, each row in a picture drawn at random."""
         weight, known = batch.weight[:, 0], batch.extras
-        points, actions = self.pictures
-        drawn = torch.randint(len(points), (len(weight),), device=self.device, generator=self.learn_generator)
-        points, actions = points[drawn], actions[drawn]  # [B, H * W], [B, A]
+        drawn = self.pictures.drawn(len(weight), self.learn_generator)
+        points, actions = self.pictures.points[drawn], self.pictures.actions[drawn]  # [B, H * W], [B, A]
         with devices.mixed(self.device, self.dtype):
-            told: TowerOutput = self.network(turned(batch.obs[:, 0, 0], points))
+            told: TowerOutput = self.network(boards.turned(batch.obs[:, 0, 0], points))
         policy, reply = (known["policy"][:, k].gather(1, actions) for k in (0, 1))
         replied = weight * ~batch.last[:, 1]
         target = mixed_results(known["outcome"][:, 0], known["value"][:, 0], self.config.search_share)
         none = torch.zeros((), device=self.device)
         score = owners = none
         if self.points:
-            score = losses.mean(losses.huber((told.score - known["score"][:, 0]) / SCORE, 1.0), weight)
-            share = (1 + known["ownership"][:, 0].float().gather(1, points)) / 2  # [B, H * W]
-            owners = F.binary_cross_entropy_with_logits(2 * told.owner.flatten(1), share, reduction="none").mean(1)
-            owners = losses.mean(owners, weight)
+            score = losses.mean(boards.lead_loss(told.score, known["score"][:, 0]), weight)
+            owner = known["ownership"][:, 0].gather(1, points)  # [B, H * W]
+            owners = losses.mean(boards.owner_loss(told.owner.flatten(1), owner), weight)
         return LossParts(
             losses.mean(F.cross_entropy(told.logits, policy, reduction="none"), weight),
             losses.mean(F.cross_entropy(told.reply, reply, reduction="none"), replied),
@@ -311,7 +311,7 @@ class AlphaZero:
         told = self.average(step.obs[:, -1])
         found = self._search(step)
         says = {"policy": self._tensor(found.prior), "visits": self._tensor(found.visits), "value": told.value}
-        says["winrate"] = self._tensor((found.value.astype(np.float32) + 1) / 2)
+        says["winrate"] = self._tensor((improved_value(found) + 1) / 2)
         if self.points:
             side = [1.0 - 2.0 * self.rules.to_move(state) for state in self._states(step)]
             says["ownership"] = told.ownership.flatten(1) * torch.tensor(side, device=self.device)[:, None]
@@ -319,8 +319,7 @@ class AlphaZero:
 
     def exported(self) -> tuple[torch.nn.Module, Tensor, tuple[str, ...]]:
         """The network that plays, its input for one row, and the names of its outputs, for ONNX."""
-        module = Exported(copy.deepcopy(self.average).cpu(), bool(self.points))
-        return module, torch.zeros((1, *self.rules.planes)), module.names
+        return boards.exported(self.average, self.rules)
 
     # -- state -------------------------------------------------------------------------------------------------------
 
@@ -351,12 +350,21 @@ class AlphaZero:
         self._stale = True
 
 
-def turned(planes: Tensor, points: Tensor) -> Tensor:
-    """Planes [B, C, H, W] in other pictures: points [H * W], or [B, H * W] of each."""
-    flat = planes.flatten(2)
-    if points.ndim == 1:
-        return flat.index_select(2, points).view_as(planes)
-    return flat.gather(2, points[:, None].expand(-1, flat.shape[1], -1)).view_as(planes)
+def improved_value(found: Result) -> np.ndarray:
+    """The value of the search's improved policy at each root, float32 [B]; exact where it is proven.
+
+    The mean of the root's visits is another number: halving gives moves that turn out to be bad about as many visits
+    as good ones, so that it lies far below what either side can reach. A move that was never looked at has the mixed
+    value of Danihelka et al. (2022), appendix D.
+    """
+    tried, total = found.visits > 0, found.visits.sum(1, keepdims=True)
+    q = np.where(tried, found.q, 0.0)
+    prior = np.where(tried, np.maximum(found.prior, 1e-30), 0.0)
+    mean = (prior * q).sum(1, keepdims=True) / np.maximum(prior.sum(1, keepdims=True), 1e-30)
+    mixed = (found.raw_value[:, None] + total * mean) / (1 + total)
+    value = (found.policy * np.where(tried, q, mixed)).sum(1)
+    searched = np.where(found.solved, found.value, value)
+    return searched.clip(-1, 1).astype(np.float32)
 
 
 def results(outcomes: Tensor) -> Tensor:

@@ -1,4 +1,5 @@
-"""Board games: the tower of `agents.perception.tower` as a policy and a value, and what records of games teach it.
+"""Board games: the tower that a game needs, its pictures and its losses; the tower as a policy and a value without
+search, and what records of games teach it.
 
 The weights keep the tower's own names, so that every agent of board games can start from every other's.
 """
@@ -20,6 +21,56 @@ from agents.perception import symmetry
 from agents.perception.tower import SCORE, Exported, Tower, TowerConfig, expected
 
 SHARES = {"value": 1.0, "score": 0.25, "ownership": 1.0}  # weights of what a game's end teaches, beside its moves
+
+
+def tower(config: Any, rules: Any) -> Tower:
+    """An untrained tower for the planes and the actions of a game. config: has `blocks` and `channels`."""
+    planes, height, width = rules.planes
+    passes = rules.num_actions == height * width + 1
+    columns = rules.num_actions == width and height > 1
+    return Tower(planes, TowerConfig(config.blocks, config.channels), passes=passes, columns=columns)
+
+
+def exported(trained: Tower, rules: Any) -> tuple[nn.Module, Tensor, tuple[str, ...]]:
+    """A copy of a tower in float32, its input for one row, and the names of its outputs, for ONNX."""
+    module = Exported(copy.deepcopy(trained).float().cpu(), bool(rules.owner))
+    return module, torch.zeros((1, *rules.planes)), module.names
+
+
+class Pictures:
+    """The symmetries of a game's board as tensors; see `agents.perception.symmetry`.
+
+    points: [G, H * W]. actions: [G, A].
+    """
+
+    def __init__(self, rules: Any, device: torch.device):
+        _, height, width = rules.planes
+        tables = symmetry.tables(rules.symmetry, height, width, rules.num_actions)
+        self.points, self.actions = (torch.as_tensor(table, device=device) for table in tables)
+
+    def drawn(self, count: int, generator: torch.Generator) -> Tensor:
+        """A number 0..G-1 for each of so many rows [count]."""
+        device = self.points.device
+        return torch.randint(len(self.points), (count,), device=device, generator=generator)
+
+
+def turned(planes: Tensor, points: Tensor) -> Tensor:
+    """Planes [B, C, H, W] in other pictures: points [H * W], or [B, H * W] of each."""
+    flat = planes.flatten(2)
+    if points.ndim == 1:
+        return flat.index_select(2, points).view_as(planes)
+    return flat.gather(2, points[:, None].expand(-1, flat.shape[1], -1)).view_as(planes)
+
+
+def lead_loss(told: Tensor, lead: Tensor) -> Tensor:
+    """Huber loss of each row [B]: told and true lead, in points."""
+    return losses.huber((told - lead) / SCORE, 1.0)
+
+
+def owner_loss(told: Tensor, owner: Tensor) -> Tensor:
+    """Cross entropy of each row, the mean over the points: half the log odds [B, H * W], the owners -1, 0 or 1."""
+    share = (1 + owner.float()) / 2
+    return F.binary_cross_entropy_with_logits(2 * told, share, reduction="none").mean(1)
 
 
 def is_board(spec: Spec) -> bool:
@@ -44,17 +95,12 @@ class BoardNetwork(nn.Module):
 
     def __init__(self, config: Any, spec: Spec):
         super().__init__()
-        planes, height, width = spec.rules.planes
-        passes = spec.num_actions == height * width + 1
-        columns = spec.num_actions == width and height > 1
-        self.tower = Tower(planes, TowerConfig(config.blocks, config.channels), passes=passes, columns=columns)
+        self.tower, self._rules = tower(config, spec.rules), spec.rules
         self.policy = TowerPolicy(self.tower)
-        self._planes, self._owners = tuple(spec.rules.planes), bool(spec.rules.owner)
 
     def exported(self) -> tuple[nn.Module, Tensor, tuple[str, ...]]:
-        """The tower in float32, its input for one row, and the names of its outputs, for ONNX."""
-        module = Exported(copy.deepcopy(self.tower).float().cpu(), self._owners)
-        return module, torch.zeros((1, *self._planes)), module.names
+        """See the function of this name."""
+        return exported(self.tower, self._rules)
 
     def encoder(self, obs: Tensor) -> Tensor:
         """[B, 1, C, H, W] -> the features of policy and value, float32 [B, 2, head, H, W]."""
@@ -94,28 +140,23 @@ class RecordTraining:
     """What learning from records of board games adds to a clone: the symmetries of the board, and how games ended."""
 
     def __init__(self, spec: Spec, device: torch.device):
-        rules = spec.rules
-        planes, height, width = rules.planes
-        pictures = symmetry.tables(rules.symmetry, height, width, spec.num_actions)
-        self.points = torch.as_tensor(pictures.points, device=device)  # [G, H * W]
-        self.actions = torch.as_tensor(pictures.actions, device=device)  # [G, A]
-        self.places = self.actions.argsort(1)  # [G, A] the game's action -> its place in the picture
-        unknown = np.float32("nan")
-        self.info = {"outcome": unknown, "score": unknown, "ownership": np.zeros(height * width, np.int8)}
+        self.pictures = Pictures(spec.rules, device)
+        self.places = self.pictures.actions.argsort(1)  # [G, A] the game's action -> its place in the picture
+        unknown, points = np.float32("nan"), self.pictures.points.shape[1]
+        self.info = {"outcome": unknown, "score": unknown, "ownership": np.zeros(points, np.int8)}
 
     def changed(
         self, obs: Tensor, action: Tensor, labels: dict[str, Tensor], generator: torch.Generator
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """Each row in a picture drawn at random: planes [B, 1, C, H, W], actions [B], labels [B, ...] with `legal`."""
-        drawn = torch.randint(len(self.points), (len(obs),), device=obs.device, generator=generator)
-        points, actions = self.points[drawn], self.actions[drawn]
+        drawn = self.pictures.drawn(len(obs), generator)
+        points, actions = self.pictures.points[drawn], self.pictures.actions[drawn]
         labels = dict(labels)
         if "legal" in labels:
             labels["legal"] = labels["legal"].gather(1, actions)
         if "ownership" in labels:
             labels["ownership"] = labels["ownership"].gather(1, points)
-        seen = obs.flatten(3)  # [B, 1, C, H * W]
-        seen = seen.gather(3, points[:, None, None].expand_as(seen)).view_as(obs)
+        seen = turned(obs[:, 0], points)[:, None]
         return seen, self.places[drawn].gather(1, action.long()[:, None])[:, 0], labels
 
     def losses(
@@ -129,8 +170,7 @@ class RecordTraining:
         known, counted = labels["outcome"].isfinite(), labels["score"].isfinite()
         places = 1 - labels["outcome"].nan_to_num().sign().long()  # win 0, draw 1, loss 2
         value = F.cross_entropy(result, places, reduction="none")
-        score = losses.huber((lead - labels["score"].nan_to_num()) / SCORE, 1.0)
-        share = (1 + labels["ownership"].float()) / 2
-        owners = F.binary_cross_entropy_with_logits(2 * owner, share, reduction="none").mean(1)
+        score = lead_loss(lead, labels["score"].nan_to_num())
+        owners = owner_loss(owner, labels["ownership"])
         found = {"value": (value, known), "score": (score, counted), "ownership": (owners, counted)}
         return {name: (SHARES[name], losses.mean(each, weight * mask)) for name, (each, mask) in found.items()}

@@ -41,7 +41,8 @@ class Rules(NamedTuple):
     max_moves: int  # actions after which a game is over at the latest
     header: tuple[int, ...] = ()  # leading elements of a state: the game's settings (size, komi, ...)
     # OWNER, where points of the board belong to a side at the end: fills owners [H * W] (+1 the first player's, -1 the
-    # second's, 0 nobody's) of the position as it stands and returns the first player's lead.
+    # second's, 0 nobody's) of the position as it stands and returns the first player's lead. In such games the sides
+    # take turns, whatever is played.
     owner: Callable | None = None
     symmetry: str = ""  # "square": the eight of a square board; "mirror": left and right; "": none
 

@@ -19,7 +19,7 @@ from agents.core.rows import Batch, Context, Spec, TimeStep
 from agents.perception import symmetry
 from agents.search.evaluators import network
 from agents.search.gumbel import Gumbel
-from agents.search.search import Search
+from agents.search.search import Result, Search
 from envs.go.rules import go_rules, is_settled
 from envs.go.scoring import area, pass_alive
 from envs.go.symmetry import symmetries
@@ -125,10 +125,22 @@ def test_policy_and_value_are_those_of_a_fresh_search() -> None:
             search.reset(state=step.state[n])
             found = search.run(visits=12)
             np.testing.assert_allclose(act.extras["policy"][n], found.policy[0], atol=1e-5)
-            assert act.extras["value"][n] == pytest.approx(float(found.value[0]), abs=1e-5)
+            assert act.extras["value"][n] == pytest.approx(value_of(found), abs=1e-5)
             assert act.action[n] == found.action[0]
         parts.stream.send(act)
         parts.stream.receive()
+
+
+def value_of(found: Result) -> float:
+    """The value of the improved policy, in words of the Gumbel paper's appendix D."""
+    if found.solved[0]:
+        return float(found.value[0])
+    tried = [a for a, n in enumerate(found.visits[0]) if n]
+    share = sum(found.prior[0, a] for a in tried)
+    mean = sum(found.prior[0, a] * found.q[0, a] for a in tried) / share
+    visits = sum(found.visits[0])
+    mixed = (found.raw_value[0] + visits * mean) / (1 + visits)
+    return float(sum(p * (found.q[0, a] if a in tried else mixed) for a, p in enumerate(found.policy[0])))
 
 
 def test_parts_on_threads_find_what_one_part_finds() -> None:
