@@ -14,7 +14,7 @@ import sys
 from dataclasses import fields
 
 import pytest
-from programs import tool
+from programs import program, tool
 
 from experiments.go import conformance, players
 from experiments.go.clock import LEAST, GoClock
@@ -329,6 +329,25 @@ def test_a_network_plays_without_torch(tmp_path):
     assert re.fullmatch("= [A-HJ][1-9]|= pass", answers[0]) and "play " in answers[1]
     assert answers[3].startswith("? the network was made for planes") and answers[5].startswith("= ")
     assert answers[6] == f"= joypad {tmp_path.name}" and b"| torch\n" not in done.stderr
+
+
+def test_a_damaged_network_and_one_of_something_else_are_a_sentence(tmp_path, capsys, monkeypatch):
+    pytest.importorskip("onnxruntime")
+    helper = pytest.importorskip("onnx").helper
+    from experiments import gtp
+
+    def refused(data: bytes) -> str:
+        (tmp_path / "network.onnx").write_bytes(data)
+        code, _, err = program(gtp.main, ["--player", str(tmp_path)], capsys, monkeypatch)
+        told = [line for line in err.splitlines() if not line.endswith("...")]  # what is being loaded
+        assert code == 2 and len(told) == 1 and "Traceback" not in err
+        return told[0]
+
+    values = [helper.make_tensor_value_info(name, 1, ["n", 3]) for name in ("obs", "steering")]
+    graph = helper.make_graph([helper.make_node("Tanh", ["obs"], ["steering"])], "car", values[:1], values[1:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9).SerializeToString()
+    assert "network.onnx cannot be read as a network" in refused(model[: len(model) // 2])
+    assert refused(model).endswith("is no network of a board game: it tells no logits and no value")
 
 
 OURS = [sys.executable, "-m", "experiments.gtp", "--size", "9", "--visits", "20"]

@@ -175,8 +175,13 @@ def network(run: Path, settings: dict[str, float] | None = None, seed: int = 0) 
         raise UserError(f"{model} needs onnxruntime: pip install onnxruntime") from None
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+    try:
+        session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+    except Exception as fault:  # what the runtime raises has no common base
+        raise UserError(f"{model} cannot be read as a network: {' '.join(str(fault).split())[:200]}") from None
     given = session.get_inputs()[0]
+    if missing := {"logits", "value"} - {output.name for output in session.get_outputs()}:
+        raise UserError(f"{model} is no network of a board game: it tells no {' and no '.join(sorted(missing))}")
 
     def evaluate(planes: np.ndarray):
         logits, values = session.run(["logits", "value"], {given.name: planes})
