@@ -28,6 +28,7 @@ from experiments.arguments import Shown
 from experiments.web import address
 
 PORT = 8890
+KEPT = "pins of this computer stay on when programs die: write dtparam=strict_gpiod into config.txt (docs/car.md)"
 PINS = ("servo_pin", "forward_pin", "backward_pin", "enable_pin", "stop_pin")  # GPIO numbers
 
 
@@ -137,7 +138,7 @@ def driving(command: DriveCommand, guardian: Sequence[str] | None = None) -> Ite
     about, wires = settings(command)
     calibration, wake = calibration_of(command), threading.Event()
     garage = Garage(command.networks)
-    model = CarModel(command.model) if command.model else garage.opened(garage.active) if garage.active else None
+    model = CarModel(command.model) if command.model else garage.chosen()
     with contextlib.ExitStack() as opened:
         camera = make_camera(about)
         eye = opened.enter_context(contextlib.closing(CarEye(camera)))
@@ -155,7 +156,7 @@ def driving(command: DriveCommand, guardian: Sequence[str] | None = None) -> Ite
             return LocalPilot(model, eye, wake) if model else RemotePilot(eye, wake)
 
         recorder = DriveRecorder(command.recordings, dict(game="car", driver="person", rate=command.rate))
-        opened.callback(recorder.stop)
+        opened.callback(recorder.close)
         invitation = server.invitation(page.page)
         eye.start()
         loop = DriveLoop(eye, make_pilot(model), link, page, recorder, wake, command.calibration)
@@ -166,25 +167,32 @@ def driving(command: DriveCommand, guardian: Sequence[str] | None = None) -> Ite
 
 def drive(command: DriveCommand, guardian: Sequence[str] | None = None) -> None:
     """Until Ctrl-C. Raises CarError, TubError or ValueError."""
+    from envs.car.driver import kept_pins
     from experiments.car.loop import stopped_by
 
     if command.camera == "sim":
         cli.starting()  # the simulator is compiled
     with driving(command, guardian) as (loop, invitation):
         print(invitation, flush=True)
+        if command.driver == "gpio" and kept_pins():
+            print(f"joypad: {KEPT}", file=sys.stderr, flush=True)
         if sys.stdin is not None and sys.stdin.isatty():
             print("Enter: emergency stop", flush=True)
             threading.Thread(target=_listen_to_keys, args=(loop,), daemon=True).start()
         with stopped_by(loop):
             loop.run()
+        loop.recorder.close()
         causes = loop.link.status["causes"]
         told = ", ".join(f"{count} {cause}" for cause, count in sorted(causes.items())) or "none"
         print(f"\nstops: {told}; records: {loop.recorder.count:,}")
 
 
 def _listen_to_keys(loop: Any) -> None:
+    from envs.car import CarError
+
     for _ in sys.stdin:
-        loop.stop_by_key()
+        with contextlib.suppress(CarError):  # the guardian has died: the loop finds it out, too, and tells it
+            loop.stop_by_key()
 
 
 def stop() -> None:

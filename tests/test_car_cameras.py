@@ -83,7 +83,7 @@ class Kernel:
     FORMATS = {"YUYV": v4l2.fourcc("YUYV"), "MJPG": v4l2.fourcc("MJPG")}
 
     def __init__(self, form: str = "YUYV", busy: bool = False, able: int = 0x85200001):
-        self.form, self.busy, self.able = form, busy, able
+        self.form, self.busy, self.able, self.flags = form, busy, able, v4l2.MONOTONIC
         self.queued: list[int] = []
         self.maps: list[bytearray] = []
         self.full: list[int] = []
@@ -109,7 +109,7 @@ class Kernel:
                 raise BlockingIOError(errno.EAGAIN, "nothing")
             index, moment = self.full.pop(0), time.monotonic()
             self.queued.remove(index)
-            struct.pack_into("<IIII", block, 0, index, 1, 32 * 24 * 2, v4l2.MONOTONIC)
+            struct.pack_into("<IIII", block, 0, index, 1, 32 * 24 * 2, self.flags)
             struct.pack_into("<qq", block, 24, int(moment), int(moment % 1 * 1e6))
         elif request == v4l2.STREAM_ON:
             self.on = True
@@ -147,6 +147,8 @@ def test_the_newest_of_a_cameras_buffers_is_taken(device: Path) -> None:
     assert picture.rgb.shape == (24, 32, 3) and picture.rgb.min() == 255
     assert 0 <= time.monotonic() - picture.time < 5 and sorted(kernel.queued) == [0, 1, 2, 3]
     assert seen.read(1.0) is None
+    kernel.full, kernel.flags = [0], v4l2.MONOTONIC | 0x40  # V4L2_BUF_FLAG_ERROR
+    assert seen.read(1.0) is None and sorted(kernel.queued) == [0, 1, 2, 3]
     seen.close()
     seen.close()
     assert not kernel.on and all(memory.closed for memory in kernel.maps)
@@ -216,6 +218,7 @@ class Request:
 
 def test_the_pis_camera_through_its_library(monkeypatch: pytest.MonkeyPatch) -> None:
     released: list[int] = []
+    asked: list[str] = []
 
     class Picamera2:
         def create_video_configuration(self, main: dict, controls: dict) -> dict:
@@ -225,7 +228,8 @@ def test_the_pis_camera_through_its_library(monkeypatch: pytest.MonkeyPatch) -> 
         configure = start = close = lambda self, *_: None
 
         def capture_request(self, wait: bool) -> str:
-            return "job"
+            asked.append(f"job {len(asked)}")
+            return asked[-1]
 
         def wait(self, job: str, timeout: float) -> Request:
             if timeout == 0.0:
@@ -237,7 +241,8 @@ def test_the_pis_camera_through_its_library(monkeypatch: pytest.MonkeyPatch) -> 
     seen.open()
     picture = seen.read(1.0)
     assert isinstance(picture, Picture) and picture.rgb.max() == 7 and 0.01 < time.monotonic() - picture.time < 1.0
-    assert seen.read(0.0) is None and released == [1]
+    assert seen.read(0.0) is None and seen.read(0.0) is None and released == [1]
+    assert seen.read(1.0).number == 1 and released == [1, 1] and len(asked) == 2  # none is asked for and never taken
     assert camera.exposed(5, 100.0) == 100.0 == camera.exposed(None, 100.0)  # another clock, or none
 
     def nothing() -> None:

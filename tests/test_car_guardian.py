@@ -9,17 +9,21 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import carwires
 import pytest
 from carwires import history, moving, stopped_after, wait
 
-from envs.car import CarError, places
+from envs.car import CarError, driver, messages, places
 from envs.car.calibration import Calibration
 from envs.car.driver import DriverSettings
+from envs.car.guardian import Guardian, GuardianSettings
 from envs.car.link import GuardianDied, GuardianLink
 from envs.car.messages import CarCommand
+from envs.car.rules import WheelOutput
 
 pytest.importorskip("gpiozero", reason="gpiozero is not installed")
 KINDS = ("gpio", "pca9685", "sim")
@@ -110,6 +114,98 @@ def test_a_whole_drive_on_the_wires(kind: str, start) -> None:
     assert abs(told[-1].throttle) < 0.005 and abs(told[-1].steer) < 0.01
 
 
+def test_a_terminal_reaches_the_program_alone(start) -> None:
+    """Ctrl-Z stops all processes of a terminal's group: with the guardian among them the wheels would turn on."""
+    program = start()
+    assert os.getsid(program.link.process.pid) == program.link.process.pid != os.getsid(0)
+
+
+@pytest.fixture
+def inside() -> Iterator[tuple[Guardian, socket.socket]]:
+    """A guardian in this process, and the socket of its program."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    made = Guardian(GuardianSettings(theirs.detach(), os.getpid()))
+    yield made, ours
+    for each in (ours, made.program, made.stops):
+        each.close()
+    while places.LOCKS:
+        os.close(places.LOCKS.pop())
+
+
+def test_a_program_that_floods_the_guardian_does_not_hold_the_wheels(inside) -> None:
+    guardian, _ = inside
+    count = [0]
+
+    class Flood:
+        def recv(self, size: int) -> bytes:
+            count[0] += 1
+            assert count[0] < 10_000, "it never looks at the rules"
+            return CarCommand(*[0] * 13).packed()
+
+    guardian.program.close()
+    guardian.program = Flood()
+    assert guardian._hear()
+    guardian.program = ours = socket.socket()
+    ours.close()
+
+
+def test_messages_that_make_no_sense_end_no_guardian(inside) -> None:
+    guardian, program = inside
+    for text in ('{"type": "fault", "value": []}', '{"type": "calibration", "value": {}}', '{"type": {}}', "[" * 999):
+        program.send(text.encode())
+    assert guardian._hear()
+    told = messages.message_of(program.recv(messages.LARGEST))
+    assert told["type"] == "refused" and "format None is not 1" in told["told"]
+    assert guardian.rules.cause == "value"  # of what was no message
+    guardian.rules.output = WheelOutput(0.0, 0.1)
+    program.send(messages.packed({"type": "calibration", "value": Calibration(left=1800.0).plain()}))
+    assert guardian._hear() and guardian.driver.calibration == Calibration()
+    assert "it changes while the motor stands" in messages.message_of(program.recv(messages.LARGEST))["told"]
+
+
+def test_a_place_that_cannot_be_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd) -> None:
+    monkeypatch.setenv("JOYPAD_RUNTIME", str(tmp_path / ("x" * 120)))
+    with pytest.raises(CarError, match="path too long"):
+        GuardianLink(DriverSettings(), Calibration())
+    assert capfd.readouterr().err == ""
+
+
+def test_pins_that_obey_no_more_are_a_fault_of_the_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    broken, closed = [], []
+
+    class Pin:
+        closed, number = False, 0.0
+
+        def __init__(self, pin: int, **_: object):
+            pass
+
+        def __setattr__(self, name: str, value: object) -> None:
+            if broken:
+                raise RuntimeError("lgpio: unknown handle")
+
+        def close(self) -> None:
+            closed.append(1)
+
+    monkeypatch.setattr(driver, "gpiozero_module", lambda: SimpleNamespace(PWMOutputDevice=Pin))
+    wheels = driver.GpioDriver(DriverSettings("gpio"), Calibration())
+    wheels.write(0.5, 0.1)
+    broken.append(1)
+    with pytest.raises(CarError, match="the pins cannot be used: lgpio: unknown handle"):
+        wheels.write(0.5, 0.1)
+    wheels.close()
+    assert len(closed) == 3
+
+
+def test_kernels_that_keep_pins_are_known(tmp_path: Path) -> None:
+    assert not driver.kept_pins(tmp_path)
+    for name, text in (("pinctrl_other", None), ("pinctrl_bcm2835", "N\n"), ("pinctrl_rp1", "Y\n")):
+        place = tmp_path / name / "parameters"
+        place.mkdir(parents=True)
+        if text is not None:
+            (place / "persist_gpio_outputs").write_text(text)
+        assert driver.kept_pins(tmp_path) == (name == "pinctrl_rp1")
+
+
 @kinds("pca9685")
 def test_silence_is_neutral_and_stays_so(kind: str, start) -> None:
     program = start(kind).drive()
@@ -144,6 +240,24 @@ def test_an_emergency_stop_from_the_command_line(start) -> None:
     assert places.stop_all() == ["car"]
     assert stopped_after(program.log, "sim", since) < 0.25
     wait(lambda: program.link.status["cause"] == "emergency command line")
+
+
+def test_whoever_stops_cars_is_answered_outside_all_folders() -> None:
+    """The guardian of another person has no way into the folder of whoever asks."""
+    senders = []
+
+    def answer() -> None:
+        _, sender = car.recvfrom(64)
+        senders.append(sender)
+        car.sendto(b"stopped", sender)
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as car:
+        car.bind(str(places.folder() / "red.stop"))
+        thread = threading.Thread(target=answer)
+        thread.start()
+        assert places.stop_all() == ["red"]
+        thread.join()
+    assert senders[0].startswith(b"\0") and [p.name for p in places.folder().iterdir()] == ["red.stop"]
 
 
 def test_nobody_to_stop(tmp_path: Path) -> None:
@@ -216,7 +330,10 @@ program = Program(Path({log!r}), {kind!r}).drive()
 print("drives", flush=True)
 {then}
 """
-THENS = {"killed": "time.sleep(60)", "stopped": "time.sleep(60)", "busy": "[x for x in range(10**9) if x % 2 == 3]"}
+THENS = {
+    "killed": "time.sleep(60)", "stopped": "time.sleep(60)", "suspended": "time.sleep(60)",
+    "busy": "[x for x in range(10**9) if x % 2 == 3]",
+}  # fmt: skip
 
 
 @pytest.mark.slow
@@ -228,15 +345,17 @@ def test_a_program_that_dies_stops_or_hangs(kind: str, fault: str, tmp_path: Pat
     code = DRIVER.format(
         root=str(carwires.ROOT), tests=str(carwires.ROOT / "tests"), log=str(log), kind=kind, then=then
     )
-    program = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    program = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, start_new_session=True)
     try:
         assert program.stdout.readline() == "drives\n"
         since = time.monotonic()
-        if fault != "busy":
+        if fault == "suspended":  # as Ctrl-Z does it, to the whole group
+            os.killpg(program.pid, signal.SIGSTOP)
+        elif fault != "busy":
             os.kill(program.pid, signal.SIGKILL if fault == "killed" else signal.SIGSTOP)
         time.sleep(1.4)
-        if fault == "stopped":
-            os.kill(program.pid, signal.SIGCONT)
+        if fault in ("stopped", "suspended"):
+            os.killpg(program.pid, signal.SIGCONT)
             time.sleep(0.5)
         assert stopped_after(log, kind, since) < 0.25 + 0.25 * (fault == "busy")  # it prints before it is busy
         assert not moving(log, kind, since + 0.5)

@@ -309,6 +309,17 @@ def test_lateness_whose_cause_is_found_is_one_stop() -> None:
     assert drive.rules.status()["causes"] == {"program stopped": 1} and drive.rules.status()["stops"] == 1
 
 
+@pytest.mark.parametrize("cause", ["emergency page", "disarmed"])
+def test_what_a_person_does_to_a_late_car_does_not_hide_why_it_was_late(cause: str) -> None:
+    drive = Drive().arm().drive()
+    drive.step(0.05, frame_age=0.5)
+    if cause == "disarmed":
+        drive.step(0.01, frame_age=0.5, armed=False)
+    else:
+        drive.rules.fault(cause, drive.now)
+    assert drive.state[1] == cause and drive.rules.status()["causes"] == {"frame": 1, cause: 1}
+
+
 def test_a_command_survives_the_wire() -> None:
     command = CarCommand(**{**FRESH, "seq": 2**40, "time": 1.5, "steer": -0.25, "content": 2**32 - 1})
     assert command_of(command.packed()) == command

@@ -183,6 +183,7 @@ class PiCamera:
     def __init__(self, settings: CameraSettings, _: str = ""):
         self.settings, self.rate = settings, settings.rate
         self._camera: Any = None
+        self._job: Any = None  # request for a picture that has not come yet
         self._number = -1
 
     def open(self) -> None:
@@ -206,13 +207,15 @@ class PiCamera:
 
     def read(self, timeout: float) -> Picture | None:
         """Waits for the next picture; its age is counted from the exposure, which libcamera tells."""
-        job = self._camera.capture_request(wait=False)
+        # One request at a time: what a request that nobody waits for gets is never given back to the camera.
+        self._job = self._job or self._camera.capture_request(wait=False)
         try:
-            request = self._camera.wait(job, timeout=timeout)
+            request = self._camera.wait(self._job, timeout=timeout)
         except TimeoutError:
             return None
         except Exception as fault:
             raise CarError(f"the camera has gone: {' '.join(str(fault).split())}") from None
+        self._job = None
         try:
             rgb, told = request.make_array("main"), request.get_metadata()
         finally:
@@ -224,7 +227,7 @@ class PiCamera:
         """Gives the camera back."""
         if self._camera is not None:
             self._camera.close()
-        self._camera = None
+        self._camera = self._job = None
 
 
 def exposed(nanoseconds: Any, now: float) -> float:

@@ -109,6 +109,11 @@ def pins_explained() -> Any:
         raise CarError(f"the pins cannot be used: {told}") from fault
 
 
+def kept_pins(modules: Path = Path("/sys/module")) -> bool:
+    """Do pins stay as they are when the program that set them dies? Raspberry Pi OS keeps them, by default."""
+    return any(path.read_text().strip() == "Y" for path in modules.glob("pinctrl_*/parameters/persist_gpio_outputs"))
+
+
 def gpiozero_module() -> Any:
     """gpiozero. Raises CarError where it is not installed."""
     try:
@@ -143,9 +148,10 @@ class GpioDriver:
         effort = self.calibration.effort(throttle)
         forward, backward = max(0.0, effort), max(0.0, -effort)
         pins = [(self.forward, forward), (self.backward, backward)]
-        for pin, value in sorted(pins, key=lambda each: each[1]):
-            pin.value = value
-        self.servo.value = self.calibration.steering(steer) / PERIOD
+        with pins_explained():
+            for pin, value in sorted(pins, key=lambda each: each[1]):
+                pin.value = value
+            self.servo.value = self.calibration.steering(steer) / PERIOD
 
     def neutral(self) -> None:
         """No duty in either direction, the servo at its centre."""
@@ -153,8 +159,9 @@ class GpioDriver:
 
     def close(self) -> None:
         """Neutral; the pins are inputs again."""
-        if not self.servo.closed:
-            self.neutral()
+        with contextlib.suppress(CarError):  # the pins obey no more, and all that is left is to give them back
+            if not self.servo.closed:
+                self.neutral()
         self._opened.close()
 
 

@@ -29,6 +29,7 @@ TICK = 0.010  # time between two looks at the rules, s
 REFRESH = 0.100  # time after which the driver hears the same again, s
 TELL = 0.050  # time between two statuses that say the same, s
 FAREWELL = 0.6  # time for straightening the wheels after the program has gone, s
+HEARD = 64  # messages of the program between two looks at the rules, at most: a flood of them must not hold the wheels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,8 +140,8 @@ class Guardian:
             self.rules.fault("program dead", now)
 
     def _hear(self) -> bool:
-        """All that the program has said; False where it has gone."""
-        while True:
+        """What the program has said, HEARD messages of it at most; False where it has gone."""
+        for _ in range(HEARD):
             try:
                 data = self.program.recv(messages.LARGEST)
             except BlockingIOError:
@@ -158,20 +159,26 @@ class Guardian:
                 self._obey(message, now)
             else:
                 self.rules.fault("value", now)
+        return True
 
     def _obey(self, message: dict[str, Any], now: float) -> None:
         """What is said but once."""
         kind, value = message.get("type"), message.get("value")
-        if kind == "fault" and value in CAUSES:
+        if kind == "fault" and isinstance(value, str) and value in CAUSES:
             self.rules.fault(value, now)
-        elif kind == "calibration" and isinstance(value, dict) and self.rules.output.throttle == 0.0:
-            try:
-                self.driver.calibration = calibration.of(value)
-            except CarError as fault:
-                self._send({"type": "refused", "told": str(fault)})
-            self._written = None
+        elif kind == "calibration" and isinstance(value, dict):
+            self._calibrate(value)
         elif kind == "end":
             self.rules.end(now)
+
+    def _calibrate(self, value: dict[str, Any]) -> None:
+        try:
+            if self.rules.output.throttle:
+                raise CarError("the calibration was not taken: it changes while the motor stands")
+            self.driver.calibration = calibration.of(value)
+        except CarError as fault:
+            self._send({"type": "refused", "told": str(fault)})
+        self._written = None
 
     def _hear_stops(self) -> None:
         """Emergency stops from the command line; each is answered."""
@@ -226,9 +233,9 @@ def main(argv: list[str] | None = None, open_it: Callable[..., CarDriver] = open
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         guardian = Guardian(settings, open_it)
-    except CarError as fault:
+    except (CarError, OSError) as fault:  # OSError: the folder of the sockets, or what lies in it
         with socket.socket(fileno=settings.fd) as program, contextlib.suppress(OSError):
-            program.send(messages.packed({"type": "failed", "told": str(fault)}))
+            program.send(messages.packed({"type": "failed", "told": " ".join(str(fault).split())}))
         sys.exit(2)
     signal.signal(signal.SIGTERM, guardian.end)
     with contextlib.suppress(OSError, AttributeError):  # allowed to few; without it we are one process of many

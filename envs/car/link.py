@@ -54,6 +54,7 @@ class GuardianLink:
             pass_fds=[theirs.fileno(), *([] if driver.socket is None else [driver.socket])],
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
             stdin=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-Z in a terminal stops all processes there: this one has to stop the car
         )
         theirs.close()
         self.seq, self.dead = 0, ""
@@ -138,10 +139,14 @@ class GuardianLink:
         self.dead = told
         raise GuardianDied(told)
 
-    def close(self) -> None:
-        """Neutral; the guardian straightens the wheels and ends."""
+    def end(self) -> None:
+        """Neutral at once and for good, whatever has to be closed before `close`."""
         with contextlib.suppress(GuardianDied):
             self._put(messages.packed({"type": "end"}))
+
+    def close(self) -> None:
+        """Neutral; the guardian straightens the wheels and ends."""
+        self.end()
         self.socket.close()
         try:
             self.process.wait(5.0)

@@ -44,7 +44,7 @@ class CarModel:
 
     def __init__(self, folder: Path):
         self.folder, self.about = folder, _about(folder)
-        self.band = _band(folder, self.about.get("preprocess"))
+        self.band = band_of(folder, self.about.get("preprocess"))
         self.kind, self.low, self.high = _drive(folder, self.about.get("drive"))
         signs = self.about.get("signs")
         if not isinstance(signs, list) or not all(isinstance(name, str) for name in signs) or len(signs) > 64:
@@ -181,7 +181,7 @@ def _content(folder: Path, name: str, files: Any) -> bytes:
     return data
 
 
-def _band(folder: Path, told: Any) -> dict[str, Any]:
+def band_of(folder: Path, told: Any) -> dict[str, Any]:
     """The arguments of `preprocess.band`. Raises CarError for any other preprocessing."""
     names = {"function", "height", "width", "top", "bottom"}
     if not isinstance(told, Mapping) or told.get("function") != "band" or told.keys() != names:

@@ -40,6 +40,7 @@ CAUSES = {  # cause of a stop -> what a person reads
     "ended": "the drive has ended",
 }
 LEFT = ("page closed", "page hidden", "gamepad gone")  # ways in which a person leaves
+PERSONS = ("disarmed", "ended", *(cause for cause in CAUSES if cause.startswith("emergency")))  # what a person wants
 LATE = ("command", "frame", "frozen", "inference", "heartbeat")  # causes that two good commands may take back
 
 
@@ -185,7 +186,7 @@ class SafetyRules:
     def _stop(self, state: str, cause: str, now: float) -> None:
         if self.state == "armed":
             self._stopped = now
-        if self.state == "late":  # the same stop, whose cause is now known better
+        if self.state == "late" and cause not in PERSONS:  # the same stop, whose cause is now known better
             self.stops[self.cause] -= 1
         self.stops[cause] += 1
         self.state, self.cause, self.refused = state, cause, ""

@@ -30,6 +30,7 @@ BUFFER = struct.Struct("=IIIII4xqq16xIIQI4xI4x")  # index, type, used, flags, fi
 PARAMETERS = struct.Struct("=IIIIIII176x")  # type, capability, mode, seconds, in so many, extended, buffers
 CAPTURE, MMAP = 1, 1  # V4L2_BUF_TYPE_VIDEO_CAPTURE, V4L2_MEMORY_MMAP
 CAN_CAPTURE, CAN_STREAM, TELLS_DEVICE = 0x1, 0x04000000, 0x80000000  # bits of the capabilities
+DAMAGED = 0x40  # bit of a buffer's flags: what is in it is not whole
 MONOTONIC = 0x2000  # bit of a buffer's flags: its time is that of CLOCK_MONOTONIC
 COUNT = 4  # buffers
 
@@ -139,7 +140,7 @@ class V4l2Camera:
             return None
         data = bytes(self._maps[newest[0]][: newest[2]])
         self._buffer(QUEUE, newest[0])
-        rgb = self._decoded(data)
+        rgb = None if newest[3] & DAMAGED else self._decoded(data)
         if rgb is None:  # a torn picture, as cables make them
             return None
         self._number += 1
