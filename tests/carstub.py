@@ -19,7 +19,7 @@ class CarStub:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self.driven, self.recorder = False, SimpleNamespace(on=False)
+        self.driven, self.recorder = False, SimpleNamespace(on=False, busy=False)
         self.link, self.pilot = SimpleNamespace(status={"state": "disarmed"}), None
         self.closed: list[Any] = []
         self.server = Server()

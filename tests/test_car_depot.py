@@ -124,6 +124,15 @@ def test_no_other_folder_is_reached(car: CarStub, pc: CarClient, name: str) -> N
         pc.parts(name)
 
 
+def test_a_file_is_fetched_without_a_look_at_all_recordings(
+    car: CarStub, pc: CarClient, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    """A recording has thousands of files, and counting all records of all recordings for each takes an hour."""
+    written(car.folder / "tubs" / "day", 2)
+    monkeypatch.setattr(tub_edits, "count", lambda path: pytest.fail("counts"))
+    assert ("manifest.json", (car.folder / "tubs/day/manifest.json").stat().st_size) in pc.parts("day")
+
+
 @pytest.mark.parametrize(
     "part", ["../../secret", "images/../../secret", "lock", "images/x.py", "images/.x.jpg", "/etc/passwd"]
 )
@@ -178,7 +187,7 @@ def test_while_somebody_drives_nothing_comes_or_goes(car: CarStub, pc: CarClient
             ask()
     about = pc.about()
     assert about["driven"] and about["recordings"] is None and car.pilot is before and about["active"] == "first"
-    car.driven, car.recorder.on = False, True
+    car.driven, car.recorder.busy = False, True
     with pytest.raises(CarError, match="the car is recording"):
         pc.parts("day")
 
@@ -287,6 +296,16 @@ def test_a_damaged_choice_is_one_sentence(tmp_path: Path, text: str) -> None:
     with pytest.raises(CarError, match="^[^\n]*active.json (is damaged|names no network)[^\n]*$"):
         _ = garage.Garage(tmp_path).active
     assert garage.Garage(tmp_path / "none").active is None
+
+
+def test_a_choice_that_was_deleted_says_how_to_go_on(tmp_path: Path, network: Path) -> None:
+    place = garage.Garage(tmp_path)
+    assert place.chosen() is None
+    place.choose(place.received("whole", garage.packed(network)).folder.name)
+    assert place.chosen().folder.name == "whole"
+    (tmp_path / "whole").rename(tmp_path / "away")
+    with pytest.raises(CarError, match="whole, which drove the car last, is no longer in .*: delete .*active.json, or"):
+        place.chosen()
 
 
 def test_what_a_computer_without_power_left_is_cleared_away(tmp_path: Path, network: Path) -> None:

@@ -180,7 +180,11 @@ def test_a_calibration_is_made_on_the_page(stand: Stand, chrome: Chrome, tmp_pat
     assert json.loads((tmp_path / "car.json").read_text())["centre"] == 1400
     chrome.eval("""const left = document.querySelectorAll('#numbers input')[0];
         left.value = '1300'; left.dispatchEvent(new Event('change'));""")
-    chrome.wait("document.getElementById('said').textContent === 'calibration: centre must lie between left and right'")
+    refused = "document.getElementById('said').textContent === 'calibration: centre must lie between left and right'"
+    chrome.wait(refused)
+    chrome.eval("document.getElementById('said').textContent = ''; document.getElementById('save').click()")
+    chrome.wait(refused)
+    assert json.loads((tmp_path / "car.json").read_text())["left"] == 1900  # what is refused is not saved
     assert not chrome.faults
 
 

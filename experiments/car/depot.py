@@ -92,7 +92,7 @@ class Depot:
     def _check_idle(self) -> None:
         if self.loop.driven:
             raise CarError("somebody drives the car: first disarm it")
-        if self.loop.recorder.on:
+        if self.loop.recorder.busy:
             raise CarError("the car is recording: first end that")
 
     def _drive_with(self, model: CarModel | None) -> None:
@@ -103,10 +103,10 @@ class Depot:
         except CarError:
             pilot.close()
             raise
-        self.garage.choose(model.folder.name if model else None)
-        self.garage.tidy()
         if before is not None:
             before.close()
+        self.garage.choose(model.folder.name if model else None)
+        self.garage.tidy()
 
 
 def parts(folder: Path) -> list[dict[str, Any]]:

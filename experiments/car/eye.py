@@ -81,3 +81,5 @@ class CarEye:
         self._ended.set()
         if self._thread.is_alive():
             self._thread.join(5.0)
+        elif self._thread.ident is None:  # it was never started, and closes nothing
+            self.camera.close()

@@ -59,6 +59,14 @@ class Garage:
             raise CarError(f"{self.folder / ACTIVE} names no network of this folder: {shown(name)}")
         return name
 
+    def chosen(self) -> CarModel | None:
+        """The network that was chosen last. Raises CarError where it is not here any more, or is none."""
+        name = self.active
+        if name is not None and not (self.folder / name).is_dir():
+            told = f"delete {self.folder / ACTIVE}, or name another network by --model"
+            raise CarError(f"{shown(name)}, which drove the car last, is no longer in {self.folder}: {told}")
+        return None if name is None else self.opened(name)
+
     def opened(self, name: str) -> CarModel:
         """A network of this folder. Raises CarError where there is none of that name, or it does not fit the camera."""
         if not NAME.fullmatch(name) or not (self.folder / name).is_dir() or (self.folder / name).is_symlink():

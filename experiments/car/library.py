@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,11 @@ class Shelf:
 
     def path(self, name: str) -> Path:
         """The folder of a dataset that is listed. Raises TubError where there is none of that name."""
-        if name not in [each["name"] for each in self.listed()]:
+        path = self.folder / name
+        inside = name == path.name != ".."
+        if not inside or os.path.islink(path) or not os.path.isfile(path / "manifest.json"):
             raise TubError(f"there is no recording {shown(name)}")
-        return self.folder / name
+        return path
 
     def listed(self) -> list[dict[str, Any]]:
         """Name and number of records of each, the newest first."""

@@ -48,17 +48,20 @@ class DriveLoop:
         self.trip = 0.0  # time from a command to the status that answers it, ms
         self._presses, self._armed, self._ended = 0, False, threading.Event()
         self._hands = -1  # number of the last heartbeat that the wheels have felt
-        self._shown, self._recorded = -1, ("", 0)
+        self._shown, self._recorded = -1, ("", 0)  # number of the shown picture; state and stops of the newest record
         self._told = self._sent = 0.0
         self._camera_gone = False
         self._exchanges: SimpleQueue[tuple[CarPilot, Future]] = SimpleQueue()
 
     def run(self) -> None:
-        """Until `end`. Raises GuardianDied."""
-        while not self._ended.is_set():
-            self.step()
-            self.wake.wait(PERIOD)
-            self.wake.clear()
+        """Until `end`; then the wheels are neutral at once. Raises GuardianDied."""
+        try:
+            while not self._ended.is_set():
+                self.step()
+                self.wake.wait(PERIOD)
+                self.wake.clear()
+        finally:
+            self.link.end()
 
     def end(self, *_: object) -> None:
         """Ends `run`; may be called from a signal."""
@@ -114,15 +117,17 @@ class DriveLoop:
         self._command(now, sight, answer)
         status = self.link.hear()
         self._feel(status)
-        if sight is not None and sight.picture.number != self._shown:
+        fresh = sight is not None and sight.picture.number != self._shown
+        if sight is not None:
+            self._record(sight, answer, status, fresh)
+        if fresh:
             self._shown = sight.picture.number
-            self._record(sight, answer, status)
             self._show(now, sight, answer, status)
         elif now - self._told > SHOW:
             self._show(now, None, answer, status)
 
     def _obey(self) -> None:
-        while not self.page.requests.empty():
+        for _ in range(self.page.requests.qsize()):  # who floods the car with requests must not hold up its commands
             request = self.page.requests.get()
             try:
                 REQUESTS[request.name](self, request)
@@ -183,10 +188,11 @@ class DriveLoop:
             if self.operator is not None:
                 self.operator.send({"type": "felt", "n": self._hands})
 
-    def _record(self, sight: Sight, answer: PilotAnswer | None, status: dict[str, Any]) -> None:
-        """Every picture of an armed car, and one of every change: no stop is missing."""
+    def _record(self, sight: Sight, answer: PilotAnswer | None, status: dict[str, Any], fresh: bool) -> None:
+        """Every picture of an armed car, and one record of every change: a camera that has gone stops it, too."""
         now = (status["state"], status["stops"])
-        if not self.recorder.on or (status["state"] != "armed" and now == self._recorded):
+        wanted = fresh if status["state"] == "armed" else now != self._recorded
+        if not self.recorder.on or not wanted:
             return
         self._recorded = now
         armed, driven = status["state"] == "armed", self.wish
@@ -252,8 +258,8 @@ class DriveLoop:
             self.link.fault({"hidden": "page hidden", "gamepad": "gamepad gone"}[request.value])
 
     def _wrong(self, request: Request) -> None:
-        """A page that sends what is no value is broken; if it drives, the car stops."""
-        if request.client is self.operator:
+        """A page, or a network elsewhere, that sends what is no value is broken; if it drives, the car stops."""
+        if request.client is self.operator or (request.value == "pilot" and self.mode in NETWORK and self.driven):
             self.link.fault("value")
 
     def _set_mode(self, request: Request) -> None:
@@ -283,6 +289,7 @@ class DriveLoop:
         self.link.calibrate(calibration.of({"format": calibration.FORMAT, **request.value}))
 
     def _save(self, request: Request) -> None:
+        self._calibrate(request)
         calibration.save(self.calibration_path, self.link.calibration)
         request.client.send({"type": "saved", "path": str(self.calibration_path)})
 

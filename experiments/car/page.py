@@ -22,6 +22,10 @@ from experiments.web.values import command_of, flag, items, nothing, number, rec
 
 FOLDER = Path(__file__).parents[1] / "web" / "car"
 PULSE = number(500, 2500)
+CALIBRATION = record(
+    left=PULSE, centre=PULSE, right=PULSE, stopped=PULSE, forward=PULSE, backward=PULSE, least=number(0, 0.5),
+    speeds=items(items(number(0, 100), most=2, least=2), most=32, least=2),
+)  # fmt: skip
 COMMANDS = {
     "hands": record(n=whole(0, 2**31), steer=number(-1, 1), throttle=number(-1, 1)),
     "arm": nothing,
@@ -31,11 +35,8 @@ COMMANDS = {
     "mode": text(20, MODES),
     "cap": number(0, 1),
     "record": flag,
-    "calibrate": record(
-        left=PULSE, centre=PULSE, right=PULSE, stopped=PULSE, forward=PULSE, backward=PULSE, least=number(0, 0.5),
-        speeds=items(items(number(0, 100), most=2, least=2), most=32, least=2),
-    ),
-    "save": nothing,
+    "calibrate": CALIBRATION,
+    "save": CALIBRATION,
     "open": text(200),
     "pilot": REMOTE,
 }  # fmt: skip
@@ -82,7 +83,7 @@ class CarPage:
         try:
             name, value = command_of(COMMANDS, message)
         except ValueError:
-            self._ask(Request(client, "wrong", None))
+            self._ask(Request(client, "wrong", message.get("name")))
             raise
         if name == "hands":
             before = self.hands.get(client)

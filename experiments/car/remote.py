@@ -45,7 +45,14 @@ async def _answer(parts: Any, model: CarModel) -> None:
         print(f"{model.title} answers the pictures of {parts.netloc} (Ctrl-C ends)", flush=True)
         sight = Sighted()
         async for frame in socket:
-            answered = sight.heard(frame.data)
+            if frame.type not in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
+                break  # the connection has broken
+            try:
+                answered = sight.heard(frame.data)
+            except (ValueError, KeyError, TypeError, AttributeError, OSError) as fault:
+                if isinstance(fault, CarError):
+                    raise
+                raise CarError(f"--remote {parts.netloc}: what answers there is no car: {shown(str(fault))}") from None
             if answered is None:
                 continue
             if answered and (told := _told(model, sight)):
@@ -68,7 +75,8 @@ class Sighted:
 
         if isinstance(data, bytes):
             length = int.from_bytes(data[:4], "big")
-            self.picture = np.asarray(Image.open(io.BytesIO(data[4 + length :])).convert("RGB"))
+            image = Image.open(io.BytesIO(data[4 + length :]), formats=("PNG", "JPEG"))
+            self.picture = np.asarray(image.convert("RGB"))
             return None
         message = json.loads(data)
         if message["type"] == "state" and message["state"].get("picture") is not None:

@@ -17,6 +17,7 @@ import numpy as np
 import envs
 from agents.perception import preprocess
 from envs.car import CarError
+from envs.car.model import band_of
 from envs.recordings.tub import Tub, TubError
 from envs.text import shown
 from experiments.car.client import CarClient
@@ -165,20 +166,19 @@ class Workshop:
         at = min(int(row), len(tub) - 1)
         picture, name = tub.image(at), query.get("model", "")
         if name:
-            band = about(self._folder(name)).get("preprocess") or {}
-            band = {key: value for key, value in band.items() if key != "function"}
+            band = band_of(self._folder(name), about(self._folder(name)).get("preprocess"))
         else:
             band = envs.describe(GAME).driving.frame()._asdict()
         told: dict[str, Any] = {
             "rows": len(tub), "row": at, "size": [picture.shape[1], picture.shape[0]], "picture": as_url(picture),
             "steer": round(float(tub.records["user/angle"][at]), 3), "fault": "", "seen": None,
-            "top": band.get("top", 0.0), "bottom": band.get("bottom", 0.0),
+            "top": band["top"], "bottom": band["bottom"],
         }  # fmt: skip
         try:
             seen = preprocess.band(picture, **band)
             told |= {"seen": as_url(np.kron(seen, np.ones((ZOOM, ZOOM, 1), np.uint8)))}
             told["sees"] = [seen.shape[1], seen.shape[0]]
-        except (ValueError, TypeError) as fault:
+        except ValueError as fault:
             told["fault"] = str(fault)
         return told
 

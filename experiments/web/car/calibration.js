@@ -12,7 +12,7 @@ export function makeCalibration({ command, say }) {
     label.append(name, input);
     $("numbers").append(label);
     inputs[name] = input;
-    input.onchange = () => $("lifted").checked && send();
+    input.onchange = () => $("lifted").checked && send("calibrate");
   }
   const all = () => [...Object.values(inputs), $("speeds"), $("try"), $("save")];
 
@@ -24,11 +24,11 @@ export function makeCalibration({ command, say }) {
     $("speeds").value = values.speeds.map((pair) => pair.join(" ")).join("\n");
   }
 
-  function send() {
+  function send(name) {
     const values = Object.fromEntries(Object.entries(inputs).map(([name, input]) => [name, Number(input.value)]));
     values.speeds = $("speeds").value.trim().split("\n").map((line) => line.trim().split(/[\s,;]+/).map(Number));
     if (values.speeds.some((pair) => pair.length !== 2 || pair.some(Number.isNaN))) return say("speeds: two numbers on each line");
-    command("calibrate", values);
+    command(name, values);
   }
 
   function lift() {
@@ -36,11 +36,8 @@ export function makeCalibration({ command, say }) {
   }
   $("numbers").onsubmit = (event) => event.preventDefault();
   $("lifted").onchange = lift;
-  $("try").onclick = send;
-  $("save").onclick = () => {
-    send();
-    command("save");
-  };
+  $("try").onclick = () => send("calibrate");
+  $("save").onclick = () => send("save"); // what is refused is not saved
   $("calibration").ontoggle = () => $("calibration").open && load();
   lift();
 }
