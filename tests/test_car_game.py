@@ -18,7 +18,7 @@ from envs.kart.columns import FREE_SPEED
 from envs.kart.physics import MOTOR_TIME
 from envs.kart.track import make_track
 from envs.recordings.tub import IMAGE, Tub, TubWriter
-from experiments import train
+from experiments import imitation, train
 
 
 def test_the_agent_sees_the_camera_picture_reduced_by_the_one_function():
@@ -199,3 +199,28 @@ def test_a_recording_without_a_speed_teaches_the_throttle(tmp_path, capsys):
     driving = envs.describe("car", **run.config["env"]).driving
     actions = driving.actions(Tub(tmp_path / "tub").records)
     np.testing.assert_allclose(actions[:3, 1], [1.0, -0.2, -0.2], atol=1e-6)  # 0.6 is cut to 0.25, 0.1 is 40 % of it
+
+
+@pytest.mark.slow
+def test_a_driver_is_corrected_by_a_recording_in_which_a_person_took_over(tmp_path, capsys, monkeypatch):
+    """DAgger by a person: both recordings are learned from, beginning with the network that was corrected."""
+    picture, learned = np.random.default_rng(0).integers(0, 256, (120, 160, 3), dtype=np.uint8), []
+    for name, taken in (("first", 60), ("second", 20)):
+        with TubWriter(tmp_path / name, {"override": "boolean"}) as writer:
+            for k in range(60):
+                person = k < taken
+                values = {"user/angle": 0.5, "user/throttle": 0.1, "user/mode": "user" if person else "local"}
+                writer.write({IMAGE: picture, **values, "override": person and name == "second"})
+    fill = imitation.dataset.fill
+    monkeypatch.setattr(imitation.dataset, "fill", lambda ring, rows, *a: learned.append(rows) or fill(ring, rows, *a))
+    common = ["--steps", "3", "--eval-episodes", "0", "--no-video", "--runs", str(tmp_path / "runs")]
+    code, _, err = program(train.main, ["car", "--data", str(tmp_path / "first"), *common], capsys)
+    assert code == 0 and sum(len(rows.action) for rows in learned) == 60, err
+    learned.clear()
+    both = [str(tmp_path / name) for name in ("first", "second")]
+    argv = ["car", "--recipe", "corrections", "--data", *both, "--init", "car/clone", *common]
+    code, _, err = program(train.main, argv, capsys)
+    assert code == 0 and sum(len(rows.action) for rows in learned) == 80, err
+    run = Run.find(tmp_path / "runs", "car/clone/corrections-s0")
+    assert run.config["data"] == both and run.config["env"]["control"] == "throttle"
+    assert not run.config["env"].get("expert_info")  # no expert of the simulator's beside a real car's recording

@@ -18,7 +18,7 @@ from agents.core.rows import Spec, TimeStep
 from agents.perception import export as onnx_
 from agents.perception import preprocess
 from envs.car.simulator import SimulatedCar
-from experiments import building, export, record, train
+from experiments import building, evaluate, export, record, train, watch
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -181,6 +181,24 @@ def test_a_car_is_driven_alike_by_both_runtimes_from_the_camera_on(driver, tmp_p
         np.testing.assert_allclose(features, mine.numpy(), atol=1e-4)
         np.testing.assert_allclose([steering[0], 2 * drive[0] - 1], action.numpy(), atol=1e-4)
         np.testing.assert_allclose(logits, seen.numpy(), atol=1e-4)
+
+
+@pytest.mark.slow
+def test_the_same_run_is_scored_on_tracks_and_watched(driver, tmp_path, capsys, monkeypatch):
+    argv = [str(driver), "--tracks", "test:2", "--seconds", "5", "--json"]
+    code, text, err = program(evaluate.main, argv, capsys, monkeypatch)
+    assert code == 0, err
+    told = json.loads(text)
+    assert told["game"] == "car" and told["seconds"] == 10.0 and len(told["tracks"]) == 2
+    assert told["autonomy"] == max(0.0, 1.0 - 6.0 * told["interventions"] / 10.0)  # PilotNet's formula
+    assert told["expert"]["interventions"] == 0 and told["expert"]["laps"] > 0.05
+    video = tmp_path / "car.mp4"
+    argv = [str(driver), "--video", str(video), "--seconds", "1"]
+    code, text, err = program(watch.main, argv, capsys, monkeypatch)
+    assert code == 0, err
+    imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg")
+    frames, seconds = imageio_ffmpeg.count_frames_and_secs(str(video))
+    assert frames >= 20 and seconds == pytest.approx(1.0, abs=0.1)
 
 
 def test_a_missing_package_is_one_sentence(trained, tmp_path, capsys, monkeypatch):

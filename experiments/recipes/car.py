@@ -8,6 +8,10 @@ python -m experiments.evaluate car --tracks test:20
 From a real car's recording of few frames, with the trunk of a run in a game:
 
 python -m experiments.train car --data TUB --init kart/clone --recipe few
+
+With what a person did who took over while that driver drove:
+
+python -m experiments.train car --data TUB CORRECTIONS --init car/clone --recipe corrections
 """
 
 from experiments.recipes import Recipe
@@ -36,9 +40,18 @@ RECIPES = {
         config=dict(DRIVER, freeze_trunk=True),
         env=SEEN,
     ),
+    "corrections": Recipe(
+        agent="clone",
+        note="DAgger by a person: recordings in which you took over, beside the one before (--data A B --init RUN)",
+        steps=4_000,
+        num_envs=1,
+        checkpoint_every=2_000,
+        config=dict(DRIVER, sign=0.3),
+        env=SEEN,
+    ),
     "dagger": Recipe(
         agent="dagger",
-        note="two rounds of 1,200 frames that the driver itself collects and the expert labels, after a recording",
+        note="two rounds of 1,200 frames that the simulated car collects and its expert labels, after a recording",
         steps=11_400,
         num_envs=4,
         checkpoint_every=4_000,
