@@ -28,6 +28,7 @@ from experiments.arguments import Shown
 from experiments.web import address
 
 PORT = 8890
+FIRST = 5.0  # time for the camera's first picture, s; one that gives none is told on the page
 KEPT = "pins of this computer stay on when programs die: write dtparam=strict_gpiod into config.txt (docs/car.md)"
 PINS = ("servo_pin", "forward_pin", "backward_pin", "enable_pin", "stop_pin")  # GPIO numbers
 
@@ -159,6 +160,8 @@ def driving(command: DriveCommand, guardian: Sequence[str] | None = None) -> Ite
         opened.callback(recorder.close)
         invitation = server.invitation(page.page)
         eye.start()
+        if model is not None and eye.wait(FIRST):
+            model.prepared(eye.newest.picture.rgb)  # a network that does not fit the camera is told now
         loop = DriveLoop(eye, make_pilot(model), link, page, recorder, wake, command.calibration)
         opened.callback(lambda: loop.pilot.close())
         page.depot = Depot(command.name, loop, page.shelf, garage, make_pilot)

@@ -105,7 +105,7 @@ def drive_track(model: Path, track: str, laps: int, folder: Path, job: int = 0) 
     argv = ["--camera", "sim", "--driver", "gpio", "--model", str(model), "--track", track, "--port", "0",
             "--recordings", str(folder / "tubs"), "--calibration", str(folder / "car.json")]  # fmt: skip
     argv += [word for k, name in enumerate(PINS) for word in (name, str(4 + 3 * job + k))] + ["--name", f"car{job}"]
-    env = {**os.environ, "XDG_RUNTIME_DIR": str(folder), "PYTHONPATH": str(carwires.ROOT), "OMP_NUM_THREADS": "1"}
+    env = {**os.environ, "JOYPAD_RUNTIME": str(folder), "PYTHONPATH": str(carwires.ROOT), "OMP_NUM_THREADS": "1"}
     with open(folder / "errors", "w") as errors:
         process = subprocess.Popen(
             [sys.executable, __file__, "--program", str(log), *argv], env=env, stdin=subprocess.DEVNULL,

@@ -128,8 +128,13 @@ def test_a_file_is_fetched_without_a_look_at_all_recordings(
     car: CarStub, pc: CarClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # fmt: skip
     """A recording has thousands of files, and counting all records of all recordings for each takes an hour."""
-    written(car.folder / "tubs" / "day", 2)
+    written(car.folder / "tubs" / "day", 1)
+    assert pc.about()["recordings"] == [{"name": "day", "records": 1}]
+    with TubWriter(car.folder / "tubs" / "day") as writer:
+        writer.write({"cam/image_array": np.zeros((12, 16, 3), np.uint8), "user/angle": 0.5, "user/mode": "user"})
+    assert pc.about()["recordings"] == [{"name": "day", "records": 2}]
     monkeypatch.setattr(tub_edits, "count", lambda path: pytest.fail("counts"))
+    assert pc.about()["recordings"] == [{"name": "day", "records": 2}]  # the page of the PC asks all the time
     assert ("manifest.json", (car.folder / "tubs/day/manifest.json").stat().st_size) in pc.parts("day")
 
 

@@ -19,7 +19,7 @@ from envs.car import CarError
 from envs.car.calibration import Calibration, load
 from envs.car.camera import Picture
 from envs.car.messages import CarCommand
-from envs.car.model import CarAnswer
+from envs.car.model import CarAnswer, CarModel
 from envs.recordings import driving
 from envs.recordings.tub import IMAGE, Tub, TubWriter
 from experiments.car import recorder, remote, workshop
@@ -27,7 +27,7 @@ from experiments.car.eye import CarEye, Sight
 from experiments.car.loop import DriveLoop
 from experiments.car.modes import CarHands
 from experiments.car.page import CarPage
-from experiments.car.pilot import PilotAnswer
+from experiments.car.pilot import LocalPilot, PilotAnswer
 from experiments.web.server import Server
 
 
@@ -80,7 +80,7 @@ class Toy:
         self.page = CarPage(self.server, shelf, threading.Event(), dict)
         self.link, self.number = Link(), 0
         self.eye = SimpleNamespace(newest=None, fault="", rate=20.0)
-        self.pilot = SimpleNamespace(title="toy", newest=None, take=lambda value: None, predict=None)
+        self.pilot = SimpleNamespace(title="toy", fault="", newest=None, take=lambda value: None, predict=None)
         self.recorder = recorder.DriveRecorder(folder / "tubs", {"game": "car", "rate": 20.0})
         self.client = Browser()
         self.loop = DriveLoop(
@@ -172,6 +172,38 @@ def test_a_calibration_that_is_refused_is_not_saved(toy: Toy, tmp_path: Path) ->
         "type": "error", "message": "calibration: centre must lie between left and right"
     }  # fmt: skip
     assert load(tmp_path / "car.json").centre == 1500.0
+
+
+def test_while_somebody_drives_no_recording_is_opened(toy: Toy) -> None:
+    opened: list[str] = []
+    toy.page.shelf.open = opened.append
+    toy.ask("open", "day")
+    assert toy.client.sent[-1]["message"] == "somebody drives the car: first disarm it" and not opened
+    toy.link.status["state"] = "disarmed"
+    toy.ask("open", "day")
+    end = time.monotonic() + 20
+    while toy.client.sent[-1]["type"] != "opened" and time.monotonic() < end:
+        time.sleep(0.01)
+    assert opened == ["day"]
+
+
+def test_a_network_that_does_not_fit_says_so_and_answers_again(tmp_path: Path) -> None:
+    pytest.importorskip("onnx", reason="onnx is not installed")
+    eye = SimpleNamespace(newest=None, listeners=[])
+    made = LocalPilot(CarModel(carmodels.written(tmp_path / "model")), eye, threading.Event())
+
+    def look(height: int, until: Any) -> None:
+        eye.newest = Sight(Picture(np.zeros((height, 160, 3), np.uint8), time.monotonic(), height), height)
+        eye.listeners[0](eye.newest)
+        end = time.monotonic() + 20
+        while not until() and time.monotonic() < end:
+            time.sleep(0.005)
+
+    look(60, lambda: made.fault)
+    assert "pictures of 160x60 do not fit a network that sees 80x60" in made.fault and made.newest is None
+    look(120, lambda: made.newest)
+    assert made.fault == "" and made.newest.number == 120
+    made.close()
 
 
 def test_a_drive_ends_neutral_before_anything_is_closed(toy: Toy) -> None:

@@ -165,6 +165,16 @@ def test_the_cap_is_lowered_on_the_page(stand: Stand, chrome: Chrome) -> None:
     go(stand, chrome, press, release, lambda w: w.throttle > 0.09)
     time.sleep(0.5)
     assert max(w.throttle for w in history(stand.log, "gpio")) == pytest.approx(0.1, abs=0.001)
+    chrome.eval("document.getElementById('cap').focus()")
+    chrome.key(" ")  # stops, whatever has the focus
+    chrome.wait(f"{STATE} === 'latched'")
+    release()
+    time.sleep(0.5)
+    chrome.eval("document.querySelector('#calibration summary').focus()")
+    chrome.key("Enter")  # opens, and arms nothing
+    chrome.wait("document.getElementById('calibration').open")
+    time.sleep(0.5)
+    assert chrome.eval(STATE) == "latched"
 
 
 def test_a_calibration_is_made_on_the_page(stand: Stand, chrome: Chrome, tmp_path: Path) -> None:

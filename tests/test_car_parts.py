@@ -280,6 +280,18 @@ def test_what_drive_refuses_is_one_sentence(
     assert code == 2 and err.startswith("joypad: ") and err.count("\n") == 1 and words in err and not out
 
 
+def test_a_network_that_does_not_fit_the_camera_is_one_sentence(
+    folder: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("JOYPAD_RUNTIME", str(tmp_path))
+    tub = written(tmp_path / "d", 3)  # of 16x12 pixels
+    argv = ["--camera", f"tub:{tub}", "--model", str(folder), "--port", "0"]
+    code, out, err = program(drive.main, argv, capsys, monkeypatch)
+    assert code == 2 and err.count("\n") == 1 and "too small for a network that sees 80x60" in err and not out
+    assert places.stop_all(0.1) == []  # the guardian has gone
+
+
 def test_the_folder_of_sockets_is_ours_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JOYPAD_RUNTIME", str(tmp_path))
     path = places.folder()

@@ -18,6 +18,7 @@ class Shelf:
 
     def __init__(self, folder: Path, server: Server):
         self.folder = folder
+        self._counts: dict[Path, tuple[tuple[int, int], int]] = {}  # dataset -> (its manifest then, records)
         self.page = DataPage(None, server=server)
 
     def path(self, name: str) -> Path:
@@ -35,10 +36,18 @@ class Shelf:
             if path.is_symlink() or not (path / "manifest.json").is_file():
                 continue
             try:
-                found.append({"name": path.name, "records": tub_edits.count(path)})
+                found.append({"name": path.name, "records": self._count(path)})
             except (TubError, OSError) as fault:
                 found.append({"name": path.name, "records": 0, "fault": str(fault)})
         return found
+
+    def _count(self, path: Path) -> int:
+        """Records of a dataset, counted again only where its manifest has changed: a PC asks all the time."""
+        about = (path / "manifest.json").stat()
+        now = (about.st_mtime_ns, about.st_size)
+        if self._counts.get(path, (None, 0))[0] != now:
+            self._counts[path] = now, tub_edits.count(path)
+        return self._counts[path][1]
 
     def open(self, name: str) -> None:
         """Puts a dataset on the page of recordings. Raises TubError where there is none of that name."""

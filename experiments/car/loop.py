@@ -221,6 +221,7 @@ class DriveLoop:
             "picture": None if sight is None else sight.picture.number, "age": age, "rate": self.eye.rate,
             "camera": self.eye.fault, "trip": self.trip, "wish": [self.wish.steer, self.wish.throttle],
             "network": self.pilot.title if self.pilot else None, "pilot": None,
+            "network_fault": self.pilot.fault if self.pilot else "",
             "halted": self.mode in NETWORK and self.halt.halted(now),
             "recording": self.recorder.on, "records": self.recorder.count, "lost": self.recorder.lost,
             "disk": self.recorder.fault, "watchers": self.page.page.watchers,
@@ -294,6 +295,8 @@ class DriveLoop:
         request.client.send({"type": "saved", "path": str(self.calibration_path)})
 
     def _open(self, request: Request) -> None:
+        if self.driven:
+            raise CarError("somebody drives the car: first disarm it")
         # A thread of its own: to read a dataset takes a second, which is longer than the guardian waits.
         def open_it() -> None:
             try:

@@ -35,6 +35,7 @@ class CarPilot(Protocol):
     """What answers pictures."""
 
     title: str  # name of the network, for people
+    fault: str  # why it answers nothing; empty where it does
     newest: PilotAnswer | None
     take: Callable[[dict[str, Any]], None] | None  # takes answers that come through the page; None: it needs none
     predict: Callable[[np.ndarray], float] | None  # the steering that it wants for a picture; None: it is elsewhere
@@ -76,8 +77,9 @@ class LocalPilot:
             try:
                 answer = self.model.look(picture.rgb)
             except Exception as fault:  # a picture of another size, say; without answers the guardian stops the car
-                self.fault = " ".join(str(fault).split())
+                self.fault = " ".join(str(fault).split()) or type(fault).__name__
                 continue
+            self.fault = ""
             took = (time.perf_counter() - began) * 1000
             self.times.append(took)
             self.newest = PilotAnswer(answer, picture.number, picture.time, took)
@@ -97,7 +99,7 @@ class LocalPilot:
 class RemotePilot:
     """A network on another computer (`drive --remote`), whose answers come through the page's server."""
 
-    predict = None
+    predict, fault = None, ""
 
     def __init__(self, eye: CarEye, wake: threading.Event):
         self.title, self.newest = "a network on another computer", None

@@ -70,13 +70,14 @@ $("arm").onclick = () => {
 };
 $("record").onclick = () => command("record", !now.recording);
 $("cap").oninput = () => command("cap", Number($("cap").value));
+$("cap").onpointerup = () => $("cap").blur(); // the arrows drive again
 addEventListener("keydown", (event) => {
-  if (/^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName) && event.target.type !== "checkbox") {
-    if (event.key !== "Escape") return;
-  }
   const name = { " ": "stop", Escape: "stop", Enter: "arm", r: "record", R: "record" }[event.key];
   if (!name || event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
-  if (name === "arm" && event.target.tagName === "BUTTON") return; // presses that button
+  const at = event.target;
+  if (event.key === " " && at.matches("textarea")) return; // anywhere else a space stops, whatever has the focus
+  if (name !== "stop" && at.matches("textarea, input:not([type=checkbox], [type=range])")) return;
+  if (name === "arm" && at.closest("button, summary, a")) return; // presses that
   event.preventDefault();
   if (name === "stop") command("stop", "key");
   else $(name).click();
@@ -121,6 +122,7 @@ function figures(state) {
   if (state.pilot && state.pilot.sign !== "none") rows.push(["sign", `${state.pilot.sign} ${share(state.pilot.certain)}`, false]);
   if (state.recording || state.records) rows.push(["records", state.records.toLocaleString("en") + (state.lost ? `, ${state.lost} lost` : ""), state.lost > 0]);
   if (state.disk) rows.push(["recording", state.disk, true]);
+  if (state.network_fault) rows.push(["network", state.network_fault, true]);
   if (state.camera) rows.push(["camera", state.camera, true]);
   $("figures").replaceChildren(...rows.flatMap(([name, value, bad]) => [
     Object.assign(document.createElement("dt"), { textContent: name }),
