@@ -16,7 +16,9 @@ from programs import program
 
 from envs.go import dataset, record, sgf
 from experiments import data, selfplay
-from experiments.go.selfplay import SelfplayGoCommand, is_settled
+from experiments.cli import UserError
+from experiments.go.selfplay import SelfplayGoCommand, is_settled, prepare
+from experiments.go.tournament import TournamentFolder, TournamentSettings
 
 ARGV = ["go", "--size", "5", "--komi", "3.5", "--visits", "30"]
 
@@ -122,7 +124,31 @@ def test_settings_that_change_games_are_all_kept(played):
     """A new option must decide whether it changes games: how many, where and how many at once do not."""
     kept = json.loads((played / "selfplay.json").read_text())
     names = {field.name for field in dataclasses.fields(SelfplayGoCommand)}
-    assert set(kept) == names - {"games", "parallel", "out"}
+    assert set(kept) == (names - {"games", "parallel", "out"}) | {"networks"} and kept["networks"] == {}
+
+
+def test_games_of_another_network_of_the_same_run_are_not_mixed(tmp_path, capsys, monkeypatch):
+    """Neither in records nor in a tournament; a folder of an earlier version, which did not note it, goes on."""
+    run, out = tmp_path / "run", tmp_path / "records"
+    run.mkdir()
+    (run / "network.onnx").write_bytes(b"one")
+    command = SelfplayGoCommand(player=str(run), out=out, games=2)
+    settings = TournamentSettings((f"{run}:visits=4", "rave"), 2, 5, 7.5, "test", 1, 10.0)
+    for _ in range(2):
+        assert prepare(command) == [1, 2]
+        TournamentFolder(tmp_path / "t", settings)
+    TournamentFolder(tmp_path / "t", dataclasses.replace(settings, games=4))  # more games of the same
+    (run / "network.onnx").write_bytes(b"two")
+    with pytest.raises(UserError, match="holds games with another network of"):
+        prepare(command)
+    with pytest.raises(UserError, match="holds a tournament with another network of"):
+        TournamentFolder(tmp_path / "t", settings)
+    for file in (out / "selfplay.json", tmp_path / "t" / "tournament.json"):
+        kept = json.loads(file.read_text())
+        del kept["networks"]
+        file.write_text(json.dumps(kept))
+    assert prepare(command) == [1, 2]
+    TournamentFolder(tmp_path / "t", settings)
 
 
 @pytest.mark.slow

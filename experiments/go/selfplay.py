@@ -136,7 +136,7 @@ def written(game: GoGame, command: SelfplayGoCommand, number: int) -> str:
 
 def prepare(command: SelfplayGoCommand) -> list[int]:
     """The folder with its settings; the numbers of the games that are missing. Raises UserError."""
-    folder, wanted = command.folder, command.decisive
+    folder, wanted = command.folder, command.decisive | {"networks": naming.networks([command.player])}
     told = folder / SETTINGS
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -147,8 +147,7 @@ def prepare(command: SelfplayGoCommand) -> list[int]:
             there = files.read_json(told)
         except (OSError, ValueError) as fault:
             raise cli.UserError(f"{told} cannot be read ({fault}); give another --out") from None
-        different = [name for name in wanted if not isinstance(there, dict) or there.get(name) != wanted[name]]
-        if different:
+        if different := naming.differences(there, wanted):
             raise cli.UserError(f"{folder} holds games with another {', '.join(different)}; give another --out")
     elif next(folder.glob("*.sgf"), None) is not None:
         raise cli.UserError(f"{folder} holds other games; give another --out")

@@ -18,6 +18,7 @@ from pathlib import Path
 from agents.core import files
 from envs.go import record, sgf
 from experiments.cli import UserError
+from experiments.go import naming
 from experiments.go.lines import Lines
 from experiments.go.match import GameOutcome, play, write_sgf
 from experiments.go.openings import openings
@@ -69,6 +70,7 @@ class TournamentFolder:
         self.path = path
         (path / "games").mkdir(parents=True, exist_ok=True)
         file, wanted = path / "tournament.json", json.loads(json.dumps(asdict(settings)))
+        wanted["networks"] = naming.networks(settings.players)
         if file.exists():
             try:
                 there = files.read_json(file)
@@ -76,8 +78,7 @@ class TournamentFolder:
                 there = None
             if not isinstance(there, dict):
                 raise UserError(f"{file} cannot be read; give another --out")
-            if {**there, "games": 0} != {**wanted, "games": 0}:
-                different = [name for name in wanted if there.get(name) != wanted[name]]
+            if different := naming.differences(there, {**wanted, "games": there.get("games")}):
                 raise UserError(f"{path} holds a tournament with another {', '.join(different)}; give another --out")
         files.write_json(file, wanted)
         self._lines = Lines(path / "games.jsonl")
