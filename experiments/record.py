@@ -97,6 +97,10 @@ def _of_window(command_group: arguments.OptionGroup, about: Description, argv: S
     found = envs.describe(about.name, **dataclasses.asdict(options))
     if not hasattr(found.actions, "n"):
         raise cli.UserError("recordings of a window hold sets of keys: without --control axes")
+    if command.profile is not None and not options.keys:
+        raise cli.UserError("--profile writes a window that is named with --window and --keys")
+    if command.profile is not None and command.profile.exists():
+        raise cli.UserError(f"{command.profile} is there already; name another file for the profile")
     if command.video is not None:
         raise cli.UserError(f"--video: {about.name} is recorded as it is played; `watch --video` films an agent")
     if command.driver == "expert":
@@ -183,16 +187,19 @@ def in_window(command: RecordCommand, options: Any) -> WindowRecording:
     from experiments.windows import recording
 
     values, scripted = dataclasses.asdict(options), command.driver == "expert"
-    recorder = recording.WindowRecorder(command.game, values, command.out, scripted=scripted)
     preview = None
     if command.preview and display.has_display():
         preview = recording.preview_on(os.environ["DISPLAY"])
+    recorder = recording.WindowRecorder(command.game, values, command.out, scripted=scripted)
     if not scripted:
         print("play in the game's own window; Ctrl-C here ends")
     result = recording.record(recorder, minutes=command.minutes, seed=command.seed, preview=preview)
     print(result.sentence(recorder.rate))
     if command.profile is not None:
-        recording.write_profile(command.profile, options)
+        try:
+            recording.write_profile(command.profile, options)
+        except OSError as fault:
+            raise cli.UserError(f"{command.profile}: {fault.strerror}; the recording is whole") from None
         print(f"profile: {command.profile} (--game {command.profile}; docs/screen.md says what more it may hold)")
     elif getattr(options, "keys", ""):
         print("a profile of this window: the same command with --profile FILE.toml writes one")

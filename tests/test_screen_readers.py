@@ -118,7 +118,11 @@ GOOD = {"title": "x", "window": "x", "actions": {"nothing": [], "a": ["a"]}, "un
      ({"rate": 500.0}, "rate 500"), ({"over": ["lives < 1"]}, "no reader 'lives'"), ({"over": ["lives"]}, "condition"),
      ({"start": ["Return x"]}, "KEY SECONDS"), ({"masks": [[0, 0, 2, 1]]}, "shares of the window"),
      ({"axes": {"x": ["Left"]}}, "two keys"), ({"readers": {"s": {"kind": "no"}}}, "choose digits"),
-     ({"window": "("}, ""), ({"rate": "fast"}, "")],
+     ({"window": "("}, "no regular expression"), ({"rate": "fast"}, "must be a number"),
+     ({"actions": {"nothing": [], "a": "Left"}}, "must be a list of words"), ({"start": "Return"}, "must be a list"),
+     ({"command": "game"}, "must be a list"), ({"start": ["Return 6"]}, "KEY SECONDS up to 5"),
+     ({"over_ticks": 1.5}, "a whole number"), ({"files": ["a"]}, "a table"), ({"random": [1.0]}, "mean, low, high"),
+     ({"size": [20, 20], "readers": {"s": {"kind": "share", "box": [0, 0, 30, 9]}}}, "beside the window")],
 )  # fmt: skip
 def test_a_profile_that_cannot_be_is_refused(more: dict, sentence: str) -> None:
     assert profiles.parse(GOOD, "x", "x.toml").title == "x"
@@ -141,6 +145,8 @@ def test_a_window_without_a_profile_becomes_one(tmp_path) -> None:
     ("values", "sentence"),
     [(dict(game="xracr"), "no such profile"), (dict(obs="colour"), "choose grey"), (dict(rate=90.0), "--rate 90"),
      (dict(window="x", xvfb=True), "name one of them"), (dict(keys="a=a"), "--window TITLE"),
+     (dict(window="x(", keys="a=a"), "no regular expression"),
+     (dict(game="xracer", expert_info=True, control="axes"), "press sets of keys"),
      (dict(control="wheel"), "choose keys"), (dict(window="x", keys="a=a", control="axes"), "has none"),
      (dict(expert_info=True), "no scripted player"), (dict(game="/no/such.toml"), "No such file")],
 )  # fmt: skip

@@ -1,13 +1,14 @@
 """A display server behind one small interface, so that another one than X11 (a portal, libei) is one more file.
 
-Seeing is here; pressing keys is `envs.screen.keeper`'s alone, in a process of its own.
+Seeing is here; pressing keys is `envs.screen.keeper`'s alone, in a process of its own. (What that one leaves pressed
+when it is killed is let go of here.)
 """
 
 from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -76,6 +77,10 @@ class Desktop(ABC):
     @abstractmethod
     def held(self) -> frozenset[int]:
         """Returns the codes of the keys that are down now, whoever pressed them."""
+
+    @abstractmethod
+    def let_go(self, codes: Iterable[int]) -> None:
+        """Lets go of those of the keys that are down: only for what a keeper that was killed has left pressed."""
 
     @abstractmethod
     def close(self) -> None:

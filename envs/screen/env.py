@@ -20,8 +20,8 @@ import numpy as np
 from agents.perception import preprocess
 from envs.batches import SingleEnv, batch_seeds, check_batch, present, read_options
 from envs.screen.facts import SHAPES, ScreenOptions, describe
-from envs.screen.faults import DisplayLost, ScreenFault
-from envs.screen.players import player_of
+from envs.screen.faults import DisplayLost, KeeperLost, ScreenFault
+from envs.screen.players import PLAYERS
 from envs.screen.profile import ScreenProfile, holds
 from envs.screen.session import ScreenSession, Shot, WindowGone
 
@@ -43,9 +43,10 @@ class ScreenGame:
         self.session = ScreenSession(self.profile, options.xvfb)
         self.opened = self.over = False
         self.readings: dict[str, float] = {}
-        self.player = player_of(self.profile) if options.expert_info else None
+        self.player = PLAYERS[self.profile.player](self.profile) if options.expert_info else None
         self.shot: Shot | None = None
         self.lost = False  # True once this episode's game has crashed, hung or been closed
+        self.reason = ""  # sentence about why keys could not be pressed any more
         self.shares: dict[str, float] = {}
         self.ticks = self._ending = 0
 
@@ -53,9 +54,9 @@ class ScreenGame:
         """A game from its beginning. Raises ScreenFault."""
         session = self.session
         session.seed = seed % 2**31
-        session.release()
         for attempt in range(ATTEMPTS):
             try:
+                session.release()
                 if not self.opened:
                     session.open()
                     self.opened = True
@@ -67,7 +68,7 @@ class ScreenGame:
                 self.readings = {}
                 self.shot = session.shoot()
                 self._read()
-            except (WindowGone, DisplayLost) as fault:
+            except (WindowGone, DisplayLost, KeeperLost) as fault:
                 self.lost = True
                 theirs = not self.profile.command or (isinstance(fault, DisplayLost) and not self.options.xvfb)
                 if theirs or attempt == ATTEMPTS - 1:
@@ -88,8 +89,8 @@ class ScreenGame:
                 self.session.hold(keys, 2.0 * period)
             else:
                 self.session.share(self._shares(action), period)
-        except ScreenFault:  # whether it can be started anew tells the picture
-            self.lost = True
+        except ScreenFault as fault:  # `look` tells whether it can be started anew
+            self.lost, self.reason = True, str(fault)
 
     def _shares(self, action: Any) -> dict[str, float]:
         """Each key of the axes with its share of the step."""
@@ -105,12 +106,12 @@ class ScreenGame:
         self.ticks += 1
         try:
             if self.lost:
-                raise WindowGone("the game has ended")
+                raise WindowGone(self.reason)
             self.shot = session.shoot()
             if session.hangs(self.shot):
                 raise WindowGone(f"{profile.title} has drawn nothing for {profile.still:g} s")
             self._read()
-        except (WindowGone, DisplayLost) as fault:
+        except (WindowGone, DisplayLost, KeeperLost) as fault:
             if not profile.command or (isinstance(fault, DisplayLost) and not self.options.xvfb):
                 raise
             session.remarks.append(str(fault))
@@ -310,6 +311,11 @@ class ScreenEnv(SingleEnv):
         """(key for -1, key for +1, value without either) of each axis."""
         return tuple((pygame_name(low), pygame_name(high), 0.0) for low, high in self.options.profile.axes.values())
 
+    @property
+    def scored(self) -> bool:
+        """Has the game of this episode come to its own end, or may it still? One that crashed has no score."""
+        return not self.games.games[0].lost
+
     def action_names(self) -> list[str]:
         """The names of the profile's actions or axes."""
         profile = self.options.profile
@@ -320,9 +326,10 @@ class ScreenEnv(SingleEnv):
 
         From then on the lab presses none, so that what is down is the person's.
         """
-        session = self.games.games[0].session
+        game = self.games.games[0]
+        session = game.session
         try:
-            held = session.held([HOLD])
+            held = session.held([HOLD]) if game.shot is not None and not game.shot.hidden else set()
             if held and not self.games.hands_off:
                 session.release()
             self.games.hands_off = bool(held)
@@ -339,7 +346,8 @@ class ScreenEnv(SingleEnv):
     def held_action(self) -> int:
         """The action whose keys a person holds now: the largest set of them that is down."""
         game = self.games.games[0]
-        down = set() if game.lost else game.session.held(self.options.profile.keys)
+        away = game.lost or bool(game.shot.hidden)  # what is typed into another window is no action
+        down = set() if away else game.session.held(self.options.profile.keys)
         fitting = [(len(keys), -i) for i, keys in enumerate(self.options.profile.actions.values()) if set(keys) <= down]
         return -max(fitting)[1]
 

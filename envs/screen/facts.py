@@ -11,6 +11,7 @@ from gymnasium import spaces
 
 from envs.description import Description
 from envs.screen import profile as profiles
+from envs.screen.players import PLAYERS
 from envs.screen.profile import ScreenProfile
 
 SHAPES = {"grey": (84, 84), "rgb": (84, 84, 3), "trunk": (60, 80, 3)}  # observation -> its shape
@@ -50,8 +51,13 @@ class ScreenOptions:
         found = self.profile
         if self.control == "axes" and not found.axes:
             raise ValueError(f"--control axes: the profile {found.name} has none")
+        if found.player and found.player not in PLAYERS:
+            known = ", ".join(PLAYERS)
+            raise ValueError(f"--game {self.game}: its profile names the player {found.player!r}; there is {known}")
         if self.expert_info and not found.player:
             raise ValueError(f"--expert-info: {found.name} has no scripted player")
+        if self.expert_info and self.control == "axes":
+            raise ValueError("--expert-info: scripted players press sets of keys, without --control axes")
 
     @property
     def profile(self) -> ScreenProfile:
@@ -88,8 +94,8 @@ def describe(options: ScreenOptions) -> Description:
         step_seconds=1.0 / found.rate,
         window=True,
         most=0 if options.xvfb else 1,
-        info={"expert": "expert_info"} if found.player else {},
-        scripted="expert" if found.player else "",
+        info={"expert": "expert_info"} if found.player and keys else {},
+        scripted="expert" if found.player and keys else "",
         controls=f"{held}: {what}",
         reward="the profile's: so much for each by which a number on the window grows",
         score=f"the number `{found.score}` on the window" if found.score else "the sum of the rewards",

@@ -9,3 +9,7 @@ class ScreenFault(GameFault):
 
 class DisplayLost(ScreenFault):
     """The display server has gone, and every window with it."""
+
+
+class KeeperLost(ScreenFault):
+    """The process that presses keys and starts games has ended, or does not answer."""

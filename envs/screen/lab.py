@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from envs.screen import orphans
-from envs.screen.faults import ScreenFault
+from envs.screen.faults import KeeperLost, ScreenFault
 from envs.text import shown
 
 try:
@@ -44,13 +44,14 @@ class KeeperLink:
             self.process.stdin.write(json.dumps(words).encode() + b"\n")
             self.process.stdin.flush()
         except (BrokenPipeError, ValueError):
-            raise ScreenFault("the process that presses the keys has ended; no key is held any more") from None
+            self.held = {}
+            raise KeeperLost("the process that presses the keys has ended") from None
 
     def _ask(self, **words: Any) -> dict[str, Any]:
         self._send(**words)
         line = self.process.stdout.readline() if select.select([self.process.stdout], [], [], PATIENCE)[0] else b""
         if not line:
-            raise ScreenFault("the process that starts games does not answer")
+            raise KeeperLost("the process that starts games does not answer")
         answer = json.loads(line)
         if "fault" in answer:
             raise ScreenFault(answer["fault"])
@@ -71,19 +72,13 @@ class KeeperLink:
 
     def hold(self, keys: Mapping[int, float]) -> None:
         """Holds keys, code -> seconds, and lets go of all others."""
-        if keys or self.held:
+        told, self.held = self.held, keys
+        if keys or told:
             self._send(do="hold", keys={str(code): seconds for code, seconds in keys.items()})
-        self.held = keys
 
     def click(self, x: int, y: int) -> None:
         """Clicks at a point of the display, px."""
         self._ask(do="click", x=x, y=y)
-
-    def release(self) -> None:
-        """Lets go of every key, and returns once they are up."""
-        if self.held:
-            self.hold({})
-            self.exit_code()
 
     def exit_code(self) -> int | None:
         """The exit status of the game; None while it runs, or where it was not started here."""

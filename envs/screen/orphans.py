@@ -31,13 +31,31 @@ def room() -> Path:
     return path
 
 
-def started(pid: int) -> str | None:
-    """When a process began, in the kernel's words: with it a number that was given again is told apart."""
+def _about(pid: int | str) -> list[str]:
+    """State, parent, group, session and so on of a process, as the kernel tells them; empty: there is none."""
     try:
         words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (OSError, ValueError):
-        return None
-    return None if words[0] in "ZX" else words[19]
+        return []
+    return [] if words[0] in "ZX" else words
+
+
+def started(pid: int) -> str | None:
+    """When a process began, in the kernel's words: with it a number that was given again is told apart."""
+    words = _about(pid)
+    return words[19] if words else None
+
+
+def remains(group: int, began: str) -> bool:
+    """Is anything left of a group of processes whose first one began then, and may have ended?
+
+    A number is given to no other process as long as a group has it.
+    """
+    if (first := started(group)) is not None:
+        return first == began
+    number = str(group)
+    others = [about for path in Path("/proc").glob("[0-9]*") if (about := _about(path.name))]
+    return any(about[2] == about[3] == number and int(about[19]) >= int(began) for about in others)
 
 
 def write(groups: list[int], homes: list[str]) -> Path:
@@ -64,13 +82,17 @@ def sweep() -> int:
         if alive:
             continue
         for group, began in groups:
-            if began is not None and started(int(group)) == began:  # still the same process
+            if began is not None and remains(int(group), str(began)):
                 with contextlib.suppress(OSError):
                     os.killpg(int(group), signal.SIGKILL)
         for home in homes:
             remove(home)
         path.unlink(missing_ok=True)
         ended += 1
+    for path in [*room().glob("log-*.txt"), *room().glob("*.tmp")]:
+        owner = path.stem.removeprefix("log-")
+        if owner.isdigit() and started(int(owner)) is None:
+            path.unlink(missing_ok=True)
     return ended
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from envs.screen.keeper import LONGEST
 from envs.screen.readers import ScreenReader, reader_of
 
 if sys.version_info >= (3, 11):
@@ -62,6 +63,7 @@ class ScreenProfile:
     over_ticks: int = 3  # decisions in a row for which a condition must hold
     score: str = ""  # number that is the score; empty: the sum of rewards is
     unreadable: str = ""  # sentence: why no score is read, where none is
+    random: tuple[float, ...] = ()  # score of a random player: mean, its 95 % interval, number of full episodes
     still: float = 30.0  # longest time without a new picture, s, after which the game counts as hung; 0: any
     player: str = ""  # scripted player of `envs.screen.players`, which sees the same pictures
 
@@ -82,11 +84,19 @@ class ScreenProfile:
                 raise ValueError(f"{list(box)}: must be left, top, right, bottom as shares of the window")
         for step in (*self.start, *self.reset):
             parse_step(step)
+        if len(self.random) not in (0, 4):
+            raise ValueError(f"random {list(self.random)}: must be mean, low, high, episodes")
         wanted = {*self.reward_change, *self.reward_level, *([self.score] if self.score else ())}
         wanted |= {condition(text)[0] for text in self.over}
         if unknown := sorted(wanted - self.readers.keys()):
             raise ValueError(f"there is no reader {unknown[0]!r}")
-        re.compile(self.window)
+        for name, reader in self.readers.items():
+            if reader.box[2] > self.size[0] or reader.box[3] > self.size[1]:
+                raise ValueError(f"reader {name}: its box {list(reader.box)} lies beside the window {list(self.size)}")
+        try:
+            re.compile(self.window)
+        except re.error as fault:
+            raise ValueError(f"window {self.window!r}: is no regular expression: {fault}") from None
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -113,8 +123,10 @@ def parse_step(text: str) -> ProfileStep:
         numbers = [-1.0]
     if key == "click" and len(numbers) == 2 and all(0 <= x <= 1 for x in numbers):
         return ProfileStep(point=(numbers[0], numbers[1]))
-    if key in ("", "click") or len(numbers) > 1 or not all(0 < x <= 60 for x in numbers):
-        raise ValueError(f"{text!r}: must be KEY, KEY SECONDS or wait SECONDS, up to 60, or click X Y, from 0 to 1")
+    longest = 60.0 if key == "wait" else LONGEST
+    if key in ("", "click") or len(numbers) > 1 or not all(0 < x <= longest for x in numbers):
+        may = f"KEY, KEY SECONDS up to {LONGEST:g}, wait SECONDS up to 60, or click X Y from 0 to 1"
+        raise ValueError(f"{text!r}: must be {may}")
     return ProfileStep("" if key == "wait" else key, *numbers)
 
 
@@ -169,6 +181,8 @@ def parse(content: Mapping[str, Any], name: str, where: str) -> ScreenProfile:
             raise ValueError(f"{where}: there is no field {key!r}" + (f"; did you mean {near[0]}?" if near else ""))
         values[key] = value
     try:
+        for key, value in values.items():
+            _of_kind(key, value, fields[key])
         if "readers" in values:
             values["readers"] = {key: reader_of(value) for key, value in values["readers"].items()}
         for key in ("actions", "axes"):
@@ -178,6 +192,21 @@ def parse(content: Mapping[str, Any], name: str, where: str) -> ScreenProfile:
         return ScreenProfile(name, **values)
     except (TypeError, ValueError, AttributeError, re.error) as fault:
         raise ValueError(f"{where}: {fault}") from None
+
+
+def _of_kind(name: str, value: Any, field: dataclasses.Field) -> None:
+    """Raises ValueError for a value of another kind than its field's: a word where a list of words belongs."""
+    usual = field.default if field.default is not dataclasses.MISSING else field.default_factory()
+    words = {tuple: "a list", dict: "a table", str: "text", float: "a number", int: "a whole number"}
+    kinds = {tuple: list, dict: Mapping, str: str, float: (int, float), int: int}[type(usual)]
+    if not isinstance(value, kinds) or isinstance(value, bool):
+        raise ValueError(f"{name} = {value!r}: must be {words[type(usual)]}")
+    rows = [value] if name in ("command", "start", "reset", "over") else []
+    for row in value.values() if name in ("actions", "axes") else rows:
+        if not isinstance(row, list) or not all(isinstance(word, str) for word in row):
+            raise ValueError(f'{name}: {row!r}: must be a list of words, such as ["Left"]')
+    if name in ("reward_change", "reward_level") and not all(type(x) in (int, float) for x in value.values()):
+        raise ValueError(f"{name}: must be numbers")
 
 
 def _tuples(value: Any) -> Any:

@@ -29,6 +29,7 @@ class ScreenReader:
     tolerance: int = 40  # largest difference from `colour` in any channel
     threshold: int = 128  # brightness from which a pixel counts, where no colour is named
     dark: bool = False  # True where what is read is darker than `threshold`
+    grey: int = 0  # largest difference between the channels of what is read; 0: it may have any colour
     pitch: int = 0  # digits: width of a character, px, where they touch or lean; 0: empty columns lie between them
     lean: float = 0.0  # digits: px by which a row stands further right than the one below it, in italics
     shrink: int = 1  # digits: pixels of the window, along each side, that one sign of a pattern stands for
@@ -71,6 +72,9 @@ class ScreenReader:
         """bool [h, w]: the pixels of the box that belong to what is read."""
         left, top, right, bottom = self.box
         part = picture[top:bottom, left:right]
+        if self.grey:
+            spread = part.max(2) - part.min(2)
+            return (spread <= self.grey) & (part.max(2) >= self.threshold)
         if self.colour is not None:
             return (np.abs(part.astype(np.int16) - np.array(self.colour, np.int16)) <= self.tolerance).all(2)
         brightness = preprocess.grey(part)

@@ -7,6 +7,7 @@ taken of anything but the window, and no key is held meanwhile.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
@@ -20,7 +21,7 @@ import numpy as np
 from agents.perception import preprocess
 from envs.screen import orphans
 from envs.screen.display import XVFB, Desktop, open_display
-from envs.screen.faults import ScreenFault
+from envs.screen.faults import DisplayLost, KeeperLost, ScreenFault
 from envs.screen.lab import ROOT, KeeperLink, WindowLock
 from envs.screen.profile import ScreenProfile, parse_step
 
@@ -68,8 +69,15 @@ class ScreenSession:
     # -- start and end -----------------------------------------------------------------------------------------------
 
     def open(self) -> None:
-        """Starts the game, or finds its window. Raises ScreenFault."""
+        """Starts the game, or finds its window. Raises ScreenFault, and then leaves nothing behind."""
         program = self._program()  # a missing program is told before anything is started
+        try:
+            self._open(program)
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self, program: list[str]) -> None:
         if self.xvfb:
             if shutil.which("Xvfb") is None:
                 raise ScreenFault("--xvfb needs the virtual display Xvfb, which is not installed: apt-get install xvfb")
@@ -93,12 +101,11 @@ class ScreenSession:
             self._release_window()
             self.link.stop()
             self._launch(self._program())
-        except WindowGone:
-            raise
-        except ScreenFault:  # the display has gone, and the keeper with it
-            if not self.xvfb:
+        except (DisplayLost, KeeperLost) as fault:  # one goes with the other where the display is the lab's
+            if isinstance(fault, DisplayLost) and not self.xvfb:
                 raise
-            self.remarks.append("its virtual display has gone, and another one is started")
+            gone = "its virtual display" if self.xvfb else "the process that starts it"
+            self.remarks.append(f"{gone} has gone, and another one is started")
             self.close()
             self.open()
 
@@ -189,18 +196,28 @@ class ScreenSession:
 
     def hold(self, keys: Iterable[str], seconds: float) -> None:
         """Holds these keys, and no others, for so long at most."""
-        self.link.hold({self._code(key): max(seconds, RELEASE) for key in keys})
+        self._tell({self._code(key): max(seconds, RELEASE) for key in keys})
 
     def share(self, shares: Mapping[str, float], period: float) -> None:
         """Holds each key for its share of the step that begins now: 1 is all of it, and on into the next."""
         held = {self._code(key): max(period, RELEASE) if part >= 1.0 else part * period
                 for key, part in shares.items() if part > 0.02}  # fmt: skip
-        self.link.hold(held)
+        self._tell(held)
+
+    def _tell(self, keys: Mapping[int, float]) -> None:
+        """Tells the keeper which keys are held. Raises KeeperLost, and then none is down."""
+        try:
+            self.link.hold(keys)
+        except KeeperLost:
+            with contextlib.suppress(DisplayLost):
+                self.desktop.let_go(self._codes.values())
+            raise
 
     def release(self) -> None:
-        """Lets go of every key."""
-        if self.link is not None:
-            self.link.release()
+        """Lets go of every key, and returns once they are up. Raises KeeperLost, and then they are up as well."""
+        if self.link is not None and self.link.held:
+            self._tell({})
+            self.link.exit_code()
 
     def _code(self, key: str) -> int:
         if key not in self._codes:
@@ -212,9 +229,9 @@ class ScreenSession:
         for text in steps:
             step = parse_step(text)
             if step.key:
-                self.link.hold({self._code(step.key): step.seconds})
+                self._tell({self._code(step.key): step.seconds})
                 time.sleep(step.seconds)
-                self.link.hold({})
+                self._tell({})
                 time.sleep(0.05)
             elif step.point is None:
                 time.sleep(step.seconds)
@@ -237,6 +254,8 @@ class ScreenSession:
             if place is None:
                 raise WindowGone(f"the window of {self.profile.title} was closed{self._ended()}")
             why = "minimised" if not place.shown else "covered by another window" if place.covered else ""
+            if not why and not self.xvfb and not self.desktop.focused(self.window):
+                why = "without the keyboard"  # keys would go to whatever the person types into
             if self.xvfb and (why or (place.width, place.height) != self.profile.size or self._beside(place)):
                 self.desktop.restore(self.window, self.profile.size)
                 self.remarks.append(f"the window was {why or 'moved or resized'}, and is put back")

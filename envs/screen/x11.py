@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -202,8 +202,8 @@ class X11Desktop(Desktop):
         return False
 
     def identity(self, window: Any) -> str:
-        """Returns the display and the number of the window there."""
-        return f"{self.name}-{window.id:x}"
+        """Returns the display, without the number of its screen (`:0.0` is `:0`), and the number of the window."""
+        return f"{re.sub(r'[.][0-9]+$', '', self.name)}-{window.id:x}"
 
     def codes(self, keys: tuple[str, ...]) -> Mapping[str, int]:
         """Returns the codes of keys by X's names, such as Left, space, a, Control_L."""
@@ -220,6 +220,14 @@ class X11Desktop(Desktop):
         with self._asking():
             bits = self.display.query_keymap()
         return frozenset(8 * i + k for i, byte in enumerate(bits) if byte for k in range(8) if byte >> k & 1)
+
+    def let_go(self, codes: Iterable[int]) -> None:
+        """Lets go of keys that are down: X11 keeps down what a client that has ended has pressed."""
+        down = self.held()
+        with self._asking():
+            for code in down.intersection(codes):
+                self.lib.xtest.fake_input(self.display, self.lib.X.KeyRelease, code)
+            self.display.sync()
 
     def close(self) -> None:
         """Leaves the display."""

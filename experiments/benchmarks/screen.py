@@ -5,6 +5,7 @@ Everything runs under Xvfb on the processors of this machine, the game among it;
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import statistics
@@ -44,6 +45,28 @@ def recorder(game: str, seconds: float, out: Path) -> dict[str, float]:
     """Jitter and completeness of a recording with the preview on, and how many keys of a synthetic person it has."""
     options = {"game": game, "xvfb": True, "rate": RATE, "seconds": 3600.0}
     recorder = recording.WindowRecorder("screen", options, out)
+    with contextlib.closing(recorder):
+        times, seen, person = _recorded(recorder, options, seconds)
+    result = recorder.result
+    within = [key in {person.at(t), person.at(t - LAG)} for t, key in zip(times, seen, strict=True)]
+    exact = [key == person.at(t) for t, key in zip(times, seen, strict=True)]
+    late = 1000 * np.array(result.late)
+    return {
+        "recorded ticks": len(times),
+        "recorder, share of ticks": result.rows / result.ticks,
+        "recorder, jitter p50, ms": float(np.percentile(late, 50)),
+        "recorder, jitter p99, ms": float(np.percentile(late, 99)),
+        "recorder, jitter largest, ms": float(late.max()),
+        "keys equal": float(np.mean(exact)),
+        "keys equal within one tick": float(np.mean(within)),
+        "pictures equal to the one before": result.stale / result.rows,
+    }
+
+
+def _recorded(
+    recorder: recording.WindowRecorder, options: dict[str, Any], seconds: float
+) -> tuple[list[float], list[str], SyntheticPerson]:
+    """Times of the ticks, the key that was stored at each, and whoever pressed the keys."""
     recorder.begin(1)
     played = recorder.env.games.games[0].session
     profile = envs.options("screen", **options).profile
@@ -61,21 +84,7 @@ def recorder(game: str, seconds: float, out: Path) -> dict[str, float]:
             if len(times) % every == 0:
                 preview.draw(recorder.picture())
     preview.close()
-    recorder.close()
-    result = recorder.result
-    within = [key in {person.at(t), person.at(t - LAG)} for t, key in zip(times, seen, strict=True)]
-    exact = [key == person.at(t) for t, key in zip(times, seen, strict=True)]
-    late = 1000 * np.array(result.late)
-    return {
-        "recorded ticks": len(times),
-        "recorder, share of ticks": result.rows / result.ticks,
-        "recorder, jitter p50, ms": float(np.percentile(late, 50)),
-        "recorder, jitter p99, ms": float(np.percentile(late, 99)),
-        "recorder, jitter largest, ms": float(late.max()),
-        "keys equal": float(np.mean(exact)),
-        "keys equal within one tick": float(np.mean(within)),
-        "pictures equal to the one before": result.stale / result.rows,
-    }
+    return times, seen, person
 
 
 def loop(game: str, seconds: float, device: Any) -> dict[str, float]:
@@ -99,16 +108,17 @@ def loop(game: str, seconds: float, device: Any) -> dict[str, float]:
         sent = time.monotonic()
         while keys and not set(keys) <= played.held(keys) and time.monotonic() - sent < 0.5:
             pass
-        arrivals.append(time.monotonic() - sent if keys else 0.0)
+        arrivals.append(time.monotonic() - sent if keys else np.nan)  # without a key nothing arrives
         stream.receive()
         taken = games.games[0].shot.at
         act = agent.act(stream.step, explore=False)
         times.append(time.monotonic() - taken)
     stream.close()
-    whole = 1000 * (np.array(times[1:-1]) + np.array(arrivals[2:]))
+    whole = 1000 * (np.array(times[:-1]) + np.array(arrivals[1:]))
+    whole = whole[np.isfinite(whole)]
     return {
         "capture to network's answer p50, ms": 1000 * statistics.median(times),
-        "answer to key p50, ms": 1000 * statistics.median(a for a in arrivals if a),
+        "answer to key p50, ms": 1000 * float(np.nanmedian(arrivals)),
         "capture to key p50, ms": float(np.percentile(whole, 50)),
         "capture to key p99, ms": float(np.percentile(whole, 99)),
         "capture to key largest, ms": float(whole.max()),

@@ -26,8 +26,8 @@ ENLARGED = 3  # px of the preview per px of what an agent sees
 class WindowRecording(NamedTuple):
     """What became of a recording."""
 
-    rows: int
-    games: int
+    rows: int  # rows with an action: ticks that were stored
+    games: int  # games that came to their end; one that crashed has none
     ticks: int  # ticks of the clock, those that were lost among them
     late: list[float]  # seconds by which each tick came late
     stale: int  # ticks whose picture equalled the one before
@@ -53,7 +53,8 @@ class WindowRecorder:
         spec = {"obs_shape": list(about.observation.shape), "obs_dtype": str(about.observation.dtype)}
         spec |= {"stack": about.frame_stack, "num_actions": int(about.actions.n), "action_dim": 0}
         self.writer = ArrayWriter(out, {"game": game, "env": dict(options), "spec": spec}, aside=True)
-        self.first, self.scores, self.late, self.stale = self.writer.count, 0, [], 0
+        self.first, self.ends, self.late, self.stale = self.writer.count, 0, [], 0
+        self.games, self.sum = 0, 0.0  # games that came to their own end, and the rewards of the one that is played
         self.ticks, self.shown = 0, None
         self._row: dict[str, Any] = {}
 
@@ -63,7 +64,7 @@ class WindowRecorder:
 
     def _open(self, obs: np.ndarray, info: dict[str, Any]) -> None:
         self._row = {"obs": obs, "reward": np.float32(0), "discount": np.float32(1), "first": True, "last": False}
-        self._info = info
+        self._info, self.sum = info, 0.0
 
     def tick(self) -> tuple[int, bool]:
         """One tick: stores what was seen with the action there. Returns the action, and whether the game ended."""
@@ -77,22 +78,24 @@ class WindowRecorder:
         over = terminated or truncated
         discount = np.float32(not terminated)
         self._row = {"obs": obs, "reward": np.float32(reward), "discount": discount, "first": False, "last": over}
-        self._info = info
+        self._info, self.sum = info, self.sum + float(reward)
         self.ticks += 1 + int(info["missed"])
         self.late.append(float(info["late"]))
         self.stale += bool(info["stale"])
         if over:  # the last picture of a game is a row, too
             self.writer.write({**self._row, "action": np.int64(0), "person": True})
-            self.writer.ended(float(info.get("score", 0.0)))
-            self.scores += 1
+            self.ends += 1
+            if self.env.scored:
+                self.writer.ended(float(info.get("score", self.sum)))
+                self.games += 1
             self._open(*self.env.reset())
         return action, over
 
     @property
     def result(self) -> WindowRecording:
         """What has been recorded so far."""
-        rows = self.writer.count - self.first - self.scores
-        return WindowRecording(rows, self.scores, self.ticks, self.late, self.stale)
+        rows = self.writer.count - self.first - self.ends
+        return WindowRecording(rows, self.games, self.ticks, self.late, self.stale)
 
     def picture(self) -> np.ndarray:
         """What an agent sees now, uint8 [H, W, 3]."""
@@ -122,7 +125,7 @@ def record(
                 if preview is not None and recorder.ticks % every == 0:
                     preview.draw(recorder.picture())
                 if live.due:
-                    live(f"{recorder.ticks / recorder.rate:.0f} s, {recorder.scores} games")
+                    live(f"{recorder.ticks / recorder.rate:.0f} s, {recorder.games} games")
     except KeyboardInterrupt:
         print()
     finally:

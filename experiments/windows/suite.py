@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -82,6 +83,9 @@ def _train(suite: WindowSuite, game: str) -> str:
     with np.errstate(all="ignore"):
         try:
             record = records.read(path)
+            begun = shlex.join(["python", "-m", "experiments.train", *suite.training(game)])
+            if record.config.get("command") != begun:
+                raise ValueError(f"{path} was begun with other options; --name names another run")
             if None not in (record.budget, record.newest) and record.newest >= record.budget:
                 return ""
             words = ["--resume", str(path), "--eval-episodes", "0", "--no-video", "--runs", str(suite.runs)]
@@ -131,6 +135,12 @@ def _play(suite: WindowSuite, game: str, who: str) -> list[float]:
         return [float(episode.score) for episode in play(policy, stream, suite.episodes, 1)]
     finally:
         stream.close()
+
+
+def random_scores(family: str, game: str, episodes: int) -> list[float]:
+    """The scores of full episodes of the random player. Raises ValueError where the game cannot be played."""
+    nowhere = Path()
+    return _play(WindowSuite(family, (game,), 0.0, "random", episodes, "", nowhere, nowhere), game, "random")
 
 
 def advantage(ours: np.ndarray, other: np.ndarray, seed: int = 0) -> tuple[float, float, float]:
