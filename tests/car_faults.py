@@ -168,13 +168,13 @@ def page_sends_99(bench: Bench) -> float:
     return since
 
 
-def _signal(number: signal.Signals, then: signal.Signals | None = None) -> Fault:
+def _signal(number: signal.Signals, then: signal.Signals | None = None, send: Callable = os.kill) -> Fault:
     def fault(bench: Bench) -> float:
         since = time.monotonic()
-        os.kill(bench.stand.process.pid, number)
+        send(bench.stand.process.pid, number)
         if then is not None:
             time.sleep(LASTS)
-            os.kill(bench.stand.process.pid, then)
+            send(bench.stand.process.pid, then)
         return since
 
     return fault
@@ -305,6 +305,8 @@ FAULTS: dict[str, tuple[Fault, str]] = {  # name -> (how it is made, who drives 
     "page-99": (page_sends_99, "manual"),
     "program-killed": (_signal(signal.SIGKILL), "manual"),
     "program-stopped": (_signal(signal.SIGSTOP, signal.SIGCONT), "manual"),
+    # As Ctrl-Z in a terminal: every process of the program's group.
+    "program-suspended": (_signal(signal.SIGSTOP, signal.SIGCONT, os.killpg), "manual"),
     "program-busy": (_signal(signal.SIGUSR1), "manual"),
     "guardian-killed": (guardian_killed, "manual"),
     "stop-page": (stop_by_page, "manual"),

@@ -106,7 +106,7 @@ class Stand:
         with open(self.errors, "w") as errors:
             self.process = subprocess.Popen(
                 [*PROGRAM, str(self.log), *argv, *options], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                stderr=errors, text=True,
+                stderr=errors, text=True, start_new_session=True,
             )  # fmt: skip
         self.address = ""
         for line in self.process.stdout:

@@ -299,6 +299,10 @@ def test_the_folder_of_sockets_is_ours_alone(tmp_path: Path, monkeypatch: pytest
     path.chmod(0o777)
     with pytest.raises(CarError, match="can be written to by others"):
         places.folder()
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("JOYPAD_RUNTIME", str(tmp_path / "file"))
+    with pytest.raises(CarError, match="file: File exists; a folder for the emergency stop is needed there"):
+        places.folder()
 
 
 def test_the_driver_runs_where_little_is_installed(tmp_path: Path) -> None:

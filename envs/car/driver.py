@@ -16,7 +16,6 @@ from envs.car.calibration import Calibration
 
 PERIOD = 20_000.0  # time from one pulse of a servo to the next, us
 PINS = range(2, 28)  # numbers of the pins on the Pi's header, as Broadcom counts them
-BUSES = range(0, 24)
 ADDRESSES = range(0x08, 0x78)  # addresses that devices on an I2C bus may have
 WORD = struct.Struct("<ddd")  # moment, steering, throttle: what the simulated car is told
 

@@ -21,7 +21,10 @@ def folder() -> Path:
     JOYPAD_RUNTIME names another one. Raises CarError where it is somebody else's.
     """
     path = Path(os.environ.get("JOYPAD_RUNTIME") or f"/tmp/joypad-{os.getuid()}")
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as fault:
+        raise CarError(f"{path}: {fault.strerror}; a folder for the emergency stop is needed there") from None
     about = path.lstat()
     if path.is_symlink() or about.st_uid != os.getuid() or about.st_mode & 0o022:
         raise CarError(f"{path} can be written to by others: the emergency stop would not be safe there")

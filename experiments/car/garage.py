@@ -87,6 +87,7 @@ class Garage:
         try:
             for file, content in contents(data).items():
                 write(place / file, content)
+            files.sync(place)
             model = self._fitting(CarModel(place))
             with self._lock:
                 model.folder = self._kept(place, name)
