@@ -200,6 +200,14 @@ def test_no_camera_at_all(tmp_path: Path, device: Path) -> None:
             make_camera(CameraSettings("picamera2")).open()
 
 
+def test_a_picture_that_comes_late_is_old_and_another_clock_is_not_believed() -> None:
+    exposed = camera.Exposures()
+    assert exposed(5.0, 100.0) == 100.0 == exposed(None, 100.0)  # another clock, or none
+    assert exposed(99.9, 100.0) == 99.9
+    assert exposed(100.0, 102.5) == 100.0  # the camera hung for more than a second
+    assert exposed(103.1, 103.0) == 103.0 == exposed(None, 103.0)
+
+
 class Request:
     """Of picamera2, one picture."""
 
@@ -243,7 +251,6 @@ def test_the_pis_camera_through_its_library(monkeypatch: pytest.MonkeyPatch) -> 
     assert isinstance(picture, Picture) and picture.rgb.max() == 7 and 0.01 < time.monotonic() - picture.time < 1.0
     assert seen.read(0.0) is None and seen.read(0.0) is None and released == [1]
     assert seen.read(1.0).number == 1 and released == [1, 1] and len(asked) == 2  # none is asked for and never taken
-    assert camera.exposed(5, 100.0) == 100.0 == camera.exposed(None, 100.0)  # another clock, or none
 
     def nothing() -> None:
         raise IndexError("list index out of range")

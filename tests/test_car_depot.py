@@ -181,13 +181,22 @@ def test_a_network_is_checked_kept_and_drives(car: CarStub, pc: CarClient, netwo
         pc.choose("nothing")
 
 
-def test_while_somebody_drives_nothing_comes_or_goes(car: CarStub, pc: CarClient, network: Path) -> None:
+def test_while_somebody_drives_nothing_comes_or_goes(
+    car: CarStub, pc: CarClient, network: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
     written(car.folder / "tubs" / "day", 2)
     pc.send("first", garage.packed(network))
     before = car.pilot
     other = carmodels.written(car.folder / "other", drive=0.1)
     car.driven = True
-    for ask in (lambda: pc.send("second", garage.packed(other)), lambda: pc.choose(None), lambda: pc.parts("day")):
+    put, came = car.page.page.on_put, []
+    monkeypatch.setattr(car.page.page, "on_put", lambda path, *rest: came.append(path) or put(path, *rest))
+    packed = garage.packed(other)
+    with pytest.raises(CarError, match="somebody drives"):
+        pc.send("second", packed)
+    assert not came  # nothing large is on its way to a car that is driven
+    for ask in (lambda: pc._asked("PUT", "network", packed, name="second"), lambda: pc.choose(None),
+                lambda: pc.parts("day")):  # fmt: skip
         with pytest.raises(CarError, match="somebody drives the car: first disarm it"):
             ask()
     about = pc.about()

@@ -17,7 +17,7 @@ import pytest
 from programs import program
 
 from envs.recordings import other_formats
-from envs.recordings.tub import IMAGE, Tub, TubWriter
+from envs.recordings.tub import IMAGE, Tub, TubError, TubWriter
 from experiments import data
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -75,6 +75,13 @@ def test_what_cannot_be_is_one_sentence(tub, tmp_path, capsys, monkeypatch):
             argv = [str(tub.path), "--to", form, str(tmp_path / form)]
             code, _, err = program(data.main, argv, capsys, monkeypatch)
             assert code == 2 and "joypad-lab[formats]" in err and not (tmp_path / form).exists()
+
+
+def test_pictures_that_no_video_holds_are_one_sentence(tmp_path):
+    with TubWriter(tmp_path / "odd") as writer:
+        writer.write({IMAGE: np.zeros((15, 16, 3), np.uint8), "user/angle": 0.0, "user/mode": "user"})
+    with pytest.raises(TubError, match="odd holds pictures of 16x15: videos need even sides"):
+        other_formats.to_lerobot(Tub(tmp_path / "odd"), tmp_path / "out")
 
 
 READ_PARTS = """

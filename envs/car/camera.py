@@ -89,6 +89,24 @@ class Ticks:
         return True
 
 
+class Exposures:
+    """What a camera says of the moments of its pictures, on the clock of time.monotonic.
+
+    Its clock is believed from the first picture on that is of the last second. Then an old picture is old; before that,
+    and where the camera's clock is another one, a picture counts as taken when it came.
+    """
+
+    def __init__(self) -> None:
+        self.believed = False
+
+    def __call__(self, moment: float | None, now: float) -> float:
+        """The moment of an exposure, s. moment: as the camera tells it; None where it tells nothing."""
+        if moment is None:
+            return now
+        self.believed = self.believed or now - 1.0 <= moment <= now
+        return min(moment, now) if self.believed else now
+
+
 class TubCamera:
     """The pictures of a recording, again and again, at their rate."""
 
@@ -183,6 +201,7 @@ class PiCamera:
     def __init__(self, settings: CameraSettings, _: str = ""):
         self.settings, self.rate = settings, settings.rate
         self._camera: Any = None
+        self._exposed = Exposures()
         self._job: Any = None  # request for a picture that has not come yet
         self._number = -1
 
@@ -221,19 +240,15 @@ class PiCamera:
         finally:
             request.release()
         self._number += 1
-        return Picture(rgb, exposed(told.get("SensorTimestamp"), time.monotonic()), self._number)
+        at = told.get("SensorTimestamp")  # ns
+        moment = at * 1e-9 if isinstance(at, int | float) else None
+        return Picture(rgb, self._exposed(moment, time.monotonic()), self._number)
 
     def close(self) -> None:
         """Gives the camera back."""
         if self._camera is not None:
             self._camera.close()
         self._camera = self._job = None
-
-
-def exposed(nanoseconds: Any, now: float) -> float:
-    """The moment of an exposure; now, where the camera's clock is not that of time.monotonic."""
-    moment = nanoseconds * 1e-9 if isinstance(nanoseconds, int | float) else now
-    return moment if now - 1.0 <= moment <= now else now
 
 
 def _v4l2(settings: CameraSettings, path: str) -> CarCamera:

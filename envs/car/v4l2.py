@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from envs.car import CarError
-from envs.car.camera import CameraSettings, Picture
+from envs.car.camera import CameraSettings, Exposures, Picture
 
 CAPABILITY = struct.Struct("16s32s32sIII12x")  # driver, card, bus, version, capabilities, capabilities of the device
 FORMAT = struct.Struct("=I4xIIIIIIII168x")  # type, width, height, pixels, field, bytes a line, bytes, colours, private
@@ -62,6 +62,7 @@ class V4l2Camera:
         self.settings, self.path, self.rate = settings, path, settings.rate
         self._ioctl, self._map = ioctl, map_it
         self._file, self._maps, self._number = -1, [], -1
+        self._exposed = Exposures()
 
     def open(self) -> None:
         """Raises CarError where there is no camera, or another program has it."""
@@ -144,9 +145,8 @@ class V4l2Camera:
         if rgb is None:  # a torn picture, as cables make them
             return None
         self._number += 1
-        now, moment = time.monotonic(), newest[5] + newest[6] * 1e-6
-        known = newest[3] & MONOTONIC and now - 1.0 <= moment <= now
-        return Picture(rgb, moment if known else now, self._number)
+        moment = newest[5] + newest[6] * 1e-6 if newest[3] & MONOTONIC else None
+        return Picture(rgb, self._exposed(moment, time.monotonic()), self._number)
 
     def _decoded(self, data: bytes) -> np.ndarray | None:
         if self.format == "YUYV":

@@ -55,6 +55,8 @@ def rate(tub: Tub) -> int:
 
 def to_lerobot(tub: Tub, out: Path, progress: Progress = lambda done: None) -> int:
     """Writes LeRobotDataset v3.0 into a new folder; returns how many records. Raises TubError."""
+    if tub.shape[0] % 2 or tub.shape[1] % 2:
+        raise TubError(f"{tub.path} holds pictures of {tub.shape[1]}x{tub.shape[0]}: videos need even sides")
     try:
         import av
         import pyarrow as pa

@@ -55,6 +55,8 @@ class CarClient:
 
     def send(self, name: str, data: bytes) -> dict[str, Any]:
         """Brings a network, packed by `garage.packed`, which drives from now on."""
+        if self.about().get("driven"):  # the car would say so as well, but only once all of it has come
+            raise CarError("somebody drives the car: first disarm it")
         return self._understood(self._asked("PUT", "network", data, name=name))
 
     def choose(self, name: str | None) -> dict[str, Any]:
