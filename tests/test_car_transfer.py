@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
-from experiments.car import ridge
+from experiments.car import ridge, transfer
 
 
 def literal(x: np.ndarray, y: np.ndarray, strength: float, mean: np.ndarray, scale: np.ndarray, bias: float):
@@ -50,6 +53,23 @@ def test_copies_of_a_frame_do_not_give_each_other_away(few) -> None:
     noise = np.random.default_rng(1).normal(size=(30, 1))[frame]
     assert ridge.fitted(x, noise, frame).strength[0] == max(ridge.STRENGTHS)
     assert ridge.fitted(x, noise, np.arange(90)).strength[0] < max(ridge.STRENGTHS)
+
+
+@pytest.mark.parametrize(
+    ("game", "agent", "env"),
+    [("kart", "ppo", {"obs": "trunk"}), ("kart", "clone", {"obs": "state"}), ("flappy", "clone", {}),
+     ("kart", "clone", {"obs": "trunk", "stack": 4})],
+)  # fmt: skip
+def test_a_run_that_no_car_can_begin_with_is_one_sentence(game, agent, env):
+    run = SimpleNamespace(path="runs/x", config={"game": game, "agent": agent, "env": env, "agent_config": {}})
+    with pytest.raises(ValueError, match="runs/x is not what a car can begin with: a clone that sees one colour"):
+        transfer.network_of(run)
+
+
+@pytest.mark.parametrize("wrong", [dict(seeds=0), dict(updates=0), dict(seconds=0.0), dict(out=Path("/nowhere/x"))])
+def test_what_cannot_be_compared_is_refused(wrong):
+    with pytest.raises(ValueError, match=f"--{next(iter(wrong))}"):
+        transfer.TransferCommand("x", **wrong)
 
 
 def test_what_is_emphasised_is_believed_sooner(few) -> None:

@@ -37,6 +37,7 @@ PARTS = 4  # tracks of one block
 EVERY = 4  # control steps between two frames
 LENGTH = 100  # frames of one track
 GAME = "car"
+PICTURE = (60, 80, 3)  # shape of what all networks here see
 LOOK = {"theme": "snow", "random_looks": 0.5}  # look of all frames and drives; the trunk has seen none of snow
 FIRST = 100  # number of the first track of the blocks, in the split `train`
 VALIDATION, DRIVEN = "validation:8", "test:4"
@@ -56,6 +57,12 @@ class TransferCommand:
     seconds: float = 30.0  # time on each of the tracks that are driven, s
     out: Path | None = None  # file for the figures, as JSON
     runs: Path = Path("runs")  # folder of the run folders
+
+    def __post_init__(self) -> None:
+        arguments.at_least(self, 1, "seeds", "updates")
+        arguments.within(self, 1.0, 3600.0, "seconds")
+        if self.out is not None and not self.out.parent.is_dir():
+            raise ValueError(f"--out {self.out}: there is no folder {self.out.parent}")
 
 
 class Frames(NamedTuple):
@@ -92,7 +99,7 @@ Predict = Callable[[np.ndarray], np.ndarray]  # driver: pictures uint8 [N, 60, 8
 
 
 def network_of(run: Run) -> Any:
-    """The network of a clone, with its weights, in float32."""
+    """The network of a clone, with its weights, in float32. Raises ValueError for a run of anything else."""
     import torch
 
     from agents import driving
@@ -100,7 +107,11 @@ def network_of(run: Run) -> Any:
     from agents.core.rows import Spec
     from experiments import players
 
-    spec, config = Spec((60, 80, 3), "uint8", 1, action_dim=2), CloneConfig(**run.config["agent_config"])
+    seen = envs.describe(run.config["game"], **run.config["env"])
+    if run.config["agent"] not in ("clone", "dagger") or (seen.observation.shape, seen.frame_stack) != (PICTURE, 1):
+        told = f"a clone that sees one colour picture of {PICTURE[1]}x{PICTURE[0]}"
+        raise ValueError(f"{run.path} is not what a car can begin with: {told}")
+    spec, config = Spec(PICTURE, "uint8", 1, action_dim=2), CloneConfig(**run.config["agent_config"])
     network = CloneNetwork(config, spec, driving.part(config, spec, torch.device("cpu")))
     weights = players.weights_of(run)
     found = {**weights["network"], **weights.get("extra", {})}
@@ -160,7 +171,7 @@ def scratch(frames: Frames, seed: int, updates: int) -> Predict:
     from agents.core.rows import Batch, Context, Spec
 
     clock, config = Clock(updates), CloneConfig(**SETTINGS)
-    agent = Clone(config, Spec((60, 80, 3), "uint8", 1, action_dim=2), Context(clock, torch.device("cpu"), seed, 1))
+    agent = Clone(config, Spec(PICTURE, "uint8", 1, action_dim=2), Context(clock, torch.device("cpu"), seed, 1))
     rng, size = np.random.default_rng([41, seed]), config.batch
     obs, action = torch.from_numpy(frames.obs), torch.from_numpy(frames.action)
     none = torch.zeros(size, 1)
