@@ -28,6 +28,7 @@ from experiments.car.loop import DriveLoop
 from experiments.car.modes import CarHands
 from experiments.car.page import CarPage
 from experiments.car.pilot import LocalPilot, PilotAnswer
+from experiments.driving.page import DataPage
 from experiments.web.server import Server
 
 
@@ -76,7 +77,7 @@ class Toy:
 
     def __init__(self, folder: Path):
         self.server = Server()
-        shelf = SimpleNamespace(page=SimpleNamespace(predict=None))
+        shelf = SimpleNamespace(page=DataPage(None, server=self.server))
         self.page = CarPage(self.server, shelf, threading.Event(), dict)
         self.link, self.number = Link(), 0
         self.eye = SimpleNamespace(newest=None, fault="", rate=20.0)
@@ -174,9 +175,18 @@ def test_a_calibration_that_is_refused_is_not_saved(toy: Toy, tmp_path: Path) ->
     assert load(tmp_path / "car.json").centre == 1500.0
 
 
-def test_while_somebody_drives_no_recording_is_opened(toy: Toy) -> None:
+def test_while_somebody_drives_no_recording_is_opened_or_edited(toy: Toy, tmp_path: Path) -> None:
     opened: list[str] = []
     toy.page.shelf.open = opened.append
+    recordings = toy.page.shelf.page
+    recordings.open(written(tmp_path / "day", 5))
+
+    def deleted() -> dict[str, Any]:
+        recordings._free.acquire()
+        recordings._edit(toy.client, {"type": "delete", "first": 0, "last": 1})
+        return toy.client.sent[-1] if toy.client.sent else {}
+
+    assert deleted() == {"type": "refused", "text": "somebody drives the car: first disarm it"}
     toy.ask("open", "day")
     assert toy.client.sent[-1]["message"] == "somebody drives the car: first disarm it" and not opened
     toy.link.status["state"] = "disarmed"
@@ -185,6 +195,8 @@ def test_while_somebody_drives_no_recording_is_opened(toy: Toy) -> None:
     while toy.client.sent[-1]["type"] != "opened" and time.monotonic() < end:
         time.sleep(0.01)
     assert opened == ["day"]
+    deleted()
+    assert Tub(tmp_path / "day").deleted == 2
 
 
 def test_a_network_that_does_not_fit_says_so_and_answers_again(tmp_path: Path) -> None:

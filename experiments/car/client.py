@@ -20,6 +20,7 @@ from envs.car import CarError
 from envs.recordings import tub_files
 from envs.text import printable, shown
 from experiments.car.depot import FORMAT, PARTS
+from experiments.car.loop import BUSY
 
 PATIENCE = 10.0  # time for one answer, s
 LARGEST = 64 * 2**20  # bytes of an answer at most
@@ -56,7 +57,7 @@ class CarClient:
     def send(self, name: str, data: bytes) -> dict[str, Any]:
         """Brings a network, packed by `garage.packed`, which drives from now on."""
         if self.about().get("driven"):  # the car would say so as well, but only once all of it has come
-            raise CarError("somebody drives the car: first disarm it")
+            raise CarError(BUSY)
         return self._understood(self._asked("PUT", "network", data, name=name))
 
     def choose(self, name: str | None) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from envs.recordings.tub_files import content
 from envs.text import shown
 from experiments.car.garage import Garage
 from experiments.car.library import Shelf
-from experiments.car.loop import DriveLoop
+from experiments.car.loop import BUSY, DriveLoop
 from experiments.car.pilot import CarPilot
 
 FORMAT = 1  # version of what the two halves say to each other
@@ -91,7 +91,7 @@ class Depot:
 
     def _check_idle(self) -> None:
         if self.loop.driven:
-            raise CarError("somebody drives the car: first disarm it")
+            raise CarError(BUSY)
         if self.loop.recorder.busy:
             raise CarError("the car is recording: first end that")
 

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -30,6 +31,7 @@ NEVER = 9.0  # age of what never came, s
 TOLD = ("state", "cause", "told", "refused", "stops", "causes", "steer", "throttle")  # fields of the guardian's status
 LONG_AGO = 99  # pictures without an answer, where there was none at all
 DRIVEN = ("armed", "late")  # states of the guardian in which somebody drives
+BUSY = "somebody drives the car: first disarm it"
 PATIENCE = 5.0  # time that the loop has to change its network, s
 
 
@@ -43,6 +45,7 @@ class DriveLoop:
         self.eye, self.link, self.page, self.recorder = eye, link, page, recorder
         self.wake, self.calibration_path = wake, calibration_path
         self.mode, self.cap, self.operator = "manual", float(link.status["cap"]), None
+        self.page.shelf.page.refusal = lambda: BUSY if self.driven else ""
         self._seat(pilot)
         self.wish = DriveWish(0.0, 0.0, True)
         self.trip = 0.0  # time from a command to the status that answers it, ms
@@ -83,7 +86,7 @@ class DriveLoop:
         self.wake.set()
         try:
             return answer.result(PATIENCE)
-        except TimeoutError:
+        except FutureTimeout:  # in Python 3.10 another one than TimeoutError
             if answer.cancel():
                 raise CarError("the drive is ending") from None
             return answer.result()
@@ -94,7 +97,7 @@ class DriveLoop:
             if not answer.set_running_or_notify_cancel():
                 continue
             if self.driven:
-                answer.set_exception(CarError("somebody drives the car: first disarm it"))
+                answer.set_exception(CarError(BUSY))
                 continue
             before = self.pilot
             self._seat(pilot)
@@ -296,7 +299,7 @@ class DriveLoop:
 
     def _open(self, request: Request) -> None:
         if self.driven:
-            raise CarError("somebody drives the car: first disarm it")
+            raise CarError(BUSY)
         # A thread of its own: to read a dataset takes a second, which is longer than the guardian waits.
         def open_it() -> None:
             try:

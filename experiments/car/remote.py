@@ -30,7 +30,7 @@ def run(place: str, folder: Path) -> None:
         raise CarError(f"--remote {shown(place)}: {told}")
     try:
         asyncio.run(_answer(parts, model))
-    except (aiohttp.ClientError, TimeoutError, OSError) as fault:
+    except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as fault:
         status = getattr(fault, "status", None)
         told = "it refuses this token" if status == 403 else str(fault) or type(fault).__name__
         raise CarError(f"--remote {parts.netloc}: {told}") from None

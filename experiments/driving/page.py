@@ -47,6 +47,7 @@ class DataPage:
         predict: Callable[[np.ndarray], float] | None = None,
     ):  # fmt: skip
         self.path, self._lock, self.predict = path, threading.Lock(), predict
+        self.refusal: Callable[[], str] = lambda: ""  # why nothing may be edited now; empty where it may
         self._free = threading.BoundedSemaphore(WAITING)
         self.tub = None if path is None else Tub(path)
         self.server = server or Server(port=port)
@@ -98,6 +99,8 @@ class DataPage:
 
     def _edit(self, client: Any, message: dict[str, Any]) -> None:
         try:
+            if why := self.refusal():
+                raise TubError(why)
             with self._lock:
                 text = self._done(message)
         except (ValueError, OSError) as fault:
