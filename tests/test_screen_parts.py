@@ -327,3 +327,22 @@ def test_a_run_that_was_begun_otherwise_is_not_scored_as_this_suites(tmp_path, m
     found.config["command"] = " ".join(["python -m experiments.train", *suite.training("lbreakout2")])
     assert windows._train(suite, "lbreakout2") == ""
     assert Path(suite.path("lbreakout2")).is_relative_to(tmp_path)
+
+
+def test_a_step_is_done_until_what_it_waits_for_is_seen(monkeypatch) -> None:
+    ground = XRACER.readers["ground"]
+    one = dataclasses.replace(XRACER, readers={"ground": ground}, over=(), reward_level={}, reset=(),
+                              start=("Left until ground >= 0.5", "wait until ground >= 0.5"))  # fmt: skip
+    played = sitting()
+    played.profile, clock, seen = one, [0.0], iter([0, 0, 200, 200])
+    monkeypatch.setattr(session.time, "sleep", lambda seconds: clock.append(clock[-1] + seconds))
+    monkeypatch.setattr(session.time, "monotonic", lambda: clock[-1])
+    played.desktop.grab = lambda place: np.full((480, 640, 3), next(seen, 0), np.uint8)
+    played.desktop.title = lambda window: ""
+    played.perform(one.start)
+    assert played.link.told == [{113: 0.15}, {}, {113: 0.15}, {}]  # pressed twice, until the ground was seen
+    with pytest.raises(session.WindowGone, match="has not come to 'ground >= 0.5' in 60 s"):
+        played.perform(one.start)
+    for text, sentence in (("Left until ground", "condition"), ("Left until sky > 0", "no reader 'sky'")):
+        with pytest.raises(ValueError, match=sentence):
+            dataclasses.replace(one, start=(text,))

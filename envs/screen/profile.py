@@ -48,7 +48,7 @@ class ScreenProfile:
     patience: float = 30.0  # longest wait for the window, s
     rate: float = 15.0  # decisions a second
     seconds: float = 120.0  # longest episode, s
-    start: tuple[str, ...] = ()  # steps once the window is there: "KEY", "KEY SECONDS", "wait SECONDS", "click X Y"
+    start: tuple[str, ...] = ()  # steps once the window is there, as `parse_step` has them
     reset: tuple[str, ...] = ()  # steps to begin anew after a game has ended; empty: it is started anew
     actions: Mapping[str, tuple[str, ...]] = _none()  # name of an action -> keys that are held; the first holds none
     axes: Mapping[str, tuple[str, ...]] = _none()  # name of an axis -> key below 0, key above 0
@@ -82,12 +82,12 @@ class ScreenProfile:
         for box in (self.crop, *self.masks):
             if len(box) != 4 or not (0 <= box[0] < box[2] <= 1 and 0 <= box[1] < box[3] <= 1):
                 raise ValueError(f"{list(box)}: must be left, top, right, bottom as shares of the window")
-        for step in (*self.start, *self.reset):
-            parse_step(step)
         if len(self.random) not in (0, 4):
             raise ValueError(f"random {list(self.random)}: must be mean, low, high, episodes")
         wanted = {*self.reward_change, *self.reward_level, *([self.score] if self.score else ())}
         wanted |= {condition(text)[0] for text in self.over}
+        steps = map(parse_step, (*self.start, *self.reset))
+        wanted |= {condition(step.until)[0] for step in steps if step.until}
         if unknown := sorted(wanted - self.readers.keys()):
             raise ValueError(f"there is no reader {unknown[0]!r}")
         for name, reader in self.readers.items():
@@ -112,10 +112,18 @@ class ProfileStep(NamedTuple):
     key: str = ""  # key that is pressed; "" where it is a pause or a click
     seconds: float = 0.15  # time that the key is held, or that nothing is done
     point: tuple[float, float] | None = None  # point that is clicked, as shares of the window's width and height
+    until: str = ""  # condition until which it is done again and again
 
 
 def parse_step(text: str) -> ProfileStep:
-    """``Return 0.2``, ``wait 3`` (s) or ``click 0.5 0.2`` -> what is done. Raises ValueError."""
+    """``Return 0.2``, ``wait 3`` (s) or ``click 0.5 0.2`` -> what is done. Raises ValueError.
+
+    ``Return until lives > 0`` and ``wait until lives > 0`` do it until the readers tell so.
+    """
+    text, until, bound = text.partition(" until ")
+    if until:
+        condition(bound)
+        return parse_step(text + (" 0.25" if text == "wait" else ""))._replace(until=bound)
     key, *words = text.split() or [""]
     try:
         numbers = [float(word) for word in words]

@@ -23,7 +23,7 @@ from envs.screen import orphans
 from envs.screen.display import XVFB, Desktop, open_display
 from envs.screen.faults import DisplayLost, KeeperLost, ScreenFault
 from envs.screen.lab import ROOT, KeeperLink, WindowLock
-from envs.screen.profile import ScreenProfile, parse_step
+from envs.screen.profile import ProfileStep, ScreenProfile, condition, holds, parse_step
 
 GAMES = "/usr/games"  # Debian's folder of games, which is not on everybody's PATH
 SETTLED = 0.3  # time that a new window has to draw itself, in s
@@ -31,6 +31,8 @@ BACK = 0.15  # time in s after which a window that comes into sight again has dr
 ASKED = 10.0  # longest time in s that a window may be out of sight before the play ends with a sentence
 STARTS = 3  # starts in a row of a game that ends at once, before that is a fault
 LASTS = 5.0  # time from which a game counts as having run, in s
+LONGEST_WAIT = 60.0  # longest time for a step that waits for what is seen, in s
+ANSWERED = 1.2  # time that a game has to answer a key of a step that is done until something is seen, in s
 RELEASE = 0.25  # time after which keys are let go that nobody asks for any more, in s, where a step is shorter
 
 
@@ -225,19 +227,38 @@ class ScreenSession:
         return self._codes[key]
 
     def perform(self, steps: Sequence[str]) -> None:
-        """Keys that are pressed one after the other, and pauses: how a game is begun."""
+        """Keys that are pressed one after the other, and pauses: how a game is begun.
+
+        Raises WindowGone where what a step waits for is not seen: the game may be started anew.
+        """
         for text in steps:
-            step = parse_step(text)
-            if step.key:
-                self._tell({self._code(step.key): step.seconds})
-                time.sleep(step.seconds)
-                self._tell({})
-                time.sleep(0.05)
-            elif step.point is None:
-                time.sleep(step.seconds)
-            elif (place := self.desktop.place(self.window)) is not None:
-                x, y = step.point
-                self.link.click(place.x + round(x * place.width), place.y + round(y * place.height))
+            step, end = parse_step(text), time.monotonic() + LONGEST_WAIT
+            while not self._is_done(step.until):
+                if time.monotonic() > end:
+                    raise WindowGone(f"{self.profile.title} has not come to {step.until!r} in {LONGEST_WAIT:g} s")
+                self._do(step)
+                if not step.until:
+                    break
+
+    def _do(self, step: ProfileStep) -> None:
+        if step.key:
+            self._tell({self._code(step.key): step.seconds})
+            time.sleep(step.seconds)
+            self._tell({})
+            time.sleep(ANSWERED if step.until else 0.05)
+        elif step.point is None:
+            time.sleep(step.seconds)
+        elif (place := self.desktop.place(self.window)) is not None:
+            x, y = step.point
+            self.link.click(place.x + round(x * place.width), place.y + round(y * place.height))
+
+    def _is_done(self, until: str) -> bool:
+        """Is what a step waits for seen? A step that waits for nothing is done once."""
+        if not until:
+            return False
+        reader = self.profile.readers[name := condition(until)[0]]
+        value = reader.read(self.shoot().picture, self.title())
+        return value is not None and holds(until, {name: value})
 
     def held(self, names: Iterable[str]) -> set[str]:
         """Those of the keys that are down on the display, whoever pressed them. Raises DisplayLost."""
