@@ -341,7 +341,7 @@ def test_a_step_is_done_until_what_it_waits_for_is_seen(monkeypatch) -> None:
     played.desktop.title = lambda window: ""
     played.perform(one.start)
     assert played.link.told == [{113: 0.15}, {}, {113: 0.15}, {}]  # pressed twice, until the ground was seen
-    with pytest.raises(session.WindowGone, match="has not come to 'ground >= 0.5' in 60 s"):
+    with pytest.raises(session.WindowGone, match="has not come to 'ground >= 0.5' in 90 s"):
         played.perform(one.start)
     for text, sentence in (("Left until ground", "condition"), ("Left until sky > 0", "no reader 'sky'")):
         with pytest.raises(ValueError, match=sentence):

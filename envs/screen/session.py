@@ -31,7 +31,7 @@ BACK = 0.15  # time in s after which a window that comes into sight again has dr
 ASKED = 10.0  # longest time in s that a window may be out of sight before the play ends with a sentence
 STARTS = 3  # starts in a row of a game that ends at once, before that is a fault
 LASTS = 5.0  # time from which a game counts as having run, in s
-LONGEST_WAIT = 60.0  # longest time for a step that waits for what is seen, in s
+LONGEST_WAIT = 90.0  # longest time for a step that waits for what is seen, in s
 ANSWERED = 1.2  # time that a game has to answer a key of a step that is done until something is seen, in s
 RELEASE = 0.25  # time after which keys are let go that nobody asks for any more, in s, where a step is shorter
 
