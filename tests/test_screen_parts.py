@@ -151,6 +151,9 @@ def test_keys_typed_elsewhere_are_no_actions() -> None:
     assert single.held_action() == 0 and single.pressed() == set() and not single.games.hands_off
     game.shot = shot._replace(hidden="")
     assert single.held_action() > 0 and "h" in single.pressed() and single.games.hands_off
+    uses = {"nothing": (), "jump": ("h",)}  # the lab's own presses of h are not a person's
+    single.options = SimpleNamespace(profile=dataclasses.replace(XRACER, actions=uses, player=""))
+    assert single.pressed() == set() and not single.games.hands_off
 
 
 def test_a_group_whose_first_process_has_gone_is_ended_and_a_strangers_is_not(tmp_path, monkeypatch) -> None:
@@ -186,6 +189,27 @@ def test_logs_of_keepers_that_are_gone_are_swept(tmp_path, monkeypatch) -> None:
         path.write_text("x")
     orphans.sweep()
     assert not gone.exists() and not torn.exists() and mine.exists() and other.exists()
+
+
+def test_a_folder_that_is_open_to_others_is_a_sentence(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    (tmp_path / f"{orphans.PREFIX}{os.getuid()}").mkdir(mode=0o755)
+    with pytest.raises(ScreenFault, match="is not a folder of this user alone"):
+        KeeperLink()
+
+
+def test_files_of_a_profile_are_written_into_its_home_and_nowhere_else(tmp_path, monkeypatch) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    monkeypatch.setattr(orphans, "home", lambda: str(tmp_path / "link"))
+    monkeypatch.setattr(orphans, "remove", lambda home: None)
+    played = session.ScreenSession(dataclasses.replace(XRACER, files={"a/b.cfg": "ä"}))
+    played._new_home()
+    assert (tmp_path / "real" / "a" / "b.cfg").read_bytes() == "ä".encode()
+    played.profile = dataclasses.replace(XRACER, files={"../c.cfg": "x"})
+    with pytest.raises(ScreenFault, match="outside of the home folder"):
+        played._new_home()
+    assert not (tmp_path / "c.cfg").exists()
 
 
 def valley(at: float, tilt: float = 0.0, speed: str = "") -> np.ndarray:

@@ -324,12 +324,14 @@ class ScreenEnv(SingleEnv):
     def pressed(self) -> set[str]:
         """Keys that a person holds down on the game's own display: HOLD, and while it is down those of the game, too.
 
-        From then on the lab presses none, so that what is down is the person's.
+        From then on the lab presses none, so that what is down is the person's. A game that has HOLD among its own keys
+        hears nobody: the lab's presses would be taken for a person's.
         """
         game = self.games.games[0]
         session = game.session
         try:
-            held = session.held([HOLD]) if game.shot is not None and not game.shot.hidden else set()
+            heard = game.shot is not None and not game.shot.hidden and HOLD not in self.options.profile.keys
+            held = session.held([HOLD]) if heard else set()
             if held and not self.games.hands_off:
                 session.release()
             self.games.hands_off = bool(held)

@@ -30,7 +30,10 @@ class KeeperLink:
     """A keeper and what it was told. `close` it; it also ends by itself when this process does, however that ends."""
 
     def __init__(self) -> None:
-        orphans.sweep()
+        try:
+            orphans.sweep()
+        except OSError as fault:
+            raise ScreenFault(f"the folder of games that run cannot be used: {fault}") from None
         env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "envs.screen.keeper"], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE,

@@ -171,7 +171,7 @@ def load(name: str) -> ScreenProfile:
         hint = f"did you mean {' or '.join(near)}?" if near else f"choose {', '.join(names())}"
         raise ValueError(f"--game {name}: there is no such profile; {hint} (or a file .toml of your own)")
     try:
-        content = tomllib.loads(path.read_text())
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as fault:
         raise ValueError(f"{path}: {fault.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:

@@ -142,10 +142,10 @@ class ScreenSession:
         self._home = orphans.home()
         for name, text in self.profile.files.items():
             path = (Path(self._home) / name).resolve()
-            if not path.is_relative_to(self._home):
+            if not path.is_relative_to(Path(self._home).resolve()):
                 raise ScreenFault(f"the profile {self.profile.name} writes {name!r} outside of the home folder")
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
+            path.write_text(text, encoding="utf-8")
         return self._home
 
     def _environment(self, home: str) -> dict[str, str]:

@@ -129,8 +129,8 @@ class X11Desktop(Desktop):
             x, y = -corner.x, -corner.y
             covered = self._covers(top, x, y, shape.width, shape.height)
             return Place(x, y, shape.width, shape.height, state == self.lib.X.IsViewable, covered)
-        except (error.XError, AttributeError, TypeError):  # python-xlib answers with nothing for a window that has gone
-            return None
+        except (error.XError, AttributeError, TypeError, ValueError):
+            return None  # the window has gone meanwhile: python-xlib answers with nothing, or its frame is not listed
 
     def _top(self, window: Any) -> Any:
         """The window's ancestor just below the root."""

@@ -59,7 +59,7 @@ def main() -> None:
             except ValueError as fault:  # a game that is not installed: the others are played
                 failed.append(f"{game}: {fault}")
                 continue
-            path.write_text(written(path.read_text(), found))
+            path.write_text(written(path.read_text(encoding="utf-8"), found), encoding="utf-8")
             print("{}: {:.4g} ({:.4g} to {:.4g}), {} episodes".format(game, *found), flush=True)
         if failed:
             raise cli.UserError("; ".join(failed))
