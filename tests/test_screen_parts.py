@@ -24,7 +24,7 @@ from envs.screen.faults import KeeperLost, ScreenFault
 from envs.screen.lab import KeeperLink
 from envs.screen.profile import tomllib
 from experiments import cli, record
-from experiments.windows import baseline, recording
+from experiments.windows import against, baseline, recording
 from experiments.windows import suite as windows
 
 XRACER = profiles.load("xracer")
@@ -370,3 +370,29 @@ def test_a_step_is_done_until_what_it_waits_for_is_seen(monkeypatch) -> None:
     for text, sentence in (("Left until ground", "condition"), ("Left until sky > 0", "no reader 'sky'")):
         with pytest.raises(ValueError, match=sentence):
             dataclasses.replace(one, start=(text,))
+
+
+class Races:
+    """Races of four ticks; in the second one the car is off the road throughout, and a tick is lost."""
+
+    def __init__(self):
+        self.tick, self.race = 0, 0
+
+    def step(self, action):
+        if self.tick == 4:
+            self.tick, self.race = 0, self.race + 1
+            return self.answer(False)
+        self.tick += 1
+        return self.answer(self.tick == 4)
+
+    def answer(self, over):
+        off = self.race == 1 and self.tick > 0
+        missed = int(self.race == 1 and self.tick == 2)
+        info = {"off": np.array([float(off)]), "rescues": np.array([np.nan]), "missed": np.array([missed])}
+        return np.zeros(1), np.zeros(1), np.array([over]), np.array([False]), info
+
+
+def test_interventions_are_counted_race_by_race_with_the_time_that_was_lost() -> None:
+    found = against.driven(Races(), (np.zeros(1), {}), lambda obs, info: np.zeros(1), 3, ("off", "rescues"), 4.0)
+    assert found.tolist() == [[0.0, 1.0], [1.0, 1.25], [0.0, 1.0]]
+    assert against.autonomy(np.array([[0.0, 60.0], [1.0, 60.0]])) == pytest.approx(0.95)

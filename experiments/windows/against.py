@@ -38,7 +38,8 @@ def driven(games: Any, begun: Any, act: Any, races: int, names: tuple[str, str],
         watch, ticks, over = Watch(1, rate), 0, False
         while not over:
             obs, _, terminated, truncated, info = games.step(np.clip(act(obs, info), -1.0, 1.0))
-            ticks, over = ticks + 1, bool(terminated[0] or truncated[0])
+            missed = int(info["missed"][0]) if "missed" in info else 0  # ticks that a busy machine lost
+            ticks, over = ticks + 1 + missed, bool(terminated[0] or truncated[0])
             watch(np.nan_to_num(info[names[0]]) > 0, np.nan_to_num(info[names[1]]))
         found.append((float(watch.count[0]), ticks / rate))
         if len(found) < races:
