@@ -37,14 +37,17 @@ class BenchCommand:
     game: str | None = None  # atari: game that is measured; Breakout where none is named
     race: bool = False  # atari: also train to a score of 30 against SB3's PPO (up to an hour)
     json: Path | None = None  # file of the figures; without it runs/bench/WHAT-TIME.json
+    markdown: bool = False  # print the figures as a table of Markdown's, as docs/ has them
 
     def __post_init__(self) -> None:
         arguments.within(self, 0.01, 1e5, "seconds")
         arguments.within(self, 1, 1e6, "rounds")
 
 
-def table(rows: dict[str, Any]) -> str:
-    """Figures as aligned lines."""
+def table(rows: dict[str, Any], markdown: bool = False) -> str:
+    """Figures as aligned lines, or as a table of Markdown's."""
+    if markdown:
+        return "\n".join(["| | figure |", "|---|---|", *(f"| {name} | {_shown(v)} |" for name, v in rows.items())])
     width = max(map(len, rows))
     return "\n".join(f"{name:{width}}  {_shown(value)}" for name, value in rows.items())
 
@@ -74,7 +77,7 @@ def main() -> None:
         if not chosen.keys() <= inspect.signature(code.run).parameters.keys():
             raise cli.UserError(f"--game {command.game}: bench {command.what} has no choice of games")
         rows = code.run(device, command.seconds, command.rounds, command.race, **chosen)
-        print(table(rows))
+        print(table(rows, command.markdown))
         result = {"figures": rows, "what": command.what, "rounds": command.rounds, "seconds": command.seconds}
         result |= provenance.surroundings(device) | {"torch_threads": torch.get_num_threads()}
         file = command.json or Path("runs", "bench", f"{command.what}-{time.strftime('%Y%m%d-%H%M%S')}.json")

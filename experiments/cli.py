@@ -121,6 +121,16 @@ def speaking() -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def told_before() -> Iterator[None]:
+    """Within: one of several processes that learn on this machine is silent; who started it has said the same."""
+    if "JOYPAD_MEETING" not in os.environ:
+        yield
+        return
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+        yield
+
+
 class UserError(Exception):
     """Something that the person at the keyboard can mend; the message says how."""
 

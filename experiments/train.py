@@ -46,6 +46,10 @@ def start(command: options.TrainCommand, agent_config: dict[str, Any], env: dict
         config |= {name: getattr(command, name) for name in ("opponents", "opponent_pool", "opponent_every")}
     if command.cluster is not None:
         config |= {"cluster": command.cluster, "actors": command.actors, "in_order": command.in_order}
+    if command.gpus_per_learner:
+        config["gpus_per_learner"] = command.gpus_per_learner
+        if (code := _in_processes(config, command.device, argv)) is not None:
+            return code
     if command.data:
         config["data"] = command.data[0] if len(command.data) == 1 else list(command.data)
         print(f"reading {command.data[0]}" + (f" and {len(command.data) - 1} more" if command.data[1:] else ""))
@@ -70,6 +74,23 @@ def start(command: options.TrainCommand, agent_config: dict[str, Any], env: dict
     print(f"run: {run.path}", flush=True)  # at once, into a file or a pipe, too
     with _alone(run):
         return _train(run, parts, command, fresh=True)
+
+
+def _in_processes(config: dict[str, Any], device: str, argv: Sequence[str]) -> int | None:
+    """Has the run trained by as many processes as GPUs were asked for. Returns their exit code.
+
+    None where this process trains. Raises UserError for what they cannot learn, before one of them begins.
+    """
+    from experiments.training import ranks, together
+
+    ranks.require(config["gpus_per_learner"], device)
+    if not ranks.are_to_start(config):
+        return None
+    from experiments.cluster import assembling
+
+    together.refuse(config, config["gpus_per_learner"])
+    assembling.refuse(config)
+    return ranks.run(argv, config["gpus_per_learner"])
 
 
 def _assemble(config: dict[str, Any], device: Any) -> building.Lab:
@@ -117,7 +138,7 @@ def _take_weights(parts: building.Lab, command: options.TrainCommand | options.R
         raise ValueError(f"--init {init}: its network does not fit this one; {first.rstrip('.')}") from None
 
 
-def resume(command: options.Resume, run: Run) -> int:
+def resume(command: options.Resume, run: Run, argv: Sequence[str]) -> int:
     """Goes on from the newest checkpoint that is whole; from the beginning where none was written yet."""
     from agents.core import checkpoint
     from agents.core import device as devices
@@ -127,6 +148,8 @@ def resume(command: options.Resume, run: Run) -> int:
         run.config["cluster"] = command.cluster
     if command.steps is not None:
         run.config["steps"], run.config["minutes"] = command.steps, None
+    if run.config.get("gpus_per_learner") and (code := _in_processes(run.config, command.device, argv)) is not None:
+        return code
     with _alone(run):
         with cli.refusing():
             device = together.begin(run.config, devices.choose(command.device))
@@ -268,13 +291,17 @@ def _learn(run: Run, parts: building.Lab, log: Log, hooks: list[Any], fresh: boo
                 finished = parts.agent.train_alone(parts.stream, hooks, stop, lambda: time.perf_counter() - began)
                 save()
                 return finished
-            if not fresh and clock.budget is not None and clock.steps >= clock.budget:
-                return True  # a second barrier at the same step would change what the first one saved
             every, asked, wanted = config["checkpoint_every"], stop, stop.wants_save
             if parallel.size() > 1:
                 agreement = together.Agreement(parts, stop, stop.wants_save)
                 hooks, asked, wanted = [*hooks, agreement], agreement.stop, agreement.wanted
-            return training.train(parts.loop, hooks=hooks, barrier=every, save=save, stop=asked, wanted=wanted)
+            # A second barrier at the same step would change what the first one saved.
+            done = not fresh and clock.budget is not None and clock.steps >= clock.budget
+            done = done or training.train(
+                parts.loop, hooks=hooks, barrier=every, save=save, stop=asked, wanted=wanted
+            )
+            together.leave(parts)
+            return done
     finally:
         stop.release()
 
@@ -358,11 +385,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     argv = list(sys.argv[1:] if argv is None else argv)
     with cli.edge(argv), cli.speaking():
         cli.starting()
-        parsed = options.parse(argv, __doc__)
+        with cli.told_before():
+            parsed = options.parse(argv, __doc__)
         if isinstance(parsed, options.Resume):
             run = refusals.refuse_resume(parsed)
             cli.starting(torch=True)
-            sys.exit(resume(parsed, run))
+            sys.exit(resume(parsed, run, argv))
         refusals.refuse(*parsed)
         cli.starting(torch=True)
         sys.exit(start(*parsed, argv))

@@ -11,8 +11,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PORT = 6379
@@ -22,7 +24,9 @@ QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "OMP_NUM_THRE
 
 
 def allowed() -> bool:
-    """May this process make network namespaces?"""
+    """May this process make network namespaces? ONE_MACHINE in the environment says that it shall not."""
+    if os.environ.get("ONE_MACHINE"):
+        return False
     name = f"joypad{secrets.token_hex(3)}"
     try:
         made = subprocess.run(["ip", "netns", "add", name], capture_output=True, timeout=20)
@@ -35,17 +39,25 @@ def allowed() -> bool:
 class Hosts:
     """A head and a second node, each with so many processors. Without namespaces both are of this machine.
 
-    A context manager; `prefix(0)` stands before a command that runs on the head, where the learner is.
+    A context manager; `prefix(0)` stands before a command that runs on the head, where the learner is. other: a file or
+    folder, and the one in whose place the second node sees it, for which there must be namespaces. path: a folder of
+    packages. more: further variables of the environment.
     """
 
-    def __init__(self, processors: int = 1, separate: bool | None = None):
+    def __init__(
+        self, processors: int = 1, separate: bool | None = None, other: tuple[Path, Path] | None = None,
+        path: Path | None = None, more: Mapping[str, str] | None = None,
+    ):  # fmt: skip
         self.folder = Path(tempfile.mkdtemp(prefix="jp", dir="/tmp"))  # a socket's path has 107 bytes at most
-        self.processors = processors
+        self.processors, self.other = processors, other
         self.separate = allowed() if separate is None else separate
+        if other is not None and not self.separate:
+            pytest.skip("network namespaces are not permitted here: both nodes would see the same files")
         self.mark = secrets.token_hex(2)
         self.subnet = f"10.{77 + os.getpid() % 100}.{os.getpid() % 250}"
         self.nodes: list[subprocess.Popen | None] = []
-        self.env = {**os.environ, **QUIET, "PYTHONPATH": str(ROOT), "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+        paths = os.pathsep.join(str(one) for one in (ROOT, path) if one is not None)
+        self.env = {**os.environ, **QUIET, "PYTHONPATH": paths, "RAY_AUTH_TOKEN": secrets.token_hex(32), **(more or {})}
 
     def name(self, host: int) -> str:
         return f"joypad-{self.mark}-{host}"
@@ -84,8 +96,8 @@ class Hosts:
             subprocess.run([*inside, "link", "set", "lo", "up"], check=True)
             subprocess.run([*inside, "link", "set", ends[host], "up"], check=True)
 
-    def start(self, host: int, other: tuple[Path, Path] | None = None) -> None:
-        """Starts a node and waits until it has joined. other: a file, and the one in whose place this host sees it."""
+    def start(self, host: int) -> None:
+        """Starts a node and waits until it has joined."""
         words = [sys.executable, "-c", "from ray.scripts.scripts import main; main()", "start", "--block"]
         words += ["--num-cpus", str(self.processors), "--object-store-memory", str(2**27), "--disable-usage-stats"]
         words += [f"--temp-dir={self.folder}/{host}", f"--node-ip-address={self.ip(host)}"]
@@ -96,8 +108,9 @@ class Hosts:
             words += ["--head", "--include-dashboard=false", f"--port={self.address.rpartition(':')[2]}"]
         else:
             words.append(f"--address={self.address}")
-        if other is not None:  # `ip netns exec` has mounts of its own
-            words = ["sh", "-c", f'mount --bind "{other[0]}" "{other[1]}" && exec "$@"', "sh", *words]
+        if host == 1 and self.other is not None:  # `ip netns exec` has mounts of its own
+            mount = f'mount --bind "{self.other[0]}" "{self.other[1]}" && exec "$@"'
+            words = ["sh", "-c", mount, "sh", *words]
         for _ in range(ATTEMPTS):
             if self._began(host, words):
                 return
@@ -159,3 +172,20 @@ def descendants(root: int) -> list[int]:
         found = [pid for pid, parent in parents.items() if parent in found]
         every += found
     return every[::-1]
+
+
+def listening(pids: list[int]) -> list[str]:
+    """The IPv4 addresses at which these processes listen, as the system says it; those of IPv6 that map one, too."""
+    inodes = set()
+    for pid in pids:
+        for link in Path(f"/proc/{pid}/fd").glob("*"):
+            target = os.readlink(link) if link.is_symlink() else ""
+            inodes |= {target[8:-1]} if target.startswith("socket:[") else set()
+    found = []
+    for name in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]:
+            words = line.split()
+            if words[3] == "0A" and words[9] in inodes:
+                address = bytes.fromhex(words[1].partition(":")[0][-8:])[::-1]
+                found.append(".".join(map(str, address)))
+    return found

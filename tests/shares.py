@@ -9,17 +9,22 @@ import dataclasses
 import sys
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from agents.core import parallel
+import envs
+from agents.core import parallel, training
 from agents.core.clock import Clock
 from agents.core.replay import ReplayBuffer
 from agents.core.rows import Act, Batch, Context, Spec, TimeStep
 from agents.core.samplers import Recent, Uniform
+from agents.core.transport import InProcess, Message
 from experiments import building
+from experiments.cluster import assembling
+from experiments.cluster.worker import GameActor
 
 CPU = torch.device("cpu")
 COLUMNS, ROLLOUT, SIZE = 6, 8, 5
@@ -88,9 +93,47 @@ def of_clone() -> dict[str, torch.Tensor]:
     return {**agent.network.state_dict(), "figures": torch.stack(figures), "examined": examined}
 
 
+def of_cluster(agent: str, in_order: bool = True, **changed: Any) -> dict[str, torch.Tensor]:
+    """Some rollouts of four actors elsewhere, of which each process has its share, and a barrier among them."""
+    code = building.module(agent)
+    usual = dataclasses.asdict(code.Config(**code.PRESETS[agent]))
+    small = dict(hidden=16, precision="fp32", encoder="auto", rollout=ROLLOUT, minibatch=16, epochs=2, lr=1e-3,
+                 reward_clip=0.0)  # fmt: skip
+    settings = {k: v for k, v in {**usual, **small, **changed}.items() if k in usual}
+    config = {"game": "worlds", "agent": agent, "seed": 3, "steps": 512, "num_envs": 8, "env": {"world": "picture"},
+              "agent_config": settings, "cluster": "here", "actors": 4, "in_order": in_order}  # fmt: skip
+
+    def connect(config: dict[str, Any], needs: Any, ring: ReplayBuffer) -> InProcess:
+        count, columns = 4 // parallel.size(), ring.num_envs * parallel.size() // 4
+        first = parallel.rank() * count
+        places = [((first + actor) * columns, columns) for actor in range(count)]
+        chosen = None if in_order else (lambda actors: actors[(len(actors) + parallel.rank()) % len(actors)])
+
+        def made(actor: int) -> Any:
+            collector = GameActor(config, first + actor, places[actor])._collector()
+
+            def work(words: bytes, weights: Message) -> Message:
+                with parallel.alone():  # an actor is a process of its own
+                    return collector(words, weights)
+
+            return work
+
+        return InProcess(made, chosen)
+
+    with mock.patch.dict(envs.GAMES, {"worlds": envs.GameEntry("worlds")}):
+        parts = assembling.assemble(config, CPU, connect)
+        assert training.train(parts.loop, barrier=200)
+    told = parts.loop.figures.take()
+    assert told["cluster/actors_alive"] == 4 and told["cluster/bytes_per_row"] < 200
+    counted = torch.tensor([parts.clock.steps, parts.clock.updates], dtype=torch.float32)
+    return {**parts.agent.network.state_dict(), "counted": counted}
+
+
 def main(folder: Path) -> None:
     parallel.begin(CPU)
     found = {name: of_rollouts(name) for name in ROLLOUTS} | {"clone": of_clone()}
+    found |= {"ppo on a cluster": of_cluster("ppo"), "impala on a cluster": of_cluster("impala", minibatch=0, epochs=1)}
+    found["any order"] = of_cluster("ppo", in_order=False)
     told = parallel.told("what the first says" if not parallel.rank() else "", CPU)
     assert told == "what the first says" and np.isclose(float(parallel.whole(torch.ones(1))), parallel.size())
     rows = {f"{name}/{k}": v.contiguous() for name, state in found.items() for k, v in state.items()}

@@ -126,10 +126,10 @@ def lines(run: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def until(process: subprocess.Popen, true: Any) -> None:
+def until(process: subprocess.Popen, true: Any, log: Path | None = None) -> None:
     end = time.monotonic() + SLOW_MACHINE
     while not true():
-        assert process.poll() is None, process.communicate()
+        assert process.poll() is None, log.read_text() if log else process.communicate()
         assert time.monotonic() < end
         time.sleep(0.05)
 
@@ -212,17 +212,111 @@ def test_a_node_with_other_files_of_the_lab_is_refused(tmp_path: Path) -> None:
     file = ROOT / "agents" / "losses.py"
     other = tmp_path / "losses.py"
     other.write_text(file.read_text() + "# another version\n")
-    two = hosts.Hosts()
-    if not two.separate:
-        pytest.skip("network namespaces are not permitted here: both nodes would see the same files")
-    try:
-        two._cable()
-        two.start(0)
-        two.start(1, (other, file))
+    with hosts.Hosts(other=(other, file)) as two:
         code, _, err = finished(started(two, *CARTPOLE, "--cluster", two.address, "--steps", 64, "--runs", tmp_path))
         assert code == 2 and "has joypad" in err.splitlines()[-1] and two.ip(1) in err.splitlines()[-1]
-    finally:
-        two.__exit__()
+
+
+GAME = """import gymnasium
+
+class Corridor(gymnasium.Env):
+    observation_space = gymnasium.spaces.Box(0.0, 1.0, (4,))
+    action_space = gymnasium.spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return self.observation_space.sample(), {}
+
+    def step(self, action):
+        return self.observation_space.sample(), float(action), bool(self.np_random.random() < 0.1), False, {}
+
+gymnasium.register("Corridor-v0", Corridor)
+"""
+
+
+@pytest.mark.slow
+def test_a_game_that_is_not_installed_on_a_node_is_refused_with_the_name_of_both(tmp_path: Path) -> None:
+    """A package of its own, which the second node's Python does not have."""
+    pytest.importorskip("ray")
+    packages, nothing = tmp_path / "packages", tmp_path / "nothing"
+    (packages / "corridors").mkdir(parents=True)
+    nothing.mkdir()
+    (packages / "corridors" / "__init__.py").write_text(GAME)
+    with hosts.Hosts(other=(nothing, packages), path=packages) as two:
+        words = ("gym:corridors:Corridor-v0", *CARTPOLE[1:], "--cluster", two.address, "--steps", 64)
+        code, _, err = finished(started(two, *words, "--runs", tmp_path / "runs"))
+        told = err.splitlines()[-1]
+        assert code == 2 and told.startswith("joypad: node ") and two.ip(1) in told and "corridors" in told, err
+        assert "Traceback" not in err and not (tmp_path / "runs").exists()
+
+
+@pytest.mark.slow
+def test_several_processes_learn_with_actors_of_a_cluster_and_go_on_later(two: hosts.Hosts, tmp_path: Path) -> None:
+    """`--gpus-per-learner 2` with processors in place of GPUs: a signal saves for both, a resume starts both."""
+    words = (*CARTPOLE, "--cluster", two.address, "--steps", 1_000_000, "--runs", tmp_path, "--device", "cpu")
+    process = started(two, *words, "--gpus-per-learner", 2)
+    run = tmp_path / "gym-CartPole-v1" / "ppo" / "none-s0"
+    until(process, lambda: any(line.get("clock/updates", 0) > 20 for line in lines(run)))
+    process.send_signal(signal.SIGTERM)
+    code, out, err = finished(process)
+    assert code == 0 and "saved at step" in out and "1 for each of 2 processes that learn" in out, err
+    assert out.count("run: ") == 1 and out.count("recipe ") == 1 and "Traceback" not in err
+    at = manifest.steps(run / "checkpoints")[-1]
+    assert manifest.steps(run / "ranks" / "1")[-1] == at and lines(run)[-1]["cluster/actors_alive"] == 2
+    more = ("--resume", run, "--steps", at + 512, "--device", "cpu", "--eval-episodes", 0, "--no-video")
+    code, out, err = finished(started(two, *more))
+    assert code == 0 and f"from step {at:,}" in out and "Traceback" not in err, err
+    assert manifest.steps(run / "checkpoints")[-1] >= at + 512
+
+
+FILLER = """import sys, threading, time, numpy, ray
+ray.init(address=sys.argv[1], log_to_driver=False, logging_level="ERROR")
+while True:
+    held, size, freed = [], 2**22, threading.Event()
+    threading.Thread(target=lambda: (input(), freed.set()), daemon=True).start()
+    while not freed.is_set():  # whatever the training gives back is taken at once
+        try:
+            held.append(ray.put(numpy.ones(size, numpy.uint8)))
+        except ray.exceptions.OutOfDiskError:
+            size = max(size // 2, 2**17)
+            time.sleep(0.02)
+    held.clear()
+    input()
+"""
+TRAIN = "from experiments.cluster import transport; transport.FULL = 20.0; from experiments import train; train.main()"
+
+
+@pytest.mark.slow
+def test_a_store_that_others_fill_is_waited_for_and_then_the_run_is_saved(tmp_path: Path) -> None:
+    """Both nodes are of this machine, as where network namespaces are not permitted, and may spill nothing to disk."""
+    pytest.importorskip("ray")
+    with hosts.Hosts(separate=False, more={"RAY_local_fs_capacity_threshold": "0.0001"}) as two:
+        log, run = tmp_path / "log", tmp_path / "runs" / "breakout" / "ppo" / "none-s0"
+        words = ("breakout", *CARTPOLE[1:5], "--rollout", 32, "--minibatch", 64, "--num-envs", 8, *QUIET)
+        words = (*words, "--cluster", two.address, "--steps", 1_000_000, "--runs", tmp_path / "runs")
+        with open(log, "w") as file:
+            train = subprocess.Popen(
+                [sys.executable, "-c", TRAIN, *map(str, words)], stdout=file, stderr=file, env=two.env
+            )
+        words, filler = [sys.executable, "-c", FILLER, two.address], None
+        try:
+            until(train, lambda: any(line.get("clock/updates", 0) > 4 for line in lines(run)), log)
+            filler = subprocess.Popen(words, stdin=subprocess.PIPE, text=True, env=two.env)
+            until(train, lambda: "it is waited for" in log.read_text(), log)
+            filler.stdin.write("\n")
+            filler.stdin.flush()
+            known = len(lines(run))
+            until(train, lambda: len(lines(run)) > known + 1, log)
+            filler.stdin.write("\n")
+            filler.stdin.flush()
+            assert train.wait(SLOW_MACHINE) == 2
+        finally:
+            for process in (train, filler):
+                if process is not None:
+                    process.kill()
+        told = log.read_text().splitlines()[-1]
+        assert "the object store of the cluster has been full for 20 s" in told and "Traceback" not in log.read_text()
+        assert f"the checkpoint of step {manifest.steps(run / 'checkpoints')[-1]:,} is kept; go on with" in told
 
 
 @pytest.mark.slow
@@ -235,7 +329,7 @@ def test_a_cluster_of_this_machine_alone_listens_on_loopback_and_ends_with_the_r
     try:
         until(process, lambda: lines(tmp_path / "gym-CartPole-v1" / "ppo" / "none-s0"))
         every = hosts.descendants(process.pid)
-        heard = listening(every)
+        heard = hosts.listening(every)
         assert len(heard) >= 3 and all(address.startswith("127.") for address in heard), heard
         process.send_signal(signal.SIGTERM)
         code, out, err = finished(process)
@@ -246,20 +340,3 @@ def test_a_cluster_of_this_machine_alone_listens_on_loopback_and_ends_with_the_r
         assert not any(Path(f"/proc/{pid}").exists() for pid in every)
     finally:
         process.kill()
-
-
-def listening(pids: list[int]) -> list[str]:
-    """The IPv4 addresses at which these processes listen, as the system says it; those of IPv6 that map one, too."""
-    inodes = set()
-    for pid in pids:
-        for link in Path(f"/proc/{pid}/fd").glob("*"):
-            target = os.readlink(link) if link.is_symlink() else ""
-            inodes |= {target[8:-1]} if target.startswith("socket:[") else set()
-    found = []
-    for name in ("tcp", "tcp6"):
-        for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]:
-            words = line.split()
-            if words[3] == "0A" and words[9] in inodes:
-                address = bytes.fromhex(words[1].partition(":")[0][-8:])[::-1]
-                found.append(".".join(map(str, address)))
-    return found

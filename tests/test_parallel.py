@@ -1,4 +1,4 @@
-"""Data-parallel learning: processes that torchrun starts learn what one learns from the same rows."""
+"""Data-parallel learning: several processes learn what one learns from the same rows, on a cluster as well."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from programs import program
 from safetensors.torch import load_file
 
 from agents.core import manifest, parallel
-from experiments import train
-from experiments.training import together
+from experiments import cli, train
+from experiments.training import ranks, together
 
 ROOT = Path(__file__).resolve().parents[1]
 CLOSE = 1e-6  # largest difference of two weights
@@ -53,7 +53,7 @@ def learned(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, torch.T
     return load_file(folder / "0-of-1.safetensors"), [load_file(folder / f"{r}-of-2.safetensors") for r in (0, 1)]
 
 
-@pytest.mark.parametrize("name", [*shares.ROLLOUTS, "clone"])
+@pytest.mark.parametrize("name", [*shares.ROLLOUTS, "clone", "ppo on a cluster", "impala on a cluster"])
 def test_two_processes_learn_the_weights_of_one_from_the_same_rows(name: str, learned: Any) -> None:
     single, both = learned
     rows = {k: v for k, v in single.items() if k.startswith(f"{name}/")}
@@ -63,6 +63,15 @@ def test_two_processes_learn_the_weights_of_one_from_the_same_rows(name: str, le
         assert torch.equal(*ours), f"{key} differs between the processes"
         bound = CLOSE if not key.endswith(("figures", "examined")) else 1e-4
         assert (ours[0] - value).abs().max() <= bound, key
+
+
+def test_processes_agree_where_rows_are_taken_as_they_come(learned: Any) -> None:
+    """Their actors run ahead by different rollouts: steps, updates and weights are the same in both nevertheless."""
+    _, both = learned
+    rows = [{k: v for k, v in each.items() if k.startswith("any order/")} for each in both]
+    assert len(rows[0]) > 3 and all(torch.equal(v, rows[1][k]) for k, v in rows[0].items())
+    steps, updates = rows[0]["any order/counted"].tolist()
+    assert steps >= 512 and updates >= 2 * 8 * 8 // 16 * 7
 
 
 def test_shares_cover_all_rows_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,7 +91,12 @@ def test_shares_cover_all_rows_once(monkeypatch: pytest.MonkeyPatch) -> None:
         (["gym:CartPole-v1", "--agent", "dqn"], "torchrun: dqn learns in one process"),
         (["gym:CartPole-v1", "--agent", "ppo", "--num-envs", "9"], "--num-envs 9: 2 processes have equal shares"),
         (["gym:CartPole-v1", "--agent", "ppo", "--normalize-obs"], "--normalize-...: of runs of one process"),
-        (["gym:CartPole-v1", "--agent", "ppo", "--cluster", "local"], "--cluster: of runs of one process"),
+        (["gym:CartPole-v1", "--agent", "dqn", "--cluster", "local"], "torchrun: dqn learns in one process"),
+        ([*CARTPOLE, "--cluster", "local", "--actors", "3"], "--actors 3: 2 processes have equal shares of the actors"),
+        (
+            [*CARTPOLE, "--cluster", "local", "--gpus-per-learner", "3", "--device", "cpu"],
+            "--gpus-per-learner 3: torchrun started 2 processes; name one of the two",
+        ),
     ],
 )
 def test_what_several_processes_cannot_learn_is_refused(
@@ -92,6 +106,100 @@ def test_what_several_processes_cannot_learn_is_refused(
         monkeypatch.setenv(name, value)
     code, _, err = program(train.main, [*argv, "--steps", "64"], capsys)
     assert code == 2 and sentence in err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("argv", "sentence"),
+    [
+        (CARTPOLE, "--gpus-per-learner: of runs with --cluster"),
+        ([*CARTPOLE, "--cluster", "local"], "--gpus-per-learner 2: there is 1 GPU here; --device cpu"),
+        ([*CARTPOLE, "--cluster", "local", "--device", "cuda:0"], "--device cuda:0: --gpus-per-learner 2 takes the"),
+        (
+            ["gym:CartPole-v1", "--agent", "dqn", "--cluster", "local", "--device", "cpu"],
+            "--gpus-per-learner 2: dqn learns in one process",
+        ),
+        (
+            [*CARTPOLE, "--cluster", "local", "--device", "cpu", "--actors", "9"],
+            "--actors 9: 2 processes have equal shares of the actors",
+        ),
+    ],
+)
+def test_what_several_gpus_cannot_learn_is_refused_before_anything_begins(
+    argv: list[str], sentence: str, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(ranks, "run", lambda argv, count: pytest.fail("it began"))
+    code, _, err = program(train.main, [*argv, "--gpus-per-learner", "2", "--steps", "64"], capsys)
+    assert code == 2 and sentence in err.splitlines()[-1]
+
+
+def test_without_a_gpu_none_can_learn(capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    words = [*CARTPOLE, "--cluster", "local", "--gpus-per-learner", "1", "--steps", "64"]
+    code, _, err = program(train.main, words, capsys)
+    assert code == 2 and "--gpus-per-learner 1: there is no GPU here" in err.splitlines()[-1]
+
+
+def scripted(monkeypatch: pytest.MonkeyPatch, *scripts: str) -> list[subprocess.Popen]:
+    """In place of trainings: each process runs its script, in the environment that it would have."""
+    started, popen = [], subprocess.Popen
+
+    def instead(words: list[str], env: dict[str, str], **more: Any) -> subprocess.Popen:
+        started.append(popen([sys.executable, "-c", scripts[int(env["RANK"])]], env=env, **more))
+        return started[-1]
+
+    monkeypatch.setattr(ranks.subprocess, "Popen", instead)
+    return started
+
+
+def test_processes_of_one_machine_meet_and_the_first_is_told_signals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They sum over loopback; a signal to who started them reaches the first one."""
+    meets = (
+        "import signal, torch\nfrom agents.core import parallel\nasked = []\n"
+        "signal.signal(signal.SIGUSR1, lambda *_: asked.append(1))\nparallel.begin(torch.device('cpu'))\n"
+        "assert parallel.total([parallel.rank() + 1.0], torch.device('cpu')) == [3.0]\n"
+        "import os, time\n"
+        "if parallel.rank() == 0: os.kill(os.getppid(), signal.SIGUSR1)\n"
+        "end = time.monotonic() + 60\n"
+        "while not asked and parallel.rank() == 0 and time.monotonic() < end: time.sleep(0.01)\n"
+        "assert parallel.total([len(asked)], torch.device('cpu')) == [1.0]\n"
+        f"import sys; sys.path.insert(0, {os.fspath(ROOT / 'tests')!r}); import hosts\n"
+        "heard = hosts.listening([os.getpid()])\n"
+        "assert heard and all(address.startswith('127.') for address in heard), heard\n"
+        "parallel.total([0.0], torch.device('cpu'))\n"
+    )
+    started = scripted(monkeypatch, meets, meets)
+    assert ranks.run(["ignored"], 2) == 0
+    assert [process.returncode for process in started] == [0, 0]
+
+
+def test_a_process_that_is_killed_ends_the_others_with_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranks, "GRACE", 0.5)
+    sleeps, dies = "import time; time.sleep(600)", "import os; os.kill(os.getpid(), 9)"
+    started = scripted(monkeypatch, sleeps, dies)
+    with pytest.raises(cli.UserError, match="process 1 of the 2 .* was ended by SIGKILL; train --resume RUN"):
+        ranks.run(["ignored"], 2)
+    assert started[0].returncode == -signal.SIGKILL
+
+
+def test_a_process_that_refuses_ends_all_with_its_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranks, "GRACE", 0.5)
+    started = scripted(monkeypatch, "import time; time.sleep(600)", "raise SystemExit(2)")
+    assert ranks.run(["ignored"], 2) == 2 and started[0].returncode == -signal.SIGKILL
+
+
+def test_a_sum_without_the_other_process_is_told_as_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What torch raises there is a plain RuntimeError: of one that lives on while the other one has ended."""
+    alone = (
+        "import time, torch\nfrom agents.core import parallel\nparallel.begin(torch.device('cpu'))\n"
+        "parallel.total([1.0], torch.device('cpu'))\nif parallel.rank(): raise SystemExit(0)\n"
+        "try:\n    for _ in range(1000): parallel.total([1.0], torch.device('cpu'))\n"
+        "except RuntimeError as fault:\n    raise SystemExit(0 if parallel.is_lost(fault) else str(fault))\n"
+        "raise SystemExit('nothing was raised')\n"
+    )
+    scripted(monkeypatch, alone, alone)
+    assert ranks.run(["ignored"], 2) == 0
 
 
 def torchrun(folder: Path, *argv: object) -> subprocess.Popen:

@@ -7,22 +7,29 @@ not start nothing here does anything.
 
 Sums are made of one flat gradient rather than by DistributedDataParallel, which averages over processes: shares differ
 in size where minibatches are drawn over all rows, and a mean of means is not the mean.
+
+Processes that torchrun started find each other at its address. Those of one machine (`experiments.training.ranks`) meet
+at a file and listen on loopback.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+STARTED = "TORCHELASTIC_RUN_ID"  # environment variable that is there in each of several processes
+MEETING = "JOYPAD_MEETING"  # environment variable: file at which processes of one machine find each other
+LOST = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "NCCL", "gloo", "ProcessGroup")
+
 
 def asked() -> int:
     """The number of processes that torchrun has started; 1 without it."""
-    return int(os.environ.get("WORLD_SIZE", "1")) if "TORCHELASTIC_RUN_ID" in os.environ else 1
+    return int(os.environ.get("WORLD_SIZE", "1")) if STARTED in os.environ else 1
 
 
 def place() -> int:
@@ -33,7 +40,12 @@ def place() -> int:
 def begin(device: torch.device) -> None:
     """Joins the other processes: by NCCL on GPUs, by gloo on processors."""
     if asked() > 1 and not dist.is_initialized():
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        backend, file = "nccl" if device.type == "cuda" else "gloo", os.environ.get(MEETING)
+        if file is None:
+            dist.init_process_group(backend)
+        else:
+            number = int(os.environ["RANK"])
+            dist.init_process_group(backend, init_method=f"file://{file}", rank=number, world_size=asked())
 
 
 def end() -> None:
@@ -68,7 +80,7 @@ def rank() -> int:
 
 def key() -> tuple[int, ...]:
     """What a seed has in addition where processes must draw different numbers; the first one's are a single's."""
-    return (rank(),) if rank() else ()
+    return (rank(),) if size() > 1 and rank() else ()
 
 
 def whole(part: Tensor) -> Tensor:
@@ -78,6 +90,23 @@ def whole(part: Tensor) -> Tensor:
     summed = part.detach().clone()
     dist.all_reduce(summed)
     return summed
+
+
+def total(numbers: Sequence[float], device: torch.device) -> list[float]:
+    """The sums over all processes. device: theirs."""
+    if size() == 1:
+        return list(numbers)
+    return whole(torch.tensor(numbers, dtype=torch.float64, device=device)).tolist()
+
+
+def agreed(said: bool, device: torch.device) -> bool:
+    """Do all processes say so?"""
+    return total([float(said)], device)[0] == size()
+
+
+def is_lost(fault: BaseException) -> bool:
+    """Is it another process that has gone, in the midst of a sum? torch has no class of its own for that."""
+    return size() > 1 and isinstance(fault, RuntimeError) and any(words in str(fault) for words in LOST)
 
 
 _counted: tuple[Tensor, Tensor] | None = None  # the newest weights of rows that were counted, and their number

@@ -11,6 +11,9 @@ the slowest at most. Other agents learn after each block, as much as it makes du
 In order, everything that is learned is a function of the seed and the configuration: blocks are taken in turn, each
 collected with weights that are fixed by its number. At a barrier every actor begins anew from the run's seed and the
 step alone, so that nothing of it has to be saved.
+
+Where several processes learn together (`agents.core.parallel`) each has such a loop, with a share of the actors and of
+their columns. They wait for one another at each rollout, and count steps and rows of all.
 """
 
 from __future__ import annotations
@@ -18,12 +21,13 @@ from __future__ import annotations
 import json
 import time
 from collections import deque
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
+from agents.core import parallel
 from agents.core.clock import Clock
 from agents.core.collector import ACTING, DONE, Order
 from agents.core.learner import Learner
@@ -75,37 +79,46 @@ class RemoteStream:
         """Nothing: see the module."""
 
 
+class StoredBlock(NamedTuple):
+    """What came with a block that was stored."""
+
+    steps: int  # vector steps, over its columns
+    rows: int  # rows, over its columns
+    size: int  # bytes
+    lag: int  # optimizer steps between acting and storing
+
+
 class Figures:
-    """What is told of actors elsewhere, since the last time."""
+    """What is told of actors elsewhere, since the last time: of those of all processes that learn together."""
 
     def __init__(self, actors: int):
-        self.alive = [True] * actors  # actors that are not being replaced
+        self.actors = actors
         self._begin()
 
     def _begin(self) -> None:
-        self._since, self._rows, self._bytes = time.perf_counter(), 0, 0
-        self._lags: list[tuple[int, int]] = []  # (rows, optimizer steps between acting and storing)
+        self._since, self._rows, self._bytes, self._lags = time.perf_counter(), 0.0, 0.0, 0.0
+        self._most, self._alive = 0.0, float(self.actors)
 
-    def add(self, message: Message, rows: int, lag: int) -> None:
-        """A block that has come."""
-        self._rows, self._bytes = self._rows + rows, self._bytes + message.nbytes
-        self._lags.append((rows, lag))
+    def add(self, rows: float, size: float, lags: float, most: float, alive: float) -> None:
+        """Blocks that have come. lags: their lag, summed over rows; most: the largest; alive: actors that play."""
+        self._rows, self._bytes, self._lags = self._rows + rows, self._bytes + size, self._lags + lags
+        self._most, self._alive = max(self._most, most), min(self._alive, alive)
 
     def take(self) -> dict[str, float]:
         """Scalars by the names that they have in TensorBoard."""
         elapsed = max(time.perf_counter() - self._since, 1e-9)
-        told = {"cluster/actors_alive": float(sum(self.alive))}
+        told = {"cluster/actors_alive": self._alive}
         if self._rows:
-            told["cluster/rows_per_second_per_actor"] = self._rows / elapsed / len(self.alive)
+            told["cluster/rows_per_second_per_actor"] = self._rows / elapsed / self.actors
             told["cluster/bytes_per_row"] = self._bytes / self._rows
-            told["cluster/policy_lag"] = sum(rows * lag for rows, lag in self._lags) / self._rows
-            told["cluster/policy_lag_max"] = float(max(lag for _, lag in self._lags))
+            told["cluster/policy_lag"] = self._lags / self._rows
+            told["cluster/policy_lag_max"] = self._most
         self._begin()
         return told
 
 
 class RemoteLoop:
-    """See the module. actors: their number, at most that of columns. `tell` says a sentence to the person."""
+    """See the module. actors: the number of this process's, at most that of columns. `tell` says a sentence."""
 
     def __init__(
         self, agent: Agent, stream: RemoteStream, replay: ReplayBuffer, clock: Clock, transport: Transport, *,
@@ -116,12 +129,14 @@ class RemoteLoop:
         self.tell: Callable[[str], None] = lambda text: None
         self.learner = Learner(agent, replay, agent.needs.pace, clock)
         self.columns = np.array_split(np.arange(replay.num_envs), actors)  # columns of each actor
+        self.first = parallel.rank() * actors  # number of its first actor, of those of all processes
         self.rollouts = agent.needs.pace.rewrites_boundary
         # Without overlap rows are to come from the newest weights: then nobody runs ahead.
         self.together = self.rollouts and (in_order or not agent.needs.overlap)
         self.lives = [0] * actors  # actors that each place has lost
         self.lost: dict[int, float] = {}  # actor that is being replaced -> time when the one before was found dead
-        self.figures = Figures(actors)
+        self.fewest = actors  # fewest actors that were alive at a time, since blocks were counted
+        self.figures = Figures(actors * parallel.size())
         stream.newest, stream.ended = self._newest, transport.close
         self._restart()
 
@@ -152,8 +167,7 @@ class RemoteLoop:
         while not all(self.arrived):
             self._receive()
         self.clock.lap("env")
-        for actor in range(len(self.columns)):
-            self._store(actor)
+        self._count([self._store(actor) for actor in range(len(self.columns))])
         if self.learner.is_due():
             self.learner.begin()
         self._order_all()  # actors act with the present weights
@@ -168,7 +182,7 @@ class RemoteLoop:
         self.clock.lap("env")
         if not self.in_order:
             self.turn = next(actor for actor, blocks in enumerate(self.arrived) if blocks)
-        self._store(self.turn)
+        self._count([self._store(self.turn)])
         self.learner.is_due()
         self._order(self.turn)
         self.turn = (self.turn + 1) % len(self.columns)
@@ -215,16 +229,15 @@ class RemoteLoop:
             passed = time.perf_counter() - began
             if passed - told >= REMINDER:
                 told = passed
-                late = ", ".join(str(actor) for actor, order in enumerate(self.asked) if order is not None)
+                late = ", ".join(str(self.first + a) for a, order in enumerate(self.asked) if order is not None)
                 self.tell(f"no rows for {passed:.0f} s; actors that were asked: {late}")
         if arrival.message is None:
             self._lose(arrival)
             return
         self.asked[arrival.actor] = None
         self.arrived[arrival.actor].append(arrival.message)
-        self.figures.alive[arrival.actor] = True
         if (since := self.lost.pop(arrival.actor, None)) is not None:
-            self.tell(f"actor {arrival.actor} plays again, after {time.perf_counter() - since:.1f} s")
+            self.tell(f"actor {self.first + arrival.actor} plays again, after {time.perf_counter() - since:.1f} s")
         if more and self.rollouts and not self.together:
             self._order(arrival.actor)
 
@@ -232,12 +245,12 @@ class RemoteLoop:
         """An actor died: the rows that it had not sent are dropped, and the one in its place begins anew."""
         actor, order = arrival.actor, self.asked[arrival.actor]
         self.lives[actor] += 1
-        self.figures.alive[actor] = False
         self.lost[actor] = time.perf_counter()
+        self.fewest = min(self.fewest, len(self.columns) - len(self.lost))
         exact = ", and the run is not repeatable from here on" if self.in_order else ""
         self.tell(
-            f"actor {actor} is lost ({arrival.reason}): its unfinished window of {order.rows} rows is dropped and"
-            f" another actor takes its place{exact}"
+            f"actor {self.first + actor} is lost ({arrival.reason}): its unfinished window of {order.rows} rows is"
+            f" dropped and another actor takes its place{exact}"
         )
         self._publish()
         key = (self.seed, self.clock.steps, self.lives[actor])
@@ -245,12 +258,12 @@ class RemoteLoop:
         self.asked[actor] = again
         self.transport.order(actor, again.words())
 
-    def _store(self, actor: int) -> None:
-        """Stores the oldest block that has come from an actor."""
+    def _store(self, actor: int) -> StoredBlock:
+        """Stores the oldest block that has come from an actor. Raises RowFault for one that tells a fault."""
         message = self.arrived[actor].popleft()
         about, columns = json.loads(message.words), self.columns[actor]
         if "fault" in about:
-            raise RowFault(f"actor {actor}: {about['fault']}")
+            raise RowFault(f"actor {self.first + actor}: {about['fault']}")
         rows = {name: array for name, array in message.arrays.items() if not name.startswith(DONE)}
         done = {
             name.removeprefix(DONE): torch.from_numpy(np.array(array)).to(self.replay.device)
@@ -262,11 +275,22 @@ class RemoteLoop:
         elif done:
             self.replay.amend(Act(done.pop("action"), done), columns)
         self.replay.extend(rows, columns)
-        self.clock.steps += about["sent"] * len(columns)
         self.stream.episodes += [Episode(int(columns[c]), *more) for c, *more in about["episodes"]]
-        self.figures.add(message, len(rows["action"]) * len(columns), self.learner.version - about["version"])
         self.since += 1
         self.clock.lap()
+        lag = self.learner.version - about["version"]
+        return StoredBlock(about["sent"] * len(columns), len(rows["action"]) * len(columns), message.nbytes, lag)
+
+    def _count(self, blocks: Sequence[StoredBlock]) -> None:
+        """Counts blocks that were stored, and those that the other processes have stored at the same time."""
+        own = [sum(b.steps for b in blocks), sum(b.rows for b in blocks), sum(b.size for b in blocks)]
+        own += [sum(b.rows * b.lag for b in blocks), self.fewest]
+        most = [0] * parallel.size()
+        most[parallel.rank()] = max(b.lag for b in blocks)
+        steps, rows, size, lags, alive, *every = parallel.total([*own, *most], self.replay.device)
+        self.clock.steps += int(steps)
+        self.figures.add(rows, size, lags, max(every), alive)
+        self.fewest = len(self.columns) - len(self.lost)
 
     # -- barriers and state -------------------------------------------------------------------------------------------
 
@@ -280,11 +304,12 @@ class RemoteLoop:
         spent = self.clock.budget is not None and self.clock.steps >= self.clock.budget
         while any(order is not None for order in self.asked):
             self._receive(more=False)
-        while not spent and (all(self.arrived) if self.rollouts else any(self.arrived)):
-            for actor in np.roll(np.arange(len(self.columns)), -self.turn):
-                if self.arrived[actor]:
-                    self._store(actor)
-                    self.learner.is_due()
+        enough = all if self.rollouts else any
+        while not spent and parallel.agreed(enough(self.arrived), self.replay.device):
+            self.learner.drain()  # each rollout is learned from before the next one takes its place
+            ready = [actor for actor in np.roll(np.arange(len(self.columns)), -self.turn) if self.arrived[actor]]
+            self._count([self._store(actor) for actor in ready])
+            self.learner.is_due()
         self._cut()
         self._restart()
         self.learner.check(patience=0)

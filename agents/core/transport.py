@@ -34,6 +34,10 @@ class Arrival(NamedTuple):
     reason: str = ""  # cause of its death, in words
 
 
+class TransportFault(Exception):
+    """Nothing comes through any more; the message is one sentence that says why."""
+
+
 class Transport(Protocol):
     """Moves messages between one learner and actors 0, 1, ... Every order is answered once, by a block or a death."""
 

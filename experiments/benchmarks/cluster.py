@@ -1,11 +1,12 @@
-"""Actors on a Ray cluster of this machine beside the loop of one process: rows per second, lag, bytes.
+"""Actors on a Ray cluster of this machine beside the loop of one process: all figures of docs/scaling.md in one run.
 
-    python -m experiments.bench cluster --game breakout --seconds 20
+    python -m experiments.bench cluster --game breakout --seconds 20 --markdown
 
 "collecting" acts and plays without learning on one processor: in this process, and in an actor of Ray's whose rows come
-into a ring here. "learning" is the game's recipe with every processor: the loop of one process, and a cluster of as
-many actors as there are processors, which share them with the learner. With the extra `oracle` installed
-RLlib's PPO on CartPole takes turns with ours on as many processors and with the same hyperparameters.
+into a ring here. "learning" is the game's recipe with every processor: the loop of one process, and clusters of 1, 2, 4
+... actors up to the number of processors, which share them with the learner; the last of them also in order. With the
+extra `oracle` installed RLlib's PPO on CartPole takes turns with ours on as many processors and with the same
+hyperparameters. Then come synthetic actors (`bench saturation`), and a node that is killed.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ import dataclasses
 import importlib.util
 import json
 import os
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +32,9 @@ from agents.core.collector import Order
 from agents.core.stream import spec_of
 from agents.core.transport import Message, packed
 from experiments import building, lab
+from experiments.benchmarks import saturation
 from experiments.benchmarks.contenders.apart import Apart, Meter, compared
+from experiments.benchmarks.contenders.killed import killed
 from experiments.benchmarks.contenders.ours import GAME
 from experiments.cluster.rllib import PPO as SHARED
 from experiments.cluster.rllib import rllib
@@ -197,29 +202,63 @@ def _ticks(pid: int) -> int:
 
 
 def run(device: torch.device, seconds: float, rounds: int, race: bool, game: str = GAME) -> dict[str, Any]:
-    """Figures by name."""
-    cores = devices.cores()
+    """Figures by name. Each part's are told on standard error as soon as they are there."""
+    parts: list[Callable[[], dict[str, Any]]] = [
+        lambda: of_collecting(game, seconds, rounds),
+        lambda: processor_time(game, seconds),
+        lambda: of_learning(game, seconds, rounds),
+        lambda: {f"bytes per row, {name}": bytes_per_row(name) for name in (game, CARTPOLE)},
+        lambda: beside_rllib(seconds, rounds),
+        lambda: saturation.run(device, seconds, rounds, race),
+        lambda: {"a node is killed, s until its actor plays again": of_death(seconds)},
+    ]
+    rows: dict[str, Any] = {}
+    for part in parts:
+        found = part()
+        for name, value in found.items():
+            print(f"{name}: {value}", file=sys.stderr)
+        rows |= found
+    return rows
+
+
+def of_collecting(game: str, seconds: float, rounds: int) -> dict[str, Any]:
+    """Acting and playing alone: this process, and an actor of Ray's beside it."""
     here, away = "collecting, this process", "collecting, an actor of Ray's"
     apart = {here: Apart(collecting, game, False), away: Apart(collecting, game, True)}
-    rows = compared(apart, [(away, here)], seconds, rounds)
-    rows |= processor_time(game, seconds)
+    return compared(apart, [(away, here)], seconds, rounds)
+
+
+def of_learning(game: str, seconds: float, rounds: int) -> dict[str, Any]:
+    """Training with 1, 2, 4 ... actors, each number beside the loop of one process, and what order costs."""
+    cores, rows = devices.cores(), {}
     whole = f"learning, one process on {cores} processors"
-    for actors in sorted({1, cores}):
+    for actors in sorted({cores, *(2**k for k in range(cores.bit_length()))}):
         name = f"learning, {actors} actor{'s' if actors > 1 else ''} and a learner on {cores} processors"
         apart = {name: Apart(learning, game, actors), whole: Apart(learning, game, 0)}
         rows |= compared(apart, [(name, whole)], seconds, rounds)
     ordered = f"{name}, in order"
     apart = {ordered: Apart(learning, game, cores, False, True), name: Apart(learning, game, cores)}
-    rows |= {k: v for k, v in compared(apart, [(ordered, name)], seconds, rounds).items() if k.startswith(ordered)}
-    rows["bytes per row"] = bytes_per_row(game)
-    if all(importlib.util.find_spec(name) for name in RLLIB):
-        ours, theirs = f"PPO on CartPole, {cores} actors", f"RLlib's PPO on CartPole, {cores} env runners"
-        shared = {ours: Apart(learning, CARTPOLE, cores, True)}
-        shared[theirs] = Apart(rllib, CARTPOLE.removeprefix("gym:"), cores)
-        rows |= compared(shared, [(ours, theirs)], seconds, rounds)
-    else:
-        rows["RLlib"] = "not installed: pip install -e '.[oracle]'"
-    return rows
+    found = compared(apart, [(ordered, name)], seconds, rounds)
+    return rows | {k: v for k, v in found.items() if k.startswith(ordered)}
+
+
+def beside_rllib(seconds: float, rounds: int) -> dict[str, Any]:
+    """Ours and RLlib's PPO, where that is installed."""
+    if not all(importlib.util.find_spec(name) for name in RLLIB):
+        return {"RLlib": "not installed: pip install -e '.[oracle]'"}
+    cores = devices.cores()
+    ours, theirs = f"PPO on CartPole, {cores} actors", f"RLlib's PPO on CartPole, {cores} env runners"
+    shared = {ours: Apart(learning, CARTPOLE, cores, True)}
+    shared[theirs] = Apart(rllib, CARTPOLE.removeprefix("gym:"), cores)
+    return compared(shared, [(ours, theirs)], seconds, rounds)
+
+
+def of_death(seconds: float) -> float:
+    """Seconds that a killed node costs, after a training of `seconds`."""
+    meter = Apart(killed, configuration(CARTPOLE, 2, True))
+    _, taken = meter(seconds)
+    meter.close()
+    return taken
 
 
 def bytes_per_row(game: str) -> float:

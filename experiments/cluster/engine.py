@@ -13,7 +13,7 @@ import os
 import platform
 import re
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -79,22 +79,38 @@ def connect(where: str, store: int = 0) -> list[ClusterNode]:
     ray = load(where == "local")
     if ray.is_initialized():
         return nodes()
-    common = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
     if where == "local":
         from agents.core import device as devices
 
         size = int(min(max(LEAST_STORE, store), _shared_memory()))
-        options = dict(num_cpus=devices.cores(), _system_config=SOON, object_store_memory=size, **common)
+        options = dict(num_cpus=devices.cores(), _system_config=SOON, object_store_memory=size)
+        options |= {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
         _begin(ray, {"address": "local", **options})  # else it would join a cluster that runs here
         return nodes()
     if where != "auto":
         _require_reachable(where)
-    common.pop("include_dashboard")
+    _join(ray, where, where)
+    return nodes()
+
+
+def join(address: str, where: str) -> None:
+    """As one more process of a run: connects to the head that the first one is connected to, by --cluster `where`.
+
+    Raises UserError.
+    """
+    _join(load(where == "local"), address, where)
+
+
+def _join(ray: Any, address: str, where: str) -> None:
     try:
-        ray.init(address=where, **common)
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, TimeoutError, ValueError) as fault:
         raise cli.UserError(f"--cluster {where}: {_refusal(where, fault)}") from None
-    return nodes()
+
+
+def address() -> str:
+    """The head's, as HOST:PORT, once there is a connection."""
+    return load().get_runtime_context().gcs_address
 
 
 def _begin(ray: Any, options: dict[str, Any]) -> None:
@@ -225,18 +241,10 @@ def _why(fault: Exception) -> str:
     return " ".join(text.split())[-200:] or type(fault).__name__
 
 
-@contextlib.contextmanager
-def storing() -> Iterator[None]:
-    """Within: an object store that is full is told in one sentence. Raises UserError."""
+def full() -> tuple[type[Exception], ...]:
+    """What Ray raises where its object store and the disk behind it have no room left, here or in an actor."""
     exceptions = load().exceptions
-    full = tuple(getattr(exceptions, n) for n in ("ObjectStoreFullError", "OutOfDiskError") if hasattr(exceptions, n))
-    try:
-        yield
-    except full:
-        raise cli.UserError(
-            "the object store of the cluster is full: fewer --num-envs or a shorter --rollout needs less, and"
-            " `ray start --object-store-memory` gives more"
-        ) from None
+    return exceptions.ObjectStoreFullError, exceptions.OutOfDiskError
 
 
 def close() -> None:

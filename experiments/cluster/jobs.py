@@ -10,7 +10,6 @@ second folder layout and a checkpoint format of its own.)
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import secrets
 import signal
@@ -22,7 +21,6 @@ from typing import Any
 from experiments import child, cli
 from experiments.cluster import engine
 
-DEATH = 1  # PR_SET_PDEATHSIG of <sys/prctl.h>
 PERIOD = 0.5  # seconds between two questions whether a program has ended
 
 
@@ -34,7 +32,7 @@ class ProgramActor:
 
     def start(self, program: str, argv: list[str], log: str) -> str:
         """Begins it; its threads are planned by OMP_NUM_THREADS, which Ray sets. Returns the machine's name."""
-        self.process = child.start(program, argv, Path(log), ready=_end_with_parent)
+        self.process = child.start(program, argv, Path(log), ready=child.end_with_parent)
         return os.uname().nodename
 
     def ended(self, seconds: float) -> int | None:
@@ -51,11 +49,6 @@ class ProgramActor:
     def sees(self, path: str) -> bool:
         """Is this file there, for this node?"""
         return os.path.exists(path)
-
-
-def _end_with_parent() -> None:
-    """In the child: it saves and stops when who watches it has gone."""
-    ctypes.CDLL(None).prctl(DEATH, int(signal.SIGTERM))
 
 
 class RemoteProgram:

@@ -6,10 +6,12 @@ import json
 import os
 import platform
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
+import envs
 from agents.core.transport import Message
 
 
@@ -25,15 +27,31 @@ def node_id() -> str:
 
 
 class GameActor:
-    """A block of columns of a run. columns: (first, how many) of them; actor: its number."""
+    """A block of columns of a run. columns: (first, how many) of them; actor: its number.
 
-    def __init__(self, config: dict[str, Any], actor: int, columns: tuple[int, int]):
+    named: the words that the person at the learner wrote, whose modules may be imported here, too.
+    """
+
+    def __init__(self, config: dict[str, Any], actor: int, columns: tuple[int, int], named: Iterable[str] = ()):
+        envs.trust(named)
         self.config, self.actor, self.columns = config, actor, columns
         self.work: Any = None
+        self.answer: tuple[bytes, dict[str, Any]] = (b"", {})
 
-    def begun(self) -> str:
-        """Answers as soon as its process is there. Returns the id of its node."""
-        return node_id()
+    def load(self) -> None:
+        """Imports and compiles what games and agent of this run need: a spare actor has that behind it."""
+        import torch
+
+        from agents.core import collector  # noqa: F401
+        from experiments import building
+
+        building.module(self.config["agent"])
+        one = {**self.config, "num_envs": 1}
+        building.games(one, building.prepare(one, torch.device("cpu"))).close()
+
+    def stand_in(self, actor: int, columns: tuple[int, int]) -> None:
+        """A spare actor becomes the one with this number."""
+        self.actor, self.columns, self.work = actor, columns, None
 
     def open(self) -> dict[str, Any]:
         """Builds games and agent. Returns where it is, and the sentence of what was missing, if anything was."""
@@ -47,6 +65,14 @@ class GameActor:
 
     def collect(self, words: bytes, weights: tuple[bytes, dict[str, np.ndarray]]) -> tuple[bytes, dict[str, Any]]:
         """Carries out an order; see `agents.core.collector`. A fault of the game is told in the words."""
+        self.answer = self._collect(words, weights)
+        return self.answer
+
+    def again(self) -> tuple[bytes, dict[str, Any]]:
+        """The newest answer once more: it found no room in the object store."""
+        return self.answer
+
+    def _collect(self, words: bytes, weights: tuple[bytes, dict[str, np.ndarray]]) -> tuple[bytes, dict[str, Any]]:
         if told := self.open()["fault"]:
             return json.dumps({"fault": told}).encode(), {}
         try:

@@ -14,6 +14,7 @@ from agents.core.log import Log
 from agents.core.loop import Diverged
 from agents.core.run import Run
 from agents.core.stream import RowFault
+from agents.core.transport import TransportFault
 from envs.gym_check import GameFault
 from experiments import building, cli
 from experiments.training.resources import less_memory
@@ -27,7 +28,7 @@ def traced(run: Run, fault: BaseException) -> str:
     text = " ".join(str(fault).split())
     if isinstance(fault, GameFault) and not fault.trace:
         return text
-    if isinstance(fault, cli.UserError | RowFault) or (isinstance(fault, ValueError) and type(fault) is ValueError):
+    if isinstance(fault, cli.UserError | RowFault | TransportFault) or type(fault) is ValueError:
         return text
     trace = fault.trace if isinstance(fault, GameFault) else "".join(traceback.format_exception(fault))
     message = text if isinstance(fault, GameFault) else f"{type(fault).__name__}: {text}".removesuffix(": ")
@@ -40,8 +41,11 @@ def traced(run: Run, fault: BaseException) -> str:
     return f"{message}; its traceback: {path}"
 
 
-def of_game(run: Run, parts: building.Lab, fault: GameFault | RowFault, save: Callable[[], None]) -> cli.UserError:
-    """A game failed in the midst of training: what was learned until then is saved, where it can be."""
+def of_game(
+    run: Run, parts: building.Lab, fault: GameFault | RowFault | TransportFault, save: Callable[[], None]
+) -> cli.UserError:
+    """A game, or the way to it, failed in the midst of training: what was learned until then is saved, where it can
+    be."""
     at, foreign = parts.clock.steps, parts.own_loop
     try:
         alone = parallel.size() == 1  # the others are in the midst of their own steps
@@ -50,12 +54,16 @@ def of_game(run: Run, parts: building.Lab, fault: GameFault | RowFault, save: Ca
             save()
     except (Diverged, OSError) as other:
         cli.tell(f"the steps since the last checkpoint are lost: {other}")
-    kept = checkpoint.steps(run.checkpoints)
-    good = f"the checkpoint of step {kept[-1]:,} is kept" if kept else "there was no checkpoint yet"
-    more = ""
-    if kept and not foreign:
-        more = f"; go on with {cli.line('train', '--resume', run.path)}{cli.trusting(run.config)}"
-    return cli.UserError(f"training stopped at step {at:,}: {traced(run, fault)}; {good}{more}")
+    good, more = kept(run)
+    return cli.UserError(f"training stopped at step {at:,}: {traced(run, fault)}; {good}{'' if foreign else more}")
+
+
+def kept(run: Run) -> tuple[str, str]:
+    """What is left of a run that ends in a fault, and the command that goes on with it, if there is anything."""
+    if not (steps := checkpoint.steps(run.checkpoints)):
+        return "there was no checkpoint yet", ""
+    more = f"; go on with {cli.line('train', '--resume', run.path)}{cli.trusting(run.config)}"
+    return f"the checkpoint of step {steps[-1]:,} is kept", more
 
 
 @contextlib.contextmanager
@@ -64,16 +72,19 @@ def ending(run: Run, parts: building.Lab, log: Log, save: Callable[[], None]) ->
     sentence, after what can be saved is saved. Raises UserError."""
     try:
         yield
-    except (GameFault, RowFault) as fault:
+    except (GameFault, RowFault, TransportFault) as fault:
         message = of_game(run, parts, fault, save)
         log.close()
         raise message from None
     except (Diverged, MemoryError, RuntimeError) as fault:
-        if not isinstance(fault, Diverged) and not cli.is_short_of_memory(fault):
+        lost = parallel.is_lost(fault)
+        if not lost and not isinstance(fault, Diverged) and not cli.is_short_of_memory(fault):
             raise
         log.close()
-        kept = checkpoint.steps(run.checkpoints)
-        good = f"the checkpoint of step {kept[-1]:,} is kept" if kept else "there was no checkpoint yet"
+        good, again = kept(run)
+        if lost:
+            gone = "another process that learned with this one ended"
+            raise cli.UserError(f"training stopped: {gone}; {good}{again}") from None
         more = advice(parts) if isinstance(fault, Diverged) else less_memory(run.config)
         raise cli.UserError(f"training stopped: {cli.beginning(fault)}; {good}; {more}") from None
 

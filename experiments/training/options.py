@@ -56,6 +56,7 @@ class TrainCommand:
     cluster: str | None = None  # play on a Ray cluster: local (this machine), auto, or the head's HOST:PORT
     actors: int = 2  # processes that play, each its share of the games, with --cluster
     in_order: bool = False  # take their rows in a fixed order, so that the run can be repeated, with --cluster
+    gpus_per_learner: int = 0  # GPUs that learn together, with --cluster; 0: as --device says
     video: bool = True  # write a video at the end
     runs: Path = Path("runs")  # folder of the run folders
 
@@ -78,8 +79,11 @@ class TrainCommand:
             raise ValueError(f"--opponents {self.opponents}: {self.game} has one player")
         arguments.at_least(self, 0, "eval_episodes", "eval_every")
         arguments.at_least(self, 1, "actors")
+        arguments.at_least(self, 0, "gpus_per_learner")
         if self.in_order and self.cluster is None:
             raise ValueError("--in-order: of runs with --cluster; a run of one machine always is")
+        if self.gpus_per_learner and self.cluster is None:
+            raise ValueError("--gpus-per-learner: of runs with --cluster; --device cuda, or torchrun for several GPUs")
         if self.eval_every and not self.eval_episodes:
             raise ValueError("--eval-every needs games to play: --eval-episodes above 0")
         arguments.within(self, *arguments.SEEDS, "seed")
