@@ -51,6 +51,35 @@ def played(pool, columns, steps):
     return rows
 
 
+def test_rows_that_the_agent_itself_skips_stay_skipped():
+    class Choosy(Fixed):
+        def act(self, step, memory=None, *, explore=True):
+            act = super().act(step, memory, explore=explore)
+            return act._replace(extras={**act.extras, "skip": torch.arange(len(act.action)) == 1})
+
+    pool = Pool(Choosy(), lambda: Fixed(), tictactoe_spec(), share=0.75, size=3, every=10**6, seed=1)
+    pool.training = True
+    rows = played(pool, 4, 60)
+    assert all(skip for _, _, skip, *_ in rows[1])
+    assert not any(skip for _, _, skip, *_ in rows[3])
+    for column in (0, 2):
+        assert {skip for _, _, skip, *_ in rows[column]} == {True, False}
+
+
+def test_earlier_selves_play_with_the_averaged_weights_of_an_agent_that_has_some():
+    class Averaged(Fixed):
+        def state_dict(self):
+            return {"network": {}, "average": {"highest": self.highest}, "optimizer": {}}
+
+        def load_weights(self, state):
+            self.highest = state["average"]["highest"].clone()
+
+    pool = Pool(Averaged(highest=True), Averaged, tictactoe_spec(), share=1.0, size=3, every=10**6, seed=1)
+    pool.training = True
+    played(pool, 2, 3)
+    assert pool._opponent.highest and pool._snapshots[0].keys() == {"network", "average"}
+
+
 @pytest.mark.parametrize("share, columns", [(0.0, 4), (0.5, 4), (1.0, 3)])
 def test_the_opponent_plays_one_side_of_its_columns_and_its_rows_are_skipped(share, columns):
     agent = Fixed(highest=False)

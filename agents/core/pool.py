@@ -17,7 +17,7 @@ from torch import Tensor
 from agents.core.evaluate import Policy
 from agents.core.rows import Act, Agent, Batch, Learned, Spec, TimeStep
 
-WEIGHTS = ("network", "normalizer")  # parts of an agent's state that decide how it plays
+WEIGHTS = ("network", "average", "normalizer")  # parts of an agent's state that decide how it plays
 
 
 class Pool:
@@ -57,7 +57,9 @@ class Pool:
         if theirs.any():
             answer = self._policy.act(_rows(step, theirs)).action
             action = action.masked_scatter(theirs, answer.to(action.dtype))
-        return act._replace(action=action, extras={**act.extras, "skip": theirs})
+        own = act.extras.get("skip")  # rows that the agent itself would not learn from
+        skip = theirs if own is None else theirs | own
+        return act._replace(action=action, extras={**act.extras, "skip": skip})
 
     def _follow(self, step: TimeStep) -> None:
         """Whose turn it is at this row; who plays the games that begin with it; and a snapshot where one is due."""
