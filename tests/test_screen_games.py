@@ -21,18 +21,24 @@ def action(game: str, name: str) -> np.ndarray:
 
 def test_xracer_speeds_up_and_stands_at_the_beginning_again_after_an_episode() -> None:
     tool("Xvfb"), tool("xracer")
-    with playing("xracer", seconds=12.0) as games:
+    with playing("xracer", seconds=8.0, expert_info=True) as games:
         obs, info = games.reset(seed=[1])
         assert obs.shape == (1, 84, 84) and obs.std() > 10
-        speeds, total = [], 0.0
-        for _ in range(round(12.0 * games.options.profile.rate)):
+        speeds, ground, total, scripted = [], [], 0.0, []
+        for _ in range(round(8.0 * games.options.profile.rate)):
             obs, reward, terminated, truncated, info = games.step(action("xracer", "faster"))
             speeds.append(float(info["read/speed"][0]))
+            ground.append(float(info["read/ground"][0]))
+            scripted.append(int(info["expert"][0]))
             total += reward[0]
         assert truncated[0] and not terminated[0] and np.isfinite(speeds).mean() > 0.9
         assert max(speeds) >= 2.0 and max(speeds) > 2 * np.nanmean(speeds[:5]) - 1.0  # tens of the display's units
         assert total == pytest.approx(0.1 * np.nansum(speeds) / games.options.profile.rate, rel=0.05)
         assert np.mean(np.abs(np.diff(speeds)) < 2.0) > 0.95  # read digit by digit, with no jumps
+        assert info["read/lap"] == [1.0] and np.median(ground) > 0.95 and len(set(scripted)) > 1
+        terminated, truncated, info = games.step(action("xracer", "nothing"))[2:]
+        assert not terminated[0] and not truncated[0] and info["read/ground"][0] > 0.15
+        assert info["read/speed"][0] < max(speeds)
 
 
 def test_lbreakout2_ends_when_the_balls_are_lost_and_begins_anew() -> None:

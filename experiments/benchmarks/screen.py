@@ -6,6 +6,7 @@ Everything runs under Xvfb on the processors of this machine, the game among it;
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import shutil
 import statistics
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 
 import envs
+from envs.recordings import arrays
 from experiments.recipes.screen import RECIPES
 from experiments.windows import recording
 from experiments.windows.synthetic import SyntheticPerson
@@ -46,8 +48,11 @@ def recorder(game: str, seconds: float, out: Path) -> dict[str, float]:
     options = {"game": game, "xvfb": True, "rate": RATE, "seconds": 3600.0}
     recorder = recording.WindowRecorder("screen", options, out)
     with contextlib.closing(recorder):
-        times, seen, person = _recorded(recorder, options, seconds)
+        times, single, person = _recorded(recorder, options, seconds)
     result = recorder.result
+    names = {i: key for key, i in single.items()} | {0: ""}
+    rows = [row for part in arrays.chunks(out) for row in zip(part["action"], part["last"], strict=True)]
+    seen = [names.get(int(action), "?") for action, last in rows if not last]  # as it was stored, tick by tick
     within = [key in {person.at(t), person.at(t - LAG)} for t, key in zip(times, seen, strict=True)]
     exact = [key == person.at(t) for t, key in zip(times, seen, strict=True)]
     late = 1000 * np.array(result.late)
@@ -63,28 +68,30 @@ def recorder(game: str, seconds: float, out: Path) -> dict[str, float]:
     }
 
 
+def _endless(game: Any) -> Any:
+    """The session of a game whose episodes do not end: what is measured is the lab, whatever the keys do."""
+    game.profile = dataclasses.replace(game.profile, over=())
+    return game.session
+
+
 def _recorded(
     recorder: recording.WindowRecorder, options: dict[str, Any], seconds: float
-) -> tuple[list[float], list[str], SyntheticPerson]:
-    """Times of the ticks, the key that was stored at each, and whoever pressed the keys."""
+) -> tuple[list[float], dict[str, int], SyntheticPerson]:
+    """Times of the ticks, the actions of a single key by that key, and whoever pressed the keys."""
     recorder.begin(1)
-    played = recorder.env.games.games[0].session
+    played = _endless(recorder.env.games.games[0])
     profile = envs.options("screen", **options).profile
     single = {keys[0]: i for i, keys in enumerate(profile.actions.values()) if len(keys) == 1}
-    names = {i: key for key, i in single.items()} | {0: ""}
     preview = recording.preview_on(played.desktop.name)  # a preview beside the game, below its window
-    times, seen, every = [], [], round(RATE / recording.PREVIEW)
+    times, every = [], round(RATE / recording.PREVIEW)
     with SyntheticPerson(played.desktop.name, ("", *tuple(single)[:2])) as person:
         while recorder.ticks < seconds * RATE:
-            before = time.monotonic()
-            action, over = recorder.tick()
-            if not over:
-                times.append(before)
-                seen.append(names.get(action, "?"))
+            times.append(time.monotonic())
+            recorder.tick()
             if len(times) % every == 0:
                 preview.draw(recorder.picture())
     preview.close()
-    return times, seen, person
+    return times, single, person
 
 
 def loop(game: str, seconds: float, device: Any) -> dict[str, float]:
@@ -98,7 +105,7 @@ def loop(game: str, seconds: float, device: Any) -> dict[str, float]:
     config = {"agent": "dqn", "agent_config": dict(RECIPES["default"].config), "seed": 0, "num_envs": 1}
     agent = building.build_agent(config, stream.spec, Clock(1), device)
     stream.reset(1)
-    played, times, arrivals = games.games[0].session, [], []
+    played, times, arrivals = _endless(games.games[0]), [], []
     act = agent.act(stream.step, explore=False)
     count = games.single_action_space.n
     for tick in range(round(seconds * RATE)):
