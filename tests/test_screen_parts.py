@@ -86,6 +86,8 @@ def test_on_a_persons_display_no_key_is_pressed_while_another_window_has_the_key
     assert not played.shoot().hidden and played.link.told[-1] == {113: session.RELEASE}
     played.desktop.focus = False
     assert played.shoot().hidden == "without the keyboard" and played.link.told[-1] == {}
+    played.shoot()
+    assert len(played.remarks) == 1 and "click into the game's" in played.remarks[0]  # told once
     played._hidden_since -= session.ASKED + 1
     with pytest.raises(ScreenFault, match="without the keyboard for 10 s"):
         played.shoot()

@@ -277,6 +277,8 @@ class ScreenSession:
             why = "minimised" if not place.shown else "covered by another window" if place.covered else ""
             if not why and not self.xvfb and not self.desktop.focused(self.window):
                 why = "without the keyboard"  # keys would go to whatever the person types into
+                if self._hidden_since is None:
+                    self.remarks.append("another window has the keyboard: click into the game's, and the play goes on")
             if self.xvfb and (why or (place.width, place.height) != self.profile.size or self._beside(place)):
                 self.desktop.restore(self.window, self.profile.size)
                 self.remarks.append(f"the window was {why or 'moved or resized'}, and is put back")
