@@ -181,7 +181,7 @@ def test_a_group_whose_first_process_has_gone_is_ended_and_a_strangers_is_not(tm
         os.kill(child, signal.SIGKILL)
 
 
-def test_logs_of_keepers_that_are_gone_are_swept(tmp_path, monkeypatch) -> None:
+def test_logs_and_homes_of_those_that_are_gone_are_swept(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(orphans, "room", lambda: tmp_path)
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
@@ -189,8 +189,12 @@ def test_logs_of_keepers_that_are_gone_are_swept(tmp_path, monkeypatch) -> None:
     torn, other = tmp_path / f"{ended.pid}.tmp", tmp_path / "window:0-1.lock"
     for path in (gone, mine, torn, other):
         path.write_text("x")
+    left, kept = tmp_path / f"home-{ended.pid}-x1", Path(orphans.home())
+    left.mkdir()
+    (left / "settings").write_text("x")
     orphans.sweep()
-    assert not gone.exists() and not torn.exists() and mine.exists() and other.exists()
+    assert not gone.exists() and not torn.exists() and not left.exists()
+    assert mine.exists() and other.exists() and kept.exists()
 
 
 def test_a_folder_that_is_open_to_others_is_a_sentence(tmp_path, monkeypatch) -> None:

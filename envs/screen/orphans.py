@@ -89,16 +89,16 @@ def sweep() -> int:
             remove(home)
         path.unlink(missing_ok=True)
         ended += 1
-    for path in [*room().glob("log-*.txt"), *room().glob("*.tmp")]:
-        owner = path.stem.removeprefix("log-")
-        if owner.isdigit() and started(int(owner)) is None:
-            path.unlink(missing_ok=True)
+    for path in [*room().glob("log-*.txt"), *room().glob("*.tmp"), *room().glob("home-*-*")]:
+        owner = next((word for word in path.stem.split("-") if word.isdigit()), "")
+        if owner and started(int(owner)) is None:  # a lab that was killed before its keeper knew of the folder
+            remove(path) if path.is_dir() else path.unlink(missing_ok=True)
     return ended
 
 
 def home() -> str:
-    """A new folder that a game takes for the person's home."""
-    return tempfile.mkdtemp(prefix="home-", dir=room())
+    """A new folder that a game takes for the person's home; its name tells the process that it is for."""
+    return tempfile.mkdtemp(prefix=f"home-{os.getpid()}-", dir=room())
 
 
 def remove(home: Any) -> None:
