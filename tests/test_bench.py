@@ -239,6 +239,13 @@ def test_stable_baselines3_has_our_settings(kind) -> None:
     model.env.close()
 
 
+def test_figures_as_a_table_of_markdown() -> None:
+    told = bench.table({"one, steps/s": 1234.5, "other": "1.20x one", "us": 4.0}, markdown=True)
+    assert told.splitlines() == [
+        "| | figure |", "|---|---|", "| one, steps/s | 1,234 |", "| other | 1.20x one |", "| us | 4 |"
+    ]  # fmt: skip
+
+
 def test_a_benchmark_that_is_not_there_is_refused(tmp_path) -> None:
     words = [sys.executable, "-m", "experiments.bench", "breakout"]
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=60)

@@ -20,8 +20,9 @@ from programs import program
 from safetensors.torch import load_file
 
 from agents.core import manifest
+from agents.core.transport import InProcess, Message, TransportFault
 from experiments import cli, train
-from experiments.cluster import engine
+from experiments.cluster import assembling, engine
 from experiments.cluster.engine import ClusterNode
 from experiments.cluster.worker import GameActor
 
@@ -95,6 +96,35 @@ def test_too_few_processors_are_told_with_how_many_there_are() -> None:
 def test_a_game_that_is_missing_on_a_node_is_told_by_the_actor() -> None:
     config = {"game": "gym:nowhere_at_all:Game-v0", "agent": "ppo", "seed": 1, "num_envs": 2, "env": {}}
     assert "nowhere_at_all" in GameActor(config, 0, (0, 2)).open()["fault"]
+
+
+def test_what_was_learned_is_saved_where_nothing_comes_through_any_more(
+    monkeypatch: pytest.MonkeyPatch, capsys: Any, tmp_path: Path
+) -> None:
+    """Both actors in this process; the store is full from some version of the weights on, until the run is resumed."""
+    room = [20]
+
+    class Filled(InProcess):
+        def publish(self, weights: Message) -> None:
+            if json.loads(weights.words)["version"] > room[0]:
+                raise TransportFault("the object store of the cluster has been full for 60 s")
+            super().publish(weights)
+
+    def connect(config: dict[str, Any], needs: Any, ring: Any) -> InProcess:
+        return Filled(lambda actor: GameActor(config, actor, (4 * actor, 4))._collector())
+
+    monkeypatch.setattr(assembling, "on_ray", connect)
+    run = tmp_path / "gym-CartPole-v1" / "ppo" / "none-s0"
+    words = [*map(str, CARTPOLE), "--cluster", "local", "--steps", "2048", "--runs", str(tmp_path)]
+    code, _, err = program(train.main, words, capsys)
+    at = manifest.steps(run / "checkpoints")[-1]
+    told = f"training stopped at step {at:,}: the object store of the cluster has been full for 60 s; the checkpoint of"
+    assert code == 2 and told in err.splitlines()[-1] and f"--resume {run}" in err.splitlines()[-1]
+    _, values = manifest.newest(run / "checkpoints")
+    assert 0 < at < 2048 and values["values"]["clock"]["updates"] > room[0]
+    room[0] = 10**9
+    code, out, err = program(train.main, ["--resume", str(run), *map(str, QUIET)], capsys)
+    assert code == 0 and f"from step {at:,}" in out and manifest.steps(run / "checkpoints")[-1] >= 2048, err
 
 
 # -- two nodes ---------------------------------------------------------------------------------------------------------

@@ -43,6 +43,7 @@ class RayTransport:
         self.answers: dict[Any, int] = {}  # reference to an answer that is awaited -> actor
         self.actors: list[Any] = [None] * len(columns)
         self.full: float | None = None  # time since which the object store has had no room
+        self.told = float("-inf")  # time at which that was told last
         self.stuck: float | None = None  # time since which a block that is there has not come
         self.places: dict[int, str] = {}  # actor -> id of its node
         self.here = self.ray.get_runtime_context().get_node_id()
@@ -51,8 +52,11 @@ class RayTransport:
             self._start(actor)
 
     def _start(self, actor: int, node: str = "") -> None:
-        """node: where a new one takes another's place. It asks Ray for no processor: Ray counts those of a node that
-        died for ten seconds more, and who asks for one may wait as long. The lab counts those of its actors itself."""
+        """Starts an actor; with `node` one that takes another's place there.
+
+        That one asks Ray for no processor: Ray counts those of a node that died for ten seconds more, and who asks for
+        one may wait as long. The lab counts those of its actors itself.
+        """
         options = self._on(node) if node else {"num_cpus": 1, "scheduling_strategy": "SPREAD"}
         self.actors[actor] = self._new(actor, options)
 
@@ -157,10 +161,13 @@ class RayTransport:
 
     def _wait_for_room(self) -> None:
         """The object store is full: waits for a moment. Raises TransportFault where it has been full for long."""
+        now = time.monotonic()
         if self.full is None:
-            self.full = time.monotonic()
+            self.full = now
+        if now - self.told > FULL:
+            self.told = now
             self.tell(f"the object store of the cluster is full: it is waited for, up to {FULL:.0f} s")
-        if time.monotonic() - self.full > FULL:
+        if now - self.full > FULL:
             raise TransportFault(
                 f"the object store of the cluster has been full for {FULL:.0f} s: fewer --num-envs or a shorter"
                 " --rollout needs less, and `ray start --object-store-memory` gives more"
