@@ -29,7 +29,7 @@ from agents.core import device as devices
 from agents.core.pace import Ratio
 from agents.core.returns import outcome
 from agents.core.rows import Act, Batch, Context, Learned, Needs, Spec, TimeStep
-from agents.core.samplers import Uniform
+from agents.core.samplers import Newest
 from agents.perception.tower import Answers, TowerOutput
 from agents.search.gumbel import Gumbel
 from agents.search.lockstep import Lockstep
@@ -88,7 +88,7 @@ class AlphaZero:
         self._make_held()
         pace = Ratio(config.ratio * config.full_share, config.batch, config.warmup)
         self.needs = Needs(
-            window=2, sampler=Uniform(), pace=pace, capacity=config.replay, batch=config.batch,
+            window=2, sampler=Newest(config.newest), pace=pace, capacity=config.replay, batch=config.batch,
             on_episode_end=self.finished,
         )  # fmt: skip
 

@@ -8,7 +8,7 @@ from scipy import stats
 
 from agents.core.replay import ReplayBuffer
 from agents.core.rows import Spec
-from agents.core.samplers import PrefixSums, Prioritized, Uniform
+from agents.core.samplers import Newest, PrefixSums, Prioritized, Uniform
 
 SPEC = Spec((2,), "float32", stack=2, num_actions=3)
 
@@ -190,3 +190,71 @@ def test_prefix_sums_match_their_leaves_after_a_long_stream():
     tree = ring.sampler.tree
     assert torch.equal(tree.sums, tree.leaves.sum(1, dtype=torch.float64))
     assert set(torch.nonzero(tree.leaves.view(-1)).flatten().tolist()) == set(log.slots(400, 3))
+
+
+def games_of(ring, log, sampler, share):
+    """Adds rows; after each holds what may be drawn against a list of all starts ever opened."""
+    opened = []  # flat slots in the order in which they were opened
+    opens, closes = sampler.opened, sampler.closed
+
+    def seen(index):
+        opened.extend(index.tolist())
+        opens(index)
+
+    def gone(index):
+        for slot in index.tolist():
+            opened[:] = [None if one == slot else one for one in opened]
+        closes(index)
+
+    sampler.opened, sampler.closed = seen, gone
+    for _ in range(120):
+        log.add_to(ring)
+        expected = {slot for slot in opened[int(len(opened) * (1 - share)) :] if slot is not None}
+        assert set((sampler.drawable.leaves.view(-1) > 0).nonzero().view(-1).tolist()) == expected
+        yield expected
+
+
+@pytest.mark.parametrize("share", [0.3, 0.75])
+def test_the_newest_share_of_all_starts_is_drawn_evenly(share):
+    sampler = Newest(share)
+    ring = ReplayBuffer(40, 3, SPEC, sampler, window=2, seed=2)
+    log = RowLog(3, SPEC, seed=5)
+    for i, expected in enumerate(games_of(ring, log, sampler, share)):
+        if i in (25, 119):  # before the ring is full, and long after
+            assert p_value(draws(ring), {slot: 1.0 for slot in expected}) > 1e-3
+    copy = ReplayBuffer(40, 3, SPEC, Newest(share), window=2, seed=9)
+    copy.load_state_dict(ring.state_dict())
+    for one in (ring, copy):
+        log_of = RowLog(3, SPEC, seed=8)
+        for _ in range(30):
+            log_of.add_to(one)
+    assert torch.equal(ring.sampler.drawable.leaves, copy.sampler.drawable.leaves)
+    assert torch.equal(ring.sample(64).index, copy.sample(64).index)
+
+
+def test_no_row_is_drawn_more_often_than_the_newest_share_allows():
+    """Four draws for each new row from the 40th on: the bound of the docstring, and more without it."""
+    most = {}
+    for sampler in (Newest(0.75), Uniform()):
+        ring = ReplayBuffer(4_000, 1, Spec((1,), "float32", 1, num_actions=2), sampler, window=1, seed=1)
+        log, drawn = RowLog(1, ring.spec, seed=1), np.zeros(4_000)
+        for row in range(2_400):
+            log.add_to(ring)
+            if row >= 40:
+                np.add.at(drawn, ring.sample(4).index.numpy(), 1)
+        early = drawn[:400].reshape(-1, 20).mean(1)  # expectations, of twenty rows each
+        most[type(sampler)] = early.max()
+    assert most[Newest] < 4 * np.log(4) / 0.75 * 1.2 and most[Uniform] > 14
+
+
+def test_a_checkpoint_of_uniform_draws_goes_on_with_the_newest_share():
+    """As training of before is resumed: all that could be drawn still may be, but for the oldest."""
+    finished = Uniform()
+    finished.bind(60, torch.device("cpu"), True)
+    finished.opened(torch.arange(10, 30))
+    sampler = Newest(0.75)
+    sampler.bind(60, torch.device("cpu"), True)
+    sampler.load_state_dict(finished.state_dict())
+    assert (sampler.drawable.leaves.view(-1) > 0).nonzero().view(-1).tolist() == list(range(15, 30))
+    sampler.opened(torch.tensor([3]))
+    assert sampler.total == 21 and sampler.drawable.get(torch.tensor([3, 15])).tolist() == [1, 1]

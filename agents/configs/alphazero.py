@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 from agents import ranges
 
-MOST_REUSE = 8.0  # largest number of times that a row may be trained on the average: above, values are memorised
+MOST_REUSE = 8.0  # largest number of times that any row may be trained, in expectation: above, values are memorised
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +30,8 @@ class AlphaZeroConfig:
     replay: int = 500_000  # rows of the replay buffer, those of cheap searches among them
     warmup: int = 20_000  # rows before learning starts
     batch: int = 256  # rows per update
-    ratio: float = 4.0  # trained rows per new row of a full search, at most 8
+    ratio: float = 4.0  # trained rows per new row of a full search
+    newest: float = 0.75  # share of all rows so far, the newest, that are drawn; with `ratio` no row above 8 times
     lr: float = 2e-3  # learning rate
     lr_end: float = 0.05  # share of the learning rate that is left at the end of the budget
     max_grad_norm: float = 2.0  # largest norm of the gradients, 0: no bound
@@ -51,12 +53,16 @@ class AlphaZeroConfig:
         ranges.at_least(
             self, 0, "warmup", "max_grad_norm", "reply_coef", "score_coef", "ownership_coef", "parts", "least_spread",
         )  # fmt: skip
-        ranges.above(self, 0, "cheap_visits", "full_share", "ratio", "lr", "c_scale")
+        ranges.above(self, 0, "cheap_visits", "full_share", "ratio", "newest", "lr", "c_scale")
         ranges.share(
             self, "lr_end", "openings", "search_share", "average", "cheap_visits", "full_share",
         )  # fmt: skip
-        if self.ratio > MOST_REUSE:
-            raise ValueError(f"--ratio {self.ratio}: must be at most {MOST_REUSE:g}")
+        if not self.newest < 1:
+            raise ValueError(f"--newest {self.newest}: must be below 1")
+        most = self.ratio * math.log(1 / (1 - self.newest)) / self.newest  # see `agents.core.samplers.Newest`
+        if most > MOST_REUSE:
+            told = f"--ratio {self.ratio:g} with --newest {self.newest:g}: the first rows would be trained {most:.1f}"
+            raise ValueError(f"{told} times, and {MOST_REUSE:g} is the limit; a lower one of either keeps it")
         if self.warmup > self.replay:
             raise ValueError(f"--warmup {self.warmup} is more than --replay {self.replay}: learning would never start")
 

@@ -1,4 +1,4 @@
-"""Which windows a ring yields: Uniform, Prioritized, Recent.
+"""Which windows a ring yields: Uniform, Newest, Prioritized, Recent.
 
 The ring tells a sampler that `follows` it which window starts have become drawable (`opened`) and which no longer are
 (`closed`); the sampler answers `draw` with flat slots ``time * num_envs + column`` and importance weights, or with
@@ -166,6 +166,74 @@ class Uniform:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         if self.drawable is not None:
             self.drawable.load_state_dict(state)
+
+
+class Newest:
+    """The newest share of all starts that were ever drawable, with equal probability: a replay window that grows.
+
+    Under uniform draws from a ring that is still filling, the first rows are trained many times more than the average:
+    `ratio` draws a new row make ratio * ln(n / m) of each of the first m rows by the time that there are n. Here a row
+    leaves before: at most ``ratio * ln(1 / (1 - share)) / share`` draws of any, until the ring is full, and about
+    `ratio` from then on. KataGo's window grows for the same reason (Wu 2019, section 3).
+
+    share: above 0 and below 1.
+    """
+
+    follows = True
+
+    def __init__(self, share: float):
+        self.share = share
+
+    def bind(self, size: int, device: torch.device, finished_only: bool) -> None:
+        self.drawable = PrefixSums(size, device)
+        self.number = torch.full((size,), -1, dtype=torch.int64, device=device)  # number of each slot's newest start
+        self.slot = torch.zeros(size, dtype=torch.int64, device=device)  # slot of each number, modulo the size
+        self.total = 0  # starts that were ever opened
+        self.gone = 0  # starts of lower numbers may no longer be drawn
+
+    def opened(self, index: Tensor) -> None:
+        if not len(index):
+            return
+        numbers = torch.arange(self.total, self.total + len(index), device=index.device)
+        self.number[index], self.slot[numbers % len(self.slot)] = numbers, index
+        self.drawable.set(index, 1.0)
+        self.total += len(index)
+        self._leave()
+
+    def _leave(self) -> None:
+        """Closes what has grown too old."""
+        oldest = max(self.gone, int(self.total * (1.0 - self.share)))
+        known = max(self.gone, self.total - len(self.slot))  # earlier numbers have lost their slots to later ones
+        self.gone = oldest
+        if known < oldest:
+            numbers = torch.arange(known, oldest, device=self.slot.device)
+            slots = self.slot[numbers % len(self.slot)]
+            self.drawable.set(slots[self.number[slots] == numbers], 0.0)  # others hold a newer start already
+
+    def closed(self, index: Tensor) -> None:
+        self.drawable.set(index, 0.0)
+
+    def update(self, index: Tensor, priority: Tensor, beta: float | None = None) -> None:
+        """Every start stays as likely as the others."""
+
+    def draw(self, size: int, starts: Starts, generator: torch.Generator) -> tuple[Tensor, None] | None:
+        return (self.drawable.draw(size, generator), None) if self.drawable.any() else None
+
+    def state_dict(self) -> dict[str, Any]:
+        order = {"number": self.number, "slot": self.slot, "total": self.total, "gone": self.gone}
+        return {**self.drawable.state_dict(), **order}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.drawable.load_state_dict(state)
+        if "number" in state:
+            self.number.copy_(state["number"])
+            self.slot.copy_(state["slot"])
+            self.total, self.gone = state["total"], state["gone"]
+        else:  # a checkpoint of uniform draws: its starts are numbered as they lie
+            found = (self.drawable.leaves.view(-1) > 0).nonzero().view(-1)
+            self.number.fill_(-1)
+            self.total = self.gone = 0
+            self.opened(found)
 
 
 class Prioritized:
