@@ -36,8 +36,8 @@ from experiments.benchmarks import saturation
 from experiments.benchmarks.contenders.apart import Apart, Meter, compared
 from experiments.benchmarks.contenders.killed import killed
 from experiments.benchmarks.contenders.ours import GAME
-from experiments.cluster.rllib import PPO as SHARED
-from experiments.cluster.rllib import rllib
+from experiments.benchmarks.contenders.rllib import PPO as SHARED
+from experiments.benchmarks.contenders.rllib import rllib
 from experiments.recipes import recipes
 
 RLLIB = ("ray.rllib", "tree", "lz4", "ormsgpack", "pyarrow", "pydantic")  # packages; Ray alone brings none
@@ -231,9 +231,9 @@ def of_collecting(game: str, seconds: float, rounds: int) -> dict[str, Any]:
 def of_learning(game: str, seconds: float, rounds: int) -> dict[str, Any]:
     """Training with 1, 2, 4 ... actors, each number beside the loop of one process, and what order costs."""
     cores, rows = devices.cores(), {}
-    whole = f"learning, one process on {cores} processors"
     for actors in sorted({cores, *(2**k for k in range(cores.bit_length()))}):
-        name = f"learning, {actors} actor{'s' if actors > 1 else ''} and a learner on {cores} processors"
+        count = f"{actors} actor{'s' if actors > 1 else ''}"
+        name, whole = f"learning, {count} and a learner on {cores} processors", f"learning, one process beside {count}"
         apart = {name: Apart(learning, game, actors), whole: Apart(learning, game, 0)}
         rows |= compared(apart, [(name, whole)], seconds, rounds)
     ordered = f"{name}, in order"

@@ -17,13 +17,18 @@ from agents.core.transport import Message
 
 def place() -> str:
     """The name and the address of this machine, as the cluster knows it."""
-    address = "" if "ray" not in sys.modules else f" ({sys.modules['ray'].util.get_node_ip_address()})"
+    address = f" ({sys.modules['ray'].util.get_node_ip_address()})" if _is_connected() else ""
     return f"{platform.node()}{address}"
 
 
 def node_id() -> str:
     """The cluster's name for this machine."""
-    return sys.modules["ray"].get_runtime_context().get_node_id() if "ray" in sys.modules else ""
+    return sys.modules["ray"].get_runtime_context().get_node_id() if _is_connected() else ""
+
+
+def _is_connected() -> bool:
+    """Is this a process of a cluster? Ray would look for one by itself where it is asked for anything else first."""
+    return "ray" in sys.modules and sys.modules["ray"].is_initialized()
 
 
 class GameActor:

@@ -40,6 +40,9 @@ def killed(config: dict[str, Any]) -> Meter:
         threading.Thread(target=both.remove_node, args=(other, False)).start()
         while not any("plays again" in text for text in told):
             advance()
-        return 1, time.perf_counter() - began
+        taken = time.perf_counter() - began
+        engine.close()
+        both.shutdown()  # Ray keeps the address of its newest cluster, which --cluster auto would look for
+        return 1, taken
 
     return measure
