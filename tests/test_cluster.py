@@ -280,6 +280,7 @@ def test_a_game_that_is_not_installed_on_a_node_is_refused_with_both_names(two: 
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(2_000)
 def test_several_processes_learn_with_actors_of_a_cluster_and_go_on_later(two: hosts.Hosts, tmp_path: Path) -> None:
     """`--gpus-per-learner 2` with processors in place of GPUs: a signal saves for both, a resume starts both."""
     words = (*CARTPOLE, "--cluster", two.address, "--steps", 1_000_000, "--runs", tmp_path, "--device", "cpu")
@@ -316,6 +317,7 @@ TRAIN = "from experiments.cluster import transport; transport.FULL = 20.0; from 
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(2_000)
 def test_a_store_that_others_fill_is_waited_for_and_then_the_run_is_saved(tmp_path: Path) -> None:
     """Both nodes are of this machine, as where network namespaces are not permitted, and may spill nothing to disk."""
     pytest.importorskip("ray")

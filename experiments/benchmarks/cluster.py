@@ -213,8 +213,11 @@ def run(device: torch.device, seconds: float, rounds: int, race: bool, game: str
         lambda: {"a node is killed, s until its actor plays again": of_death(seconds)},
     ]
     rows: dict[str, Any] = {}
-    for part in parts:
-        found = part()
+    for number, part in enumerate(parts):
+        try:
+            found = part()
+        except RuntimeError as fault:  # what the others measure is told nevertheless
+            found = {f"part {number + 1} of {len(parts)}": f"not measured: {fault}"}
         for name, value in found.items():
             print(f"{name}: {value}", file=sys.stderr)
         rows |= found

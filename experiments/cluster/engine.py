@@ -13,7 +13,7 @@ import os
 import platform
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -85,7 +85,7 @@ def connect(where: str, store: int = 0) -> list[ClusterNode]:
         size = int(min(max(LEAST_STORE, store), _shared_memory()))
         options = dict(num_cpus=devices.cores(), _system_config=SOON, object_store_memory=size)
         options |= {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
-        _begin(ray, {"address": "local", **options})  # else it would join a cluster that runs here
+        patiently(lambda: ray.init(address="local", **options))  # else it would join a cluster that runs here
         return nodes()
     if where != "auto":
         _require_reachable(where)
@@ -113,14 +113,13 @@ def address() -> str:
     return load().get_runtime_context().gcs_address
 
 
-def _begin(ray: Any, options: dict[str, Any]) -> None:
-    """Starts a cluster of this machine alone. On a busy one Ray gives up after 30 s: then once more, with a word."""
+def patiently(start: Callable[[], Any]) -> Any:
+    """Starts a node on this machine. On a busy one Ray gives up after 30 s: then once more, with a word."""
     for attempt in range(ATTEMPTS):
         try:
-            ray.init(**options)
-            return
+            return start()
         except Exception as fault:
-            ray.shutdown()
+            load().shutdown()
             if "timed out during startup" not in str(fault):
                 raise
             cli.tell(f"Ray has not begun within 30 s (attempt {attempt + 1} of {ATTEMPTS})")

@@ -21,8 +21,9 @@ def killed(config: dict[str, Any]) -> Meter:
     engine.load(here=True)
     from ray.cluster_utils import Cluster
 
-    both = Cluster(initialize_head=True, head_node_args={"include_dashboard": False, "object_store_memory": STORE})
-    other = both.add_node(object_store_memory=STORE)
+    head = {"include_dashboard": False, "object_store_memory": STORE}
+    both = engine.patiently(lambda: Cluster(initialize_head=True, head_node_args=head))
+    other = engine.patiently(lambda: both.add_node(object_store_memory=STORE))
     parts = assembling.assemble({**config, "cluster": both.address}, torch.device("cpu"))
     told: list[str] = []
     parts.loop.tell = told.append
