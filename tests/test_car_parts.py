@@ -339,7 +339,8 @@ def test_a_computer_without_pins_says_so_in_one_sentence(tmp_path: Path) -> None
     if Path("/dev/gpiochip0").exists():
         pytest.skip("this computer has pins")
     argv = ["--driver", "gpio", "--camera", f"tub:{written(tmp_path / 'd', 3)}", "--calibrate", "--port", "0"]
-    env = {**os.environ, "JOYPAD_RUNTIME": str(tmp_path), "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
+    path = os.pathsep.join([str(Path(__file__).resolve().parents[1]), os.environ.get("PYTHONPATH", "")])
+    env = {**os.environ, "JOYPAD_RUNTIME": str(tmp_path), "PYTHONPATH": path}
     env.pop("GPIOZERO_PIN_FACTORY", None)
     done = subprocess.run([sys.executable, "-m", "experiments.drive", *argv], env=env, capture_output=True, text=True)
     assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
