@@ -8,6 +8,7 @@ processes take from one store beside the sources, which programs and later runs 
 
 A test that needs a program or a package which is missing is skipped. SKIPPED=FILE collects the names of these tests,
 one on each line, for `pytest @FILE` once the programs are installed; CI_RUN=1 makes such a skip a failure.
+JOYPAD_AT_LENGTH=1 makes more repetitions of some slow tests (`lengths`).
 """
 
 import os

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 
+import lengths
 import pytest
 
 from experiments.go import players
@@ -155,8 +156,8 @@ def test_mutated_input():
 
 @pytest.mark.slow
 def test_mutated_input_at_length():
-    granted, refused = fuzz(10_000, 2)
-    assert min(granted, refused) > 3000
+    granted, refused = fuzz(lengths.repeats(3_000, 10_000), 2)
+    assert min(granted, refused) > 900
 
 
 LIMITED = """

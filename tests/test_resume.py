@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import lengths
 import numpy as np
 import pytest
 from harness import Kill, Lab, Result
@@ -21,7 +22,7 @@ from agents.core import checkpoint, manifest
 from experiments import building
 
 SEED = int(os.environ.get("JOYPAD_KILL_SEED", secrets.randbelow(2**31)))  # of the moments; shown where a test fails
-KILLS = int(os.environ.get("JOYPAD_KILLS", 8))  # of each slow test below; the moments differ from call to call
+KILLS = lengths.repeats(8, 20)  # of each slow test below; the moments differ from call to call
 QUIET = ("--eval-episodes", 0, "--no-video")
 SMALL = dict(  # fields of any agent's configuration: a ring that wraps around, windows that overlap barriers
     rollout=6, minibatch=12, hidden=8, replay=150, warmup=30, batch=8, n_step=3, prioritized=True, atoms=5,

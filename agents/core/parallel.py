@@ -14,6 +14,7 @@ at a file and listen on loopback.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -38,7 +39,10 @@ def place() -> int:
 
 
 def begin(device: torch.device) -> None:
-    """Joins the other processes: by NCCL on GPUs, by gloo on processors."""
+    """Joins the other processes: by NCCL on GPUs, by gloo on processors. The group is left before Python ends.
+
+    Threads of a group that is still there then end some processes with an abort, after everything was done.
+    """
     if asked() > 1 and not dist.is_initialized():
         backend, file = "nccl" if device.type == "cuda" else "gloo", os.environ.get(MEETING)
         if file is None:
@@ -46,6 +50,7 @@ def begin(device: torch.device) -> None:
         else:
             number = int(os.environ["RANK"])
             dist.init_process_group(backend, init_method=f"file://{file}", rank=number, world_size=asked())
+        atexit.register(end)
 
 
 def end() -> None:
