@@ -169,8 +169,10 @@ class AlphaZero:
         chosen, number = torch.rand(n, generator=draw), torch.randint(c.opening_moves, (n,), generator=draw)
         prior = torch.from_numpy(found.prior)
         legal = (prior > 0).float()
-        mixed = 0.5 * prior + 0.5 * legal / legal.sum(1, keepdim=True).clamp(min=1)
-        drawn = torch.multinomial(mixed + 1e-9, 1, generator=draw)[:, 0]  # the addend: where a game is over
+        some = legal.sum(1, keepdim=True)
+        mixed = 0.5 * prior + 0.5 * legal / some.clamp(min=1)
+        mixed = torch.where(some > 0, mixed, 1.0)  # rows whose game is over: what is drawn there is not played
+        drawn = torch.multinomial(mixed, 1, generator=draw)[:, 0]
         begun = torch.where(chosen < c.openings, number + 1, 0)
         self.left = torch.where(step.first.cpu(), begun, self.left)
         opened = (self.left > 0) & ~step.last.cpu()
@@ -182,7 +184,7 @@ class AlphaZero:
         """Lead and owners in the view of the side that made the last move, at the rows that end a game; 0 elsewhere."""
         owners, lead = np.zeros((len(states), self.points), np.int8), np.zeros(len(states), np.float32)
         for n in np.flatnonzero(step.last.cpu().numpy()):
-            view = 2 * self.rules.to_move(states[n]) - 1  # where points have owners the sides take turns
+            view = 2 * self.rules.to_move(states[n]) - 1  # the sides take turns wherever points have owners
             lead[n] = view * self.rules.owner(states[n], owners[n])
             owners[n] *= view
         return {"ownership": self._tensor(owners), "score": self._tensor(lead)}
@@ -355,7 +357,7 @@ def improved_value(found: Result) -> np.ndarray:
 
     The mean of the root's visits is another number: halving gives moves that turn out to be bad about as many visits
     as good ones, so that it lies far below what either side can reach. A move that was never looked at has the mixed
-    value of Danihelka et al. (2022), appendix D.
+    value of Danihelka et al. (2022), appendix D, as `agents.search.gumbel.scaled_q` has it inside the trees.
     """
     tried, total = found.visits > 0, found.visits.sum(1, keepdims=True)
     q = np.where(tried, found.q, 0.0)

@@ -53,7 +53,7 @@ class DaggerRounds:
 
     def restart(self) -> None:
         """A dataset has been read again, the rows of the rounds are gone, and no draws from them are left."""
-        self.owed = self.owed if self.round == 0 else 0  # before the first round there was nothing but the dataset
+        self.owed = self.owed if self.round == 0 else 0  # nothing but the dataset was there before the first round
         self.counted = self.recorded
 
     def learns_offline(self) -> bool:

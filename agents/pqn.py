@@ -118,7 +118,7 @@ class PQN:
 
     def learn(self, batch: Batch) -> Iterator[Learned]:
         """Learns from one rollout: windows of T+1 rows, one per environment."""
-        self.actor.take()  # at once: the next rollout is collected by the weights that it begins with
+        self.actor.take()  # no delay: the next rollout is collected by the weights that it begins with
         return self._epochs(batch)
 
     def _epochs(self, batch: Batch) -> Iterator[Learned]:

@@ -205,7 +205,7 @@ class AtariEnv(gymnasium.Env):
     def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         self.vector.send(np.array([action]))
         if self._twin is not None:
-            for _ in range(1 if self._over else FRAME_SKIP):  # after the end one step resets
+            for _ in range(1 if self._over else FRAME_SKIP):  # one step after the end resets
                 picture, _, terminated, truncated, _ = self._twin.step(np.array([action]))
                 self._frames.append(picture[0, 0])
                 if terminated[0] or truncated[0]:

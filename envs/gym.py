@@ -220,7 +220,7 @@ def _made(id: str, render_mode: str | None, kwargs: dict[str, Any]) -> gymnasium
     warnings.filterwarnings("ignore", message=".*is out of date", category=DeprecationWarning)  # the refusal says it
     try:
         return make() if render_mode is None else make(render_mode=render_mode)
-    except gymnasium.error.NamespaceNotFound:  # of a package that waits to be asked, such as MinAtar
+    except gymnasium.error.NamespaceNotFound:  # packages that wait to be asked, such as MinAtar
         _ask_packages()
         return make() if render_mode is None else make(render_mode=render_mode)
     except TypeError as fault:
@@ -319,7 +319,7 @@ def make_vec(num_envs: int, id: str, **options: Any) -> SyncVectorEnv:
         "frame_stack": stack,
         "frame_skip": 1,
         "protocol": id,
-        "lab_info": bool(chosen.action_mask),  # then `Presented` lets its mask through, and nothing else
+        "lab_info": bool(chosen.action_mask),  # `Presented` lets its mask through then, and nothing else
         "name": f"gym:{id}",
         "max_steps": chosen.max_steps,
     }

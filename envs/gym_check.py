@@ -213,7 +213,7 @@ def _array(value: Any) -> np.ndarray | None:
     """None for what is no regular array of numbers."""
     try:
         array = np.asarray(value)
-    except Exception:  # of the value itself, whatever it is
+    except Exception:  # the value's own fault, whatever it is
         return None
     return array if array.dtype.kind in "fiub" else None
 
@@ -253,7 +253,7 @@ def _near(path: str) -> str:
     """From the working directory, where that can be said."""
     try:
         return os.path.relpath(path)
-    except ValueError:  # on another drive of Windows
+    except ValueError:  # a path on another drive of Windows
         return path
 
 

@@ -63,7 +63,7 @@ def _numbers(space: spaces.Space, frame_stack: int, note: str = "") -> Reading:
     def convert(value: Any) -> np.ndarray:
         if type(value) is np.ndarray and value.dtype is FLOAT32:  # the usual kind, which nothing happens to
             return value if value.ndim == 1 else value.reshape(n)
-        with np.errstate(over="ignore"):  # what does not fit becomes infinite, and is refused where rows are made
+        with np.errstate(over="ignore"):  # values that do not fit become infinite, and are refused where rows are made
             return np.asarray(value, np.float32).reshape(n)
 
     return Reading(convert, spaces.Box(-np.inf, np.inf, (n,), np.float32), frame_stack or 1, note)

@@ -162,7 +162,7 @@ def edge(argv: Sequence[str] | None = None) -> Iterator[None]:
         if not is_short_of_memory(fault):
             raise
         fail(f"not enough memory: {beginning(fault)}")
-    except loaded(("safetensors", "SafetensorError")) as fault:  # what `load` does not catch: the disk while writing
+    except loaded(("safetensors", "SafetensorError")) as fault:  # the disk while writing: `load` does not catch it
         fail(f"a checkpoint could not be written: {fault}")
     except OSError as fault:
         if fault.errno not in DISK:

@@ -27,7 +27,7 @@ from experiments.arguments import Positional
 from experiments.comparing import evaluations
 from experiments.conditions import Conditions
 
-if TYPE_CHECKING:  # what needs torch is imported where it is used: `--help` answers at once
+if TYPE_CHECKING:  # imports of torch stand where they are used: `--help` answers at once
     import torch
 
     from agents.core.clock import Clock
@@ -280,7 +280,7 @@ def main() -> None:
         run = finding.find_run(command.runs, command.run)
         other = refuse(command, run)
         cli.starting(torch=True)
-        with contextlib.redirect_stdout(sys.stderr if command.json else sys.stdout):  # what an environment prints
+        with contextlib.redirect_stdout(sys.stderr if command.json else sys.stdout):  # words that an environment prints
             result, line = played(command, run, other)
         print(json.dumps(result) if command.json else line, flush=True)
         keep(run, result)

@@ -12,7 +12,7 @@ from agents.core import progress
 from agents.core.run import PLAYED, Run, RunError
 from experiments import cli, finding
 
-if TYPE_CHECKING:  # what needs torch is imported where it is used
+if TYPE_CHECKING:  # imports of torch stand where they are used
     from agents.core.match import PlayedGame
     from agents.core.stream import Stream
 

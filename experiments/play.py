@@ -21,7 +21,7 @@ from experiments.arguments import Positional, Repeated
 from experiments.comparing import evaluations
 from experiments.web import address
 
-if TYPE_CHECKING:  # what needs torch is imported where it is used: `--help` answers at once
+if TYPE_CHECKING:  # imports of torch stand where they are used: `--help` answers at once
     from experiments.watching.player import Player
 
 

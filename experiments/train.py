@@ -23,7 +23,7 @@ from agents.core.run import Run
 from experiments import child, cli
 from experiments.training import options, refusals, tracking
 
-if TYPE_CHECKING:  # what needs torch is imported where it is used: `--help` and refusals answer at once
+if TYPE_CHECKING:  # imports of torch stand where they are used: `--help` and refusals answer at once
     from agents.core.log import Log, Progress
     from experiments import building
 
@@ -71,7 +71,7 @@ def start(command: options.TrainCommand, agent_config: dict[str, Any], env: dict
     config |= provenance.surroundings(device)
     resources.require_disk(command.runs, parts, command.checkpoint_every, command.checkpoint_ring)
     run = together.open_run(command.runs, config, device)
-    print(f"run: {run.path}", flush=True)  # at once, into a file or a pipe, too
+    print(f"run: {run.path}", flush=True)  # no delay, into a file or a pipe either
     with _alone(run):
         return _train(run, parts, command, fresh=True)
 
@@ -119,7 +119,7 @@ def _alone(run: Run) -> Iterator[None]:
         if held is None:
             raise cli.UserError(f"{run.path} is being trained by another process")
         os.ftruncate(held, 0)
-        os.pwrite(held, str(os.getpid()).encode(), 0)  # whom to ask to stop
+        os.pwrite(held, str(os.getpid()).encode(), 0)  # the process to ask to stop
         yield
 
 
@@ -162,7 +162,7 @@ def resume(command: options.Resume, run: Run, argv: Sequence[str]) -> int:
             if not found:
                 print("there is no checkpoint yet: the run begins anew")
                 _take_weights(parts, command, run.config.get("init"))
-        if command.minutes is not None:  # on top of those that it has trained already
+        if command.minutes is not None:  # minutes on top of those that it has trained already
             run.config["minutes"] = parts.clock.seconds / 60 + command.minutes
             run.config["steps"] = parts.clock.budget = None
         if not cli.follows():

@@ -27,7 +27,7 @@ from experiments.display import has_display
 from experiments.watching import commands
 from experiments.web import address
 
-if TYPE_CHECKING:  # what needs torch is imported where it is used: `--help` answers at once
+if TYPE_CHECKING:  # imports of torch stand where they are used: `--help` answers at once
     from agents.core.run import Run
     from experiments.watching.driving import Laps
     from experiments.watching.player import Player

@@ -65,6 +65,24 @@ def test_openings_are_drawn_half_from_the_policy_and_half_at_random() -> None:
     assert (shares > 0.02).all()
 
 
+def test_openings_are_legal_however_often_they_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One in a hundred million would be enough to end a training of hours: the weights themselves are looked at."""
+    parts = made(columns=3, openings=1.0)
+    agent, step, seen = parts.agent, parts.stream.reset(1, 0), []
+    prior = np.full((3, 10), 1 / 8, np.float32)
+    prior[:, [2, 7]] = 0.0  # illegal
+    prior[2] = 0.0  # the game is over
+    nothing = np.zeros((3, 10))
+    found = Result(
+        np.zeros(3, np.int64), prior, nothing[:, 0], nothing.astype(np.int32), nothing, prior, nothing[:, 0],
+        nothing[:, 0] > 0,
+    )  # fmt: skip
+    draw = torch.multinomial
+    monkeypatch.setattr(torch, "multinomial", lambda weights, *a, **k: seen.append(weights) or draw(weights, *a, **k))
+    agent._open(step, found)
+    assert (seen[0][:2, [2, 7]] == 0).all() and (seen[0][:2].sum(1) > 0.99).all() and seen[0][2].sum() > 0
+
+
 def test_what_is_held_out_is_what_would_have_been_learned_from() -> None:
     agent = made().agent
     rows = {

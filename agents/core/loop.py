@@ -108,7 +108,7 @@ class Loop:
         if self._newest == "open":
             self._store(self._act())
         if self._newest != "sealed":
-            self.replay.seal()  # before it is learned from: what is done there is never executed
+            self.replay.seal()  # the seal comes before the learning: what is done there is never executed
         self.learner.drain()
         self._newest = "sealed"
         self.actor.begin()

@@ -40,7 +40,7 @@ CAUSES = {  # cause of a stop -> what a person reads
     "ended": "the drive has ended",
 }
 LEFT = ("page closed", "page hidden", "gamepad gone")  # ways in which a person leaves
-PERSONS = ("disarmed", "ended", *(cause for cause in CAUSES if cause.startswith("emergency")))  # what a person wants
+PERSONS = ("disarmed", "ended", *(cause for cause in CAUSES if cause.startswith("emergency")))  # wishes of a person
 LATE = ("command", "frame", "frozen", "inference", "heartbeat")  # causes that two good commands may take back
 
 

@@ -55,7 +55,7 @@ def points(text: str) -> float | None:
 def komi(root: Node, remarks: list[str]) -> float | None:
     """White's points by KM, or by KO where the Nihon Ki-in writes them; None where the file does not say."""
     name = "KM"
-    if not root.get(name) and not root.properties.keys() & {"B", "W"}:  # beside a move KO means something else
+    if not root.get(name) and not root.properties.keys() & {"B", "W"}:  # KO beside a move means something else
         name = "KO"
     given = root.get(name)
     if not given:

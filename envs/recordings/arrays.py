@@ -247,7 +247,7 @@ def from_folder(folder: Path, spec: Any, tell: Tell) -> Rows:
         raise RecordingError(f"{folder} has no good row" + (f"; {damaged[0]}" if damaged else ""))
     columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     columns["first"] = _flags(columns["first"])
-    if damaged:  # where a file is missing, nothing follows
+    if damaged:  # nothing follows a file that is missing
         columns["first"][np.cumsum([0, *(len(part["obs"]) for part in parts[:-1])])] = True
     person = examples(columns)
     columns.pop("person", None)

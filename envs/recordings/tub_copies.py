@@ -102,7 +102,7 @@ def copy(
 def _picture(tub: Tub, row: int) -> bytes:
     try:
         return tub.jpeg(row)
-    except TubError as fault:  # since it was looked at
+    except TubError as fault:  # a change since it was looked at
         raise RecordError(str(fault)) from None
 
 

@@ -148,7 +148,7 @@ class Values:
             return "not a whole number"
         row[name] = int(value) if kind == "int" else value
         if name in UNIT and abs(value) > 1.0:
-            if abs(value) > 1.0 + HAIR and not name.startswith("pilot/"):  # what a network wanted is no label
+            if abs(value) > 1.0 + HAIR and not name.startswith("pilot/"):  # wishes of a network are no labels
                 return "outside -1 to 1"
             row[name] = math.copysign(1.0, value)
             self._note(f"{shown(name)} is outside -1 to 1 in", "clipped", index, value)

@@ -168,7 +168,7 @@ def _write(
             writer.new_session()  # no time tells that records are missing here
         try:
             data = content(path, old.row[IMAGE], LARGEST_FILE)
-        except (OSError, TubError) as fault:  # since it was looked at
+        except (OSError, TubError) as fault:  # a change since it was looked at
             skipped.append(f"{old.file}: {fault}")
             continue
         try:

@@ -75,7 +75,7 @@ class ScreenGame:
                     raise
                 continue
             if not any(holds(text, self.readings) for text in self.profile.over):
-                break  # else what should begin anew shows its end still, and is asked once more
+                break  # a game that should begin anew may show its end still, and is asked once more
         if self.player is not None:
             self.player.begin()
 
@@ -348,7 +348,7 @@ class ScreenEnv(SingleEnv):
     def held_action(self) -> int:
         """The action whose keys a person holds now: the largest set of them that is down."""
         game = self.games.games[0]
-        away = game.lost or bool(game.shot.hidden)  # what is typed into another window is no action
+        away = game.lost or bool(game.shot.hidden)  # keys typed into another window are no action
         down = set() if away else game.session.held(self.options.profile.keys)
         fitting = [(len(keys), -i) for i, keys in enumerate(self.options.profile.actions.values()) if set(keys) <= down]
         return -max(fitting)[1]

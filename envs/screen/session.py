@@ -47,7 +47,7 @@ class Shot(NamedTuple):
     at: float  # time at which it was taken (`time.monotonic`), s
     stale: bool  # True where it equals the one before
     age: float  # time since the picture changed last, s
-    hidden: str  # why the window cannot be seen, and the picture is an old one; "" where it can
+    hidden: str  # reason why the window cannot be seen, and the picture is an old one; "" where it can
 
 
 class ScreenSession:

@@ -216,7 +216,7 @@ def run(device: torch.device, seconds: float, rounds: int, race: bool, game: str
     for number, part in enumerate(parts):
         try:
             found = part()
-        except RuntimeError as fault:  # what the others measure is told nevertheless
+        except RuntimeError as fault:  # figures of the other parts are told nevertheless
             found = {f"part {number + 1} of {len(parts)}": f"not measured: {fault}"}
         for name, value in found.items():
             print(f"{name}: {value}", file=sys.stderr)

@@ -52,7 +52,7 @@ def recorder(game: str, seconds: float, out: Path) -> dict[str, float]:
     result = recorder.result
     names = {i: key for key, i in single.items()} | {0: ""}
     rows = [row for part in arrays.chunks(out) for row in zip(part["action"], part["last"], strict=True)]
-    seen = [names.get(int(action), "?") for action, last in rows if not last]  # as it was stored, tick by tick
+    seen = [names.get(int(action), "?") for action, last in rows if not last]  # actions as they were stored
     within = [key in {person.at(t), person.at(t - LAG)} for t, key in zip(times, seen, strict=True)]
     exact = [key == person.at(t) for t, key in zip(times, seen, strict=True)]
     late = 1000 * np.array(result.late)
@@ -115,7 +115,7 @@ def loop(game: str, seconds: float, device: Any) -> dict[str, float]:
         sent = time.monotonic()
         while keys and not set(keys) <= played.held(keys) and time.monotonic() - sent < 0.5:
             pass
-        arrivals.append(time.monotonic() - sent if keys else np.nan)  # without a key nothing arrives
+        arrivals.append(time.monotonic() - sent if keys else np.nan)  # no key: nothing arrives
         stream.receive()
         taken = games.games[0].shot.at
         act = agent.act(stream.step, explore=False)

@@ -147,7 +147,7 @@ def tower(planes: int) -> Any:
     torch.manual_seed(0)
     module = Tower(planes, TowerConfig(BLOCKS, CHANNELS))
     with torch.no_grad():
-        for block in module.blocks:  # not the zeros that a fresh tower begins with
+        for block in module.blocks:  # values other than the zeros that a fresh tower begins with
             torch.nn.init.kaiming_normal_(block.second.weight)
     return Answers(module, compute_dtype(torch.device("cpu"), "auto"))
 

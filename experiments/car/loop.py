@@ -86,7 +86,7 @@ class DriveLoop:
         self.wake.set()
         try:
             return answer.result(PATIENCE)
-        except FutureTimeout:  # in Python 3.10 another one than TimeoutError
+        except FutureTimeout:  # Python 3.10 has another class than TimeoutError
             if answer.cancel():
                 raise CarError("the drive is ending") from None
             return answer.result()
@@ -130,7 +130,7 @@ class DriveLoop:
             self._show(now, None, answer, status)
 
     def _obey(self) -> None:
-        for _ in range(self.page.requests.qsize()):  # who floods the car with requests must not hold up its commands
+        for _ in range(self.page.requests.qsize()):  # a flood of requests must not hold up the commands
             request = self.page.requests.get()
             try:
                 REQUESTS[request.name](self, request)

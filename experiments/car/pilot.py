@@ -35,7 +35,7 @@ class CarPilot(Protocol):
     """What answers pictures."""
 
     title: str  # name of the network, for people
-    fault: str  # why it answers nothing; empty where it does
+    fault: str  # reason why it answers nothing; empty where it does
     newest: PilotAnswer | None
     take: Callable[[dict[str, Any]], None] | None  # takes answers that come through the page; None: it needs none
     predict: Callable[[np.ndarray], float] | None  # the steering that it wants for a picture; None: it is elsewhere

@@ -17,7 +17,7 @@ COLUMNS = {
     "pilot/throttle": "float",
     "pilot/target_speed": "float",
     "safety/state": "str",  # the guardian's state
-    "safety/cause": "str",  # why it is no longer armed
+    "safety/cause": "str",  # reason why it is no longer armed
     "safety/stops": "int",  # stops of this drive so far
     "safety/steer": "float",  # steering that reached the wheels
     "safety/throttle": "float",

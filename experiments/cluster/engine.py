@@ -85,7 +85,7 @@ def connect(where: str, store: int = 0) -> list[ClusterNode]:
         size = int(min(max(LEAST_STORE, store), _shared_memory()))
         options = dict(num_cpus=devices.cores(), _system_config=SOON, object_store_memory=size)
         options |= {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
-        patiently(lambda: ray.init(address="local", **options))  # else it would join a cluster that runs here
+        patiently(lambda: ray.init(address="local", **options))  # Ray would join a cluster that runs here otherwise
         return nodes()
     if where != "auto":
         _require_reachable(where)

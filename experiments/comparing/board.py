@@ -141,7 +141,7 @@ def serve(root: Path, words: Sequence[str], port: int | None = None) -> None:
         print(f"TensorBoard on {len(paths)} run{'s' * (len(paths) > 1)}, until Ctrl-C:\n  {base.rstrip('/')}{SHORT}")
         print(f"  charts side by side: {base}#custom_scalars\n  hyperparameters: {base}#hparams", flush=True)
         ended = threading.Event()
-        with contextlib.suppress(ValueError):  # in another thread than the main one signals cannot be had
+        with contextlib.suppress(ValueError):  # signals cannot be had in another thread than the main one
             signal.signal(signal.SIGTERM, lambda number, frame: ended.set())
         with contextlib.suppress(KeyboardInterrupt):
             ended.wait()

@@ -93,7 +93,7 @@ class RunRecord:
 
     def curve(self, tag: str) -> Curve:
         """Every value of `tag`; empty where there is none."""
-        points = {x["steps"]: x[tag] for x in self.lines if tag in x}  # of the same step the newest
+        points = {x["steps"]: x[tag] for x in self.lines if tag in x}  # the newest one of each step
         steps = np.array(list(points), dtype=np.float64)
         clock = np.array([(x["steps"], x["clock/seconds"]) for x in self.lines if "clock/seconds" in x])
         minutes = np.interp(steps, *clock.T) / 60 if len(clock) else np.full(len(steps), np.nan)
@@ -303,7 +303,7 @@ def look(root: Path, path: Path) -> RunFolder:
     found = RunFolder(path, name, record, fault, total, ring, changed, (checkpoints(path) or [None])[-1])
     remarks = [*(record.remarks if record else ()), *(absent(record.config["game"]) if record else ())]
     remarks += _faults(path, record)
-    if found.state != "training":  # whose newest record may be half written at this moment
+    if found.state != "training":  # its newest record may be half written at this moment
         remarks += [fault for file in sorted(path.glob("events.out.tfevents.*")) if (fault := torn(file))]
     return dataclasses.replace(found, remarks=tuple(remarks))
 

@@ -24,7 +24,7 @@ def pack(path: Path, inside: Path, out: Path, ring: bool) -> None:
     """Writes a run into `out`, a .tar.gz in which it is called `inside`. ring: with the replay ring."""
 
     def keep(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
-        file.inodes.clear()  # what has two names is written twice: no hard links
+        file.inodes.clear()  # files of two names are written twice: no hard links
         parts = Path(member.name).relative_to(inside).parts
         hidden = any(part.startswith(".") for part in parts)  # a checkpoint being written
         hidden |= parts == (references.ABOUT,)  # elsewhere it is a run of one's own

@@ -47,7 +47,7 @@ class DataPage:
         predict: Callable[[np.ndarray], float] | None = None,
     ):  # fmt: skip
         self.path, self._lock, self.predict = path, threading.Lock(), predict
-        self.refusal: Callable[[], str] = lambda: ""  # why nothing may be edited now; empty where it may
+        self.refusal: Callable[[], str] = lambda: ""  # reason why nothing may be edited now; empty where it may
         self._free = threading.BoundedSemaphore(WAITING)
         self.tub = None if path is None else Tub(path)
         self.server = server or Server(port=port)

@@ -33,7 +33,7 @@ def thumbnail(root: Path, game: str) -> dict[str, Any]:
         try:
             return json.loads(file.read_text())
         except (OSError, ValueError):
-            pass  # not made yet, or torn
+            pass  # a picture that is not made yet, or torn
         found = _made(source)
         try:
             file.parent.mkdir(parents=True, exist_ok=True)

@@ -105,7 +105,7 @@ class GoClock:
         share = left.time / expected
         if setting.kind == "fischer":
             share = max(share + setting.period, left.time + setting.period - setting.cap)
-        elif setting.kind == "byoyomi" and setting.count:  # who oversteps the main time has a period before him
+        elif setting.kind == "byoyomi" and setting.count:  # a side that oversteps the main time has a period before it
             return min(most, max(LEAST, max(share, setting.period) - LAG))
         elif setting.count:
             share = max(share, min(left.time, setting.period / setting.count))

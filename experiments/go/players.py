@@ -177,7 +177,7 @@ def network(run: Path, settings: dict[str, float] | None = None, seed: int = 0) 
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     try:
         session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
-    except Exception as fault:  # what the runtime raises has no common base
+    except Exception as fault:  # faults of the runtime have no common base
         raise UserError(f"{model} cannot be read as a network: {' '.join(str(fault).split())[:200]}") from None
     given = session.get_inputs()[0]
     if missing := {"logits", "value"} - {output.name for output in session.get_outputs()}:

@@ -164,7 +164,7 @@ class Program:
 
     def _fail(self, what: str) -> None:
         self.close(kill=True)
-        self._listener.join(2.0)  # what it said last may still be on its way
+        self._listener.join(2.0)  # its last words may still be on their way
         said = f" ({self._complaints[-1][:200]})" if self._complaints else ""
         raise Failed(f"{self.player} {what}{said}")
 

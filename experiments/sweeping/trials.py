@@ -133,7 +133,7 @@ class Sweep:
         """Goes on with an unfinished trial that is nobody's; False where there is none."""
         for frozen in self.trials("RUNNING"):
             with contextlib.ExitStack() as held:
-                with lock(self.folder / "locks" / "study", wait=True):  # else between another's drawing and its lock
+                with lock(self.folder / "locks" / "study", wait=True):  # another may have drawn it, and not locked it
                     mine = held.enter_context(lock(self._lock(frozen.number)))
                     if mine is None or self._state(frozen.number) != "RUNNING":
                         continue

@@ -31,7 +31,7 @@ def require(gpus: int, device: str) -> None:
     """Raises UserError where this machine has not as many GPUs. device: as it was named; `cpu` needs none."""
     import torch
 
-    if device == "cpu":  # as many processes of the processor: how it is tried without GPUs
+    if device == "cpu":  # processes on the processor: how it is tried without GPUs
         return
     if device not in ("auto", "cuda") and not (gpus == 1 and device.startswith("cuda:")):
         raise cli.UserError(

@@ -93,7 +93,7 @@ class Agreement:
     def __init__(self, parts: building.Lab, stop: Callable[[], bool], wanted: Callable[[], bool]):
         self.clock, self.device = parts.clock, parts.stream.device
         self._stop, self._wanted = stop, wanted
-        self.period = 1 if isinstance(parts.loop, RemoteLoop) else PERIOD  # with actors elsewhere a step is a rollout
+        self.period = 1 if isinstance(parts.loop, RemoteLoop) else PERIOD  # a step with actors elsewhere is a rollout
         self.budget, self.calls = parts.clock.budget, 0
         self.stopped = self.saves = False
 

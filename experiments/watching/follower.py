@@ -54,6 +54,6 @@ class Follower:
 
 def _agent_of(folder: Path) -> tuple[dict[str, Any], int]:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of a checkpoint that was pruned while it was read: the one before will do
+        warnings.simplefilter("ignore")  # a checkpoint that was pruned while it was read: the one before will do
         parts, meta = checkpoint.load(folder, None, {"agent"})
     return parts["agent"], meta["step"]

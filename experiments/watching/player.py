@@ -246,7 +246,7 @@ def drive(player: Player, screen: Screen) -> None:
         commands, speed = screen.commands(player), player.speed
         for name, value in commands:
             player.command(name, value)
-        if player.speed != speed:  # what was due at the old speed is not waited for
+        if player.speed != speed:  # decisions that were due at the old speed are not waited for
             beat.due = time.monotonic()
         if player.ended:
             return

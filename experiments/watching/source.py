@@ -105,7 +105,7 @@ def refuse_overlay(source: Source, name: str) -> None:
     about = envs.describe(source.game, **envs.scored(source.game, source.run.config["env"]))
     if name in BOARD and about.observation is not None and about.board is None:
         raise ValueError(f"--overlay {name}: is of board games; {source.game} has off, {', '.join(PICTURES)}")
-    found = manifest.newest(source.checkpoints)  # of a stranger's game nothing is known without opening it
+    found = manifest.newest(source.checkpoints)  # nothing is known of a stranger's game without opening it
     dtype = (found[1]["meta"].get("spec") or {}).get("obs_dtype") if found else None
     if name in PICTURES and str(about.observation.dtype if about.observation else dtype or "uint8") != "uint8":
         raise ValueError(f"--overlay {name}: {source.run.path} sees numbers, and no picture that could be laid over")

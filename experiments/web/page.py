@@ -155,7 +155,7 @@ class Page:
                 for name, content in (group or {}).items():
                     self._number += 1
                     self.items[f"{kind} {name}"] = Item(f"{kind} {name}", self._number, content, at)
-            if self._waking or self.loop is None:  # who comes later gets it then
+            if self._waking or self.loop is None:  # clients that come later get it then
                 return
             self._waking = True
         self.call(self._wake_all)
@@ -211,7 +211,7 @@ class Page:
         if message["type"] == "ready":
             client.ready = True
             client.wake.set()
-        elif message["type"] == "ping":  # for the difference of the clocks
+        elif message["type"] == "ping":  # the sender's time, for the difference of the clocks
             sent = take(TYPES, "ping", message.get("sent"))
             client.put({"type": "pong", "sent": sent, "now": time.time()})
         else:

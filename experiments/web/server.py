@@ -268,7 +268,7 @@ class Server:
                 piece := await asyncio.wait_for(request.content.readany(), self.patience)
             ):
                 body += piece
-        except asyncio.TimeoutError:  # in Python 3.10 another one than TimeoutError
+        except asyncio.TimeoutError:  # Python 3.10 has another class than TimeoutError
             raise web.HTTPRequestTimeout(text="the rest of the file did not come") from None
         if len(body) > page.longest_body:
             raise web.HTTPRequestEntityTooLarge(page.longest_body, len(body), text="the file is too large")

@@ -42,7 +42,7 @@ def shown(value: Any) -> str:
         return "a huge number"  # Python refuses to print some of them
     try:
         shown = json.dumps(value, ensure_ascii=False)
-    except (ValueError, TypeError, RecursionError):  # what a program gave, not a page
+    except (ValueError, TypeError, RecursionError):  # a value that a program gave, not a page
         shown = f"of type {type(value).__name__}"
     return shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}..."
 

@@ -4,12 +4,12 @@ The same code as for games that nobody here wrote: pictures of the window, keys 
 window is driven first, race by race; then the same races are driven directly, from the same seed. Autonomy is that of
 `evaluate --tracks` (`experiments.driving.closed_loop`).
 
-    python -m experiments.windows.against runs/reference/kart/clone-s1 --races 10
+    python -m experiments.windows.against reference/kart/clone-s1 --races 10
 """
 
 from __future__ import annotations
 
-import argparse
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,21 @@ from agents.core.evaluate import Policy
 from agents.core.run import Run
 from agents.core.stream import Stream
 from envs.screen.ours import STARTED
-from experiments import cli, players
+from experiments import arguments, cli, finding, players
+from experiments.arguments import Positional
 from experiments.driving.closed_loop import COST, Watch, at_the_wheel
 
-GAME = "kart"
+
+@dataclasses.dataclass(frozen=True)
+class AgainstCommand:
+    """Who drives, and how often."""
+
+    run: Positional[str]  # a run that drives one of our own games
+    races: int = 10  # races of a minute each, both ways
+    runs: Path = Path("runs")  # folder of the run folders
+
+    def __post_init__(self) -> None:
+        arguments.within(self, 1, 1_000, "races")
 
 
 def driven(games: Any, begun: Any, act: Any, races: int, names: tuple[str, str], rate: float) -> np.ndarray:
@@ -54,9 +65,12 @@ def autonomy(found: np.ndarray) -> float:
 
 def compare(run: Run, races: int) -> dict[str, Any]:
     """Both drives. Raises ValueError for a run that cannot drive this picture, or where there is no display."""
+    game = run.config["game"]
+    if game not in STARTED:
+        raise ValueError(f"{run.path} plays {game}, which has no window of this kind; there is {', '.join(STARTED)}")
     device, obs = torch.device("cpu"), run.config["env"].get("obs", "trunk")
     torch.set_num_threads(1)
-    window = envs.make_vec("screen", 1, game=GAME, xvfb=True, control="axes", obs=obs, seconds=3600.0)
+    window = envs.make_vec("screen", 1, game=game, xvfb=True, control="axes", obs=obs, seconds=3600.0)
     try:
         spec = Stream(window, device).spec
         agent, step = players.load_player(run, spec, device)
@@ -70,8 +84,8 @@ def compare(run: Run, races: int) -> dict[str, Any]:
         seen = driven(window, begun, act(), races, ("read/off", "read/rescues"), rate)
     finally:
         window.close()
-    same = {name: value for name, value in STARTED[GAME].items() if name not in ("obs", "width", "height")}
-    direct = envs.make_vec(GAME, 1, obs=obs, **same)
+    same = {name: value for name, value in STARTED[game].items() if name not in ("obs", "width", "height")}
+    direct = envs.make_vec(game, 1, obs=obs, **same)
     try:
         straight = driven(direct, direct.reset(seed=[seed]), act(), races, ("off_road", "rescues"), rate)
     finally:
@@ -80,12 +94,11 @@ def compare(run: Run, races: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, help="folder of a run that drives the game")
-    parser.add_argument("--races", type=int, default=10, help="races of a minute each")
-    chosen = parser.parse_args()
-    with cli.edge(), cli.refusing():
-        found = compare(Run.open(chosen.run), max(1, chosen.races))
+    with cli.edge():
+        command = arguments.read(AgainstCommand, None, __doc__, "windows.against")
+        cli.starting(torch=True)
+        with cli.refusing():
+            found = compare(finding.find_run(command.runs, command.run), command.races)
         for name in ("direct", "window"):
             races, stops = len(found[name]), int(found[name][:, 0].sum())
             seconds = found[name][:, 1].sum()

@@ -8,7 +8,7 @@ The line is `random = [mean, low, high, episodes]`, with the 95 % interval of th
 
 from __future__ import annotations
 
-import argparse
+import dataclasses
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,11 +16,23 @@ from pathlib import Path
 import numpy as np
 
 from envs.screen import profile as profiles
-from experiments import cli
+from experiments import arguments, cli
+from experiments.arguments import Positional
 
 RESAMPLES = 10_000
 LINE = re.compile(r"^random = .*\n", re.MULTILINE)
 TABLE = re.compile(r"^\[", re.MULTILINE)
+
+
+@dataclasses.dataclass(frozen=True)
+class BaselineCommand:
+    """Which games, and how often."""
+
+    games: Positional[tuple[str, ...]] = ()  # profiles, by name or file; without one, all of them
+    episodes: int = 10  # full episodes of each game
+
+    def __post_init__(self) -> None:
+        arguments.within(self, 2, 10_000, "episodes")
 
 
 def summary(scores: Sequence[float], seed: int = 0) -> tuple[float, float, float, int]:
@@ -42,20 +54,17 @@ def written(text: str, found: tuple[float, float, float, int]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("games", nargs="*", metavar="GAME", help="profiles, by name or file; without one, all of them")
-    parser.add_argument("--episodes", type=int, default=10, help="full episodes of each game")
-    chosen = parser.parse_args()
     with cli.edge():
+        command = arguments.read(BaselineCommand, None, __doc__, "windows.baseline")
         from experiments.windows.suite import random_scores
 
         failed = []
-        for game in chosen.games or profiles.names():
+        for game in command.games or profiles.names():
             with cli.refusing():
                 profiles.load(game)
             path = Path(game) if game.endswith(".toml") else profiles.FOLDER / f"{game}.toml"
             try:
-                found = summary(random_scores("screen", game, max(1, chosen.episodes)))
+                found = summary(random_scores("screen", game, command.episodes))
             except ValueError as fault:  # a game that is not installed: the others are played
                 failed.append(f"{game}: {fault}")
                 continue

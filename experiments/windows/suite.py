@@ -32,7 +32,7 @@ class WindowScores(NamedTuple):
     random: np.ndarray
     scripted: np.ndarray | None
     ours: np.ndarray | None
-    failure: str = ""  # why there is no score of ours
+    failure: str = ""  # reason why there is no score of ours
 
 
 @dataclasses.dataclass(frozen=True)
