@@ -204,6 +204,18 @@ def test_a_sum_without_the_other_process_is_told_as_that(monkeypatch: pytest.Mon
     assert ranks.run(["ignored"], 2) == 0
 
 
+def test_no_thread_of_the_group_has_a_tensor_of_a_sum_that_was_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that drops it while Python ends aborts the process. Without the wait about a fourth are still held."""
+    sums = (
+        "import sys, torch\nfrom agents.core import parallel\nparallel.begin(torch.device('cpu'))\n"
+        "alone = sys.getrefcount(torch.zeros(1)) + 1  # and the name\n"
+        "for _ in range(1000):\n    summed = parallel.whole(torch.ones(10_000))\n"
+        "    if sys.getrefcount(summed) > alone: raise SystemExit(1)\n"
+    )
+    scripted(monkeypatch, sums, sums)
+    assert ranks.run(["ignored"], 2) == 0
+
+
 def torchrun(folder: Path, *argv: object) -> subprocess.Popen:
     words = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(free_port())]
     env = {**os.environ, "PYTHONPATH": os.fspath(ROOT), "OMP_NUM_THREADS": "1"}
