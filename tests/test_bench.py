@@ -14,7 +14,7 @@ import torch
 
 from agents.core import device as devices
 from experiments import bench, building, configuration
-from experiments.benchmarks import agents, atari, flappy, in_rounds, replay
+from experiments.benchmarks import agents, atari, flappy, in_rounds, replay, throughput
 from experiments.benchmarks.contenders import apart, limits, ours, peers
 
 
@@ -23,7 +23,6 @@ from experiments.benchmarks.contenders import apart, limits, ours, peers
     [
         pytest.param("flappy", "pixels, steps/s", marks=pytest.mark.slow),
         pytest.param("kart", "kart_160x120 / car_racing", marks=pytest.mark.slow),
-        pytest.param("throughput", "dqn, batch 256, steps/s", marks=pytest.mark.slow),
         pytest.param("search", "go 9x9, no network, microseconds per visit", marks=pytest.mark.slow),
     ],
 )
@@ -140,10 +139,11 @@ PAIRS = [(kind, f"sb3-{kind}") for kind in agents.BESIDE_SB3]
     [
         ("atari", [("loop with random agent", "emulators alone"), PAIRS[0], PAIRS[2]], ()),
         ("agents", [*PAIRS, ("pqn", "emulators alone")], agents.ALONE),
+        ("throughput", [], ("emulators alone", "ppo", "pqn", "dqn, batch 32", "dqn, batch 256")),
     ],
 )
 def test_ratios_are_quotients_of_the_figures_beside_them(what, pairs, alone, tmp_path, monkeypatch, capsys) -> None:
-    for module in (atari, agents, peers, limits):
+    for module in (atari, agents, throughput, peers, limits):
         monkeypatch.setattr(module, "Apart", Here)
     monkeypatch.setattr(peers, "libraries", lambda: ["sb3"])
     monkeypatch.setattr(peers, "model", tiny_sb3)

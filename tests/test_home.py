@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -231,3 +232,12 @@ def test_joypad_alone_opens_it_and_says_where(tmp_path: Path) -> None:
         assert process.wait(60) == 0
     finally:
         process.kill()
+
+
+def test_plays_have_ended_once_the_house_is_closed(place: house.House) -> None:
+    """A thread that is in the midst of a network while Python ends aborts the process."""
+    opened = place.visits.play("watch", ["gym:CartPole-v1"])
+    (thread,) = (thread for thread in threading.enumerate() if thread.name == opened.strip("/"))
+    assert thread.is_alive()
+    place.close()
+    assert not thread.is_alive()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import itertools
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from experiments.web.server import Server
 
 MOST = 4  # plays at once; each has a game and a network, and steps in real time
 PATIENCE = 60.0  # seconds after which a play that nobody looks at ends
+GRACE = 10.0  # seconds that plays have to end
 MODES = ("watch", "live", "play", "race")
 
 
@@ -27,6 +29,7 @@ class Visits:
         self._lock, self._numbers = threading.Lock(), itertools.count(1)
         self._open: dict[tuple[Any, ...], str] = {}  # content -> path of the page that shows it
         self._players: dict[tuple[Any, ...], Any] = {}
+        self._threads: list[threading.Thread] = []
 
     def play(self, mode: str, what: Sequence[str]) -> str:
         """A game to be watched, played or raced; the page of equal words is shared."""
@@ -45,7 +48,10 @@ class Visits:
             ready.append(found)
             done.set()
 
-        threading.Thread(target=self._run, args=(key, name, tell), name=name, daemon=True).start()
+        thread = threading.Thread(target=self._run, args=(key, name, tell), name=name, daemon=True)
+        with self._lock:
+            self._threads = [other for other in self._threads if other.is_alive()] + [thread]
+            thread.start()
         done.wait()
         if isinstance(ready[0], Exception):
             raise ValueError(str(ready[0]))
@@ -104,11 +110,14 @@ class Visits:
             return self._open["recording", path]
 
     def close(self) -> None:
-        """Ends every play."""
-        with self._lock:
-            for player in self._players.values():
-                if player is not None:
-                    player.ended = True
+        """Ends every play and waits for it: a thread that is in a network while Python ends aborts the process."""
+        end = time.monotonic() + GRACE
+        while any(thread.is_alive() for thread in self._threads) and time.monotonic() < end:
+            with self._lock:
+                for player in self._players.values():
+                    if player is not None:
+                        player.ended = True
+            time.sleep(0.01)
 
 
 def _player(mode: str, what: Sequence[str], root: Path) -> Any:
