@@ -28,7 +28,7 @@ LEARNERS = {  # by game: its options and the mean return of 100 training games t
                 "--steps", "600000"), 10.0),
 }  # fmt: skip
 SELF_PLAY = ("go", "--recipe", "5x5", "--num-envs", "32", "--visits", "12", "--visits-start", "8", "--warmup", "2000",
-             "--replay", "60000", "--checkpoint-every", "10000", "--steps", "30000", "--name", "go")  # fmt: skip
+             "--replay", "60000", "--checkpoint-every", "20000", "--steps", "100000", "--name", "go")  # fmt: skip
 
 
 def lines(run: Path) -> list[dict[str, float]]:
