@@ -42,6 +42,7 @@ Positional = Annotated[T, "positional"]
 Repeated = Annotated[tuple[str, ...], "repeated"]
 SEEDS = (0, 2**31 - 1)
 MINUTES = (0.001, 1e6)  # training time, in minutes: long enough for some steps, two years at most
+VIDEOS = (".mp4", ".gif")  # endings of the files that videos are written to
 HIDDEN = argparse.SUPPRESS  # help text that hides an option: it is understood only to be refused with a reason
 METAVARS = {"game": "GAME", "run": "RUN", "init": "RUN", "teacher_run": "RUN", "resume": "RUN", "agent": "AGENT",
             "data": "FOLDER", "runs": "FOLDER", "out": "FOLDER", "record": "FOLDER", "split": "FOLDER",
@@ -272,6 +273,20 @@ def whole(option: str, text: str) -> int:
         if math.isfinite(number := float(text)) and number == int(number) and abs(number) < 2**53:
             return int(number)
     raise cli.UserError(f"{option}: must be a whole number, such as 1000000 or 1e6")
+
+
+def video(path: Path | None) -> None:
+    """Raises ValueError for a file that is named as no video is; None is none."""
+    if path is not None and path.suffix.lower() not in VIDEOS:
+        raise ValueError(f"--video {path}: must end in {' or '.join(VIDEOS)}")
+
+
+def is_share(text: str) -> bool:
+    """Is it a number from 0 to 1?"""
+    try:
+        return 0 <= float(text) <= 1
+    except ValueError:
+        return False
 
 
 def checked(flag: str, check: Callable[[Any], Any], value: Any) -> None:

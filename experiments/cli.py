@@ -16,7 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from envs import UnknownGame, trust
+from envs import GAMES, UnknownGame, trust
 from envs.text import printable
 
 # Faults of the place that is written to, not of the program.
@@ -57,6 +57,13 @@ def loaded(*names: tuple[str, str]) -> tuple[type[Exception], ...]:
 def command(program: str) -> str:
     """How the program is called here: `joypad train`, or `python -m experiments.train`."""
     return f"joypad {program}" if sys.argv[0].startswith("joypad ") else f"python -m experiments.{program}"
+
+
+def named_game(argv: Sequence[str]) -> str | None:
+    """The game of a command line whose options are not known yet: its first word that is no option and no value."""
+    before = ["", *argv]
+    words = [w for b, w in zip(before, argv, strict=False) if w[:1] != "-" and (b[:2] != "--" or "=" in b)]
+    return next(iter(words), None) or next((word for word in argv if word in GAMES), None)
 
 
 def line(program: str, *words: object) -> str:
@@ -197,6 +204,31 @@ def ending() -> threading.Event:
     with contextlib.suppress(ValueError):  # signals can be had in the main thread alone
         signal.signal(signal.SIGTERM, lambda number, frame: ended.set())
     return ended
+
+
+@contextlib.contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Within: SIGTERM, and SIGHUP of a terminal that is closed, end as Ctrl-C does, so that recordings and videos are
+    written to their end. A second one ends at once. Signals that are ignored or heard already stay so.
+    """
+    before: dict[int, Any] = {}
+
+    def restore() -> None:
+        while before:
+            signal.signal(*before.popitem())
+
+    def interrupt(number: int, frame: Any) -> None:
+        restore()
+        raise KeyboardInterrupt
+
+    with contextlib.suppress(ValueError):  # signals can be had in the main thread alone
+        for number in (getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP")):
+            if number is not None and signal.getsignal(number) == signal.SIG_DFL:
+                before[number] = signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        restore()
 
 
 def until(ended: threading.Event) -> None:

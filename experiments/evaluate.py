@@ -68,7 +68,7 @@ class EvaluateCommand:
         arguments.within(self, *arguments.SEEDS, "seed")
         kind, _, share = (self.policy or "greedy").partition(" ")
         alone = ("greedy", "sampled", *(("straight", "expert") if self.tracks is not None else ()))
-        if not (kind in alone and not share) and not (kind == "epsilon" and _is_share(share)):
+        if not (kind in alone and not share) and not (kind == "epsilon" and arguments.is_share(share)):
             raise ValueError(f"--policy {self.policy}: choose {', '.join(alone)} or 'epsilon E' with E in 0..1")
         arguments.at_least(self, 1, "episodes")
         arguments.at_least(self, 0, "max_steps")
@@ -77,13 +77,6 @@ class EvaluateCommand:
             raise ValueError(f"--episodes {self.episodes}: must be even with --against, half of them on each side")
         arguments.within(self, 0, 1000, "random_moves")
         arguments.within(self, 5, 3600, "seconds")
-
-
-def _is_share(text: str) -> bool:
-    try:
-        return 0 <= float(text) <= 1
-    except ValueError:
-        return False
 
 
 def evaluate(
@@ -261,10 +254,13 @@ def refuse(command: EvaluateCommand, run: Run) -> matches.MatchPlayer | None:
     Returns whom it plays against, where one is named.
     """
     if command.against is not None:
-        for name in ("tracks", "options", "protocol", "policy", "checkpoint"):
-            if getattr(command, name) is not None:
-                raise cli.UserError(f"--{name}: not with --against: both sides play as their own runs do")
+        for name in ("tracks", "options", "protocol", "policy", "checkpoint", "max_steps"):
+            if getattr(command, name) not in (None, 0):
+                flag = name.replace("_", "-")
+                raise cli.UserError(f"--{flag}: not with --against: both sides play as their own runs do")
         return matches.opponent(command.against, run, command.runs)
+    if command.tracks is not None and (command.protocol is not None or command.max_steps):
+        raise cli.UserError("--protocol and --max-steps: not with --tracks: each track is driven for --seconds")
     finding.require_checkpoint(run, cli.checkpoint(command.checkpoint))
     with cli.refusing():
         if command.tracks is None:

@@ -61,6 +61,7 @@ class RecordCommand:
         arguments.within(self, 0.001, 24 * 60, "minutes")
         arguments.within(self, 0, 1, "noise")
         arguments.within(self, *arguments.SEEDS, "seed")
+        arguments.video(self.video)
         if self.driver == "expert" and self.minutes is None:
             raise ValueError("--driver expert: how long? name --minutes, such as --minutes 10")
 
@@ -68,7 +69,7 @@ class RecordCommand:
 def parse(argv: Sequence[str]) -> tuple[RecordCommand, Any]:
     """Options -> the command and the game's options."""
     group = arguments.OptionGroup("recording", RecordCommand)
-    named = _game(argv)
+    named = cli.named_game(argv)
     if named is None:
         arguments.read_groups([group], argv, __doc__, "record")  # the help of what every game has, or what is missing
         raise cli.UserError("which game? try: python -m experiments.record kart --out data/mine")
@@ -81,8 +82,11 @@ def parse(argv: Sequence[str]) -> tuple[RecordCommand, Any]:
         raise cli.UserError(f"{game} is not driven; {cli.line('play', game, '--record', 'DATA')} records what you play")
     helps = {**driving.option_helps, **dict.fromkeys(driving.unused, arguments.HIDDEN)}
     start = dataclasses.replace(about.options, **driving.start)
+    group = group._replace(helps=dict.fromkeys(("profile", "preview"), arguments.HIDDEN))
     groups = [group, arguments.OptionGroup(game, type(start), start, helps)]
     command, options = arguments.read_groups(groups, argv, __doc__, "record")
+    if command.profile is not None:
+        raise cli.UserError(f"--profile: describes the window of another program; {game} is a game of the lab")
     if refusal := envs.describe(game, **dataclasses.asdict(options)).driving.refusal:
         raise cli.UserError(refusal)
     return dataclasses.replace(command, game=game), options
@@ -108,13 +112,6 @@ def _of_window(command_group: arguments.OptionGroup, about: Description, argv: S
             raise cli.UserError("--driver expert: this game has no scripted player; play it yourself")
         options = dataclasses.replace(options, **{found.info["expert"]: True})
     return dataclasses.replace(command, game=about.name), options
-
-
-def _game(argv: Sequence[str]) -> str | None:
-    """The first word that is no option and no option's value."""
-    before = ["", *argv]
-    words = [w for b, w in zip(before, argv, strict=False) if w[:1] != "-" and (b[:2] != "--" or "=" in b)]
-    return next(iter(words), None) or next((word for word in argv if word in envs.GAMES), None)
 
 
 def _driving(command: RecordCommand, options: Any) -> Driving:
@@ -188,8 +185,8 @@ def in_window(command: RecordCommand, options: Any) -> WindowRecording:
 
     values, scripted = dataclasses.asdict(options), command.driver == "expert"
     preview = None
-    if command.preview and display.has_display():
-        preview = recording.preview_on(os.environ["DISPLAY"])
+    if command.preview and (shown := os.environ.get("DISPLAY")) and display.has_display():
+        preview = recording.preview_on(shown)
     recorder = recording.WindowRecorder(command.game, values, command.out, scripted=scripted)
     if not scripted:
         print("play in the game's own window; Ctrl-C here ends")
@@ -222,7 +219,7 @@ def changed(options: Any) -> dict[str, Any]:
 
 
 def main() -> None:
-    with cli.edge():
+    with cli.edge(), cli.ended_by_signals():
         command, options = parse(sys.argv[1:])
         cli.starting(kernels=True)
         if envs.describe(command.game).window:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments import arguments
 from experiments.cli import UserError
 from experiments.overlay import times
 
@@ -18,15 +19,15 @@ GIF_FPS = 20.0  # pictures per second of a GIF at most; browsers slow faster one
 class Video:
     """A context manager: ``with Video(path, fps) as video: video.write(picture)``; pictures uint8 [H, W, 3].
 
-    The suffix of `path` decides: .mp4 or .gif. Raises ValueError for another, and where no file can be written.
+    The suffix of `path` decides: .mp4 or .gif. Raises ValueError for another, and where no file can be written. A file
+    that is there is kept until the first picture comes.
     """
 
     def __init__(self, path: Path, fps: float):
-        if path.suffix not in (".mp4", ".gif"):
-            raise ValueError(f"--video {path}: must end in .mp4 or .gif")
+        arguments.video(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.open("wb").close()  # before anything is played; ffmpeg would only tell of a broken pipe
+            path.open("ab").close()  # before anything is played; ffmpeg would only tell of a broken pipe
         except OSError as fault:
             raise ValueError(f"--video {path}: {fault.strerror}") from None
         self.path, self.fps, self.frames = path, fps, 0
@@ -38,7 +39,7 @@ class Video:
 
     def write(self, picture: np.ndarray) -> None:
         """Appends one picture, uint8 [H, W, 3]."""
-        if self.path.suffix == ".gif":
+        if self.path.suffix.lower() == ".gif":
             self._still(enlarge(picture, SMALL_GIF))
         else:
             self._stream(enlarge(picture))
@@ -74,6 +75,8 @@ class Video:
             lengths = [10 * (b - a) for a, b in zip(ends, ends[1:], strict=False)]  # ms
             first, *rest = self._stills
             first.save(self.path, save_all=True, append_images=rest, duration=lengths, loop=0, optimize=True)
+        if not self.frames and not self.path.stat().st_size:
+            self.path.unlink()  # nothing was played
 
 
 def size_of(path: Path) -> tuple[int, int]:

@@ -158,6 +158,7 @@ def test_a_match_does_not_pass_for_the_score_of_a_training(fresh, capsys, monkey
         (["--against", "nobody"], "nobody"),
         (["--against", "random", "--episodes", "3"], "must be even"),
         (["--against", "random", "--policy", "greedy"], "--policy: not with --against"),
+        (["--against", "random", "--max-steps", "5"], "--max-steps: not with --against"),
         (["--against", "random", "--random-moves", "-1"], "--random-moves -1"),
     ],
 )

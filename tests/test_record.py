@@ -126,6 +126,8 @@ def test_another_size_does_not_go_into_a_dataset(tmp_path: Path) -> None:
         (["car-racing", "--out", "d", "--control", "raw"], "--control raw: recordings hold one pedal"),
         (["kart", "--out", "d", "--driver", "expert"], "name --minutes"),
         (["kart", "--out", "d", "--minutes", "0"], "--minutes 0: must lie in 0.001..1440"),
+        (["kart", "--out", "d", "--video", "x.avi"], "--video x.avi: must end in .mp4 or .gif"),
+        (["kart", "--out", "d", "--profile", "x.toml"], "--profile: describes the window of another program"),
         (["kart", "--out", "d", "--noise", "2"], "--noise 2: must lie in 0..1"),
         (["kart", "--out", "d", "--tracks", "moon"], "'moon' is unknown"),
         (["kart", "--out", "d", "--obs", "state"], "--obs state has no colour picture"),
@@ -367,3 +369,18 @@ def test_a_gamepads_triggers_are_pedals_beside_its_stick() -> None:
         human.sticks = sticks
         assert human._pad()[1:3] == pedals, sticks
     games.close()
+
+
+def test_a_game_in_a_window_is_recorded_where_there_is_a_display_without_x(monkeypatch: pytest.MonkeyPatch) -> None:
+    from types import SimpleNamespace
+
+    from experiments.windows import recording
+
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("SDL_VIDEODRIVER", raising=False)
+    monkeypatch.setenv("WAYLAND_DISPLAY", "wayland-0")
+    previews, result = [], recording.WindowRecording(1, 0, 1, [0.0], 0)
+    monkeypatch.setattr(recording, "WindowRecorder", lambda *a, **k: SimpleNamespace(rate=20.0))
+    monkeypatch.setattr(recording, "record", lambda recorder, **k: [previews.append(k["preview"]), result][1])
+    command = record.RecordCommand("screen", Path("x"))
+    assert record.in_window(command, envs.options("screen", game="xracer")) is result and previews == [None]

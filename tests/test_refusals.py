@@ -124,6 +124,7 @@ def test_watch(argv: list[str], told: str, root: Path, light: None, capsys, monk
         (["breakout", "--tracks", "test:2"], "which has no tracks to drive on"),
         (["breakout", "--max-steps", "9"], "--max-steps 9: only for gym:ID"),
         (["kart", "--tracks", "test:2", "--options", "karts=4"], "--tracks drives alone"),
+        (["kart", "--tracks", "test:2", "--protocol", "nature"], "--protocol and --max-steps: not with --tracks"),
         (["kart", "--tracks", "tset:2"], "'tset:2' is unknown"),
         (["kart", "--options", "theme=nigt"], "theme: 'nigt' is unknown"),
     ],

@@ -64,3 +64,45 @@ def test_stages_are_joined(runs, tmp_path, capsys, monkeypatch):
         watch.main, ["pong", "--milestones", "--video", str(path), "--runs", str(runs)], capsys, monkeypatch
     )
     assert code == 2 and "has kept no milestones" in err
+
+
+def test_a_video_that_never_begins_takes_nothing_away(tmp_path):
+    from experiments.video import Video
+
+    path = tmp_path / "old.mp4"
+    path.write_bytes(b"an older one")
+    with pytest.raises(ZeroDivisionError), Video(path, 30):
+        raise ZeroDivisionError
+    assert path.read_bytes() == b"an older one"
+    with Video(tmp_path / "new.mp4", 30):
+        pass
+    assert not (tmp_path / "new.mp4").exists()
+    for name in ("x.GIF", "x.MP4"):
+        with Video(tmp_path / name, 30) as video:
+            video.write(np.zeros((64, 64, 3), np.uint8))
+        assert (tmp_path / name).stat().st_size > 100
+    with pytest.raises(ValueError, match="must end in .mp4 or .gif"):
+        Video(tmp_path / "x.avi", 30)
+
+
+def test_a_clip_that_cannot_be_written_is_told(tmp_path, monkeypatch):
+    from experiments.cli import UserError
+    from experiments.video import Video
+    from experiments.watching.clip import Clip
+
+    clip, told = Clip(30, tmp_path / "clips"), []
+    clip.save("x", told.append)
+    assert told == ["nothing was shown yet"] and not (tmp_path / "clips").exists()
+    for size in (32, 64, 64):
+        clip.add(np.zeros((size, size, 3), np.uint8))
+    clip.save("x", told.append)
+    clip.wait()
+    assert told[-1] == f"saved the last 0.1 s as {tmp_path / 'clips' / 'x-1.mp4'}"
+
+    def full(video, picture):
+        raise UserError("is the disk full?")
+
+    monkeypatch.setattr(Video, "write", full)
+    clip.save("x", told.append)
+    clip.wait()
+    assert told[-1] == "the clip could not be written: is the disk full?"

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from experiments.cli import UserError
 from experiments.video import Video
 from experiments.web.pictures import encode
 
@@ -29,16 +30,17 @@ class Clip:
         """Appends one picture, uint8 [H, W, 3]; pictures older than SECONDS are dropped."""
         self._files.append(encode(picture)[0])
 
-    def save(self, name: str, report: Callable[[str], None]) -> Path:
-        """Begins to write clips/<name>-N.mp4 and returns its path; `report` gets a sentence when it is there."""
+    def save(self, name: str, report: Callable[[str], None]) -> None:
+        """Begins to write clips/<name>-N.mp4; `report` gets a sentence when it is there."""
         self.wait()
+        if not self._files:
+            return report("nothing was shown yet")
         number = 1
         while (path := self.folder / f"{name}-{number}.mp4").exists():
             number += 1
         files = list(self._files)
         self._saving = threading.Thread(target=self._write, args=(path, files, report), name="clip")
         self._saving.start()
-        return path
 
     def wait(self) -> None:
         """Until the clip that is being written is whole."""
@@ -47,15 +49,16 @@ class Clip:
 
     def _write(self, path: Path, files: list[bytes], report: Callable[[str], None]) -> None:
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            shape = _picture(files[-1]).shape
             with Video(path, self.fps) as video:
-                shape = None
-                for file in files:
-                    picture = np.asarray(Image.open(io.BytesIO(file)).convert("RGB"))
-                    if shape is None or picture.shape == shape:  # the panels may have come or gone
+                for picture in map(_picture, files):
+                    if picture.shape == shape:  # a video has one size
                         video.write(picture)
-                        shape = picture.shape
-        except (OSError, ValueError) as fault:
+        except (OSError, ValueError, UserError) as fault:
             report(f"the clip could not be written: {fault}")
             return
-        report(f"saved the last {len(files) / self.fps:.1f} s as {path}")
+        report(f"saved the last {video.frames / self.fps:.1f} s as {path}")
+
+
+def _picture(file: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(file)).convert("RGB"))
