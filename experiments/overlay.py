@@ -243,12 +243,12 @@ def coloured(frame: np.ndarray) -> np.ndarray:
 
 
 def tile(pictures: Sequence[np.ndarray], columns: int, gap: int = 4, ground: int = 24) -> np.ndarray:
-    """Pictures of one size [H, W, 3] in rows of `columns`."""
-    height, width = pictures[0].shape[:2]
+    """Pictures [H, W, 3] in rows of `columns`, each in a place as large as the largest of them."""
+    height, width = (max(picture.shape[axis] for picture in pictures) for axis in (0, 1))
     rows = -(-len(pictures) // columns)
     shape = (rows * (height + gap) - gap, min(columns, len(pictures)) * (width + gap) - gap, 3)
     out = np.full(shape, ground, np.uint8)
     for i, picture in enumerate(pictures):
         y, x = i // columns * (height + gap), i % columns * (width + gap)
-        out[y : y + height, x : x + width] = picture
+        out[y : y + picture.shape[0], x : x + picture.shape[1]] = picture
     return out

@@ -68,8 +68,6 @@ def play(command: PlayCommand) -> tuple[list[float], str]:
         interactive(player, screen_for(player, command, game))
     finally:
         if recorder is not None:
-            if player.focus.over:  # the last observation of a game is a row, too
-                recorder.add(player.focus.step, player.focus.act.action, True)
             recorder.close()
             print(f"recorded: {recorder.count:,} rows in {command.record}")
     return player.scores, protocol
@@ -117,11 +115,13 @@ def _join(server: Any) -> Any:
 
 
 def main() -> None:
-    game = "".join(sys.argv[1:2])
+    words = sys.argv[1:]
+    game = cli.named_game(words)
     if game in envs.GAMES and (room := envs.entry(game).room):  # a page or window of its own
-        importlib.import_module(f"{room}.play").main(sys.argv[2:], _join)
+        words.remove(game)
+        importlib.import_module(f"{room}.play").main(words, _join)
         return
-    with cli.edge():
+    with cli.edge(), cli.ended_by_signals():
         command = arguments.read(PlayCommand, None, __doc__, "play")
         cli.starting(torch=True)
         envs.canonical(command.game)  # a wrong name is told at once
@@ -130,7 +130,7 @@ def main() -> None:
         torch.set_num_threads(1)
         scores, protocol = play(command)
         for score in scores:
-            print(f"your score: {score:g}")
+            print(f"your score: {score:.10g}")
         print(table(command.runs, envs.canonical(command.game), scores, protocol))
 
 

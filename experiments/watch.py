@@ -76,8 +76,7 @@ class WatchCommand:
         arguments.within(self, 1, 64, "copies")
         cli.checkpoint(self.checkpoint)
         address.check(self.host, self.port)
-        if self.video is not None and self.video.suffix.lower() not in (".mp4", ".gif"):
-            raise ValueError(f"--video {self.video}: must end in .mp4 or .gif")
+        arguments.video(self.video)
         if self.web and self.video is not None:
             raise ValueError("--web and --video: name one")
         if self.milestones and (self.live or len(self.what) > 1 or self.copies > 1 or self.checkpoint is not None):
@@ -115,19 +114,20 @@ def write(player: Player, path: Path, panels: bool, overlay: str) -> Player:
             picture = beside(frame.picture, player) if panels else frame.picture
             seat = player.focus
             if player.stages:
-                message = f"{seat.source.stage} % of training, step {seat.at:,}: score {seat.score:g}"
+                message = f"{seat.source.stage} % of training, step {seat.at:,}: score {seat.score:.10g}"
                 picture = titled(picture, f"{player.game}  {message}")
             video.write(picture)
-            live(f"video: {video.frames / player.fps:.0f} s written, score {seat.score:g}")
+            live(f"video: {video.frames / player.fps:.0f} s written, score {seat.score:.10g}")
     player.close()
     return player
 
 
 def choose_overlay(player: Player, name: str) -> None:
     """Raises ValueError for one that the agents have not."""
-    player.command("overlay", name)
-    if player.messages:
-        raise ValueError(f"--overlay: {player.messages[-1]}")
+    try:
+        commands.obey(player, "overlay", name)
+    except commands.CommandRefused as fault:
+        raise ValueError(f"--overlay: {fault}") from None
 
 
 def stages_of(source: Source) -> list[Source]:
@@ -202,6 +202,7 @@ def _found(what: str, command: WatchCommand, step: int | str | None) -> Source:
     if not words:
         return find(what, command.runs, step=step, live=command.live)
     if not finding.is_game(what):
+        find(what, command.runs, step=step, live=command.live)  # which tells where there is nothing of that name
         raise ValueError(f"--env, --game and --xvfb: of a game; {what} is a run, and has options of its own")
     env = configuration.read_options(envs.canonical(what), ",".join(words))
     return find(what, command.runs, step=step, live=command.live, env=env)
@@ -243,7 +244,7 @@ def watch(command: WatchCommand) -> Player:
             else:
                 if command.overlay != "off":
                     choose_overlay(player, command.overlay)
-                interactive(player, screen_for(player, command, f"{player.game} step {player.focus.at:,}"))
+                interactive(player, screen_for(player, command, player.game))
         finally:
             if laps is not None:
                 laps.close()
@@ -271,10 +272,10 @@ def to_drive(player: Player, command: WatchCommand) -> Laps | None:
 
 
 def main() -> None:
-    with cli.edge():
+    with cli.edge(), cli.ended_by_signals():
         command = arguments.read(WatchCommand, None, __doc__, "watch")
         player = watch(command)
-        message = ", ".join(f"{s:g}" for s in player.scores) or f"{player.focus.score:g} so far"
+        message = ", ".join(f"{s:.10g}" for s in player.scores) or f"{player.focus.score:.10g} so far"
         print(f"scores: {message}")
         if player.focus.source.run is None:
             print(f"  train:    {cli.line('train', player.game)}")

@@ -1,5 +1,6 @@
 """A person plays: recordings of it as datasets, and the score table."""
 
+import signal
 import time
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from programs import program
 
 from envs.recordings import arrays
+from experiments import cli, display
 from experiments.watching.player import Player, drive
 from experiments.watching.rows import RowRecorder
 from experiments.watching.source import Source
@@ -126,3 +128,104 @@ def test_play_has_a_table_and_refuses_mistakes(runs, tmp_path, capsys, monkeypat
     ):  # fmt: skip
         code, _, err = program(play.main, argv, capsys, monkeypatch)
         assert code == 2 and message in err and "Traceback" not in err, err
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_the_last_row_of_a_game_is_recorded_whatever_comes_then(tmp_path, again):
+    """The reward of the end comes with it: where the play ends there, and where the person begins anew at once."""
+    player = Player([Source("flappy")], seed=4, episodes=1, panels=False)
+    rows = RowRecorder(tmp_path / "data", "flappy", {}, player.focus.spec)
+    player.focus.listeners.append(rows)
+    for _ in player.frames():
+        if player.focus.over and again:
+            again = False
+            player.command("again")
+    rows.close()
+    player.close()
+    (columns,) = arrays.chunks(tmp_path / "data")
+    games = arrays.manifest(tmp_path / "data")["games"]
+    assert columns["last"].sum() == columns["first"].sum() == games and columns["last"][-1]
+    assert (columns["discount"][columns["last"].astype(bool)] == 0).all()
+
+
+def test_a_browser_that_has_gone_holds_no_key(tmp_path):
+    from experiments.watching.browser import PlayerPage
+
+    player, page = Player([Source("flappy")], seed=1, panels=False), PlayerPage(30.0, patience=60.0)
+    try:
+        client = object()
+        assert not page.looks() and page.commands(player) == []  # nobody misses the beginning of a game
+        page.page.clients.add(client)
+        page._heard(client, {"type": "command", "name": "held", "value": ["space"]})
+        assert page.commands(player) == [("held", ["space"])]
+        assert page.commands(player) == []
+        page.page.clients.clear()
+        assert page.commands(player) == [("held", []), ("sticks", [])]
+        assert page.commands(player) == [] and page.looks()  # a page that is loaded anew comes back at once
+        page._looked -= 61
+        assert not page.looks() and page.commands(player) == []
+        page._began -= 61
+        assert page.commands(player) == [("quit", None)]
+    finally:
+        page.close()
+        player.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_ends_a_program_ends_it_as_ctrl_c_does(number):
+    """Else the rows that are still in memory are lost, and a video cannot be read."""
+    before = signal.signal(number, signal.SIG_DFL)
+    try:
+        with pytest.raises(KeyboardInterrupt), cli.ended_by_signals():
+            signal.raise_signal(number)
+        assert signal.getsignal(number) == signal.SIG_DFL
+        signal.signal(number, signal.SIG_IGN)
+        with cli.ended_by_signals():
+            signal.raise_signal(number)  # as under nohup
+        assert signal.getsignal(number) == signal.SIG_IGN
+    finally:
+        signal.signal(number, before)
+
+
+def test_a_game_with_a_board_of_its_own_is_found_behind_options(capsys, monkeypatch):
+    from experiments import play
+
+    for words in (["go", "--nonsense"], ["--web", "go", "--nonsense"], ["--size", "9", "go", "--nonsense"]):
+        code, _, err = program(play.main, words, capsys, monkeypatch)
+        assert code == 2 and "there is no option --nonsense" in err and "play go --help" in err, err
+
+
+def test_a_display_is_one_that_somebody_sees(monkeypatch):
+    for driver, shown, seen in (
+        ("dummy", ":0", False), ("offscreen", "", False), ("x11", "", True), ("", ":0", True), ("", "", False),
+        ("wayland,x11", "", True),
+    ):  # fmt: skip
+        monkeypatch.setattr(display.sys, "platform", "linux")
+        monkeypatch.setenv("SDL_VIDEODRIVER", driver)
+        monkeypatch.setenv("DISPLAY", shown)
+        monkeypatch.setenv("WAYLAND_DISPLAY", "")
+        assert display.has_display() == seen, (driver, shown)
+
+
+def test_the_window_hears_one_button_and_draws_again_what_was_covered(monkeypatch):
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    import pygame
+
+    from experiments.watching.window import PlayerWindow
+
+    player = Player([Source("flappy")], seed=1, panels=False)
+    window = PlayerWindow("flappy", player.fps)
+    try:
+        window.show(player, next(player.frames()))
+        window.commands(player)
+        for button in (1, 2, 3, 4, 5):
+            pygame.event.post(pygame.event.Event(pygame.MOUSEBUTTONDOWN, button=button, pos=(10, 20)))
+        assert window.commands(player) == [("click", [10.0, 20.0])]
+        shown = pygame.surfarray.array3d(window.screen)
+        window.screen.fill((0, 0, 0))
+        pygame.event.post(pygame.event.Event(pygame.VIDEOEXPOSE))
+        assert window.commands(player) == []
+        assert (pygame.surfarray.array3d(window.screen) == shown).all() and shown.any()
+    finally:
+        window.close()
+        player.close()

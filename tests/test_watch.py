@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,10 +17,13 @@ from watched import take
 
 import envs
 from agents.core import checkpoint
-from agents.core.run import Run
-from experiments import players, watch
+from agents.core.run import Run, RunError
+from agents.core.stream import Stream
+from envs.gym_check import GameFault
+from experiments import overlay, players, watch
 from experiments.watching import panels
 from experiments.watching.follower import Follower
+from experiments.watching.opening import rendered
 from experiments.watching.player import Player
 from experiments.watching.seat import Seat
 from experiments.watching.source import Source, find
@@ -196,6 +200,8 @@ def test_live_begins_before_the_first_checkpoint(tmp_path, runs):
         (["flappy", "--web", "--video", "x.mp4"], "--web and --video"),
         (["flappy", "--live", "--video", "x.mp4"], "--live follows"),
         (["flappy", "--live"], "there is no run of it"),
+        (["flappy", "--live", "--env", "gap=200"], "there is no run of it with gap=200"),
+        (["flapy", "--env", "gap=200"], "did you mean flappy"),
         (["flappy", "pong", "--video", "x.mp4"], "must be one game"),
         (["flappy", "flappy", "--copies", "2", "--video", "x.mp4"], "--copies"),
         (["flappy", "--overlay", "gradient", "--video", "x.mp4"], "--overlay"),
@@ -238,3 +244,46 @@ def test_a_game_that_describes_itself_is_opened_once(game: str, monkeypatch: pyt
         assert opened == ["make"] if declared else len(opened) > 1
     finally:
         seat.close()
+
+
+def test_a_live_run_has_the_options_that_are_asked_for_and_a_checkpoint_is_not_live(runs):
+    run = Run.open(runs / "flappy" / "ppo" / "default-s0")
+    options = run.config["env"]
+    assert find("flappy", runs, live=True, env={"gap": options["gap"]}).run.path == run.path
+    with pytest.raises(RunError, match="with gap=7"):
+        find("flappy", runs, live=True, env={"gap": 7})
+    path = str(run.checkpoints / f"{checkpoint.steps(run.checkpoints)[0]:012d}")
+    for more in (dict(live=True), dict(step=5)):
+        with pytest.raises(RunError, match="is a checkpoint itself"):
+            find(path, runs, **more)
+
+
+def test_pictures_of_two_sizes_stand_side_by_side():
+    shown = overlay.tile([np.full((4, 6, 3), 9, np.uint8), np.full((5, 2, 3), 8, np.uint8)], 2, gap=1, ground=0)
+    assert shown.shape == (5, 13, 3) and (shown[:4, :6] == 9).all() and (shown[:5, 7:9] == 8).all()
+    assert shown.sum() == 3 * (9 * 24 + 8 * 10)
+
+
+def test_a_game_that_shows_nothing_new_goes_on_and_one_without_any_picture_is_told(monkeypatch):
+    player = Player([Source("flappy")], seed=1, panels=False)
+    frames = player.frames()
+    first = next(frames).picture
+    monkeypatch.setattr(player.focus, "pictures", lambda: [[]])
+    assert all((next(frames).picture == first).all() for _ in range(3))
+    assert player.focus.moves == 3 and player.focus._decided_for is player.focus.step
+    player.close()
+    with pytest.raises(GameFault, match="x: render.. gave no picture"):
+        rendered(SimpleNamespace(render=list, shape=None, name="x"))
+
+
+def test_a_seat_that_cannot_be_filled_leaves_no_game_open(monkeypatch):
+    closed = []
+    real = Stream.close
+    monkeypatch.setattr(Stream, "close", lambda stream: [closed.append(stream), real(stream)])
+    monkeypatch.setattr(Seat, "load", lambda seat, source: 1 / 0 if source.note else load(seat, source))
+    with pytest.raises(ZeroDivisionError):
+        Player([Source("flappy"), Source("flappy", note="broken")])
+    assert len(closed) == 2
+
+
+load = Seat.load

@@ -72,7 +72,13 @@ def test_shadow_draws_the_networks_wheel_while_a_person_drives(runs: Path, tmp_p
     command = watch.WatchCommand(what=("kart",), shadow=True, record=tmp_path / "d", runs=runs)
     player = Player([find("kart", runs)], seed=3, panels=False)
     laps = watch.to_drive(player, command)
+    with pytest.raises(ValueError, match="--overlay: overlay 'policy': choose off, gradient"):
+        watch.choose_overlay(player, "policy")
+    watch.choose_overlay(player, "gradient")
+    assert player.focus.overlay == "gradient"
+    watch.choose_overlay(player, "off")
     assert player.focus.human is not None and laps.shadow
+    assert "left" in player.focus.known_keys() and HOLD not in player.focus.known_keys()
     for _, frame in zip(range(11), player.frames(), strict=False):
         shown = frame.picture
     laps.close()
@@ -160,3 +166,16 @@ def test_saliency_of_a_driver_stands_in_a_corner_of_the_chase_view(runs: Path) -
     assert seat.heat is not None and plain.shape == picture.shape
     assert rows.min() > picture.shape[0] / 2 and columns.max() < picture.shape[1] * 0.4 and changed.sum() > 2_000
     player.close()
+
+
+def test_what_the_games_expert_drives_is_a_label_and_named_as_its_own(tmp_path: Path) -> None:
+    player = Player([find("kart", tmp_path)], seed=3, panels=False)
+    laps = Laps(tmp_path / "d", player.focus)
+    player.focus.listeners.append(laps)
+    frames = player.frames()
+    for _ in range(6):
+        next(frames)
+    player.close()
+    laps.close()
+    tub = Tub(tmp_path / "d")
+    assert tub.metadata["driver"] == "expert" and tub.labelled.all() and not tub.records["override"].any()

@@ -11,6 +11,7 @@ from agents.core.clock import Clock
 from agents.perception import preprocess
 from experiments import building, configuration
 from experiments.overlay import blend
+from experiments.watching import panels
 from experiments.watching.player import Player
 from experiments.watching.source import Source, find
 
@@ -130,8 +131,21 @@ def test_a_board_gets_its_policy(runs):
     for name in ("policy", "ownership"):
         player.command("overlay", name)
         assert (player.redrawn().picture != plain).any()
-    assert list(seat.values) == [None, 1.0, -1.0, 1.0][: len(seat.values)] or seat.values[-1] in (1.0, -1.0)
+    assert list(seat.values) == [None, -1.0, 1.0, -1.0]  # always good for the side to move; the curve is Black's
     player.close()
 
 
-# What it obeys
+def test_panels_mark_the_chosen_action_and_draw_no_value_that_nobody_computed():
+    from PIL import ImageColor
+
+    player = Player([Source("flappy")], seed=1)
+    status, facts = player.status(), player.focus.facts()
+    player.close()
+    many = {**facts, "bars": "values", "heights": [float(i) for i in range(18)], "chosen": 2,
+            "actions": [str(i) for i in range(18)]}  # fmt: skip
+    none = {"value": [], "reward": [], "score": []}
+    drawn = panels.column(status, many, none, None, 480)
+    assert (drawn == ImageColor.getrgb(panels.ACCENT)).all(2).any()  # though 15 others are higher
+    late, known = ({**none, "value": rows} for rows in ([None] * 9 + [-20.0, -19.0], [-20.0, -19.0]))
+    plain = {**facts, "heights": []}
+    assert np.array_equal(panels.column(status, plain, late, None, 480), panels.column(status, plain, known, None, 480))

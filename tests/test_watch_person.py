@@ -33,6 +33,12 @@ def test_commands(runs):
     for _ in SPEEDS:
         player.command("slower")
     assert player.speed == 0.25
+    for given, slower, faster in ((0.05, 0.05, 0.25), (3.0, 2.0, 4.0), (16.0, 8.0, 0.0), (0.0, 8.0, 0.0)):
+        for name, wanted in (("slower", slower), ("faster", faster)):
+            player.command("speed", given)
+            player.command(name)
+            assert player.speed == wanted, (name, given)
+    player.command("speed", 0.25)
     assert player.focus.policy_name == "sampled"
     player.command("policy")
     assert player.focus.policy_name == "greedy"
@@ -185,3 +191,77 @@ def test_arrow_keys_of_a_lander_with_continuous_engines():
         action = human.action()
     assert action == pytest.approx([-1, 0], abs=0.05)  # both engines off
     made.close()
+
+
+def board_of_go():
+    """A player at a board that a person has taken over, its frames, and where the points lie."""
+    player = Player([Source("go", env={"size": 5})], seed=1, panels=False)
+    frames = player.frames()
+    next(frames)
+    player.command("take")
+    left, top, gap = player.focus.facts()["box"]
+    return player, frames, lambda row, column: [left + column * gap, top + row * gap]
+
+
+def test_nobody_moves_for_a_person_who_waits():
+    """A single step is no move, and neither is a click in the other side's turn or a key for what is not legal."""
+    player, frames, place = board_of_go()
+    seat = player.focus
+    player.command("step")
+    assert not player.may_go_on() and seat.moves == 0  # action 0 would be carried out
+    player.command("pause", False)
+    player.command("click", place(1, 2))
+    next(frames)
+    free = [place(row, column) for row in range(5) for column in range(5) if seat.step.legal[0, 5 * row + column]]
+    for point in free:
+        player.command("click", point)
+    assert seat.human.wanted is None  # it is the agent's turn
+    next(frames)
+    assert player.waits and seat.moves == 2
+    seat.human.wanted = 7  # occupied since the first move
+    assert player.waits and not player.may_go_on()
+    player.command("again")
+    next(frames)
+    assert seat.human.wanted is None and player.waits
+    player.close()
+
+
+@pytest.mark.parametrize(
+    ("game", "sticks", "wanted"),
+    [
+        ("gym:LunarLanderContinuous-v3", [0.5, -0.75, 0.0], [0.75, 0.5]),
+        ("gym:LunarLanderContinuous-v3", [-0.5, 0.0, 0.0], [-1.0, -0.5]),
+        ("gym:Pendulum-v1", [-0.5, 0.75, 0.0], [-0.5]),
+    ],
+)
+def test_a_gamepads_stick_does_what_its_direction_says(game, sticks, wanted):
+    """The lander's first axis is its main engine, which is up and not right."""
+    made = envs.make(game, None)
+    human = Human(game, made)
+    human.sticks = sticks
+    assert human.action() == pytest.approx(wanted)
+    made.close()
+
+
+def test_a_stick_is_a_pedal_where_an_axis_has_one_direction():
+    from types import SimpleNamespace
+
+    low, high = np.float32([-1, 0, 0]), np.float32([1, 1, 1])
+    env = SimpleNamespace(action_space=SimpleNamespace(low=low, high=high), metadata={}, spec=None)
+    env.unwrapped = env
+    human = Human("gym:X", env)
+    assert [axis[:2] for axis in human.axes] == [("left", "right"), ("", "up"), ("", "down")]
+    for sticks, wanted in (
+        ([0.0, -1.0], [0, 1, -1]), ([0.0, 0.5], [0, -1, 0]), ([1.0, 0.0], [1, -1, -1]), ([], [0.66, -1, -1])
+    ):  # fmt: skip
+        human.sticks = sticks
+        assert human.action() == pytest.approx(wanted, abs=0.01), sticks
+
+
+def test_no_share_of_chance_is_promised_where_actions_are_continuous():
+    player = Player([Source("gym:Pendulum-v1")], seed=1, panels=False)
+    player.command("policy", "epsilon 0.5")
+    assert "continuous" in player.messages[-1] and player.focus.policy_name != "epsilon 0.5"
+    player.close()
+    with pytest.raises(ValueError, match="continuous"):
+        Player([Source("gym:Pendulum-v1")], seed=1, policy="epsilon 0.5")

@@ -245,6 +245,15 @@ def test_controls_and_panels(chrome, runs, tmp_path):
             chrome.wait(f"joypad.state().seats[0].policy === '{name}'")
             pressed = "[...document.querySelectorAll('[data-policy][aria-pressed=true]')].map(b => b.dataset.policy)"
             chrome.wait(f"{pressed}.join() === '{name}'")
+        # Every digit of a score, and the chosen one among more actions than have room
+        told = chrome.eval(
+            "(() => { const state = structuredClone(joypad.state()), many = [...Array(18).keys()];"
+            " Object.assign(state.seats[0], { score: 123456.5, last_score: 1234567, games: 1, bars: 'values',"
+            " heights: many, actions: many.map(String), chosen: 2 }); joypad.show(state);"
+            " return ['.now', '.last', '.bars .chosen .name'].map("
+            " (part) => document.querySelector(`.seat ${part}`).textContent); })()"
+        )
+        assert told == ["123456.5", "last game 1234567 · 1 played", "2"]
         # The last 30 seconds
         chrome.key("c")
         chrome.wait("document.getElementById('told').textContent.startsWith('saved the last')")

@@ -29,6 +29,8 @@ class Policy:
         self.epsilon = float(number) if number else 0.0
         if not 0 <= self.epsilon <= 1:
             raise ValueError(f"epsilon must lie in 0..1, not {self.epsilon}")
+        if self.epsilon and not spec.num_actions:
+            raise ValueError(f"policy {name!r}: draws one of several actions, and here they are continuous")
         self.spec, self.seed, self.generator = spec, seed, None
 
     def begin(self, columns: int) -> None:
@@ -38,7 +40,7 @@ class Policy:
 
     def act(self, step: TimeStep, memory: Any = None) -> Act:
         act = self.agent.act(step, memory, explore=self.sampled)
-        if not self.epsilon or not self.spec.num_actions:
+        if not self.epsilon:
             return act
         device = act.action.device
         if self.generator is None:

@@ -21,6 +21,7 @@ FILES = Path(experiments.web.__file__).parent / "watch"
 ABSENT = 2.0  # s after which a play that nobody looks at stands still
 CURVES = 0.1  # s between two states of the curves
 PAGE = {name: takes for name, takes in TYPES.items() if name != "quit"}  # commands of a page
+HELD = ("held", "sticks")  # commands that hold until the next one of their name
 WAITING = 1000  # commands that wait at most; more are dropped
 
 
@@ -40,7 +41,8 @@ class PlayerPage:
         self.page = self.server.add_page(name, FILES, title="Watch", on_message=self._heard, on_open=self._greet)
         self.address = self.server.start(self.page)
         self.clip = Clip(fps)
-        self._looked, self._curves = time.monotonic(), 0.0
+        self._began, self._looked, self._curves = time.monotonic(), -math.inf, 0.0
+        self._held = False  # True while a key or a stick of a browser may be held
         self.joined: Any = None  # other pages of the same server, which are closed with this one
 
     def _greet(self, client: Client) -> None:
@@ -53,7 +55,7 @@ class PlayerPage:
             self._queue.put_nowait(command)
 
     def looks(self) -> bool:
-        """Does any browser have the page open, or had it a moment ago?"""
+        """Does any browser have the page open, or had it a moment ago? Nothing is played before the first one came."""
         if self.page.watchers:
             self._looked = time.monotonic()
         return time.monotonic() - self._looked < ABSENT
@@ -72,7 +74,7 @@ class PlayerPage:
     def commands(self, player: Player) -> list[tuple[str, Any]]:
         """Returns the commands of the page since the last call, and sends it the player's messages."""
         found: list[tuple[str, Any]] = []
-        if not self.looks() and time.monotonic() - self._looked > self.patience:
+        if not self.looks() and time.monotonic() - max(self._began, self._looked) > self.patience:
             found.append(("quit", None))
         while not self._queue.empty():
             name, value = self._queue.get_nowait()
@@ -80,6 +82,10 @@ class PlayerPage:
                 self.clip.save(safe(player.game), self.tell)
             else:
                 found.append((name, value))
+                self._held |= name in HELD
+        if self._held and not self.page.watchers:  # a browser that has gone holds nothing down
+            self._held = False
+            found += [(name, []) for name in HELD]
         messages, player.messages = player.messages, []
         for text in messages:
             self.tell(text)

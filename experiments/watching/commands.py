@@ -1,14 +1,16 @@
 """What people and pages may ask of the player: each command with its key, the type of its value, and how it is done.
 
 Nothing else comes in, and nothing of another type (experiments/web/values.py). A command that makes no sense raises
-Refused with a sentence for the person; whatever else is raised is a fault of the program, and no answer to anybody.
+CommandRefused with a sentence for the person; whatever else is raised is a fault of the program, and no answer.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from experiments.arguments import is_share
 from experiments.watching.human import Unplayable
 from experiments.web.values import Type, flag, items, nothing, number, optional, take, text, whole
 
@@ -29,7 +31,7 @@ class PlayerCommand(NamedTuple):
 
 
 def obey(player: Any, name: str, value: Any) -> None:
-    """Does what is asked for. Raises Refused for what is not known, of another type, or makes no sense."""
+    """Does what is asked for. Raises CommandRefused for what is not known, of another type, or makes no sense."""
     try:
         checked = take(TYPES, name, value)
     except ValueError as fault:
@@ -45,12 +47,18 @@ def _step(player: Any, _: None) -> None:
     player.paused = player.stepping = True
 
 
-def _change_speed(places: int) -> Callable[[Any, None], None]:
+def _change_speed(faster: bool) -> Callable[[Any, None], None]:
     def change(player: Any, _: None) -> None:
-        place = min(range(len(SPEEDS)), key=lambda i: abs(SPEEDS[i] - player.speed))
-        player.speed = SPEEDS[max(0, min(len(SPEEDS) - 1, place + places))]
+        other = [speed for speed in SPEEDS if faster == (_rank(speed) > _rank(player.speed)) and speed != player.speed]
+        if other:
+            player.speed = other[0 if faster else -1]
 
     return change
+
+
+def _rank(speed: float) -> float:
+    """Speeds in their order: 0 is the fastest."""
+    return speed or math.inf
 
 
 def speed(value: Any) -> float:
@@ -81,21 +89,17 @@ def policy(value: Any) -> str:
     """greedy, sampled or "epsilon E" with E in 0..1."""
     name = text(40)(value)
     kind, _, share = name.partition(" ")
-    if name not in ("greedy", "sampled") and not (kind == "epsilon" and _is_share(share)):
+    if name not in ("greedy", "sampled") and not (kind == "epsilon" and is_share(share)):
         raise ValueError("must be greedy, sampled or 'epsilon E' with a share E from 0 to 1")
     return name
 
 
-def _is_share(text: str) -> bool:
-    try:
-        return 0 <= float(text) <= 1
-    except ValueError:
-        return False
-
-
 def _policy(player: Any, name: str | None) -> None:
     for seat in player.seats:
-        seat.choose_policy(name or ("sampled" if seat.policy_name != "sampled" else "greedy"))
+        try:
+            seat.choose_policy(name or ("sampled" if seat.policy_name != "sampled" else "greedy"))
+        except ValueError as fault:
+            raise CommandRefused(str(fault)) from None
     player.messages.append(f"policy: {player.focus.policy_name}")
 
 
@@ -180,10 +184,10 @@ _switch, _place = optional(flag), number(-1e6, 1e6)
 COMMANDS = {
     "pause": PlayerCommand(_switch, _pause, "p", "pause or go on"),
     "step": PlayerCommand(nothing, _step, "n", "one decision, then pause"),
-    "slower": PlayerCommand(nothing, _change_speed(-1), "-", "slower"),
-    "faster": PlayerCommand(nothing, _change_speed(1), "+", "faster, at last as fast as it goes"),
+    "slower": PlayerCommand(nothing, _change_speed(False), "-", "slower"),
+    "faster": PlayerCommand(nothing, _change_speed(True), "+", "faster, at last as fast as it goes"),
     "new": PlayerCommand(nothing, _new, "e", "a new episode, with the next seed"),
-    "again": PlayerCommand(nothing, _again, "r", "the same episode again, from its beginning"),
+    "again": PlayerCommand(nothing, _again, "r", "begin again with the same seed"),
     "policy": PlayerCommand(optional(policy), _policy, "g", "greedy (the best action) or sampled (as in training)"),
     "take": PlayerCommand(_switch, _take, "t", "take over, or hand back"),
     "overlay": PlayerCommand(

@@ -37,7 +37,8 @@ class Laps:
         self.driven, self.shadow = False, shadow  # driven: the present race has records
         self.network = seat.source.run is not None
         about = {"network": seat.source.label, "step": seat.at} if self.network else {}
-        driver = "network" if self.network else "person"
+        self.teacher = bool(seat.source.scripted)  # True where the game's own expert drives, whose actions are labels
+        driver = "network" if self.network else seat.source.scripted or "person"
         self.writer = races.open_writer(folder, seat.source.game, self.driving, driver, **about)
         self.first = self.writer.index
         self.recording = True  # False while a person pauses it
@@ -69,7 +70,7 @@ class Laps:
         """A decision as a record. What a network says may lie outside; the game gets it clipped."""
         driving, done = self.driving, action[0].cpu().numpy().clip(-1.0, 1.0)
         found = {
-            IMAGE: step.obs[0, -1].cpu().numpy(), "user/mode": "user" if person else "local",
+            IMAGE: step.obs[0, -1].cpu().numpy(), "user/mode": "user" if person or self.teacher else "local",
             "override": bool(person and self.network and not self.shadow), "game/steer": float(done[0]),
             **driving.controls(self.games, done), **driving.figures(self.games, self.race),
         }  # fmt: skip

@@ -24,6 +24,7 @@ DEAD = 0.3  # deflection of a gamepad's stick that counts as a key
 PACE = 0.34  # step of an axis per decision while a key is held, share of its range: steering by keys is gradual
 FREE: tuple[Axis, ...] = (("left", "right", 0.0), ("down", "up", 0.0), ("", "space", -1.0), ("a", "d", 0.0))
 PEDALS = ("up", "down", "space")  # keys of dimensions that cannot be negative, in their order
+STICK = {"right": (0, 1.0), "up": (1, -1.0), "down": (1, 1.0)}  # key -> axis of a gamepad's stick, and the sign there
 
 
 class Unplayable(ValueError):
@@ -81,6 +82,11 @@ def choose(pressed: Iterable[str], keys: Keys) -> int:
     return keys[max(fitting, key=len)] if fitting else 0
 
 
+def allows(legal: np.ndarray | None, action: int) -> bool:
+    """Is the action legal? legal: bool [A]; None where every action is."""
+    return legal is None or (0 <= action < len(legal) and bool(legal[action]))
+
+
 class Human:
     """A person at a keyboard or a gamepad. `held`, `sticks` and `wanted` are what the window or the page tells."""
 
@@ -97,7 +103,7 @@ class Human:
         self.held: set[str] = set()
         self.sticks: list[float] = []  # gamepad: right, down in -1..1; button, 0 or 1; right, left trigger in 0..1
         self.wanted: int | None = None  # action that was named itself, by a click on a board
-        self._now = np.array([rest for _, _, rest in self.axes], np.float32)
+        self._now = self._rests()
 
     @property
     def known(self) -> list[str]:
@@ -116,19 +122,26 @@ class Human:
             keys.add("space")
         return keys
 
-    def is_ready(self) -> bool:
-        """Has the player of a game that waits made up their mind?"""
-        return not self.waits or self.wanted is not None or any(k and k <= self.pressed() for k in self.keys)
+    def is_ready(self, legal: np.ndarray | None = None) -> bool:
+        """Has the player of a game that waits made up their mind, on a move that is legal?"""
+        if not self.waits:
+            return True
+        if self.wanted is None and not any(k and k <= self.pressed() for k in self.keys):
+            return False
+        return allows(legal, self._chosen())
+
+    def _chosen(self) -> int:
+        """The number of the action that is asked for."""
+        return choose(self.pressed(), self.keys) if self.wanted is None else self.wanted
 
     def action(self, legal: np.ndarray | None = None) -> int | np.ndarray:
         """The action now: a number, or float32 [D] in [-1, 1]. One that is not legal becomes the first that is."""
         if not self.discrete:
             return self._steer()
-        action = choose(self.pressed(), self.keys) if self.wanted is None else self.wanted
-        self.wanted = None
+        action, self.wanted = self._chosen(), None
         if self.waits:
             self.held.clear()  # one move for one key
-        if legal is not None and not (0 <= action < len(legal) and legal[action]):
+        if not allows(legal, action):
             action = int(np.flatnonzero(legal)[0])
         return action
 
@@ -137,13 +150,22 @@ class Human:
         if self.hands is not None:
             return self.hands.act(held, self._pad(), self.hands.driving.speed(self._games))
         for i, (low, high, rest) in enumerate(self.axes):
-            stick = self.sticks[i] if i < min(2, len(self.sticks)) and abs(self.sticks[i]) > 0.08 else None
-            if stick is not None:
-                self._now[i] = -stick if i == 1 else stick  # up is a stick's negative direction
+            if (stick := self._stick(low, high)) is not None:
+                self._now[i] = stick
                 continue
             there = (high in held) - (low in held) if {low, high} & held else rest
             self._now[i] += (there - self._now[i]) * (PACE if low else 1.0)
         return self._now.clip(-1, 1).copy()
+
+    def _stick(self, low: str, high: str) -> float | None:
+        """What a gamepad's stick asks of the axis with these keys, in [-1, 1]; None where it rests."""
+        place, sign = STICK.get(high, (len(self.sticks), 0.0))
+        if place >= len(self.sticks) or abs(self.sticks[place]) <= 0.08:
+            return None
+        deflection = sign * self.sticks[place]
+        if low:
+            return deflection
+        return 2 * deflection - 1 if deflection > 0 else None  # a pedal, whose rest is -1
 
     def _pad(self) -> Pad | None:
         """A gamepad for `hands`: its stick steers; forward or the right trigger is gas, back or the left one brake."""
@@ -154,9 +176,14 @@ class Human:
         return Pad(right, max(forward, gas), max(back, brake), button > DEAD)
 
     def rest(self) -> None:
-        """A new race begins: hands at rest."""
+        """A new game begins: hands at rest, and no move chosen before."""
+        self.wanted, self._now = None, self._rests()
         if self.hands is not None:
             self.hands.reset()
+
+    def _rests(self) -> np.ndarray:
+        """The value of each axis that nobody moves, float32 [D]."""
+        return np.array([rest for _, _, rest in self.axes], np.float32)
 
 
 def is_turn_based(env: Any) -> bool:

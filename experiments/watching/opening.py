@@ -10,6 +10,7 @@ import numpy as np
 
 import envs
 from envs.description import Description
+from envs.gym_check import GameFault
 from experiments import display
 from experiments.watching.pictures import as_picture, fitted
 
@@ -70,6 +71,8 @@ def rendered(env: Any) -> list[np.ndarray]:
     shown = env.render()
     pictures = shown if isinstance(shown, list) and (not shown or isinstance(shown[0], np.ndarray)) else [shown]
     pictures = [as_picture(one, env.name) for one in pictures]
-    if pictures and env.shape is None:
+    if env.shape is None:
+        if not pictures:
+            raise GameFault(f"{env.name}: render() gave no picture after reset()")
         env.shape = pictures[0].shape
     return [fitted(one, env.shape) for one in pictures]

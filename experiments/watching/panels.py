@@ -58,9 +58,9 @@ def _head(draw: ImageDraw.ImageDraw, status: dict[str, Any], seat: dict[str, Any
     step = "untrained" if seat["step"] < 0 else f"step {seat['step']:,}"
     who = "a person plays" if seat["human"] else seat["policy"]
     draw.text((EDGE, 28), f"{stage}{step}  ·  {who}  ·  seed {status['seed']}"[:52], QUIET, font(12))
-    score = "-" if seat["score"] is None else f"{seat['score']:g}"
+    score = "-" if seat["score"] is None else f"{seat['score']:.10g}"
     draw.text((EDGE, 46), f"score {score}", INK, font(26))
-    last = "" if seat["last_score"] is None else f"last game {seat['last_score']:g}"
+    last = "" if seat["last_score"] is None else f"last game {seat['last_score']:.10g}"
     last = last if seat["winrate"] is None else f"winrate {seat['winrate']:.0%}"
     draw.text((WIDTH - EDGE, 60), last, QUIET, font(12), anchor="ra")
     return 86
@@ -72,7 +72,8 @@ def _bars(draw: ImageDraw.ImageDraw, seat: dict[str, Any], y: int) -> int:
     chosen = seat["chosen"] if isinstance(seat["chosen"], int) else None
     order = list(range(len(heights)))
     if len(order) > MOST:
-        order = sorted(order, key=lambda i: -heights[i])[:MOST]
+        order = sorted(order, key=lambda i: (i != chosen, -heights[i]))[:MOST]
+        order.sort(key=lambda i: -heights[i])
     title = {"values": "action values", "probabilities": "probabilities", "mean": "actions"}[seat["bars"]]
     draw.text((EDGE, y), title, QUIET, font(12))
     y += 18
@@ -93,7 +94,7 @@ def _bars(draw: ImageDraw.ImageDraw, seat: dict[str, Any], y: int) -> int:
 
 
 def _curve(draw: ImageDraw.ImageDraw, name: str, rows: Sequence[float | None], colour: str, y: int) -> int:
-    rows = [0.0 if v is None or not np.isfinite(v) else v for v in rows]
+    rows = [v for v in rows if v is not None]  # None: nobody asked for reasons then
     draw.text((EDGE, y), name, QUIET, font(12))
     draw.text((WIDTH - EDGE, y), f"{rows[-1]:.3g}", INK, font(12), anchor="ra")
     top, bottom, right = y + 18, y + 58, WIDTH - EDGE

@@ -84,9 +84,15 @@ class Player:
             raise ValueError(f"side by side must be one game, not {' and '.join(s.game for s in sources)}")
         if len(sources) > 1 and copies > 1:
             raise ValueError("--copies: shows one agent; side by side stand one game of each")
-        self.seats = [Seat(s, copies=copies, seed=seed, policy=policy, explaining=panels) for s in sources]
-        if len({seat.fps for seat in self.seats}) > 1:
-            raise ValueError("side by side: the games run at different speeds")
+        self.seats: list[Seat] = []
+        try:
+            for source in sources:
+                self.seats.append(Seat(source, copies=copies, seed=seed, policy=policy, explaining=panels))
+            if len({seat.fps for seat in self.seats}) > 1:
+                raise ValueError("side by side: the games run at different speeds")
+        except BaseException:  # a game may be a program of its own
+            self.close()
+            raise
         self.game, self.fps = sources[0].game, self.seats[0].fps
         self.stages, self.episodes, self.seconds = list(stages), episodes, seconds
         self.paused, self.speed, self.panels, self.ended = False, 1.0, panels, False
@@ -150,7 +156,7 @@ class Player:
     def _pictures(self) -> Iterator[PlayerFrame]:
         """The pictures that have come since the last decision; the last of them shows the newest one's state."""
         groups = [pictures for seat in self.seats for pictures in seat.pictures()]
-        length = max(map(len, groups))
+        length = max(1, *map(len, groups))
         before = self._shown or [None] * len(groups)  # a game that waits for the other may have no new one
         for i in range(length):
             now = zip(groups, before, strict=True)
@@ -209,7 +215,7 @@ class Player:
 
     def may_go_on(self) -> bool:
         """Is the next picture due, as far as pause and a person's turn go? Both wait for the end of a decision."""
-        return self._again or self.stepping or not self._decided or not (self.paused or self.waits)
+        return self._again or not self._decided or not (self.waits or (self.paused and not self.stepping))
 
     @property
     def _decided(self) -> bool:

@@ -24,7 +24,7 @@ from experiments import building, players
 from experiments.overlay import blend, coloured, inset, on_board, stack_picture
 from experiments.watching.driving import HOLD, drives, with_wheels
 from experiments.watching.follower import Follower
-from experiments.watching.human import Human, action_names, own
+from experiments.watching.human import Human, action_names, allows, own
 from experiments.watching.opening import known, rendered, with_picture
 from experiments.watching.scripted import player_of
 from experiments.watching.source import BOARD, Source
@@ -66,8 +66,12 @@ class Seat:
         self.listeners: list[Any] = []  # listeners with began(), add(step, action, person) and ended(score)
         self.view: Callable[[], np.ndarray] | None = None  # picture to be shown in place of the game's own
         self.actor: Actor | None = None  # actor of the games that `begin` has begun
-        self.load(source)
-        self.begin(seed)
+        try:
+            self.load(source)
+            self.begin(seed)
+        except BaseException:
+            self.close()
+            raise
 
     def load(self, source: Source) -> None:
         """Takes the agent of `source`, which must be of the same game."""
@@ -103,6 +107,8 @@ class Seat:
         self.values, self.rewards, self.curve = (deque(maxlen=HISTORY) for _ in range(3))
         self._decided_for: Any = None
         self.decide_once()
+        if self.human is not None:
+            self.human.rest()
         for listener in self.listeners:
             listener.began()
 
@@ -219,19 +225,23 @@ class Seat:
         return self.human is not None and not self.over and (not self.alternates or self.side == self.moves % 2)
 
     def click(self, x: float, y: float) -> None:
-        """A point of a board was chosen, by its place in the picture."""
-        if self.human is None or (box := self._box()) is None:
+        """A point of a board was chosen, by its place in the picture, by the person whose turn it is."""
+        if not self.is_persons_turn or (box := self._box()) is None:
             return
         left, top, gap = box
         row, column = round((y - top) / gap), round((x - left) / gap)
         action = self.board.action_at(row, column)
-        if action is not None and (self.step.legal is None or bool(self.step.legal[0, action])):
+        if action is not None and allows(self._legal(), action):
             self.human.wanted = action
 
     @property
     def waits(self) -> bool:
         """Must a person move before anything goes on?"""
-        return self.is_persons_turn and not self.human.is_ready()
+        return self.is_persons_turn and not self.human.is_ready(self._legal())
+
+    def _legal(self) -> np.ndarray | None:
+        """The first copy's legal actions, bool [A]; None where all are."""
+        return None if self.step.legal is None else self.step.legal[0].cpu().numpy()
 
     def advance(self) -> None:
         """Carries out the decision, or what the person does instead."""
@@ -239,16 +249,17 @@ class Seat:
             self._listen()
         act, person = self.act, self.is_persons_turn
         if person:
-            legal = None if self.step.legal is None else self.step.legal[0].cpu().numpy()
-            mine = torch.as_tensor(self.human.action(legal), device=self.device).to(act.action.dtype)
+            mine = torch.as_tensor(self.human.action(self._legal()), device=self.device).to(act.action.dtype)
             action = act.action.clone()
             action[0] = mine
             act = act._replace(action=action)
-        for listener in self.listeners:
-            listener.add(self.step, act.action, person)
         was_over = self.over
+        if not was_over:
+            self._tell(act.action, person)
         self.stream.send(act)
         self.stream.receive()
+        if self.over:  # the last observation of a game is a row, too, and the play may end with it
+            self._tell(act.action, False)
         self.moves = 0 if was_over else self.moves + 1
         finished = self.stream.take_episodes()
         self.scores += [episode.score for episode in finished]
@@ -258,6 +269,11 @@ class Seat:
             for episode in finished:
                 if episode.column == 0:
                     listener.ended(episode.score)
+
+    def _tell(self, action: torch.Tensor, person: bool) -> None:
+        """The newest row, for all listeners."""
+        for listener in self.listeners:
+            listener.add(self.step, action, person)
 
     def _listen(self) -> None:
         """Hears the keys that a person holds down where the game has its own display."""
@@ -338,8 +354,9 @@ class Seat:
 
     def known_keys(self) -> list[str]:
         """Keys that the game or the seat itself takes just now."""
-        known = self.human.known if self.human else []
-        return [*known, HOLD] if self.lends else known
+        if self.human is not None:
+            return self.human.known
+        return [HOLD] if self.lends else []
 
     def history(self) -> dict[str, list[float | None]]:
         """The curves of the newest decisions, oldest first."""

@@ -55,14 +55,12 @@ def find(
 ) -> Source:
     """Raises RunError or UnknownGame where there is nothing of that name. env: options that the game must have."""
     path = Path(what)
-    if (path / "manifest.json").is_file() and path.name.isdigit():  # a checkpoint itself
-        kind = path.parent
-        if kind.name == "checkpoints":
-            return _of(Run.open(kind.parent), step=int(path.name))
-        if kind.parent.name == "stages" and kind.name.isdigit():
-            return _of(Run.open(kind.parent.parent), step=int(path.name), stage=int(kind.name))
+    if (source := _checkpoint(path)) is not None:
+        if live or step is not None:
+            raise RunError(f"{what} is a checkpoint itself: --live and --checkpoint are of runs")
+        return source
     if live:
-        return _of(_training(what, runs), live=True)
+        return _of(_training(what, runs, env), live=True)
     try:
         run, note = (of_options(runs, what, env), "") if env else look_for(runs, what)
     except RunError as fault:
@@ -75,6 +73,17 @@ def find(
     if step is not None:
         raise RunError(f"--checkpoint {step}: {missing}")
     return untrained(game, runs, env)
+
+
+def _checkpoint(path: Path) -> Source | None:
+    """The checkpoint that lies in this folder; None for any other folder."""
+    kind = path.parent
+    if path.name.isdecimal() and (path / "manifest.json").is_file():
+        if kind.name == "checkpoints":
+            return _of(Run.open(kind.parent), step=int(path.name))
+        if kind.parent.name == "stages" and kind.name.isdecimal():
+            return _of(Run.open(kind.parent.parent), step=int(path.name), stage=int(kind.name))
+    return None
 
 
 def untrained(game: str, runs: Path, env: Mapping[str, Any] = NO_OPTIONS) -> Source:
@@ -100,8 +109,8 @@ def refuse_overlay(source: Source, name: str) -> None:
     if name not in known:
         raise ValueError(f"--overlay {name}: choose {', '.join(known)}")
     if source.run is None or source.run.config["agent"] in (*BASELINES, "random"):
-        dtype = f"shows why a network of the lab acts, and {source.label} plays {source.game}"
-        raise ValueError(f"--overlay {name}: {dtype}")
+        reason = f"shows why a network of the lab acts, and {source.label} plays {source.game}"
+        raise ValueError(f"--overlay {name}: {reason}")
     about = envs.describe(source.game, **envs.scored(source.game, source.run.config["env"]))
     if name in BOARD and about.observation is not None and about.board is None:
         raise ValueError(f"--overlay {name}: is of board games; {source.game} has off, {', '.join(PICTURES)}")
@@ -132,17 +141,19 @@ def _of(run: Run, **fields: Any) -> Source:
     return Source(run.config["game"], run, **fields)
 
 
-def _training(what: str, runs: Path) -> Run:
-    """The run that was begun or went on last, whether it has a checkpoint yet or not."""
+def _training(what: str, runs: Path, env: Mapping[str, Any]) -> Run:
+    """The run with these options that was begun or went on last, whether it has a checkpoint yet or not."""
     for candidate in (Path(what), runs / what):
         if (candidate / "config.json").is_file():
             return Run.open(candidate)
     folder = runs / (safe(envs.canonical(what)) if is_game(what) else what)
     inside = folder.is_dir() and runs.resolve() in folder.resolve().parents
-    found = list(folder.rglob("config.json")) if inside else []
-    if not found:
-        raise RunError(f"--live {what}: there is no run of it under {runs}")
-    return Run.open(max(found, key=_newest_line).parent)
+    for config in sorted(folder.rglob("config.json"), key=_newest_line, reverse=True) if inside else ():
+        run = Run.open(config.parent)
+        if env.items() <= run.config.get("env", {}).items():
+            return run
+    told = "".join(f" with {name}={value}" for name, value in env.items())
+    raise RunError(f"--live {what}: there is no run of it{told} under {runs}")
 
 
 def _newest_line(config: Path) -> float:

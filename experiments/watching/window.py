@@ -39,6 +39,7 @@ class PlayerWindow(PygameWindow):
         self.factor = 1.0  # pixels of the enlarged picture per pixel of the game's
         self._drawn, self._held, self._pad = 0.0, set(), []
         self._bar: Any = None
+        self._whole: np.ndarray | None = None  # picture that the window shows
 
     def looks(self) -> bool:
         """Tells that somebody looks, which holds for every open window."""
@@ -55,9 +56,10 @@ class PlayerWindow(PygameWindow):
         elif self.column is None or now - self._drawn > DRAWN or self.column.shape[0] != picture.shape[0]:
             self.column, self._drawn = beside(frame.picture, player)[:, picture.shape[1] :], now
         parts = [picture] if self.column is None else [picture, self.column]
-        whole = np.concatenate([np.concatenate(parts, axis=1), self._keys(player, sum(p.shape[1] for p in parts))])
+        shown = np.concatenate(parts, axis=1)
+        self._whole = np.concatenate([shown, self._keys(player, shown.shape[1])])
         self.title = self._caption(player)
-        self.draw(whole)
+        self.draw(self._whole)
         self.factor = picture.shape[0] / frame.picture.shape[0]
         self.clip.add(frame.picture)
 
@@ -84,7 +86,8 @@ class PlayerWindow(PygameWindow):
         seat = player.focus
         state = "paused" if player.paused else f"{player.speed:g}x" if player.speed else "unlimited"
         news = f"   {self.messages[-1]}" if self.messages else ""
-        return f"{self.name}   score {seat.score:g}   {state}{news}"
+        step = f"   step {seat.at:,}" if seat.source.run is not None and seat.at >= 0 else ""
+        return f"{self.name}{step}   score {seat.score:.10g}   {state}{news}"
 
     def commands(self, player: Player) -> list[tuple[str, Any]]:
         """Returns the commands from keyboard, mouse and gamepad since the last call."""
@@ -95,7 +98,9 @@ class PlayerWindow(PygameWindow):
                 found.append(("quit", None))
             elif event.type in (pygame.KEYDOWN, pygame.KEYUP):
                 found += self._key(event, keys, player)
-            elif event.type == pygame.MOUSEBUTTONDOWN and self.screen is not None:
+            elif event.type in (pygame.VIDEOEXPOSE, pygame.VIDEORESIZE) and self._whole is not None:
+                self.draw(self._whole)  # a play that is paused draws nothing itself
+            elif event.type == pygame.MOUSEBUTTONDOWN and event.button == 1 and self.screen is not None:
                 found.append(("click", [at / self.factor for at in self.place(event.pos)]))
         pad = self._gamepad()
         if pad != self._pad:

@@ -22,10 +22,11 @@ const link = connect({
   },
   onLink: (open) => {
     if (!open) $("state").textContent = "no connection";
+    else if (drove) tellHeld(); // what was let go meanwhile
   },
 });
 const command = (name, value = null) => link.send({ type: "command", name, value });
-window.joypad = { link, command, state: () => now }; // for tests and the curious
+window.joypad = { link, command, show, state: () => now }; // for tests and the curious
 
 function greet(commands) {
   shortcuts = Object.fromEntries(commands.map(({ name, key }) => [key, name]));
@@ -68,7 +69,11 @@ $("main").addEventListener("click", (event) => {
 // Keys: the game's while a person plays, otherwise the player's.
 const held = new Set();
 const fingers = new Map(); // pointer -> the key that it is on
-const tellHeld = () => command("held", [...new Set([...held, ...fingers.values()])].slice(0, 16));
+let drove = false; // has this page held a key?
+function tellHeld() {
+  drove = true;
+  command("held", [...new Set([...held, ...fingers.values()])].slice(0, 16));
+}
 const nameOf = (event) => KEYS[event.key] ?? event.key.toLowerCase();
 const playing = () => now?.seats.find((seat) => seat.human);
 
@@ -106,9 +111,9 @@ addEventListener("blur", () => {
 let sticks = "[]";
 setInterval(() => {
   const pad = [...(navigator.getGamepads?.() ?? [])].find(Boolean);
-  if (!pad || !playing()) return;
+  if (!pad || !playing()) return void (sticks = "[]");
   const cross = (plus, minus) => (pad.buttons[plus]?.pressed ? 1 : 0) - (pad.buttons[minus]?.pressed ? 1 : 0);
-  const values = [cross(15, 14) || pad.axes[0], cross(13, 12) || pad.axes[1], pad.buttons[0]?.pressed ? 1 : 0];
+  const values = [cross(15, 14) || (pad.axes[0] ?? 0), cross(13, 12) || (pad.axes[1] ?? 0), pad.buttons[0]?.pressed ? 1 : 0];
   values.push(pad.buttons[7]?.value ?? 0, pad.buttons[6]?.value ?? 0);
   const told = JSON.stringify(values.map((x) => Math.round(x * 100) / 100));
   if (told !== sticks) command("sticks", JSON.parse((sticks = told)));
@@ -167,6 +172,7 @@ function setOptions(select, values, value) {
 }
 
 const press = (name, on) => document.querySelector(`[data-command=${name}]`).setAttribute("aria-pressed", on);
+const points = (x) => (x === null || x === undefined ? "" : Number(x.toFixed(3)).toString()); // every digit of a score
 const number = (x) => (x === null || x === undefined ? "" : Number(x.toPrecision(4)).toString());
 
 function show(state) {
@@ -213,9 +219,9 @@ function drawSeat(panel, seat, i) {
   put(".label", seat.label);
   if (seat.scripted && !seat.human) put(".about", "a scripted player");
   else put(".about", `${stage}${seat.step < 0 ? "untrained" : `step ${seat.step.toLocaleString("en")}`} · ${seat.human ? "a person plays" : seat.policy}${seat.live ? " · live" : ""}`);
-  put(".now", number(seat.score));
+  put(".now", points(seat.score));
   const chance = seat.winrate === null ? "" : `winrate ${(100 * seat.winrate).toFixed(0)} % · `;
-  put(".last", chance + (seat.games ? `last game ${number(seat.last_score)} · ${seat.games} played` : ""));
+  put(".last", chance + (seat.games ? `last game ${points(seat.last_score)} · ${seat.games} played` : ""));
   const names = { values: "action values", probabilities: "probabilities", mean: "actions" };
   put(".kind", names[seat.bars] ?? (!seat.trained ? "" : "this agent does not tell why"));
   drawBars(panel.querySelector(".bars"), seat);
@@ -226,7 +232,10 @@ function drawSeat(panel, seat, i) {
 
 function drawBars(list, seat) {
   let order = seat.heights.map((_, action) => action);
-  if (order.length > MOST) order = order.sort((a, b) => seat.heights[b] - seat.heights[a]).slice(0, MOST);
+  if (order.length > MOST) {
+    const higher = (a, b) => seat.heights[b] - seat.heights[a];
+    order = order.sort((a, b) => (b === seat.chosen) - (a === seat.chosen) || higher(a, b)).slice(0, MOST).sort(higher);
+  }
   const low = seat.bars === "probabilities" ? 0 : seat.bars === "mean" ? -1 : Math.min(...seat.heights);
   const high = seat.bars === "values" ? Math.max(...seat.heights) : 1;
   while (list.children.length < order.length) {
