@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from agents.core import files
@@ -35,13 +36,24 @@ def folders(root: Path) -> list[Path]:
 
 def of_game(root: Path, game: str) -> list[Path]:
     """The reference runs of a game, best first."""
-    found = [file.parent for folder in folders(root) for file in folder.joinpath(safe(game)).glob("*/config.json")]
+    places = [folder / safe(game) for folder in folders(root)]
+    found = _distinct(file.parent for place in places for file in place.glob("*/config.json"))
     return sorted(found, key=lambda path: (-score(path), path.name))
 
 
 def every(root: Path) -> list[Path]:
     """All reference runs, by their names."""
-    return sorted(file.parent for folder in folders(root) for file in folder.glob("*/*/config.json"))
+    return sorted(_distinct(file.parent for folder in folders(root) for file in folder.glob("*/*/config.json")))
+
+
+def _distinct(paths: Iterable[Path]) -> list[Path]:
+    """Of those with one name GAME/NAME the first; none that is still being made, whose name begins with a dot."""
+    found: dict[tuple[str, ...], Path] = {}
+    for path in paths:
+        name = path.parts[-2:]
+        if not any(part.startswith(".") for part in name):
+            found.setdefault(name, path)
+    return [*found.values()]
 
 
 def best(root: Path, game: str) -> Path | None:
@@ -53,15 +65,16 @@ def score(path: Path) -> float:
     """The mean that a reference states of itself; -inf where it states none."""
     try:
         mean = files.read_json(path / SCORE)["mean"]
-    except (OSError, ValueError, KeyError, TypeError):
+        value = float(mean) if isinstance(mean, int | float) else math.nan
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return -math.inf
-    return float(mean) if isinstance(mean, int | float) and math.isfinite(mean) else -math.inf
+    return value if math.isfinite(value) else -math.inf
 
 
 def named(root: Path, word: str) -> list[Path]:
     """The runs of ``reference/GAME`` (best first), of ``reference/GAME/NAME`` or of ``reference`` itself; else none."""
     head, _, rest = word.rstrip("/").partition("/")
-    if head != WORD or ".." in Path(rest).parts:
+    if head != WORD or Path(rest).is_absolute() or any(part.startswith(".") for part in Path(rest).parts):
         return []
     if not rest:
         return every(root)

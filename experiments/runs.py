@@ -365,7 +365,8 @@ def promote(command: Promote) -> None:
         return evaluate.by_chance(stored, episodes=command.episodes, seed=command.seed)
 
     asked = promoting.Promotion(command.name, command.before, command.replace)
-    made = promoting.promote(run, command.out or command.runs / references.WORD, asked, score, chance)
+    with cli.refusing():
+        made = promoting.promote(run, command.out or command.runs / references.WORD, asked, score, chance)
     weights = sum(file.stat().st_size for file in made.rglob("*.safetensors"))
     whole = sum(file.stat().st_size for file in made.rglob("*") if file.is_file())
     cli.say(f"reference: {made}, score {references.score(made):.4g}, {size(whole)}, of it weights {size(weights)}")

@@ -31,7 +31,7 @@ class VerifyCommand:
     """What to check."""
 
     what: Positional[tuple[str, ...]] = ()  # games, or reference/GAME/NAME; without any all
-    episodes: int = 10  # new games of each
+    episodes: int = 10  # new games of each; more where so few could refuse nothing
     max_games: int = 0  # references of one game that are played, the best first; 0: all
     files: bool = False  # compare files and figures alone, play nothing
     seed: int | None = None  # seed of the new games; without it one that was not used yet
@@ -59,9 +59,11 @@ def chosen(command: VerifyCommand) -> list[Path]:
             found += named
     if not found:
         raise cli.UserError(f"there are no reference runs in {references.HOME} and {command.runs / references.WORD}")
+    found = [*dict.fromkeys(found)]
     if command.max_games:
-        places = {game: references.of_game(command.runs, game) for game in {path.parent.name for path in found}}
-        found = [p for p in found if p in places[p.parent.name][: command.max_games]]
+        order = sorted(found, key=lambda path: (-references.score(path), path.name))
+        best = {game: [p for p in order if p.parent.name == game] for game in {path.parent.name for path in found}}
+        found = [path for path in found if path in best[path.parent.name][: command.max_games]]
     return found
 
 
@@ -88,10 +90,9 @@ def check(path: Path, command: VerifyCommand) -> dict[str, Any]:
             mean, games = stated["mean"], stated["episodes"]
             return {"reference": name, "holds": True, "told": f"whole; stated {mean:.4g} over {games} games"}
         seed = checks.fresh_seed(run, stated) if command.seed is None else command.seed
+        episodes = max(command.episodes, checks.fewest(len(stated["scores"])))
         with cli.refusing():
-            new = evaluate.evaluate(
-                run, episodes=command.episodes, seed=seed, device=command.device, quiet=command.json
-            )
+            new = evaluate.evaluate(run, episodes=episodes, seed=seed, device=command.device, quiet=command.json)
     except (checks.ReferenceFault, RunError, CheckpointError, cli.UserError) as fault:
         missing = isinstance(fault.__cause__, MissingPackage)
         return {"reference": name, "holds": None if missing else False, "told": str(fault)}

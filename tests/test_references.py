@@ -121,6 +121,14 @@ def test_what_cannot_be_a_reference_is_refused(tmp_path: Path, trained: Path, ho
     half = make(tmp_path, 3, None, steps=5000)
     code, _, err = call(half, "--runs", tmp_path)
     assert code == 2 and "is unfinished, at step 5,000 of 10,000" in err
+
+    def missing(*_: object, **__: object) -> None:
+        raise MissingPackage("car-racing needs Box2D: pip install box2d")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(envs, "make_vec", missing)
+        code, _, err = call(trained, "--runs", tmp_path)
+    assert code == 2 and "car-racing needs Box2D" in err and err.count("joypad:") == 1
     assert not (tmp_path / "reference").exists() or not list((tmp_path / "reference").rglob("*.json"))
     for value in (1e6, float("nan")):
         with pytest.raises(UserError, match="half precision"):
@@ -134,6 +142,8 @@ def test_paths_of_the_machine_stay_there() -> None:
     made = promote._portable(config)
     assert made["data"] == "data/kart-data" and made["init"] == "runs/kart/clone/a-s1" and "seal" not in made
     assert made["command"] == "python -m experiments.train kart --data data/kart-data --init runs/kart/clone/a-s1"
+    made = promote._portable({"command": "python -m experiments.train kart --data=/home/me/kart-data --seed=3"})
+    assert made["command"] == "python -m experiments.train kart --data=data/kart-data --seed=3"
 
 
 GAME = "gym:CartPole-v1"
@@ -174,6 +184,58 @@ def test_the_best_reference_goes_first(tmp_path: Path) -> None:
     assert [p.name for p in references.of_game(tmp_path, "pong")] == ["b", "a", "d", "c"]
     assert references.best(tmp_path, "pong").name == "b" and references.best(tmp_path, "tennis") is None
     assert references.named(tmp_path, "reference/../x") == [] and references.named(tmp_path, "pong") == []
+
+
+def test_of_one_name_the_first_is_meant_and_what_is_being_made_is_none(tmp_path: Path, monkeypatch) -> None:
+    for name in ("mine/reference/pong/a", "mine/reference/pong/.b.0123456789abcdef.tmp", "lab/pong/a", "lab/pong/c"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "config.json").write_text("{}")
+    (tmp_path / "lab/pong/c/eval.json").write_text(json.dumps({"mean": 10**400}))  # more than a float holds
+    monkeypatch.setenv(references.VARIABLE, str(tmp_path / "lab"))
+    wanted = [tmp_path / "mine/reference/pong/a", tmp_path / "lab/pong/c"]
+    assert set(references.every(tmp_path / "mine")) == set(references.of_game(tmp_path / "mine", "pong")) == {*wanted}
+    for word in ("reference/pong/.b.0123456789abcdef.tmp", f"reference/{tmp_path}/lab/pong/a"):
+        assert references.named(tmp_path / "mine", word) == []
+
+
+def test_a_reference_that_is_named_is_checked_whatever_else_its_game_has(tmp_path: Path) -> None:
+    for name, mean in (("a", 3.0), ("b", 9.5), ("c", 5.0)):
+        folder = tmp_path / "reference" / "pong" / name
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text("{}")
+        (folder / "eval.json").write_text(json.dumps({"mean": mean}))
+
+    def chosen(*words: str) -> list[str]:
+        return [path.name for path in verify.chosen(verify.VerifyCommand(words, max_games=1, runs=tmp_path))]
+
+    assert chosen() == chosen("pong") == ["b"] and chosen("reference/pong/a") == ["a"]
+    assert chosen("reference/pong/a", "reference/pong/c", "reference/pong/a") == ["c"]
+
+
+def test_a_new_reference_takes_the_place_of_one_that_is_whole_until_then(tmp_path: Path, monkeypatch) -> None:
+    goal, place = tmp_path / "goal", tmp_path / ".goal.0123456789abcdef.tmp"
+    for folder, word in ((goal, "old"), (place, "new")):
+        folder.mkdir()
+        (folder / "config.json").write_text(word)
+    rename = Path.rename
+
+    def full(path: Path, target: Path) -> Path:
+        if path == place:
+            raise OSError(28, "No space left on device")
+        return rename(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", full)
+        with pytest.raises(OSError):
+            promote._take_place(place, goal)
+    assert (goal / "config.json").read_text() == "old"
+    with monkeypatch.context() as patch:  # killed before the old one is deleted
+        patch.setattr(
+            shutil, "rmtree", lambda path: pytest.fail("before the new one is there") if place.exists() else 0
+        )
+        promote._take_place(place, goal)
+    assert (goal / "config.json").read_text() == "new"
+    assert sorted(p.read_text() for p in tmp_path.glob("*/config.json")) == ["new", "old"]
 
 
 def test_it_is_a_start_and_nothing_to_go_on_with(home: Path, capsys) -> None:
@@ -254,6 +316,13 @@ def test_an_altered_score_is_found_though_everything_is_sealed_anew(copied: Path
     assert "eval.json does not match its checksum" in checked(copied)["told"]
     resealed(path)
     assert "states a mean of" in checked(copied)["told"]
+    for mean in (str(told["mean"]), None, [told["mean"]], 10**400):
+        files.write_json(path / "eval.json", {**told, "mean": mean})
+        resealed(path)
+        assert "states a mean of" in checked(copied)["told"]
+    files.write_json(path / "eval.json", {**told, "scores": [9.0], "mean": 9.0, "episodes": 1})
+    resealed(path)
+    assert "holds 1 scores; 5 at least" in checked(copied)["told"]
     raised = [score + 400 for score in told["scores"]]
     files.write_json(path / "eval.json", {**told, "scores": raised, "mean": float(np.mean(raised))})
     resealed(path)
@@ -306,6 +375,18 @@ def test_the_interval_is_that_of_a_permutation_test() -> None:
     assert not checks.compare(rng.normal(400, 50, 30), rng.normal(100, 50, 4)).holds
     told = checks.compare(np.full(30, 500.0), np.full(4, 350.0)).sentence
     assert told.startswith("stated 500 over 30 games lies outside") and "4 new games have 350" in told
+
+
+@pytest.mark.parametrize("stated", [5, 8, 30])
+def test_so_many_games_are_played_that_a_wrong_score_can_be_refused(stated: int) -> None:
+    new = checks.fewest(stated)
+    assert not checks.compare(np.full(stated, 9.0), np.full(new, 1.0)).holds
+    assert checks.compare(np.full(stated, 9.0), np.full(1, 1.0)).holds and new <= 9
+
+
+def test_few_games_become_enough(home: Path) -> None:
+    found = verify.check(only(home), verify.VerifyCommand((), episodes=2))
+    assert found["games"] == (8, checks.fewest(8)) and found["holds"]
 
 
 def committed() -> list[Path]:

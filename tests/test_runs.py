@@ -118,6 +118,13 @@ def test_damaged_events_older_versions_and_games_that_are_not_here(tmp_path: Pat
     assert program("delete", "zork")[0] == 0 and program("restore", "zork")[0] == 0
 
 
+def test_a_number_that_no_float_holds_is_a_damaged_line(tmp_path: Path, program) -> None:
+    with open(make(tmp_path / "runs", 0, 50.0) / "metrics.jsonl", "a") as file:
+        file.write(f'{{"steps": 1{"0" * 400}, "train/return": 1.0}}\n')
+    code, text, _ = program("list")
+    assert code == 0 and "1 damaged line of metrics.jsonl left out" in text
+
+
 def test_find_by_words_tags_and_fields(tmp_path: Path, program) -> None:
     root = tmp_path / "runs"
     make(root, 0, 1.0, lr=3e-4)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from programs import program
 from runfolders import make
 
-from experiments import runs
+from experiments import references, runs
 from experiments.cli import UserError
 from experiments.comparing import records, transfer
 
@@ -99,6 +100,41 @@ def test_limits_damage_and_what_is_no_archive(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=told):
             transfer.unpack(tmp_path / f"{name}.tar.gz", root, limit)
     assert not root.exists() or not list(root.rglob("*"))
+
+
+def test_no_archive_makes_itself_a_reference(tmp_path: Path) -> None:
+    path = make(tmp_path / "there", 0, 12.0, game="reference", agent="breakout")
+    transfer.pack(path, Path("x/y/z"), tmp_path / "a.tar.gz", ring=False)
+    with pytest.raises(UserError, match="its game is called reference"):
+        transfer.unpack(tmp_path / "a.tar.gz", tmp_path / "runs", 2**30)
+    path = make(tmp_path / "there", 1, 12.0)
+    (path / references.ABOUT).write_text("{}")
+    with tarfile.open(tmp_path / "b.tar.gz", "w:gz") as file:
+        file.add(path, RUN)
+    found = transfer.unpack(tmp_path / "b.tar.gz", tmp_path / "runs", 2**30)
+    assert not references.is_reference(found) and records.read(found).finished
+
+
+def test_the_room_that_counts_is_that_of_the_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, root = packed(tmp_path), tmp_path / "runs"
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=10 if path == root else usage.free))
+    with pytest.raises(UserError, match=r"10 B are free in .*runs"):
+        transfer.unpack(file, root, 2**30)
+
+
+def test_a_file_that_goes_while_it_is_packed_is_told_and_leaves_nothing(tmp_path: Path, monkeypatch) -> None:
+    path = make(tmp_path / "there", 0, 12.0)
+    before = {*tmp_path.iterdir()}
+
+    def gone(file: tarfile.TarFile, member: tarfile.TarInfo, content: object = None) -> None:
+        if member.isfile():
+            raise FileNotFoundError(2, "No such file or directory", member.name)
+
+    monkeypatch.setattr(tarfile.TarFile, "addfile", gone)
+    with pytest.raises(UserError, match="has changed while it was packed"):
+        transfer.pack(path, Path(RUN), tmp_path / "out.tar.gz", ring=False)
+    assert {*tmp_path.iterdir()} == before
 
 
 def test_a_run_goes_where_its_configuration_says(tmp_path: Path) -> None:

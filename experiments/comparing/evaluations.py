@@ -131,4 +131,9 @@ def every(run: Path) -> tuple[dict[str, Any], ...]:
 
 def is_number(value: Any) -> bool:
     """Is it a finite number?"""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number that no float holds
+        return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import tarfile
@@ -21,7 +22,10 @@ DAMAGE = (tarfile.TarError, EOFError, zlib.error, OSError, ValueError)  # except
 
 
 def pack(path: Path, inside: Path, out: Path, ring: bool) -> None:
-    """Writes a run into `out`, a .tar.gz in which it is called `inside`. ring: with the replay ring."""
+    """Writes a run into `out`, a .tar.gz in which it is called `inside`. ring: with the replay ring.
+
+    Raises UserError where a file of it goes or shrinks meanwhile, and leaves nothing half written.
+    """
 
     def keep(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
         file.inodes.clear()  # files of two names are written twice: no hard links
@@ -33,9 +37,16 @@ def pack(path: Path, inside: Path, out: Path, ring: bool) -> None:
 
     out.parent.mkdir(parents=True, exist_ok=True)
     unfinished = out.with_name(f".{out.name}.part")
-    with tarfile.open(unfinished, "w:gz") as file:
-        file.add(path, str(inside), filter=keep)
-    os.replace(unfinished, out)
+    try:
+        with tarfile.open(unfinished, "w:gz") as file:
+            file.add(path, str(inside), filter=keep)
+        os.replace(unfinished, out)
+    except OSError as fault:
+        if fault.errno not in (None, errno.ENOENT):
+            raise
+        raise UserError(f"{path} has changed while it was packed: try again, or stop its training first") from None
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def unpack(file: Path, root: Path, limit: int) -> Path:
@@ -49,8 +60,11 @@ def unpack(file: Path, root: Path, limit: int) -> Path:
     if not file.is_file():
         raise UserError(f"{file}: there is no such file")
     with _one_sentence(file), tarfile.open(file, "r:*") as archive:
-        inside = _look_through(file, archive, limit)
+        inside, total = _look_through(file, archive, limit)
     root.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(root).free
+    if total > free:
+        raise UserError(f"{file} needs {size(total)} and {size(free)} are free in {root}")
     with tempfile.TemporaryDirectory(prefix=".import-", dir=root) as place:
         with _one_sentence(file), tarfile.open(file, "r:*") as archive:
             for member in archive:
@@ -60,7 +74,12 @@ def unpack(file: Path, root: Path, limit: int) -> Path:
             config = Run.open(found).config
         except RunError as fault:
             raise UserError(f"{file} holds no run that can be read: {str(fault).replace(f'{place}/', '')}") from None
-        goal = root / safe(str(config["game"])) / safe(str(config["agent"])) / safe(inside.name or file.stem)
+        game = safe(str(config["game"]))
+        if game.casefold() == references.WORD:  # its folder would be that of the reference runs
+            raise UserError(f"{file} is refused: its game is called {game}, and reference runs are not imported")
+        if references.is_reference(found):
+            (found / references.ABOUT).unlink()  # here it is a run of one's own
+        goal = root / game / safe(str(config["agent"])) / safe(inside.name or file.stem)
         if os.path.lexists(goal):
             raise UserError(f"{goal} is there already; move it away first (python -m experiments.runs archive)")
         goal.parent.mkdir(parents=True, exist_ok=True)
@@ -79,8 +98,8 @@ def _one_sentence(file: Path) -> Iterator[None]:
         raise UserError(f"{file} cannot be unpacked: {' '.join(str(fault).split()) or type(fault).__name__}") from None
 
 
-def _look_through(file: Path, archive: tarfile.TarFile, limit: int) -> PurePosixPath:
-    """Refuses what an archive of a run does not hold; returns the folder of the run in it."""
+def _look_through(file: Path, archive: tarfile.TarFile, limit: int) -> tuple[PurePosixPath, int]:
+    """Refuses what an archive of a run does not hold; returns the folder of the run in it, and the bytes of all."""
     runs, names, total = [], set(), 0
     for member in archive:
         name = PurePosixPath(member.name)
@@ -105,7 +124,4 @@ def _look_through(file: Path, archive: tarfile.TarFile, limit: int) -> PurePosix
     outside = next((n for n in names if runs[0] not in (n, *n.parents) and n not in runs[0].parents), None)
     if outside is not None:
         raise UserError(f"{file} is refused: {str(outside)!r} lies outside the run {str(runs[0])!r}")
-    free = shutil.disk_usage(file.resolve().parent).free
-    if total > free:
-        raise UserError(f"{file} needs {size(total)} and {size(free)} are free")
-    return runs[0]
+    return runs[0], total

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +15,7 @@ from agents.core import files, manifest
 from agents.core.run import Run, RunError
 from experiments import references
 from experiments.comparing.evaluations import is_number
-from experiments.promoting.promote import FORMAT, sha256
+from experiments.promoting.promote import FEWEST, FORMAT, sha256
 
 CHANCE = 0.001  # share of honest references that a check may call wrong
 SHUFFLES = 20_000  # random divisions of the games that an interval is made of
@@ -82,12 +83,12 @@ def stated(path: Path, about: Mapping[str, Any], run: Run) -> dict[str, Any]:
         )
     if score.get("step") != newest[0]:
         raise ReferenceFault(f"{references.SCORE} is of step {score.get('step')}, the weights are of {newest[0]}")
-    if score.get("episodes") != len(scores) or not math.isclose(
-        float(np.mean(scores)), score.get("mean", math.nan), rel_tol=1e-9, abs_tol=1e-9
-    ):
-        raise ReferenceFault(
-            f"{references.SCORE} states a mean of {score.get('mean')}, its {len(scores)} scores have another"
-        )
+    mean = score.get("mean")
+    close = is_number(mean) and math.isclose(float(np.mean(scores)), mean, rel_tol=1e-9, abs_tol=1e-9)
+    if score.get("episodes") != len(scores) or not close:
+        raise ReferenceFault(f"{references.SCORE} states a mean of {mean}, its {len(scores)} scores have another")
+    if len(scores) < FEWEST:
+        raise ReferenceFault(f"{references.SCORE} holds {len(scores)} scores; {FEWEST} at least make a reference")
     return score
 
 
@@ -121,7 +122,8 @@ def compare(old: np.ndarray, new: np.ndarray, *, chance: float = CHANCE, seed: i
 
     The games are dealt out at random into groups of n and m; how far apart the means of such groups are is how far
     those of one agent may be. The interval is the new mean, and to both sides the distance that all but a share of
-    `chance` of the deals keep. With n and m games no distance is refused where 1 / (n + m over m) is above `chance`.
+    `chance` of the deals keep. With n and m games no distance is refused where 1 / (n + m over m) is above `chance`:
+    see `fewest`.
     """
     whole, m = np.concatenate([old, new]), len(new)
     rng = np.random.default_rng(seed)
@@ -130,6 +132,14 @@ def compare(old: np.ndarray, new: np.ndarray, *, chance: float = CHANCE, seed: i
     reach = float(np.quantile(apart, 1 - chance, method="higher")) + 1e-9 * max(1.0, float(np.abs(whole).max()))
     mean = float(new.mean())
     return Verdict(float(old.mean()), mean, mean - reach, mean + reach, (len(old), m))
+
+
+def fewest(stated: int) -> int:
+    """How many new games it takes beside so many stated ones until a wrong mean can be refused.
+
+    With fewer there are so few ways to deal them out that even the worst one is likelier than CHANCE.
+    """
+    return next(new for new in itertools.count(1) if CHANCE * math.comb(stated + new, new) >= 2)
 
 
 def fresh_seed(run: Run, score: Mapping[str, Any]) -> int:

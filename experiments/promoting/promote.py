@@ -26,6 +26,7 @@ FORMAT = 1  # version of reference.json
 LARGEST = 4 * 2**20  # bytes of a reference's weights
 FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd")  # processor features that training depends on
 WEIGHTS = ("network", "normalizer")  # parts of an agent's state that play
+FEWEST = 5  # games of a score at least
 Scoring = Callable[[Run], dict[str, Any]]
 
 
@@ -65,10 +66,23 @@ def promote(run: Run, folder: Path, asked: Promotion, score: Scoring, chance: Sc
         about = describe(record, config, asked.before)
         about["random"] = {k: random[k] for k in ("mean", "sem", "episodes", "seed", "protocol")}
         seal(place, about)
-        if goal.exists():
-            shutil.rmtree(goal)
-        place.rename(goal)
+        _take_place(place, goal)
     return goal
+
+
+def _take_place(place: Path, goal: Path) -> None:
+    """Moves a folder to `goal`. What is there is deleted last, so that a kill leaves both whole."""
+    if not goal.exists():
+        place.rename(goal)
+        return
+    aside = files.temporary(goal)
+    goal.rename(aside)
+    try:
+        place.rename(goal)
+    except OSError:
+        aside.rename(goal)
+        raise
+    shutil.rmtree(aside)
 
 
 @contextlib.contextmanager
@@ -119,7 +133,12 @@ def _portable(config: Mapping[str, Any]) -> dict[str, Any]:
     def here(word: Any) -> Any:
         if isinstance(word, list):
             return [here(one) for one in word]
-        return f"data/{Path(word).name}" if isinstance(word, str) and Path(word).is_absolute() else word
+        if not isinstance(word, str):
+            return word
+        option, equals, value = word.partition("=")
+        if equals and option.startswith("--"):
+            return f"{option}={here(value)}"
+        return f"data/{Path(word).name}" if Path(word).is_absolute() else word
 
     made = {k: here(v) if k in PATHS else v for k, v in config.items() if k != SEAL}
     return {**made, "command": shlex.join(here(word) for word in shlex.split(str(config.get("command", ""))))}
