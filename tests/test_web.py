@@ -258,6 +258,49 @@ def test_a_browser_that_leaves_takes_a_state_from_nobody_else(served, monkeypatc
     run(check())
 
 
+def test_data_that_takes_its_time_holds_no_picture_up(served):
+    """More requests than a pool of threads has: they wait, and what is watched goes on."""
+    server, page, _ = served
+    go_on, entered = threading.Event(), []
+    page.on_get = lambda path, query: (entered.append(path), go_on.wait(60), (b"late", "text/plain"))[2]
+
+    async def check():
+        cookie = {"Cookie": f"joypad-{server.port}={server.token}"}
+        async with aiohttp.ClientSession() as session:
+            waiting = [asyncio.create_task(status(server, "/here/data/slow", **cookie)) for _ in range(40)]
+            while len(entered) < 5:
+                await asyncio.sleep(0.01)
+            try:
+                async with Browser(session, server) as browser:
+                    page.publish(states={"now": 3})
+                    assert (await asyncio.wait_for(browser.delivery(), 20))[1] == {"now": 3}
+            finally:
+                go_on.set()
+            assert all(reply == (200, "late") for reply in await asyncio.gather(*waiting))
+
+    run(check())
+
+
+def test_stopping_waits_for_no_data(served):
+    server, page, _ = served
+    go_on, entered = threading.Event(), threading.Event()
+    page.on_get = lambda path, query: (entered.set(), go_on.wait(60), None)[2]
+
+    async def check():
+        cookie = {"Cookie": f"joypad-{server.port}={server.token}"}
+        asked = asyncio.create_task(status(server, "/here/data/slow", **cookie))
+        await asyncio.to_thread(entered.wait, 30)
+        await asyncio.wait_for(asyncio.to_thread(server.stop), 30)
+        assert not asyncio.all_tasks(server._loop)
+        with pytest.raises(aiohttp.ClientError):
+            await asked
+
+    try:
+        run(check())
+    finally:
+        go_on.set()
+
+
 def test_what_is_published_before_the_start_delays_nothing_later(tmp_path):
     server = Server()
     page = server.add_page("here", tmp_path, title="Here")

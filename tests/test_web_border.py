@@ -236,6 +236,8 @@ def test_messages_that_are_none_are_told_to_their_browser_alone(serve):
     assert "JSON object" in client.hear("error")["message"]
     client.frame(b"hello", 9)
     assert client.read() == (10, b"hello")
+    client.say(type="ping", sent="now", ask=7)  # a page that waits for an answer hears that it was refused
+    assert client.hear("error")["ask"] == 7
     for value in KINDS:
         client.say(type="ping", sent=value)
         assert client.hear("error", "pong")["type"] == (

@@ -202,10 +202,14 @@ class Page:
         if frame.type == WSMsgType.PING:  # answered from the mailbox, so that unread answers are counted
             client.put(bytes(frame.data))
         elif frame.type in (WSMsgType.TEXT, WSMsgType.BINARY):
+            message: Message = {}
             try:
-                self._obey(client, message_of(frame))
+                message = message_of(frame)
+                self._obey(client, message)
             except ValueError as fault:
-                client.put({"type": "error", "message": str(fault)})
+                ask = message.get("ask")  # number of a question, by which the page knows whose answer it is
+                asked = {"ask": ask} if isinstance(ask, int) and 0 <= ask < 2**53 else {}
+                client.put({"type": "error", "message": str(fault), **asked})
 
     def _obey(self, client: Client, message: Message) -> None:
         if message["type"] == "ready":

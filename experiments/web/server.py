@@ -18,6 +18,7 @@ import shlex
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote
 
@@ -36,6 +37,7 @@ MEDIA = {
     ".json": "application/json", ".webmanifest": "application/manifest+json",
 }  # fmt: skip
 LONGEST_PATH = 1000  # characters
+FETCHES = 32  # answers of on_get and on_put that are made at once; pictures and states have threads of their own
 BEARER = "Bearer "  # beginning of the header by which a program shows the token
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; frame-ancestors 'none'",
@@ -59,6 +61,7 @@ class Server:
         self.pages: dict[str, Page] = {}
         self.home = ""  # path of the page that leads to all others; "" without one
         self._loop = asyncio.new_event_loop()
+        self._fetching = ThreadPoolExecutor(FETCHES, "fetch")
         self._thread: threading.Thread | None = None
         self._runner: web.AppRunner | None = None
         self._listener: asyncio.Server | None = None
@@ -178,6 +181,12 @@ class Server:
         for transport in list(self.connections.open if self.connections else ()):
             transport.abort()
         await self._runner.cleanup()
+        self._fetching.shutdown(wait=False, cancel_futures=True)
+        left = asyncio.all_tasks() - {asyncio.current_task()}  # requests whose data is not there yet
+        for task in left:
+            task.cancel()
+        if left:
+            await asyncio.wait(left, timeout=1.0)
         await self._loop.shutdown_default_executor()
 
     @web.middleware
@@ -253,7 +262,7 @@ class Server:
 
     async def _data(self, request: web.Request) -> web.Response:
         page, path = self._page(request), request.match_info["path"]
-        found = await self._loop.run_in_executor(None, page.on_get, path, dict(request.query))
+        found = await self._loop.run_in_executor(self._fetching, page.on_get, path, dict(request.query))
         if found is None:
             raise web.HTTPNotFound()
         return web.Response(body=found[0], content_type=found[1])
@@ -273,7 +282,7 @@ class Server:
         if len(body) > page.longest_body:
             raise web.HTTPRequestEntityTooLarge(page.longest_body, len(body), text="the file is too large")
         path, query = request.match_info["path"], dict(request.query)
-        found = await self._loop.run_in_executor(None, page.on_put, path, query, bytes(body))
+        found = await self._loop.run_in_executor(self._fetching, page.on_put, path, query, bytes(body))
         if found is None:
             raise web.HTTPNotFound()
         return web.Response(body=found[0], content_type=found[1])
