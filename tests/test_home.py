@@ -17,7 +17,9 @@ from runfolders import make
 
 from agents.core.run import Run
 from experiments import child, home, references
-from experiments.front import games, house, jobs, ledger, thumbnails
+from experiments.comparing import evaluations
+from experiments.front import games, house, jobs, ledger, thumbnails, visits
+from experiments.watching import player
 from experiments.web.server import Server
 
 CARTPOLE = "gym:CartPole-v1"
@@ -109,6 +111,7 @@ def test_only_listed_runs_are_touched(place: house.House, name: str) -> None:
         ("stop", {"job": "../x"}, "does not run any more"),
         ("stop", {"run": "breakout/ppo/default-s0"}, "nobody trains it"),
         ("tag", {"run": "breakout/ppo/default-s0", "tag": "--all", "remove": False}, "a tag is a word"),
+        ("tag", {"run": "breakout/ppo/default-s0", "tag": " --remove", "remove": False}, "a tag is a word"),
         ("restore", None, "the trash is empty"),
     ],
 )  # fmt: skip
@@ -198,6 +201,132 @@ def test_a_number_of_a_process_that_is_used_again_is_left_alone(tmp_path: Path) 
         other.kill()
 
 
+@pytest.mark.parametrize("how", [["joypad", "train", "pong"], ["experiments", "train", "pong"]])
+def test_a_training_of_a_terminal_is_stopped_however_it_was_called(tmp_path: Path, how: list[str]) -> None:
+    """`joypad train` and `python -m experiments train` have other command lines than `python -m experiments.train`."""
+    (tmp_path / how[0]).write_text("import time\ntime.sleep(60)\n")
+    process = subprocess.Popen([sys.executable, str(tmp_path / how[0]), *how[1:]])
+    try:
+        path = make(tmp_path, 0, None, steps=100)
+        with child.lock(path / child.LOCK) as held:
+            os.write(held, str(process.pid).encode())
+            until(lambda: b"train" in Path(f"/proc/{process.pid}/cmdline").read_bytes())
+            jobs.stop_training(path)
+        assert process.wait(60) == -signal.SIGTERM
+    finally:
+        process.kill()
+
+
+def test_another_run_of_the_same_program_is_not_the_job(tmp_path: Path) -> None:
+    code = "import time; time.sleep(60)"
+    other = subprocess.Popen([sys.executable, "-c", code, "experiments.train", "pong", "--seed=1"])
+    try:
+        kept = jobs.Jobs(tmp_path)
+        kept.folder.mkdir()
+        for name, argv in (("mine", ["pong", "--seed=1"]), ("older", ["pong", "--seed=2"])):
+            about = {"program": "train", "argv": argv, "pid": other.pid, "started": 1.0}
+            (kept.folder / f"{name}.json").write_text(json.dumps(about))
+        until(lambda: b"pong" in Path(f"/proc/{other.pid}/cmdline").read_bytes())
+        assert {job["job"]: job["running"] for job in kept.listed()} == {"mine": True, "older": False}
+    finally:
+        other.kill()
+
+
+class Toy:
+    """A play that lasts until it is told to end."""
+
+    fps = 30.0
+
+    def __init__(self) -> None:
+        self.ended, self.closed = False, False
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_plays_of_one_game_end_apart_and_are_counted(place: house.House, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Toy] = []
+    monkeypatch.setattr(visits, "_player", lambda *_: made.append(Toy()) or made[-1])
+    monkeypatch.setattr(player, "drive", lambda toy, screen: until(lambda: toy.ended))
+    assert place.visits.play("play", ["flappy"]) != place.visits.play("play", ["flappy"])
+    assert place.visits.play("watch", ["flappy"]) == place.visits.play("watch", ["flappy"])
+    place.visits.play("race", ["flappy"])
+    with pytest.raises(ValueError, match="4 games are open already"):
+        place.visits.play("play", ["flappy"])
+    made[0].ended = True
+    until(lambda: made[0].closed and len(place.server.pages) == 4)
+    assert not made[1].closed and place.visits.play("play", ["kart"])
+    place.close()
+    assert all(toy.closed for toy in made) and list(place.server.pages) == ["home"]
+    place.server.stop()
+
+
+def test_what_nobody_foresaw_is_answered_and_holds_no_place(place: house.House, monkeypatch, caplog) -> None:
+    monkeypatch.setattr(visits, "_player", lambda *_: {}["a fault of ours"])
+    for _ in range(visits.MOST + 1):
+        answer = asked(place, "visit", {"mode": "watch", "what": ["flappy"]})
+        assert answer["type"] == "refused" and "its terminal says why" in answer["text"]
+    assert "visit could not be done: KeyError: 'a fault of ours'" in caplog.text
+    assert place.visits._players == {} and place.visits._watched == {}
+
+
+def test_numbers_that_json_has_not_reach_no_page(place: house.House) -> None:
+    path = place.root / "breakout/ppo/default-s0"
+    path.joinpath(evaluations.FILE).write_text('{"mean": NaN, "median": -Infinity, "protocol": "baselines"}\n')
+    content, _ = place._get("run", {"name": "breakout/ppo/default-s0"})
+    told = json.loads(content, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
+    assert told["evaluations"][-1]["mean"] is None and told["evaluations"][0]["mean"] == 50.0
+
+
+def test_a_run_that_goes_at_this_moment_or_is_the_folder_itself_spoils_no_list(place: house.House, monkeypatch) -> None:
+    look = ledger.look
+
+    def gone(root: Path, path: Path) -> object:
+        if path.name == "default-s1":
+            raise FileNotFoundError(path)
+        return look(root, path)
+
+    monkeypatch.setattr(ledger, "look", gone)
+    assert {row["name"][-2:] for row in served(place, "runs")["runs"]} == {"s0", "s2"}
+    (row,) = ledger.Ledger(place.root / "breakout/ppo/default-s0").runs()
+    assert row["game"] == "breakout"
+
+
+def test_references_alone_are_compared_in_a_folder_that_is_not_there_yet(place: house.House, tmp_path: Path) -> None:
+    paths = [place.ledger.path_of(f"breakout/ppo/default-s{seed}") for seed in (0, 1)]
+    elsewhere = house.join(Server(), tmp_path / "none" / "yet")
+    elsewhere.ledger.path_of = dict(zip(("one", "two"), paths, strict=True)).__getitem__
+    assert asked(elsewhere, "compare", ["one", "two"])["type"] == "done"
+
+
+def test_one_tensorboard_shows_the_same_runs_and_ends_with_the_house(place: house.House, monkeypatch) -> None:
+    started: list[subprocess.Popen] = []
+
+    def start(program: str, argv: list[object], log: Path) -> subprocess.Popen:
+        code = f"import time; print('  http://127.0.0.1:{6006 + len(started)}/scores', flush=True); time.sleep(60)"
+        log.parent.mkdir(exist_ok=True)
+        with open(log, "ab") as file:
+            started.append(subprocess.Popen([sys.executable, "-c", code], stdout=file))
+        return started[-1]
+
+    monkeypatch.setattr(child, "start", start)
+    names = [f"breakout/ppo/default-s{seed}" for seed in range(3)]
+    first = asked(place, "tensorboard", names[:2])
+    assert first["outside"] == "http://127.0.0.1:6006/scores"
+    assert asked(place, "tensorboard", names[1::-1])["outside"] == first["outside"] and len(started) == 1
+    for name in names:  # more than there may be at once: the oldest gives way
+        assert asked(place, "tensorboard", [name])["type"] == "done"
+    assert started[0].wait(30) and len(started) == 4 and len(list(place.jobs.folder.glob("*.log"))) == house.BOARDS
+    place.close()
+    assert all(process.wait(30) for process in started) and not list(place.jobs.folder.glob("*.log"))
+
+
+def test_figures_of_the_literature_say_their_protocol(place: house.House) -> None:
+    path = str(place.root / "breakout/ppo/default-s0")
+    found = games.others(place.root, "breakout", {"path": path, "score": {"value": 50.0, "protocol": "baselines"}})
+    assert {one["who"]: one["protocol"] for one in found} == dict.fromkeys(("random", "human", "Nature DQN"), "nature")
+
+
 def test_cards_tell_the_best_agent_and_others_under_its_protocol(trained: Path, monkeypatch) -> None:
     root = trained.parents[2]
     rows = ledger.Ledger(root).runs()
@@ -221,6 +350,19 @@ def test_a_thumbnail_is_made_once_for_each_agent(trained: Path, monkeypatch: pyt
     assert found["image"].startswith("data:image/jpeg;base64,")
     monkeypatch.setattr(thumbnails, "_made", lambda source: pytest.fail("made again"))
     assert thumbnails.thumbnail(root, CARTPOLE) == found
+    monkeypatch.setattr(thumbnails, "_key", lambda source: "of a newer checkpoint")
+    monkeypatch.setattr(thumbnails, "_made", lambda source, ended: {"frames": 1})
+    assert thumbnails.thumbnail(root, CARTPOLE) == {"frames": 1}
+    assert len(list((root / thumbnails.FOLDER).iterdir())) == 1  # it takes the place of the older one
+
+
+def test_looking_at_the_page_opens_no_window_and_ends_with_the_program(tmp_path: Path, monkeypatch) -> None:
+    with pytest.raises(ValueError, match="the program ends"):
+        thumbnails.thumbnail(tmp_path, CARTPOLE, lambda: True)
+    monkeypatch.setattr(thumbnails, "_made", lambda *_: pytest.fail("a program was started on the display"))
+    with pytest.raises(ValueError, match="a window of its own"):
+        thumbnails.thumbnail(tmp_path, "screen")
+    assert games.card(tmp_path, "screen", [])["missing"] or games.card(tmp_path, "screen", [])["window"]
 
 
 def test_joypad_alone_opens_it_and_says_where(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def card(root: Path, game: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
     about = envs.describe(game)
     found["about"] = about.about
     found["room"] = bool(game in envs.GAMES and envs.entry(game).room)
-    found["scripted"] = about.scripted
+    found["scripted"], found["window"] = about.scripted, about.window
     player = best(root, game, runs)
     if player is not None:
         found["best"] = player
@@ -53,7 +54,7 @@ def best(root: Path, game: str, runs: list[dict[str, Any]]) -> dict[str, Any] | 
     """Who plays a game on the page: the person's newest run that can be played, else the best reference."""
     try:
         run, _ = finding.look_for(root, game)
-    except (RunError, envs.UnknownGame):
+    except (RunError, OSError):  # OSError: somebody has just deleted it
         return None
     row = next((row for row in runs if Path(row["path"]).resolve() == run.path.resolve()), None)
     if row is None:
@@ -62,7 +63,7 @@ def best(root: Path, game: str, runs: list[dict[str, Any]]) -> dict[str, Any] | 
 
 
 def others(root: Path, game: str, player: dict[str, Any]) -> list[dict[str, Any]]:
-    """Scores of others under the protocol of the player's own score."""
+    """Scores of others under the protocol of the player's own score; published ones say theirs (`protocol`)."""
     score = player["score"]
     if score is None:
         return []
@@ -73,8 +74,11 @@ def others(root: Path, game: str, player: dict[str, Any]) -> list[dict[str, Any]
     if chance is not None:
         found.append({"who": "random", "score": chance})
     if published is not None:
-        found += [] if chance is not None else [{"who": "random", "score": published.random}]
-        found += [{"who": "human", "score": published.human}, {"who": "Nature DQN", "score": published.dqn}]
+        suite = envs.suite(next(family for family in envs.FAMILIES if envs.is_of(game, family)))
+        figures = [] if chance is not None else [("random", published.random)]
+        figures += [("human", published.human), (suite.agent, published.dqn)]
+        said = {"source": suite.source, "protocol": suite.protocol}
+        found += [{"who": who, "score": score, **said} for who, score in figures]
     found += [
         {"who": one["who"], "score": one["score"], "source": one.get("source", "")}
         for one in peers().get(game, ())
@@ -88,9 +92,9 @@ def _chance(root: Path, game: str, protocol: str) -> float | None:
     for path in references.of_game(root, game):
         try:
             told = files.read_json(path / references.ABOUT)["reference"]["random"]
-            if told["protocol"] == protocol:
-                return float(told["mean"])
-        except (OSError, ValueError, KeyError, TypeError):
+            if told["protocol"] == protocol and math.isfinite(mean := float(told["mean"])):
+                return mean
+        except (OSError, ValueError, KeyError, TypeError, OverflowError):
             continue
     return None
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
+import math
+import os
 import re
 import secrets
 import subprocess
@@ -11,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import envs
 import experiments.web
@@ -20,6 +24,7 @@ from agents.core.run import RunError
 from envs.text import printable
 from experiments import child
 from experiments.car import workshop
+from experiments.cli import UserError
 from experiments.front.jobs import Jobs, stop_training
 from experiments.front.ledger import Ledger, trashed
 from experiments.front.visits import MODES, Visits
@@ -28,7 +33,9 @@ from experiments.web.server import Server
 from experiments.web.values import command_of, flag, items, nothing, number, optional, record, text, whole
 
 FILES = Path(experiments.web.__file__).parent / "home"
+LOG = logging.getLogger("joypad.web")
 WAITING = 16  # commands that are carried out at once at most
+BOARDS = 3  # TensorBoards at once; the oldest one gives way
 NAME = text(300)
 COMMANDS = {
     "visit": record(mode=text(10, MODES), what=items(NAME, most=2, least=1)),
@@ -59,15 +66,17 @@ class House:
         self.ledger, self.jobs, self.visits = Ledger(root), Jobs(root), Visits(server, root)
         self.workshop = workshop.Workshop(self.ledger, self.jobs, data, models)
         self._free, self._pictures = threading.BoundedSemaphore(WAITING), {}
-        self._boards: list[subprocess.Popen] = []
+        self._starting, self._ended = threading.Lock(), threading.Event()
+        self._boards: dict[tuple[str, ...], TensorBoard] = {}  # folders of the runs -> what shows them
         self.page = server.add_page("home", FILES, title="joypad", on_message=self._heard, on_get=self._get)
         server.make_home(self.page)
 
     def close(self) -> None:
         """Ends plays and TensorBoards; trainings go on."""
+        self._ended.set()
         self.visits.close()
-        for process in self._boards:
-            process.terminate()
+        for paths in list(self._boards):
+            self._boards.pop(paths).end()
 
     # Requests of the page.
 
@@ -84,10 +93,14 @@ class House:
         try:
             do = getattr(self.workshop, name) if name in workshop.COMMANDS else getattr(self, f"_{name}")
             told = {"type": "done", "of": name, **(do(value) or {})}
-        except (ValueError, RunError, CheckpointError, envs.UnknownGame) as fault:
+        except (ValueError, RunError, CheckpointError, UserError) as fault:
             told = {"type": "refused", "of": name, "text": printable(" ".join(str(fault).split()))}
         except OSError as fault:
             told = {"type": "refused", "of": name, "text": f"{fault.strerror}: {fault.filename or 'while writing'}"}
+        except Exception as fault:  # of the program; without an answer the page would wait for ever
+            LOG.error("joypad: %s could not be done: %s: %s", name, type(fault).__name__, fault)
+            LOG.debug("the whole of it", exc_info=fault)
+            told = {"type": "refused", "of": name, "text": "the program could not do it; its terminal says why"}
         finally:
             self._free.release()
         client.send({**told, "ask": ask if isinstance(ask, int) else None})
@@ -144,10 +157,11 @@ class House:
         return {"job": self.jobs.start("evaluate", argv)}
 
     def _tag(self, value: dict[str, Any]) -> dict[str, Any]:
-        if not value["tag"].strip() or value["tag"].startswith("-"):
+        tag = value["tag"].strip()
+        if not tag or tag.startswith("-"):
             raise ValueError("a tag is a word")
         more = ["--remove"] if value["remove"] else []
-        return {"text": self._runs("tag", self.ledger.path_of(value["run"]), value["tag"].strip(), *more)}
+        return {"text": self._runs("tag", self.ledger.path_of(value["run"]), tag, *more)}
 
     def _delete(self, names: list[str]) -> dict[str, Any]:
         paths = [self.ledger.path_of(name) for name in names]
@@ -178,7 +192,7 @@ class House:
         made = groups.compare(self.root, [str(self.ledger.path_of(name)) for name in names], resamples=500)
         tables = [*report.tables(made, [report.summary(made, group) for group in made.groups])]
         place = self.root / ".comparison"
-        place.mkdir(exist_ok=True)
+        place.mkdir(parents=True, exist_ok=True)
         drawn = plots.curves(made, place / f"{secrets.token_hex(8)}.png")
         name = f"comparison/{secrets.token_hex(8)}.png"
         self._pictures = {**dict(list(self._pictures.items())[-7:]), name: drawn.read_bytes()}
@@ -188,17 +202,21 @@ class House:
         return {"headline": report.headline(made), "tables": shown, "lists": lists, "picture": f"data/{name}"}
 
     def _tensorboard(self, names: list[str]) -> dict[str, Any]:
-        paths = [self.ledger.path_of(name) for name in names]
-        log = self.jobs.folder / f"tensorboard-{secrets.token_hex(4)}.log"
-        process = child.start("compare", [*paths, "--tensorboard", f"--runs={self.root}"], log)
-        self._boards.append(process)
-        for _ in range(600):
-            if found := re.search(r"http://127\.0\.0\.1:\d+\S*", log.read_text(errors="replace")):
-                return {"outside": found[0]}
-            if process.poll() is not None:
-                break
-            time.sleep(0.1)
-        raise ValueError(child.reason(process.poll() or 2, log))
+        paths = tuple(sorted(str(self.ledger.path_of(name)) for name in names))
+        with self._starting:
+            for other in [k for k, board in self._boards.items() if board.process.poll() is not None]:
+                self._boards.pop(other).end()
+            if paths not in self._boards:
+                while len(self._boards) >= BOARDS:
+                    self._boards.pop(next(iter(self._boards))).end()
+                log = self.jobs.folder / f"tensorboard-{secrets.token_hex(4)}.log"
+                process = child.start("compare", [*paths, "--tensorboard", f"--runs={self.root}"], log)
+                self._boards[paths] = TensorBoard(process, log)
+            try:
+                return {"outside": self._boards[paths].address()}
+            except ValueError:
+                self._boards.pop(paths).end()
+                raise
 
     # Files and pictures that are served.
 
@@ -216,7 +234,7 @@ class House:
             "thumbnail": lambda: self._thumbnail(query.get("game", "")),
         }
         told = makers[path]() if path in makers else self.workshop.get(path, query)
-        return None if told is None else (json.dumps(told).encode(), "application/json")
+        return None if told is None else (as_json(told), "application/json")
 
     def listing(self) -> dict[str, Any]:
         """Runs and jobs as they are now."""
@@ -244,9 +262,8 @@ class House:
         def add(path: Path) -> None:
             kind = reader.kind_of(path) if path.is_dir() and not path.is_symlink() else None
             if kind is not None:
-                size = sum(f.stat().st_size for f in path.rglob("*") if f.is_file())
                 name = path.relative_to(self.data).as_posix()
-                found.append({"name": name, "kind": str(kind), "size": size, "opens": kind == "tub"})
+                found.append({"name": name, "kind": str(kind), "size": _size(path), "opens": kind == "tub"})
             for inner in reader.inside(path) if kind == "several" else ():
                 add(inner)
 
@@ -259,7 +276,7 @@ class House:
 
         name = _game(game)
         try:
-            return thumbnails.thumbnail(self.root, name)
+            return thumbnails.thumbnail(self.root, name, self._ended.is_set)
         except (RunError, CheckpointError, ImportError) as fault:
             raise ValueError(str(fault)) from None
 
@@ -269,6 +286,54 @@ class House:
         file = videos / Path(query.get("file", "")).name
         inside = file.is_file() and not file.is_symlink() and not videos.is_symlink() and file.suffix == ".mp4"
         return (file.read_bytes(), "video/mp4") if inside else None
+
+
+class TensorBoard(NamedTuple):
+    """A TensorBoard on some runs, in a process of its own."""
+
+    process: subprocess.Popen
+    log: Path  # file of what it prints
+
+    def address(self) -> str:
+        """Where it is, once it has said so. Raises ValueError where it ends before, or says nothing for a minute."""
+        for _ in range(600):
+            if found := re.search(r"http://127\.0\.0\.1:\d+\S*", self.log.read_text(errors="replace")):
+                return found[0]
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.1)
+        raise ValueError(child.reason(self.process.poll() or 2, self.log))
+
+    def end(self) -> None:
+        """Ends it, and removes its log."""
+        self.process.terminate()
+        self.log.unlink(missing_ok=True)
+
+
+def as_json(value: Any) -> bytes:
+    """JSON as browsers read it: numbers that are none, which a file may hold, are null."""
+    try:
+        return json.dumps(value, allow_nan=False).encode()
+    except ValueError:
+        return json.dumps(_finite(value)).encode()
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _size(folder: Path) -> int:
+    """Bytes of the files in a folder, which somebody may be writing to."""
+    total = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                total += os.lstat(os.path.join(place, name)).st_size
+    return total
 
 
 def _game(word: str) -> str:

@@ -6,6 +6,7 @@ What a job is stands in RUNS/.jobs/ID.json, its output beside it in ID.log: any 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import re
 import secrets
@@ -68,7 +69,7 @@ class Jobs:
         lines = [line for line in printable(text, keep="\n").splitlines() if line.strip()]
         return {
             "job": name, "program": program, "argv": argv, "started": about.get("started"), "code": code,
-            "running": code is None and _is_program(pid, program), "run": run[1] if run else None,
+            "running": code is None and _is_program(pid, program, argv), "run": run[1] if run else None,
             "line": lines[-1][:300] if lines else "starting", "pid": pid,
         }  # fmt: skip
 
@@ -105,8 +106,11 @@ def _head_and_tail(log: Path) -> str:
         return ""
 
 
-def _is_program(pid: int, program: str) -> bool:
-    """Does this process still run, and is it the program that it was? Numbers of processes are used again."""
+def _is_program(pid: int, program: str, argv: Sequence[str] = ()) -> bool:
+    """Does this process still run, and is it the program that it was? Numbers of processes are used again.
+
+    argv: its options, where they are known: another run of the same program is not the one that is meant.
+    """
     if pid <= 0:
         return False
     try:
@@ -121,7 +125,16 @@ def _is_program(pid: int, program: str) -> bool:
         return False
     except OSError:
         return False
-    return f"experiments.{program}".encode() in words and state != "Z"
+    mine = not argv or words[:-1][-len(argv) :] == [*map(os.fsencode, argv)]  # behind the last word stands a 0, too
+    return _names(words, program) and mine and state != "Z"
+
+
+def _names(words: Sequence[bytes], program: str) -> bool:
+    """Is it the command line of a program of the lab: ``-m experiments.NAME``, ``joypad NAME``, or the same longer?"""
+    if f"experiments.{program}".encode() in words:
+        return True
+    pairs = itertools.pairwise(words)
+    return any(os.path.basename(one) in (b"joypad", b"experiments") and two == program.encode() for one, two in pairs)
 
 
 def stop_training(run: Path) -> None:

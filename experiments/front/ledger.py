@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import threading
@@ -33,9 +34,12 @@ class Ledger:
     def runs(self) -> list[dict[str, Any]]:
         """Every run, those that changed last first; then the references."""
         with self._lock:
-            own = [p for p in below(self.root) if p.relative_to(self.root).parts[0] != references.WORD]
-            listed = {path: self._row(path, False) for path in own}
-            listed |= {path: self._row(path, True) for path in references.every(self.root)}
+            own = [p for p in below(self.root) if p.relative_to(self.root).parts[:1] != (references.WORD,)]
+            found = {**dict.fromkeys(own, False), **dict.fromkeys(references.every(self.root), True)}
+            listed: dict[Path, dict[str, Any]] = {}
+            for path, reference in found.items():
+                with contextlib.suppress(FileNotFoundError):  # somebody has just deleted it
+                    listed[path] = self._row(path, reference)
             self._kept = {path: kept for path, kept in self._kept.items() if path in listed}
         rows = [{**row, "state": _state(path, row)} for path, row in listed.items()]
         return sorted(rows, key=lambda row: (row["reference"], -row["changed"], row["name"]))

@@ -1,18 +1,25 @@
-"""A few seconds of a game's best agent as one picture, frame below frame: made once, kept beside the runs."""
+"""A few seconds of a game's best agent as one picture, frame below frame: made once, kept beside the runs.
+
+Each agent has one file, which a newer checkpoint replaces.
+"""
 
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import io
 import json
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+import envs
+from agents.core import files
 from experiments.watching.source import Source, find
 
 FOLDER = ".thumbnails"  # folder in a runs folder; no list of runs looks into it
@@ -25,38 +32,58 @@ QUALITY = 70  # quality of JPEG
 _few = threading.BoundedSemaphore(2)  # plays at once: a training beside them has the right of way
 
 
-def thumbnail(root: Path, game: str) -> dict[str, Any]:
-    """{"frames", "rate", "width", "height", "image", "who"}; image is a data: URL. Raises ValueError and RunError."""
+def never() -> bool:
+    """Nobody ends."""
+    return False
+
+
+def thumbnail(root: Path, game: str, ended: Callable[[], bool] = never) -> dict[str, Any]:
+    """{"frames", "rate", "width", "height", "image", "who"}; image is a data: URL. Raises ValueError and RunError.
+
+    ended: has the program that wants it ended meanwhile? A game in a window of its own has none: looking at a page
+    starts no program on a person's display, and presses no keys there.
+    """
     source = find(game, root)
-    file = root / FOLDER / f"{_key(source)}.json"
+    if envs.describe(source.game, **source.options).window:
+        raise ValueError(f"{source.game} is played in a window of its own, which is opened to be watched alone")
+    key, file = _key(source), root / FOLDER / f"{_agent(source)}.json"
     with _few:
-        try:
-            return json.loads(file.read_text())
-        except (OSError, ValueError):
-            pass  # a picture that is not made yet, or torn
-        found = _made(source)
-        try:
+        if (kept := _kept(file, key)) is not None:
+            return kept
+        found = _made(source, ended)
+        with contextlib.suppress(OSError):  # a folder that cannot be written to: it is made again next time
             file.parent.mkdir(parents=True, exist_ok=True)
-            unfinished = file.with_suffix(".part")
-            unfinished.write_text(json.dumps(found))
-            unfinished.replace(file)
-        except OSError:
-            pass  # a folder that cannot be written to: it is made again next time
+            files.write_json(file, {"key": key, "picture": found})
         return found
 
 
-def _key(source: Source) -> str:
-    """Another agent, or another checkpoint of it, is another picture."""
-    from agents.core import manifest
+def _kept(file: Path, key: str) -> dict[str, Any] | None:
+    """The picture of this key; None where none is made yet, or another one lies there."""
+    try:
+        kept = files.read_json(file)
+    except (OSError, ValueError):
+        return None
+    whole = isinstance(kept, dict) and kept.get("key") == key and isinstance(kept.get("picture"), dict)
+    return kept["picture"] if whole else None
 
-    told = [source.game, source.scripted, WIDTH, FRAMES, RATE]
-    if source.run is not None:
-        newest = manifest.newest(source.run.checkpoints)
-        told += [str(source.run.path), newest and manifest.seal(newest[1])]
+
+def _agent(source: Source) -> str:
+    """The name of an agent's file."""
+    told = [source.game, source.scripted, None if source.run is None else str(source.run.path.resolve())]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:24]
 
 
-def _made(source: Source) -> dict[str, Any]:
+def _key(source: Source) -> str:
+    """Another checkpoint is another picture."""
+    from agents.core import manifest
+
+    newest = None if source.run is None else manifest.newest(source.run.checkpoints)
+    told = [WIDTH, FRAMES, RATE, newest and manifest.seal(newest[1])]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:24]
+
+
+def _made(source: Source, ended: Callable[[], bool]) -> dict[str, Any]:
+    """Plays for a few seconds. Raises ValueError where the program ends meanwhile."""
     from PIL import Image
 
     from experiments.watching.player import Player
@@ -65,6 +92,8 @@ def _made(source: Source) -> dict[str, Any]:
     began, taken, every = time.monotonic(), [], max(1, round(player.fps / RATE))
     try:
         for number, frame in enumerate(player.frames()):
+            if ended():
+                raise ValueError("the program ends")
             if number % every == 0:
                 taken.append(_small(frame.picture))
             late = time.monotonic() - began > PATIENCE and len(taken) >= LEAST

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import itertools
+import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import envs
-from agents.core.run import RunError
+from agents.core.manifest import CheckpointError
 from experiments.cli import UserError
 from experiments.web.server import Server
 
+LOG = logging.getLogger("joypad.web")
 MOST = 4  # plays at once; each has a game and a network, and steps in real time
 PATIENCE = 60.0  # seconds after which a play that nobody looks at ends
 GRACE = 10.0  # seconds that plays have to end
@@ -27,67 +31,70 @@ class Visits:
     def __init__(self, server: Server, root: Path):
         self.server, self.root = server, root
         self._lock, self._numbers = threading.Lock(), itertools.count(1)
-        self._open: dict[tuple[Any, ...], str] = {}  # content -> path of the page that shows it
-        self._players: dict[tuple[Any, ...], Any] = {}
+        self._open: dict[tuple[Any, ...], str] = {}  # board or recording -> path of the page that shows it
+        self._watched: dict[tuple[str, ...], Future[str]] = {}  # words of a watched game -> path of its page
+        self._players: dict[str, Any] = {}  # name of a page -> its player; None while that is loaded
+        self._closed = False
         self._threads: list[threading.Thread] = []
 
     def play(self, mode: str, what: Sequence[str]) -> str:
         """A game to be watched, played or raced; the page of equal words is shared."""
         key = (mode, *what)
         with self._lock:
-            if mode == "watch" and key in self._open:
-                return self._open[key]
-            if len(self._players) >= MOST:
-                raise ValueError(f"{MOST} games are open already; close the page of one, and it ends within a minute")
-            self._players[key] = None
-            name = f"watch-{next(self._numbers)}"
-        ready: list[str | Exception] = []
-        done = threading.Event()
+            opened = self._watched.get(key)
+            if opened is None:
+                if len(self._players) >= MOST:
+                    told = f"{MOST} games are open already; close the page of one, and it ends within a minute"
+                    raise ValueError(told)
+                opened, name = Future(), f"watch-{next(self._numbers)}"
+                self._players[name] = None
+                if mode == "watch":
+                    self._watched[key] = opened
+                thread = threading.Thread(target=self._run, args=(key, name, opened), name=name, daemon=True)
+                self._threads = [other for other in self._threads if other.is_alive()] + [thread]
+                thread.start()
+        try:
+            return opened.result()
+        except (CheckpointError, UserError, ImportError) as fault:
+            raise ValueError(str(fault)) from None
 
-        def tell(found: str | Exception) -> None:
-            ready.append(found)
-            done.set()
+    def _run(self, key: tuple[str, ...], name: str, opened: Future[str]) -> None:
+        """A play from its beginning to its end, in a thread of its own. Its place is free again whatever happens."""
+        failed: BaseException | None = None
+        try:
+            with contextlib.ExitStack() as held:
+                held.callback(self._forget, key, name, opened)
+                self._show(key, name, opened, held)
+        except BaseException as fault:  # a game may raise anything, and somebody waits for an answer
+            failed = fault
+        if failed is not None and not opened.done():
+            opened.set_exception(failed)
+        elif failed is not None:
+            LOG.error("joypad: the play of %s has ended: %s: %s", " ".join(key[1:]), type(failed).__name__, failed)
 
-        thread = threading.Thread(target=self._run, args=(key, name, tell), name=name, daemon=True)
-        with self._lock:
-            self._threads = [other for other in self._threads if other.is_alive()] + [thread]
-            thread.start()
-        done.wait()
-        if isinstance(ready[0], Exception):
-            raise ValueError(str(ready[0]))
-        return ready[0]
-
-    def _run(self, key: tuple[Any, ...], name: str, tell: Callable[[str | Exception], None]) -> None:
-        """A play from its beginning to its end, in a thread of its own."""
+    def _show(self, key: tuple[str, ...], name: str, opened: Future[str], held: contextlib.ExitStack) -> None:
+        """Plays on a page of its own. What is opened is closed with `held`."""
         import torch
 
-        from agents.core.manifest import CheckpointError
         from experiments.watching.browser import PlayerPage
         from experiments.watching.player import drive
 
         torch.set_num_threads(1)
-        player = browser = None
-        try:
-            player = _player(key[0], key[1:], self.root)
-            browser = PlayerPage(player.fps, server=self.server, name=name, patience=PATIENCE)
-        except (ValueError, RunError, CheckpointError, UserError, ImportError) as fault:
-            if player is not None:
-                player.close()
-            with self._lock:
-                del self._players[key]
-            tell(fault)
-            return
-        path = f"/{name}/"
+        player = _player(key[0], key[1:], self.root)
+        held.callback(player.close)
+        browser = PlayerPage(player.fps, server=self.server, name=name, patience=PATIENCE)
+        held.callback(browser.close)
         with self._lock:
-            self._players[key], self._open[key] = player, path
-        tell(path)
-        try:
-            drive(player, browser)
-        finally:
-            with self._lock:
-                del self._players[key], self._open[key]
-            browser.close()
-            player.close()
+            self._players[name] = player
+            player.ended = self._closed
+        opened.set_result(f"/{name}/")
+        drive(player, browser)
+
+    def _forget(self, key: tuple[str, ...], name: str, opened: Future[str]) -> None:
+        with self._lock:
+            del self._players[name]
+            if self._watched.get(key) is opened:
+                del self._watched[key]
 
     def board(self, game: str) -> str:
         """The board of a game that has a page of its own."""
@@ -111,7 +118,7 @@ class Visits:
 
     def close(self) -> None:
         """Ends every play and waits for it: a thread that is in a network while Python ends aborts the process."""
-        end = time.monotonic() + GRACE
+        self._closed, end = True, time.monotonic() + GRACE
         while any(thread.is_alive() for thread in self._threads) and time.monotonic() < end:
             with self._lock:
                 for player in self._players.values():

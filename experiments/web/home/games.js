@@ -55,6 +55,7 @@ function draw(card) {
     element.dataset.game = card.game;
   }
   const { element } = kept;
+  kept.still = Boolean(card.missing || card.window); // a game that is not there, or would open a window of its own
   const put = (name, text) => (element.querySelector(name).textContent = text);
   put("h3", card.game);
   put(".about", card.missing || card.about);
@@ -67,10 +68,16 @@ function draw(card) {
   put(".who", who);
   scale(element.querySelector(".scale"), card);
   const score = best?.score;
-  put(".protocol", score ? `protocol ${score.protocol}${score.games ? `, ${score.games} games` : ""}` : best || card.missing ? "" : card.scripted ? "no trained agent yet: the game's own scripted player plays" : "no trained agent yet");
+  put(".protocol", score ? `protocol ${score.protocol}${score.games ? `, ${score.games} games` : ""}${published(card.others, score.protocol)}` : best || card.missing ? "" : card.scripted ? "no trained agent yet: the game's own scripted player plays" : "no trained agent yet");
   for (const [name, on] of Object.entries({ watch: true, play: !card.room, race: Boolean(best) && !card.room, board: card.room, train: true }))
     element.querySelector(`[data-do=${name}]`).hidden = !on || Boolean(card.missing);
   if (card.missing) element.querySelector(".thumb").disabled = true;
+}
+
+// Scores of the literature have a protocol of their own, which stands beside ours.
+function published(others, protocol) {
+  const theirs = others.filter((one) => one.protocol && one.protocol !== protocol);
+  return theirs.length ? `; ${theirs.map((one) => one.who).join(", ")}: ${theirs[0].protocol}` : "";
 }
 
 // Everybody's score as a bar, from the lowest to the highest of them.
@@ -105,7 +112,8 @@ function act(button, game, what) {
 
 async function unlisted(word) {
   if (!word) return;
-  const near = [...cards.keys()].filter((game) => game.includes(word.toLowerCase()));
+  const name = word.toLowerCase(), same = [...cards.keys()].filter((game) => game.toLowerCase() === name);
+  const near = same.length ? same : [...cards.keys()].filter((game) => game.toLowerCase().includes(name));
   if (near.length === 1) return cards.get(near[0]).element.querySelector(".thumb").focus();
   shared.tell(`loading ${word} ...`);
   await shared.ask("visit", { mode: "watch", what: [word] });
@@ -132,6 +140,7 @@ const seen = new IntersectionObserver((entries) => {
 function want(element) {
   const kept = cards.get(element.dataset.game);
   if (!kept || kept.asked) return;
+  if (kept.still) return element.querySelector(".thumb").classList.remove("waits");
   kept.asked = true;
   queue.push(element);
   setTimeout(next);
@@ -142,13 +151,18 @@ async function next() {
   if (document.hidden) return document.addEventListener("visibilitychange", next, { once: true });
   busy += 1;
   const element = queue.shift();
-  if (visible.has(element)) {
-    const found = await shared.get(`thumbnail?game=${encodeURIComponent(element.dataset.game)}`);
-    if (found) await reel(element, found);
-    else element.querySelector(".thumb").classList.remove("waits");
-  } else cards.get(element.dataset.game).asked = false;
-  busy -= 1;
-  next();
+  try {
+    if (visible.has(element)) {
+      const found = await shared.get(`thumbnail?game=${encodeURIComponent(element.dataset.game)}`);
+      if (found) await reel(element, found);
+    } else cards.get(element.dataset.game).asked = false;
+  } catch (fault) {
+    console.warn(`no picture of ${element.dataset.game}: ${fault}`);
+  } finally {
+    if (cards.get(element.dataset.game).asked) element.querySelector(".thumb").classList.remove("waits");
+    busy -= 1;
+    next();
+  }
 }
 
 async function reel(element, found) {

@@ -40,12 +40,17 @@ class Refused extends Error {}
 // Asks the program for something; the answer, or nothing where it refused (the page has told why).
 async function ask(name, value = null) {
   const number = ++questions;
-  const answer = new Promise((resolve, reject) => waiting.set(number, { resolve, reject }));
-  link.send({ type: "command", name, value, ask: number });
+  if (!link.send({ type: "command", name, value, ask: number })) {
+    tell("The program does not answer.", true);
+    return null;
+  }
   try {
-    const message = await answer;
+    const message = await new Promise((resolve, reject) => waiting.set(number, { resolve, reject }));
     if (message.open) location.href = message.open;
-    if (message.outside) window.open(message.outside, "_blank", "noopener");
+    if (message.outside) {
+      window.open(message.outside, "_blank", "noopener"); // many browsers refuse it so long after the click
+      tell("It is open at ", false, message.outside);
+    }
     if (message.text) tell(message.text);
     look();
     return message;
@@ -66,13 +71,15 @@ async function get(path) {
   }
 }
 
+// A sentence for the person; with a way to somewhere else it stays until the next one.
 let silent = 0;
-function tell(text, bad = false) {
-  $("told").textContent = text;
+function tell(text, bad = false, way = "") {
+  $("told").replaceChildren(text);
+  if (way) $("told").append(Object.assign(document.createElement("a"), { href: way, target: "_blank", rel: "noopener", textContent: way }));
   $("told").classList.toggle("bad", bad);
   $("told").hidden = !text;
   clearTimeout(silent);
-  if (text) silent = setTimeout(() => ($("told").hidden = true), bad ? 12000 : 6000);
+  if (text && !way) silent = setTimeout(() => ($("told").hidden = true), bad ? 12000 : 6000);
 }
 
 // A button does nothing twice while its answer is awaited.

@@ -103,7 +103,8 @@ function put(kept, job, run) {
   kept.run = run;
   const { element } = kept, find = (name) => element.querySelector(name);
   find("b").textContent = run ? `${job.program} ${run.name}` : `${job.program} ${job.argv.filter((word) => !word.startsWith("--runs")).join(" ")}`;
-  const ended = job.code ? "failed" : run && run.state === "unfinished" && job.program === "train" ? "stopped" : "done";
+  const unknown = job.code === null && !run; // a server before this one has started it
+  const ended = job.code ? "failed" : run && run.state === "unfinished" && job.program === "train" ? "stopped" : unknown ? "ended" : "done";
   const state = job.running ? (job.program === "train" ? "training" : "running") : ended;
   find(".state").textContent = state;
   find(".state").className = `state ${job.running ? "training" : state === "failed" ? "damaged" : ""}`;

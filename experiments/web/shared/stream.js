@@ -6,7 +6,7 @@
 //     onMessage: (message) => ...,             // everything else that the server sends
 //     onLink: (isOpen) => ...,                 // the connection came or went
 //   });
-//   link.send({ type: "pause" });
+//   link.send({ type: "pause" });              // was there a connection to send it over?
 //   link.figures                               // age of the shown picture in ms, pictures drawn, and so on
 
 // Where the program does not answer, a bar at the top says so, with the command that starts it again; body.lost dims the rest.
@@ -44,7 +44,7 @@ function tellLost(closed, ended) {
     const back = document.createElement("a");
     back.href = home;
     back.textContent = "to all games";
-    return lost.replaceChildren("This play has ended, because nobody looked: ", back);
+    return lost.replaceChildren("This play has ended, because nobody looked or its game failed: ", back);
   }
   const what = ended ? "The program has ended." : "The program does not answer; this page tries again.";
   const code = document.createElement("code");
@@ -61,7 +61,9 @@ export function connect({ pictures = {}, onState = {}, onMessage = () => {}, onL
   let trip = Infinity; // the shortest round trip tells the difference of the clocks best
 
   const send = (message) => {
-    if (socket && socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify(message));
+    if (socket?.readyState !== WebSocket.OPEN) return false;
+    socket.send(JSON.stringify(message));
+    return true;
   };
 
   function draw(name, canvas, image, at) {
