@@ -63,7 +63,7 @@ def play(command: PlayCommand) -> tuple[list[float], str]:
         if player.focus.human is None:
             raise ValueError(player.messages[-1])
         recorder = None if command.record is None else recorder_of(command.record, game, env, player)
-    print(f"keys: {', '.join(player.focus.human.known)}; Escape ends")
+    print(f"keys: {', '.join(player.focus.human.known)}; Escape in the window, or Ctrl-C here, ends")
     try:
         interactive(player, screen_for(player, command, game))
     finally:

@@ -170,8 +170,10 @@ def interactive(player: Player, screen: Any) -> None:
     except KeyboardInterrupt:
         print()
     finally:
-        screen.close()
-        player.close()
+        try:
+            screen.close()  # which waits for a clip that is being written
+        finally:
+            player.close()
 
 
 def found(command: WatchCommand) -> list[Source]:

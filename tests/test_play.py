@@ -217,6 +217,9 @@ def test_the_window_hears_one_button_and_draws_again_what_was_covered(monkeypatc
     window = PlayerWindow("flappy", player.fps)
     try:
         window.show(player, next(player.frames()))
+        for _ in range(3):  # commands while the play is paused: the clip has each moment once
+            window.show(player, player.redrawn())
+        assert len(window.clip._files) == 1
         window.commands(player)
         for button in (1, 2, 3, 4, 5):
             pygame.event.post(pygame.event.Event(pygame.MOUSEBUTTONDOWN, button=button, pos=(10, 20)))

@@ -258,6 +258,13 @@ def test_a_live_run_has_the_options_that_are_asked_for_and_a_checkpoint_is_not_l
             find(path, runs, **more)
 
 
+def test_the_shortest_play_has_one_picture():
+    """A game of few pictures a second does not go on for ever where less than one of them is asked for."""
+    player = Player([Source("gym:FrozenLake-v1")], seed=1, seconds=0.05, panels=False)
+    assert player.fps < 10 and sum(1 for _, _ in zip(player.frames(), range(9), strict=False)) == 1
+    player.close()
+
+
 def test_pictures_of_two_sizes_stand_side_by_side():
     shown = overlay.tile([np.full((4, 6, 3), 9, np.uint8), np.full((5, 2, 3), 8, np.uint8)], 2, gap=1, ground=0)
     assert shown.shape == (5, 13, 3) and (shown[:4, :6] == 9).all() and (shown[:5, 7:9] == 8).all()

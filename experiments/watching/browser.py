@@ -69,7 +69,8 @@ class PlayerPage:
         if player.panels and now - self._curves > CURVES:
             states["curves"], self._curves = [seat.history() for seat in player.seats], now
         self.page.publish(pictures, states)
-        self.clip.add(frame.picture)
+        if not frame.redrawn:
+            self.clip.add(frame.picture)
 
     def commands(self, player: Player) -> list[tuple[str, Any]]:
         """Returns the commands of the page since the last call, and sends it the player's messages."""

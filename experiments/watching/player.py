@@ -32,6 +32,7 @@ class PlayerFrame(NamedTuple):
 
     picture: np.ndarray  # uint8 [H, W, 3]: all seats and copies
     decided: bool  # True if the picture shows the state that the newest decision was made in
+    redrawn: bool = False  # True if it stood there before, and something else lies over it now
 
 
 class Screen(Protocol):
@@ -138,7 +139,7 @@ class Player:
                 return
 
     def _play(self) -> Iterator[PlayerFrame]:
-        shown, limit = 0, None if self.seconds is None else round(self.seconds * self.fps)
+        shown, limit = 0, None if self.seconds is None else max(1, round(self.seconds * self.fps))
         while not self.ended:
             for frame in self._pictures():
                 yield frame
@@ -229,7 +230,7 @@ class Player:
     def redrawn(self) -> PlayerFrame | None:
         """The present picture once more, after a command has changed what lies over it."""
         if self._frame is not None:
-            self._frame = self._frame._replace(picture=self.compose())
+            self._frame = self._frame._replace(picture=self.compose(), redrawn=True)
         return self._frame
 
     def status(self) -> dict[str, Any]:

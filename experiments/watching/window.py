@@ -61,7 +61,8 @@ class PlayerWindow(PygameWindow):
         self.title = self._caption(player)
         self.draw(self._whole)
         self.factor = picture.shape[0] / frame.picture.shape[0]
-        self.clip.add(frame.picture)
+        if not frame.redrawn:
+            self.clip.add(frame.picture)
 
     def _keys(self, player: Player, width: int) -> np.ndarray:
         """A bar with the keys, uint8 [H, width, 3]: the game's while a person plays, and the window's own."""
