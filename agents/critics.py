@@ -5,7 +5,7 @@
     seen = kind.features(network.critic, features, obs, privileged)    what the value head reads, or None
 
 `shared`: the policy's features. `own`: a second encoder of the same observations, so that the gradients of policy and
-value never meet (Cobbe et al. 2021 call such networks disjoint). `numbers`: the privileged critic of an asymmetric
+value never meet (Cobbe et al. 2021 call such networks disjoint). `privileged`: the critic of an asymmetric
 actor-critic (Pinto et al. 2018): it sees the simulator's state, which the policy never sees and which is gone once
 training is over.
 """
@@ -80,7 +80,7 @@ class Privileged(Shared):
 
 
 def kind(config: Any) -> Shared:
-    """The critic that `config.critic` names: shared, own or numbers."""
+    """The critic that `config.critic` names: shared, own or privileged."""
     return {"shared": Shared, "own": Own, "privileged": lambda: Privileged(config.privileged_size)}[config.critic]()
 
 

@@ -39,7 +39,8 @@ class CentredRMSProp(torch.optim.Optimizer):
                 mean, square = state["mean"], state["square"]
                 mean.lerp_(p.grad, 1 - decay)
                 square.mul_(decay).addcmul_(p.grad, p.grad, value=1 - decay)
-                root = (square - mean.square() + eps).sqrt_()
+                # The difference of two nearly equal numbers may be rounded to less than nothing.
+                root = (square - mean.square()).clamp_(min=0).add_(eps).sqrt_()
                 if isinstance(group["lr"], Tensor):
                     p.sub_(p.grad / root * group["lr"])
                 else:

@@ -55,5 +55,9 @@ def optimizer(config: Any) -> None:
 
 def _require(config: Any, name: str, fits: bool, allowed: str) -> None:
     value = getattr(config, name)
-    if not fits or not math.isfinite(value):
+    try:
+        finite = math.isfinite(value)
+    except OverflowError:  # a whole number beyond all floats
+        finite = False
+    if not fits or not finite:
         raise ValueError(f"--{name.replace('_', '-')} {value}: {allowed}")

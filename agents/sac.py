@@ -169,7 +169,7 @@ class SoftNetwork(nn.Module):
             self.encoder: nn.Module = nn.Flatten()
             features = spec.obs_shape[0] * spec.stack
         else:
-            self.encoder = encoders.build(spec.obs_shape, spec.stack, c.encoder, c.hidden)
+            self.encoder = encoders.build(spec.obs_shape, spec.stack, c.encoder, c.hidden, dtype=spec.obs_dtype)
             features = self.encoder.features
         middle = [c.hidden] * c.layers
         self.policy = Ensemble(1, [features, *middle, kind.parameters])
@@ -261,7 +261,8 @@ class SAC:
         loss.backward()
         norm = optimizers.clip(net.parameters(), self.config.max_grad_norm)
         self.optimizer.step()
-        torch._foreach_lerp_(*self.pairs, self.config.tau)
+        with torch.no_grad():  # a target that kept track of gradients would remember every step that it has made
+            torch._foreach_lerp_(*self.pairs, self.config.tau)
         figures = (loss, policy_loss, value_loss, mean_entropy, temperature, q.mean(), norm)
         return tuple(x.detach() for x in figures)
 

@@ -130,6 +130,16 @@ def test_centred_rmsprop_is_the_papers_formula():
         assert p.item() == pytest.approx(x, rel=1e-5)
 
 
+def test_centred_rmsprop_stands_gradients_that_stay_the_same():
+    """Their variance is 0, which rounding turns into less than that."""
+    p = torch.nn.Parameter(torch.ones(50))
+    optimizer = optimizers.CentredRMSProp([p], lr=1e-9, eps=1e-8)
+    for _ in range(300):
+        p.grad = torch.linspace(0.1, 30.0, 50)
+        optimizer.step()
+    assert torch.isfinite(p).all()
+
+
 def test_radam_is_torchs_own_in_fewer_passes():
     """Before and after the step from which the second moment counts, with a rate that changes, and after a reload."""
     draw = torch.Generator().manual_seed(1)
@@ -238,6 +248,20 @@ def test_munchausen_target_is_the_papers_equation():
         assert got[b].item() == pytest.approx(wanted, abs=1e-4)
 
 
+def test_the_priority_of_c51_is_the_divergence():
+    """D_KL(target || prediction), Hessel et al. (2018), section 3: what is predicted rightly is not drawn again."""
+    agent = small("c51", prioritized=True)
+    batch = batch_of(12, 2, torch.Generator().manual_seed(7))
+    rows = torch.arange(12)
+    target = agent._target(agent._look_ahead(agent._transitions(batch)), rows)
+    with torch.no_grad():
+        told = torch.log_softmax(agent.online(batch.obs[:, 0])[rows, batch.action[:, 0]], 1)
+    wanted = [sum(t * (math.log(t) - q) for t, q in zip(*pair, strict=True) if t > 0)
+              for pair in zip(target.tolist(), told.tolist(), strict=True)]  # fmt: skip
+    (learned,) = agent.learn(batch)
+    torch.testing.assert_close(learned.priority.value, torch.tensor(wanted) * batch.weight[:, 0], atol=1e-5, rtol=1e-4)
+
+
 @pytest.mark.parametrize("name", list(dqn.PRESETS))
 def test_every_preset_acts_learns_and_resumes(name):
     agent = small(name)
@@ -285,6 +309,7 @@ def test_target_network_differs_between_copies_and_equals_right_after():
         (dict(head="categorical", v_min=1.0, v_max=1.0), "--v-min"),
         (dict(optimizer="sgd"), "--optimizer sgd"),
         (dict(ratio=0.0), "--ratio"),
+        (dict(replay=10**400), "--replay 1000"),
         (dict(epsilon_decay=0.0), "--epsilon-decay"),
         (dict(warmup=10, replay=5), "--warmup 10"),
     ],

@@ -142,6 +142,20 @@ def test_the_target_follows_slowly(spec: Spec) -> None:
         torch.testing.assert_close(new.data, old + 0.1 * (learned.data - old))
 
 
+def test_a_target_remembers_nothing_of_its_steps() -> None:
+    """What it follows has gradients: a chain of every step since the beginning would stay in memory."""
+    a, drawn = agent(CONTINUOUS), transitions(CONTINUOUS)
+    for _ in range(2):
+        a._update(*drawn)
+    assert all(p.grad_fn is None and not p.requires_grad for p in a.target.parameters())
+
+
+def test_planes_of_a_board_are_seen_as_planes() -> None:
+    a = agent(Spec((5, 9, 9), "float32", 1, num_actions=82))
+    first = a.network.encoder.convolutions[0]
+    assert type(first) is nn.Conv2d and first.in_channels == 5  # numbers as they are, not pixels of 0 to 255
+
+
 def test_the_temperature_seeks_the_target_entropy() -> None:
     """An entropy that is too low raises the temperature, one that is too high lowers it."""
     for share, rises in ((0.0, False), (1.0, True)):
