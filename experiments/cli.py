@@ -21,7 +21,7 @@ from envs.text import printable
 
 # Faults of the place that is written to, not of the program.
 DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR}
-DISK |= {errno.ENAMETOOLONG}
+DISK |= {errno.ENAMETOOLONG, errno.EEXIST}
 
 
 # Exceptions that are one sentence, by module. They are looked up without importing: a module that was never loaded

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from runfolders import BUDGET, make
 
-from experiments import compare
+from experiments import compare, references
 from experiments.comparing import groups, plots, records, report
 
 GOOD, BAD = [100.0, 110.0, 120.0, 130.0], [10.0, 20.0, 30.0, 40.0]
@@ -53,6 +53,36 @@ def test_the_summary_is_right_by_hand(tmp_path: Path) -> None:
     assert row.minutes == pytest.approx(9_500 / 100 / 60) and row.rate == pytest.approx(100)
     low, high = row.estimates["mean"].low, row.estimates["mean"].high
     assert 100 <= low < 125 < high <= 170
+
+
+def test_a_run_without_a_clock_is_not_one_that_never_came(tmp_path: Path) -> None:
+    for seed, score in enumerate([170.0, 120.0, 120.0]):
+        path = make(tmp_path, seed, score)
+    lines = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+    lines = [{k: v for k, v in line.items() if k != "clock/seconds"} for line in lines]
+    (path / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    made = against(tmp_path, threshold=105.0)
+    row = report.summary(made, made.groups[0])
+    assert row.reached == 3 and row.minutes == pytest.approx(8_000 / 100 / 60)  # of 7,000 and 9,000 steps
+
+
+def test_seeds_that_stop_at_a_score_are_one_group(tmp_path: Path) -> None:
+    """Each says in its configuration how far it came."""
+    for seed in range(3):
+        make(tmp_path, seed, GOOD[seed], budget=BUDGET - seed, stop_at=90.0)
+        make(tmp_path, seed, BAD[seed], budget=BUDGET - seed, name="whole")
+    assert sorted(len(g.entries) for g in against(tmp_path).groups) == [1, 1, 1, 3]
+
+
+def test_numbers_beyond_all_floats_are_left_out(tmp_path: Path) -> None:
+    path, large = make(tmp_path, 0, 10.0), "1" + "0" * 400
+    with open(path / "metrics.jsonl", "a") as file:
+        file.write(f'{{"steps": {large}}}\n{{"steps": {BUDGET}, "train/return": {large}}}\n')
+    (path / "evaluations.jsonl").write_text(f'{{"mean": {large}, "protocol": "baselines", "step": {large}}}\n')
+    made = against(tmp_path)
+    assert made.groups[0].scores.tolist() == [10.0] and len(made.groups[0].records[0].curve("train/return").values)
+    (path / references.SCORE).write_text(f'{{"mean": {large}}}')
+    assert references.score(path) == -np.inf
 
 
 def test_the_threshold_is_half_of_the_best(tmp_path: Path) -> None:
@@ -281,6 +311,17 @@ def test_the_program_writes_everything(
         rgb = np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)])
         assert (np.abs(picture - rgb.astype(int)).max(-1) < 8).sum() > 500
     assert (picture == 255).all(-1).mean() > 0.7
+
+
+def test_a_file_in_the_place_of_the_folder_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    make(tmp_path / "runs", 0, 1.0)
+    (tmp_path / "out").write_text("mine")
+    with pytest.raises(SystemExit) as left:
+        program(monkeypatch, "breakout", "--runs", tmp_path / "runs", "--out", tmp_path / "out")
+    assert left.value.code == 2 and f"File exists: {tmp_path / 'out'}" in capsys.readouterr().err
+    assert (tmp_path / "out").read_text() == "mine"
 
 
 @pytest.mark.parametrize(

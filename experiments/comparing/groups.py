@@ -24,8 +24,8 @@ from experiments.comparing.records import OmittedRun, RunRecord, Score, collect,
 
 # What may differ between the seeds of one group: not part of what was tried, or follows from the machine.
 FREE = {
-    "agent", "checkpoint_ring", "command", "commit", "device", "env.env_threads", "eval_every", "format", "game",
-    "machine", "minutes", "name", "protocol", "recipe", "seed", "milestones", "steps",
+    "agent", "checkpoint_ring", "cluster", "command", "commit", "device", "env.env_threads", "eval_every", "format",
+    "game", "machine", "minutes", "name", "protocol", "recipe", "seed", "milestones", "steps",
 }  # fmt: skip
 MIN_CURVE = 3  # points; with fewer the training scores are drawn instead
 
@@ -119,7 +119,9 @@ def configuration(config: dict[str, Any]) -> dict[str, Any]:
     fields = flat(config)
     chosen = {k: v for k, v in fields.items() if k not in FREE and not k.startswith("versions.")}
     budget = "minutes" if fields.get("minutes") is not None else "steps"
-    return chosen | {"agent": fields["agent"], budget: fields.get(budget)}
+    # A run that --stop-at has ended says how far it came, which is another number for each seed.
+    open_ended = budget == "steps" and fields.get("stop_at") is not None
+    return chosen | {"agent": fields["agent"]} | ({} if open_ended else {budget: fields.get(budget)})
 
 
 def pick(records: Sequence[RunRecord], metric: str, protocol: str | None, left: list[OmittedRun]) -> list[Entry]:

@@ -87,7 +87,8 @@ def summary(made: Comparison, group: RunGroup) -> Summary:
     curves = [c for r in group.records if len((c := r.curve(made.curve)).values)]
     threshold = made.thresholds[group.game]
     steps = [statistics.first_reach(c.steps, c.values, threshold) for c in curves]
-    minutes = [statistics.first_reach(c.minutes, c.values, threshold) for c in curves]
+    clocked = [c for c in curves if np.isfinite(c.minutes).all()]  # a run without a clock says nothing of minutes
+    minutes = [statistics.first_reach(c.minutes, c.values, threshold) for c in clocked]
     rates = [r.rate for r in group.records if not math.isnan(r.rate)]
     return Summary(
         group,
