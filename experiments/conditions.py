@@ -43,6 +43,17 @@ def of_games(run: Run, asked: Conditions) -> dict[str, Any]:
     return env
 
 
+def told(run: Run, asked: Conditions) -> str | None:
+    """What of the conditions is otherwise than in the training, for the evaluation; None where nothing is.
+
+    A protocol is told by itself. Such scores stand for nothing but themselves (`comparing.evaluations.own`).
+    """
+    limit = ""
+    if asked.max_steps not in (0, run.config["env"].get("max_steps")):
+        limit = f"max_steps={asked.max_steps}"
+    return ",".join(filter(None, (asked.under, limit))) or None
+
+
 def asked_for(game: str, under: str) -> dict[str, Any]:
     """The options that `--options` names. Raises ValueError for one that only trainings have."""
     asked = configuration.read_options(game, under)

@@ -36,6 +36,7 @@ if TYPE_CHECKING:  # imports of torch stand where they are used: `--help` answer
     from agents.core.training import Moment
 
 MAX_ENVS = 32  # games played side by side
+ALONG = 1_000_000  # addend of the seed of games along the way: what chooses weights is not what scores them
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,7 +111,7 @@ def evaluate(
     except GameFault as fault:
         raise cli.UserError(faults.traced(run, fault)) from fault
     stream.close()
-    result |= {"own_policy": name == usual, "under": asked.under}
+    result |= {"own_policy": name == usual, "under": conditions.told(run, asked)}
     return result | {"own_protocol": asked.protocol in (None, run.config["protocol"])}
 
 
@@ -209,7 +210,7 @@ class Along:
 
         self.scored, began = clock.steps // self.every, time.perf_counter()
         self.player.load_weights(moment.agent.state_dict())
-        policy, seed = self.player.evaluation, self.run.config["seed"] + 1
+        policy, seed = self.player.evaluation, self.run.config["seed"] + ALONG
         with torch.random.fork_rng(devices=[]):  # stable-baselines3 draws its actions from torch's own numbers
             result = score(
                 self.run, self.stream, self.player, clock.steps, episodes=self.episodes, seed=seed, policy=policy

@@ -6,12 +6,14 @@ import json
 import resource
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from programs import program
 from runfolders import BUDGET, make
 
+from agents.core.clock import Clock
 from experiments import evaluate, runs, train
 from experiments.comparing import evaluations, groups, records, report
 
@@ -148,12 +150,29 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_one_game_after_thirty_changes_no_table(trained: Path, capsys: pytest.CaptureFixture, monkeypatch) -> None:
     before = score(trained)
     assert before[1] == 4
-    for words in (["--episodes", "1"], ["--episodes", "6", "--policy", "epsilon 0.5"]):
+    cut = ["--episodes", "9", "--max-steps", "3"]  # games that end sooner than those of the training
+    for words in (["--episodes", "1"], ["--episodes", "6", "--policy", "epsilon 0.5"], cut):
         assert program(evaluate.main, [str(trained), *words], capsys, monkeypatch)[0] == 0
         assert score(trained) == before
-    assert [one["episodes"] for one in evaluations.every(trained)] == [4, 1, 6]
+    assert [one["episodes"] for one in evaluations.every(trained)] == [4, 1, 6, 9]
+    assert [one["under"] for one in evaluations.every(trained)] == [None, None, None, "max_steps=3"]
     assert program(evaluate.main, [str(trained), "--episodes", "5"], capsys, monkeypatch)[0] == 0
     assert score(trained)[1] == 5
+
+
+def test_games_that_choose_weights_are_not_those_that_score_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The best of many evaluations in the same games would have the luck of those games in its score."""
+    seeds: list[int] = []
+    told_of = {"mean": 1.0, "median": 1.0}
+    monkeypatch.setattr(evaluate, "score", lambda *_, seed, **__: seeds.append(seed) or told_of)
+    along = object.__new__(evaluate.Along)
+    along.run, along.clock, along.every, along.scored = SimpleNamespace(config={"seed": 0}), Clock(1000), 50, 0
+    along.player = SimpleNamespace(load_weights=lambda state: None, evaluation="greedy")
+    along.stream, along.episodes, along.write, along.listener = None, 2, seeds.count, seeds.count
+    along.clock.steps = 100
+    along(SimpleNamespace(agent=SimpleNamespace(state_dict=dict)))
+    (seed,) = seeds
+    assert seed not in {evaluate.EvaluateCommand.seed, 0 + 1}  # of `evaluate`, and of the end of a training
 
 
 @pytest.mark.parametrize("json_", [True, False])

@@ -22,6 +22,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from agents import AGENTS, BASELINES
 from agents.core import events
+from agents.core.clock import Clock
+from agents.core.log import Log
 from agents.core.run import Run
 from experiments import train
 from experiments.comparing import board, evaluations
@@ -89,6 +91,15 @@ def test_every_promised_tag_is_read_back(agent: str, tmp_path: Path) -> None:
     last = promised(path, agent)
     assert {last[tag].step for tag in events.SCORED} == {int(last["clock/frames"].value)} == {400}
     assert last["time/act"].value > 0 < last["time/env"].value
+
+
+def test_small_figures_and_large_counts_are_both_kept(tmp_path: Path) -> None:
+    log = Log(Run.open(runfolders.make(tmp_path, 0, 1.0)), Clock(100))
+    figures = {"learn/temperature": 3.25e-7, "learn/q": -12.3456789, "clock/frames": 33_643_008, "clock/seconds": 4e5}
+    log.write({**figures, "learn/loss": float("nan")})
+    log.close()
+    (line,) = log.lines.read_text().splitlines()[-1:]
+    assert json.loads(line) == {"steps": 0, **figures, "learn/q": -12.345679}
 
 
 @pytest.mark.slow

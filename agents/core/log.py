@@ -124,7 +124,7 @@ class Log:
         """Scalars at the present step."""
         for name, value in values.items():
             self.writer.add_scalar(name, value, self.clock.steps)
-        numbers = {k: round(float(v), 6) for k, v in values.items() if math.isfinite(v)}  # JSON has no others
+        numbers = {k: _short(float(v)) for k, v in values.items() if math.isfinite(v)}  # JSON has no others
         line = {"steps": self.clock.steps, **numbers}
         with open(self.lines, "a") as file:
             file.write(json.dumps(line) + "\n")
@@ -186,6 +186,11 @@ class Progress:
 
     def close(self) -> None:
         self.live.close()
+
+
+def _short(value: float) -> float:
+    """Six decimals, or six digits of what is below 1: small figures, such as a temperature, do not become 0."""
+    return round(value, 6) if abs(value) >= 1 else float(f"{value:.6g}")
 
 
 def _steps(line: str) -> float:
