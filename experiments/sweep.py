@@ -22,14 +22,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import envs
-from agents import AGENTS, BASELINES, settings
+from agents import AGENTS, BASELINES
 from agents.core import files, renamed
 from agents.core.progress import Live
 from agents.core.run import duration, safe
 from experiments import arguments, child, cli
 from experiments.arguments import Positional
+from experiments.spellings import dashed
 from experiments.sweeping import space, trials
 from experiments.training import options
+
+BEFORE = {f"--{name}" for name in ("agent", "recipe", "seed", "steps", "minutes", "runs", "name", "resume", "device",
+                                 "eval-episodes", "cluster")}  # options of train that are the sweep's own  # fmt: skip
+# Further options of train that every trial has as they are given.
+FURTHER = ("eval_every", "stop_at", "track", "milestones", "opponents", "opponent_pool", "opponent_every")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +60,8 @@ class SweepCommand:
     def __post_init__(self) -> None:
         arguments.at_least(self, 1, "trials")
         arguments.within(self, *arguments.MINUTES, "minutes")
-        if self.cluster is None and self.jobs is not None and not 1 <= self.jobs <= cores():
+        arguments.at_least(self, 1, "jobs")
+        if self.cluster is None and self.jobs is not None and self.jobs > cores():
             raise ValueError(f"--jobs {self.jobs}: must lie in 1..{cores()}, the processors here")
         arguments.at_least(self, 0, "eval_episodes")
         arguments.at_least(self, 1, "processors")
@@ -72,26 +79,38 @@ def plan(command: SweepCommand, rest: Sequence[str]) -> tuple[trials.Plan, Path]
     """What every trial shares, and the sweep's folder. Raises UserError for what `train` would refuse."""
     start = ["--agent", command.agent] if command.agent else []
     start += ["--recipe", command.recipe] if command.recipe else []
-    if {"--agent", "--recipe", "--seed", "--steps", "--minutes", "--runs", "--name", "--resume"} & {*rest}:
-        raise cli.UserError("after -- stand further options of train; agent, recipe, seed and budget stand before it")
+    if named := sorted(BEFORE & {word.partition("=")[0] for word in rest}):
+        raise cli.UserError(
+            f"{named[0]}: after -- stand further options of train; agent, recipe, seed, budget, place stand before it"
+        )
     words = [command.game, *start, "--minutes", str(command.minutes), "--seed", str(command.seed), *rest]
     base, agent_config, env = options.parse(words)
     if base.agent == "random":
         raise cli.UserError("the random agent has nothing to search")
     if base.data:
         raise cli.UserError("--data: sweep searches agents that learn by playing")
-    code = settings(base.agent)
-    kinds = {f.name: {"bool": bool, "int": int, "float": float, "str": str}[getattr(f.type, "__name__", f.type)]
-             for f in dataclasses.fields(code.Config)}  # fmt: skip
-    kinds |= {"num_envs": int}
     wanted = command.search or space.defaults(base.agent, (AGENTS | BASELINES)[base.agent])
-    dimensions = space.parse(wanted, kinds, renamed.of_agent(base.agent))
+    dimensions = space.parse(wanted, space.kinds(base.agent), renamed.of_agent(base.agent))
     made = trials.Plan(
         game=base.game, agent=base.agent, minutes=command.minutes, eval_episodes=command.eval_episodes,
         seed=command.seed, search=[d.text() for d in dimensions], num_envs=base.num_envs, init=base.init,
         checkpoint_every=base.checkpoint_every, agent_config=agent_config, env=env, device=command.device,
+        normalize=",".join(part for part in ("obs", "reward") if getattr(base, f"normalize_{part}")),
+        further=further(base),
     )  # fmt: skip
     return made, command.out or Path("sweeps") / f"{safe(base.game)}-{safe(base.agent)}"
+
+
+def further(base: options.TrainCommand) -> list[str]:
+    """The words for those of FURTHER that differ from what `train` does without them."""
+    words: list[str] = []
+    for field in dataclasses.fields(base):
+        value = getattr(base, field.name)
+        if field.name in FURTHER and value != field.default:
+            flag = dashed(field.name)
+            switch = f"--{flag}" if value else f"--no-{flag}"
+            words += [switch] if isinstance(value, bool) else [f"--{flag}", str(value)]
+    return words
 
 
 def settle(folder: Path, made: trials.Plan) -> None:
@@ -108,7 +127,7 @@ def settle(folder: Path, made: trials.Plan) -> None:
             raise cli.UserError(f"{path} cannot be read: {fault}") from None
         if not isinstance(begun, dict):
             raise cli.UserError(f"{path} is not the plan of a sweep")
-    begun = renamed.config(begun)
+    begun = {"normalize": "", "further": [], **renamed.config(begun)}  # sweeps of earlier versions have neither
     now = json.loads(json.dumps(dataclasses.asdict(made)))
     other = [k for k in now if begun.get(k) != now[k] and k != "device"]
     if other:

@@ -136,6 +136,34 @@ def test_a_sweep_finds_the_best_and_tells_everything(tmp_path: Path, quick: Any)
     assert not sweep.work(one, 1, 10) or one.done() == 10  # nothing is left to do
 
 
+def test_what_follows_goes_to_every_train(tmp_path: Path, quick: Any) -> None:
+    rest = ["--normalize-obs", "--no-milestones", "--stop-at", "30", "--hidden", "16"]
+    plan, _ = sweep.plan(sweep.SweepCommand(GAME, agent="ppo", search=("lr=0.1..0.4",)), rest)
+    assert plan.configuration({})["normalize"] == "obs" and plan.agent_config["hidden"] == 16
+    assert plan.further == ["--no-milestones", "--stop-at", "30.0"]
+    quick(0.0)
+    start, seen = trials.child.start, []
+
+    def noted(program: str, argv: Any, log: Path, **more: Any) -> subprocess.Popen:
+        seen.append(list(map(str, argv)))
+        return start(program, argv, log, **more)
+
+    one = trials.Sweep(tmp_path, plan, prune=False, start=noted)
+    assert sweep.work(one, 1, 1) and one.done() == 1
+    at = seen[0].index("--no-milestones")
+    assert seen[0][at : at + 3] == plan.further and json.loads((tmp_path / "trials/0000.json").read_text())["normalize"]
+    assert " --no-milestones --stop-at 30.0" in one.report()
+
+
+def test_fields_are_searched_as_they_are_declared(tmp_path: Path) -> None:
+    """epsilon_decay is a share or a number of steps: its usual value is a whole number."""
+    words = ("epsilon_decay=0.05..0.5", "lr=1e-5..1.2345678e-3")
+    plan, _ = sweep.plan(sweep.SweepCommand(GAME, agent="dqn", search=words), [])
+    found = trials.Sweep(tmp_path, plan).dimensions
+    assert found == [space.Range("epsilon_decay", 0.05, 0.5, False, False),
+                     space.Range("lr", 1e-5, 1.2345678e-3, True, False)]  # fmt: skip
+
+
 def test_a_trial_whose_owner_died_before_its_first_draw_is_gone_on_with(tmp_path: Path, quick: Any) -> None:
     quick(0.0)
     one = trials.Sweep(tmp_path, made(tmp_path, ["lr=0.001..0.4"]), prune=False)
@@ -143,6 +171,21 @@ def test_a_trial_whose_owner_died_before_its_first_draw_is_gone_on_with(tmp_path
     assert [t.state.name for t in one.trials()] == ["RUNNING"]
     assert sweep.work(one, 2, 3)
     assert [t.state.name for t in one.trials()] == ["COMPLETE"] * 3 and all("lr" in t.params for t in one.trials())
+
+
+def test_a_trial_that_is_stopped_before_it_has_a_folder_has_not_failed(tmp_path: Path, quick: Any) -> None:
+    quick(0.0)
+
+    def start(program: str, argv: Any, log: Path, **more: Any) -> subprocess.Popen:
+        one.stopping.set()
+        return subprocess.Popen(["sleep", "60"])
+
+    one = trials.Sweep(tmp_path, made(tmp_path, ["lr=0.001..0.4"]), prune=False, start=start)
+    one.work(3, set())
+    assert [t.state.name for t in one.trials()] == ["RUNNING"]
+    again = trials.Sweep(tmp_path, made(tmp_path, ["lr=0.001..0.4"]), prune=False)
+    again.work(1, set())
+    assert [t.state.name for t in again.trials()] == ["COMPLETE"]
 
 
 def test_trials_that_lag_behind_end_early(tmp_path: Path, quick: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,6 +220,9 @@ def test_another_plan_in_the_same_folder_is_refused(tmp_path: Path, capsys: pyte
         ([GAME, "--agent", "random"], "nothing to search"),
         ([GAME, "--agent", "sb3-ppo", "--device", "cuda"], "--device cuda: sb3-ppo runs on the processor"),
         ([GAME, "--", "--seed", "3"], "stand before it"),
+        ([GAME, "--", "--seed=3"], "--seed: after -- stand"),
+        ([GAME, "--", "--device", "cpu"], "--device: after -- stand"),
+        ([GAME, "--jobs", "-1", "--cluster", "local"], "--jobs -1: must be at least 1"),
         ([GAME, "--", "--hiden", "3"], "--hidden"),
     ],
 )

@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from agents import settings
 from agents.core.renamed import NOTHING, Names
 from experiments.spellings import BOOLEANS
 
@@ -58,7 +59,7 @@ class Range:
 
     def text(self) -> str:
         """Formats the range as `--search` reads it, such as gamma=0.9..0.999:log."""
-        return f"{self.field}={self.low:g}..{self.high:g}" + (":log" if self.log else "")
+        return f"{self.field}={self.low:.12g}..{self.high:.12g}" + (":log" if self.log else "")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +79,14 @@ class Choice:
 
     def text(self) -> str:
         """Formats the choice as `--search` reads it, such as width=64,128."""
-        return f"{self.field}=" + ",".join(f"{v:g}" if isinstance(v, float) else str(v) for v in self.values)
+        return f"{self.field}=" + ",".join(f"{v:.12g}" if isinstance(v, float) else str(v) for v in self.values)
+
+
+def kinds(agent: str) -> dict[str, type]:
+    """The types of the fields that can be searched for an agent: as they are declared, whatever their values are."""
+    known = {"bool": bool, "int": int, "float": float, "str": str}
+    own = dataclasses.fields(settings(agent).Config)
+    return {f.name: known[getattr(f.type, "__name__", f.type)] for f in own} | {"num_envs": int}
 
 
 def parse(words: Iterable[str], known: Mapping[str, type], names: Names = NOTHING) -> list[Range | Choice]:

@@ -49,6 +49,8 @@ class Plan:
     agent_config: dict[str, Any]
     env: dict[str, Any]
     device: str
+    normalize: str = ""  # what is normalised: obs, reward, or both with a comma
+    further: list[str] = dataclasses.field(default_factory=list)  # further options of every `train`, as words
 
     def configuration(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """A file for ``train --config``."""
@@ -60,6 +62,7 @@ class Plan:
             **top,
             "agent_config": {**self.agent_config, **chosen},
             "env": self.env,
+            "normalize": self.normalize,
         }
 
 
@@ -73,8 +76,7 @@ class Sweep:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.optuna, self.folder, self.plan, self.prune = optuna, folder, plan, prune
         self.start = start or child.start
-        kinds = {k: type(v) for k, v in plan.agent_config.items()} | {"num_envs": int}
-        self.dimensions = space.parse(plan.search, kinds)
+        self.dimensions = space.parse(plan.search, space.kinds(plan.agent))
         self.stopping = threading.Event()
         with lock(folder / "locks" / "study", wait=True):
             fresh = not (folder / "study.db").exists()
@@ -175,6 +177,7 @@ class Sweep:
                 plan.seed,
                 "--no-checkpoint-ring",
                 *(["--init", plan.init] if plan.init else []),
+                *plan.further,
                 *common,
             ]
             words = words if path is None else ["--resume", path, *common]
@@ -187,9 +190,9 @@ class Sweep:
                 print(f"trial {trial.number}: its node died; another goes on with it", flush=True)
                 return
             code = process.returncode
-            if self.stopping.is_set() and (path := self._run(trial.number)) and self._score(path) is None:
-                return  # unfinished: for the next one
-        path = self._run(trial.number)
+            path = self._run(trial.number)
+            if self.stopping.is_set() and (path is None or self._score(path) is None):
+                return  # unfinished, or stopped before it had a folder: for the next one
         score = None if code or path is None else self._score(path)
         if score is None:
             trial.set_user_attr("reason", child.reason(code, log))
@@ -277,7 +280,9 @@ class Sweep:
             content = {**self.plan.configuration(best.params), "name": "best", "steps": steps, "found": found}
             write_json(path, {k: v for k, v in content.items() if v is not None})
             written.append(path)
-            again = cli.line("train", self.plan.game, "--config", path, "--seed", self.plan.seed + 1)
+            again = cli.line(
+                "train", self.plan.game, "--config", path, "--seed", self.plan.seed + 1, *self.plan.further
+            )
             parts.append(f"best: trial {best.number}; with a new seed:\n  {again}")
         parts.insert(-1 if complete else len(parts), "written: " + ", ".join(map(str, written)))
         return "\n\n".join(parts)
