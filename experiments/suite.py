@@ -32,7 +32,7 @@ from agents.core.run import RunError, duration, safe
 from experiments import arguments, child, cli
 from experiments.arguments import Positional
 from experiments.comparing import records, report, statistics
-from experiments.comparing.records import Score
+from experiments.comparing.records import RunRecord, Score
 from experiments.comparing.report import TextTable, estimate, number, percent
 from experiments.training import options
 
@@ -64,6 +64,13 @@ class SuiteCommand:
             raise ValueError(f"{self.family}: choose {', '.join([*envs.FAMILIES, *windows])}")
         arguments.within(self, *arguments.MINUTES, "minutes_per_game")
         arguments.at_least(self, 1, "seeds", "eval_episodes", "processors")
+        other = [name for name in ("seeds", "cluster") if getattr(self, name) != getattr(type(self), name)]
+        if self.family in windows and other:
+            raise ValueError(
+                f"--{other[0]} {getattr(self, other[0])}: games in windows are trained here, one by one and once each"
+            )
+        if self.cluster is not None:  # the programs of a node begin in a folder of its own
+            object.__setattr__(self, "runs", self.runs.resolve())
         if self.agent not in AGENTS | BASELINES:
             raise ValueError(f"--agent {self.agent}: choose {', '.join(AGENTS | BASELINES)}")
 
@@ -71,6 +78,12 @@ class SuiteCommand:
     def called(self) -> str:
         """Returns the name of the runs: the user's, or one made of the minutes per game."""
         return self.name or f"suite-{self.minutes_per_game:g}m"
+
+
+def _is_trained(record: RunRecord | None) -> bool:
+    """Is its budget used up, and its newest checkpoint of that moment?"""
+    known = record is not None and None not in (record.budget, record.newest)
+    return known and record.newest >= record.budget
 
 
 def _aside(path: Path) -> Path:
@@ -141,13 +154,10 @@ class SuiteRuns:
 
     def score(self, task: TrainingTask) -> Score | None:
         """What the run's full games came to; None where they have not been played yet."""
-        try:
-            record = records.read(task.path)
-        except RunError:
+        record = self._record(task)
+        if not _is_trained(record):
             return None
-        newest = record.newest
-        whole = record.budget is not None and newest is not None and newest >= record.budget
-        found = record.scores("eval/return").get(self.family.protocol) if whole else None
+        found, newest = record.scores("eval/return").get(self.family.protocol), record.newest
         enough = found is not None and found.own and found.step == newest and found.games >= self.command.eval_episodes
         return found if enough else None
 
@@ -207,25 +217,26 @@ class SuiteRuns:
 
     def _carry_out(self, task: TrainingTask, stopping: Any, mine: int) -> None:
         c = self.command
-        if not self._finished(task):
-            words = self.training(task)
-            if (task.path / "config.json").exists() and c.agent in BASELINES:
-                print(f"  {c.agent} cannot be resumed and begins anew; what there was: {_aside(task.path)}", flush=True)
-            elif (task.path / "config.json").exists():
+        if not _is_trained(record := self._record(task)):
+            words, begun = self.training(task), record is not None
+            if begun and c.agent not in BASELINES:
                 words = ["--resume", task.path, "--device", c.device, "--eval-episodes", 0, "--no-video"]
                 words += ["--runs", c.runs]
+            elif task.path.exists():  # a new run would get another name
+                what = f"{c.agent} cannot be resumed" if begun else "no run can be read there: it"
+                print(f"  {what} and begins anew; what there was: {_aside(task.path)}", flush=True)
             self._run("train", words, task, stopping, mine)
-        if self._finished(task) and not stopping():
+        if _is_trained(self._record(task)) and not stopping():
             words = [task.path, "--episodes", c.eval_episodes, "--device", c.device, "--json"]
             words += ["--protocol", self.family.protocol]
             self._run("evaluate", words, task, stopping, mine)
 
-    def _finished(self, task: TrainingTask) -> bool:
+    def _record(self, task: TrainingTask) -> RunRecord | None:
+        """The run as it lies there; None where there is none that can be read."""
         try:
-            record = records.read(task.path)
+            return records.read(task.path)
         except RunError:
-            return False
-        return None not in (record.budget, record.newest) and record.newest >= record.budget
+            return None
 
     def _run(self, program: str, words: Sequence[object], task: TrainingTask, stopping: Any, mine: int) -> None:
         """One program to its end, its words in a log, its progress told every half minute."""
@@ -236,16 +247,15 @@ class SuiteRuns:
                 time.sleep(PERIOD)
                 if stopping():
                     child.stop(process)
-                elif program == "train" and live.due and task.path.exists():
-                    live(f"  {self.progress(task)}")
+                elif program == "train" and live.due and (record := self._record(task)) is not None:
+                    live(f"  {self.progress(record)}")
         if getattr(process, "lost", False):
             self.failed[task] = f"{program}: its node died; the same command goes on with it"
         elif process.returncode and not stopping():  # a training that a person stopped has not failed
             self.failed[task] = f"{program} failed: {child.reason(process.returncode, log)}"
 
-    def progress(self, task: TrainingTask) -> str:
+    def progress(self, record: RunRecord) -> str:
         """How far a run has come."""
-        record = records.read(task.path)
         scores = record.curve("train/return").values
         left = 60 * self.command.minutes_per_game - (0 if math.isnan(record.seconds) else record.seconds)
         budget = f" of {record.budget:,}" if record.budget else ""
@@ -335,6 +345,10 @@ def together(found: dict[str, np.ndarray], command: SuiteCommand) -> TextTable:
             )
     few = min((len(s) for s in found.values()), default=0)
     remark = f"Over {len(known)} of {len(found)} games that have a published human score."
+    if known:
+        dqn, human = (sum(found[g].mean() > getattr(row, who) for g, row in known.items()) for who in ("dqn", "human"))
+        remark += f" The mean of {command.agent} is above that of {envs.suite(command.family).agent} in {dqn},"
+        remark += f" above the human's in {human} of them."
     remark += (
         " Intervals: 95 %, stratified bootstrap over seeds." if few >= statistics.MIN_SEEDS
         else f" No interval from fewer than {statistics.MIN_SEEDS} seeds in every game: --seeds {statistics.MIN_SEEDS}."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import json
@@ -22,6 +23,7 @@ from agents.core.stream import Stream
 from envs import atari
 from envs.atari_scores import ATARI5, NATURE
 from experiments import building, child, cli, evaluate, lab, suite
+from experiments.windows import suite as windows
 
 
 def test_sets_of_games() -> None:
@@ -138,6 +140,61 @@ def test_a_baseline_that_was_stopped_begins_anew_and_what_there_was_is_kept(tmp_
     assert (run.with_name("suite-30m-s0-unfinished-1") / "config.json").exists()
 
 
+def test_a_folder_that_holds_no_run_is_put_aside(tmp_path: Path, pretended: list, capsys) -> None:
+    """As a training leaves it that was killed between two calls: a new one would get another name, and no score."""
+    run = tmp_path / "runs/pong/ppo/suite-30m-s0"
+    run.mkdir(parents=True)
+    one = made(tmp_path, seeds=1, games="pong")
+    assert one.work(lambda: False) and set(one.scores()) == {"pong"}
+    assert (run / "config.json").exists() and run.with_name("suite-30m-s0-unfinished-1").is_dir()
+    assert "no run can be read there" in capsys.readouterr().out
+
+
+def test_a_run_whose_folder_is_still_empty_has_no_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, ended, told = made(tmp_path, seeds=1, games="pong"), iter([None, None, 0]), []
+    one.tasks[0].path.mkdir(parents=True)
+    one.start = lambda *_, **__: SimpleNamespace(returncode=0, poll=lambda: next(ended))
+
+    class AlwaysDue(contextlib.AbstractContextManager):
+        due = True
+
+        def __call__(self, text: str) -> None:
+            told.append(text)
+
+        def __exit__(self, *fault: object) -> None:
+            pass
+
+    monkeypatch.setattr(suite, "PERIOD", 0.0)
+    monkeypatch.setattr(suite, "Live", lambda *_, **__: AlwaysDue())
+    one._run("train", [], one.tasks[0], lambda: False, 0)
+    assert told == [] and not one.failed
+
+
+def test_the_nodes_of_a_cluster_are_told_the_whole_path_of_the_runs() -> None:
+    command = suite.SuiteCommand("atari", "pong", cluster="local", runs=Path("runs"))
+    words = suite.SuiteRuns(command, []).training(suite.TrainingTask("pong", 0, command.runs))
+    assert words[words.index("--runs") + 1] == str(Path("runs").resolve())
+
+
+def test_how_many_games_lie_above_what_is_published() -> None:
+    found = {"pong": np.array([20.0, 18.0]), "boxing": np.array([4.0]), "phoenix": np.array([9.0])}  # DQN: 18.9, 71.8
+    remark = suite.together(found, suite.SuiteCommand("atari")).remark
+    assert "The mean of ppo is above that of Nature DQN in 1, above the human's in 1 of them." in remark
+
+
+def test_a_window_training_saves_and_stops_where_its_suite_is_left(tmp_path: Path, monkeypatch) -> None:
+    def interrupted() -> int:
+        raise KeyboardInterrupt
+
+    process, stopped, begun = SimpleNamespace(wait=interrupted), [], []
+    start = lambda program, words, log: begun.append(words) or process  # noqa: E731
+    monkeypatch.setattr(windows, "child", SimpleNamespace(start=start, stop=stopped.append))
+    one = windows.WindowSuite("screen", ("x",), 1.0, "dqn", 1, "n", tmp_path, tmp_path / "out", device="cpu")
+    with pytest.raises(KeyboardInterrupt):
+        windows._train(one, "x")
+    assert stopped == [process] and begun[0][-2:] == ["--device", "cpu"]
+
+
 def test_only_trainings_under_baselines_have_published_scores_beside_them(tmp_path: Path) -> None:
     command = suite.SuiteCommand("atari", "pong", runs=tmp_path / "runs", out=tmp_path / "out")
     with pytest.raises(cli.UserError, match="--protocol machado: the suite scores under nature"):
@@ -208,6 +265,8 @@ def test_runs_of_that_name_that_were_begun_otherwise_are_refused(tmp_path: Path,
         (["atari", "--agent", "pp"], "--agent pp"),
         (["atari", "--agent", "sb3-ppo", "--device", "cuda"], "--device cuda: sb3-ppo runs on the processor"),
         (["atari", "--seeds", "0"], "--seeds 0"),
+        (["screen", "--seeds", "3"], "--seeds 3: games in windows are trained here"),
+        (["screen", "--cluster", "local"], "--cluster local: games in windows"),
         (["atari", "--minutes-per-game", "-1"], "--minutes-per-game -1"),
         (["nintendo"], "nintendo"),
         (["atari", "--", "--hiden", "3"], "--hidden"),

@@ -48,6 +48,7 @@ class WindowSuite:
     runs: Path
     out: Path
     rest: tuple[str, ...] = ()  # further options of every `train`
+    device: str = "auto"  # device of every `train`
 
     def path(self, game: str) -> Path:
         """The run folder of one game."""
@@ -57,6 +58,7 @@ class WindowSuite:
         """The options of `train` for one game."""
         words = [self.family, "--env.game", game, "--xvfb", "--agent", self.agent, "--minutes", f"{self.minutes:g}"]
         words += ["--name", f"{self.name}-{game}", "--runs", self.runs, "--eval-episodes", 0, "--no-video"]
+        words += ["--device", self.device] if self.device != "auto" else []
         return [*map(str, words), *self.rest]
 
 
@@ -89,10 +91,16 @@ def _train(suite: WindowSuite, game: str) -> str:
             if None not in (record.budget, record.newest) and record.newest >= record.budget:
                 return ""
             words = ["--resume", str(path), "--eval-episodes", "0", "--no-video", "--runs", str(suite.runs)]
+            words += ["--device", suite.device]
         except RunError:
             words = suite.training(game)
     log = suite.out / "logs" / f"{safe(game)}.txt"
-    code = child.start("train", words, log).wait()
+    process = child.start("train", words, log)
+    try:
+        code = process.wait()
+    except BaseException:  # Ctrl-C reaches this process alone
+        child.stop(process)
+        raise
     return f"train failed: {child.reason(code, log)}" if code else ""
 
 
@@ -194,7 +202,7 @@ def run(command: Any, rest: Sequence[str]) -> None:
     out = command.out or Path("suites") / f"{safe(command.family)}-{safe(command.agent)}-{safe(command.called)}"
     suite = WindowSuite(
         command.family, chosen, command.minutes_per_game, command.agent, command.eval_episodes, command.called,
-        command.runs, out, tuple(rest),
+        command.runs, out, tuple(rest), command.device,
     )  # fmt: skip
     found = work(suite)
     print(markdown(table(suite, found)))
