@@ -70,13 +70,19 @@ def main() -> None:
 
             from agents.core import device as devices
             from experiments import provenance
+            from experiments.benchmarks.contenders import apart
 
             device = devices.choose(command.device)
         code = importlib.import_module(f"experiments.benchmarks.{command.what}")
+        if command.race and not hasattr(code, "race_to"):
+            raise cli.UserError(f"--race: bench {command.what} has no race")
         chosen = {} if command.game is None else {"game": command.game}
         if not chosen.keys() <= inspect.signature(code.run).parameters.keys():
             raise cli.UserError(f"--game {command.game}: bench {command.what} has no choice of games")
-        rows = code.run(device, command.seconds, command.rounds, command.race, **chosen)
+        try:
+            rows = code.run(device, command.seconds, command.rounds, command.race, **chosen)
+        except apart.DeadContender as fault:
+            raise cli.UserError(str(fault)) from None
         print(table(rows, command.markdown))
         result = {"figures": rows, "what": command.what, "rounds": command.rounds, "seconds": command.seconds}
         result |= provenance.surroundings(device) | {"torch_threads": torch.get_num_threads()}

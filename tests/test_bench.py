@@ -3,11 +3,14 @@
 import contextlib
 import json
 import math
+import os
 import signal
 import subprocess
 import sys
 import time
+from collections import deque
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -258,7 +261,8 @@ def test_a_benchmark_that_is_not_there_is_refused(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [("atari --game chess", "--game chess: must be an Atari game"), ("replay --game pong", "has no choice of games"),
-     ("atari --game pong --race", "--race: the score to reach is one of breakout")],
+     ("atari --game pong --race", "--race: the score to reach is one of breakout"),
+     ("replay --race", "--race: bench replay has no race")],
 )  # fmt: skip
 def test_a_game_that_cannot_be_measured_is_refused(words: str, told: str, monkeypatch, capsys) -> None:
     monkeypatch.setattr(sys, "argv", ["bench", *words.split()])
@@ -320,6 +324,55 @@ def test_a_contender_that_dies_is_told(capfd) -> None:
         meter(1.0)
     assert "JSONDecodeError" in capfd.readouterr().err
     meter.close()
+
+
+def test_a_dead_contender_ends_the_bench_with_one_sentence(monkeypatch, capsys) -> None:
+    def died(*asked):
+        raise apart.DeadContender("a contender's process has died")
+
+    monkeypatch.setattr(replay, "run", lambda device, seconds, rounds, race: died())
+    monkeypatch.setattr(sys, "argv", ["bench", "replay"])
+    with pytest.raises(SystemExit) as stop:
+        bench.main()
+    assert stop.value.code == 2 and capsys.readouterr().err.endswith("joypad: a contender's process has died\n")
+
+
+def test_each_of_a_race_begins_with_its_own_environment(monkeypatch) -> None:
+    """Processes read environment variables when they begin: the other library's threads are not ours."""
+    began = []
+
+    class RaceRunner:
+        def __init__(self, *how):
+            began.append(os.environ["GOMP_SPINCOUNT"])
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *fault):
+            pass
+
+        def submit(self, race, *args):
+            return SimpleNamespace(result=lambda: (10.0, 100) if race is ours.our_race else (40.0, 900, 31.0))
+
+    monkeypatch.setenv("GOMP_SPINCOUNT", "20000")
+    monkeypatch.setattr(atari, "ProcessPoolExecutor", RaceRunner)
+    rows = atari.race_to(30.0, "sb3", torch.device("cpu"), threads=1, processes=False)
+    assert began == ["20000", "300000"] and rows["wall clock beside sb3"] == "0.25 of sb3"
+
+
+def test_another_librarys_score_is_of_a_hundred_games_as_ours_is(monkeypatch) -> None:
+    class SteadyLearner:
+        num_timesteps, ep_info_buffer = 0, deque(maxlen=100)
+
+        def learn(self, steps, callback):
+            callback.model = self
+            while callback._on_step():
+                self.ep_info_buffer.append({"r": 50.0})
+                self.num_timesteps += 10
+
+    monkeypatch.setattr(peers, "model", lambda *asked: SteadyLearner())
+    _, steps, mean = peers.race("sb3", 30.0, torch.device("cpu"), torch.get_num_threads(), False, 60.0)
+    assert steps == 1_000 and mean == 50.0
 
 
 def test_works_take_turns_after_one_piece_each_that_is_not_counted() -> None:

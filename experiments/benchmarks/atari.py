@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import multiprocessing
 import sys
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
@@ -66,18 +67,21 @@ def with_shares(rows: dict[str, Any], names: list[str]) -> dict[str, Any]:
     return rows
 
 
+def _alone(race: Callable[..., Any], *args: Any) -> Any:
+    """What a race comes to in a process of its own, which begins with the environment variables of this moment."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as runner:
+        return runner.submit(race, *args).result()
+
+
 def race_to(score: float, library: str, device: torch.device, threads: int, processes: bool) -> dict[str, Any]:
     """Seconds until the mean of the newest 100 training games reaches `score`: our recipe, then the library's PPO.
 
     The other has the zoo's schedule over 10 M steps and is stopped once it has taken PATIENCE times as long.
     """
-    fresh = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, fresh, max_tasks_per_child=1) as runner:
-        ours, steps = runner.submit(our_race, score, device).result()
-        print(f"our recipe: {score:g} after {ours:.0f} s, {steps:,} steps", file=sys.stderr)
-        with untouched(), peers.jax_threads(threads):
-            asked = (library, score, device, threads, processes, PATIENCE * ours)
-            taken, steps, mean = runner.submit(peers.race, *asked).result()
+    ours, steps = _alone(our_race, score, device)
+    print(f"our recipe: {score:g} after {ours:.0f} s, {steps:,} steps", file=sys.stderr)
+    with untouched(), peers.jax_threads(threads):
+        taken, steps, mean = _alone(peers.race, library, score, device, threads, processes, PATIENCE * ours)
     bound = "" if mean >= score else "more than "
     return {
         f"our recipe to a score of {score:g} beside {library}, s": ours,

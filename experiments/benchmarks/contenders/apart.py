@@ -18,6 +18,10 @@ SLICE = 1.0  # seconds after which the two of a pair take turns: a machine that 
 Meter = Callable[[float], tuple[int, float]]  # seconds -> (steps done, seconds taken)
 
 
+class DeadContender(RuntimeError):
+    """The process of a contender has ended; what it said of that stands on standard error."""
+
+
 @contextlib.contextmanager
 def untouched() -> Iterator[None]:
     """Processes started inside have torch's threads spin as long as they do by default, not as our programs set it."""
@@ -45,7 +49,7 @@ class Apart:
             self._pipe.send(seconds)
             return self._pipe.recv()
         except (EOFError, ConnectionError):
-            raise RuntimeError("a contender's process has died; its message stands above") from None
+            raise DeadContender("a contender's process has died; its message stands above") from None
 
     def megabytes(self) -> float | None:
         """Most memory that it and its own processes have had resident, in MB; None where /proc is missing."""

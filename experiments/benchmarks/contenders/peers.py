@@ -19,6 +19,7 @@ from experiments.benchmarks.contenders.ours import GAME
 
 PIECE = 1_024  # steps that they make at a time: one rollout
 WARM = 3_000  # steps before they are measured: they learn by then
+GAMES = 100  # newest games whose mean is the score in a race
 
 
 class Peer(NamedTuple):
@@ -120,7 +121,10 @@ def fastest(library: str, kind: str, device: torch.device, seconds: float, game:
 def race(
     library: str, score: float, device: torch.device, threads: int, processes: bool, limit: float
 ) -> tuple[float, int, float]:
-    """Seconds, steps and the mean of their PPO when it has come to `score`, or after `limit` seconds."""
+    """Seconds, steps and the mean of their PPO when it has come to `score`, or after `limit` seconds.
+
+    The mean is that of the newest 100 games, as ours is; 0 before there are so many.
+    """
     from stable_baselines3.common.callbacks import BaseCallback
 
     class Race(BaseCallback):
@@ -128,7 +132,8 @@ def race(
 
         def _on_step(self) -> bool:
             self.taken = time.perf_counter() - began
-            self.mean = float(np.mean([e["r"] for e in self.model.ep_info_buffer] or [0.0]))
+            games = [e["r"] for e in self.model.ep_info_buffer]
+            self.mean = float(np.mean(games)) if len(games) >= GAMES else 0.0
             return self.mean < score and self.taken < limit
 
     learner, runner = model(library, "ppo", device, processes), Race()
