@@ -49,7 +49,7 @@ class Plan:
     agent_config: dict[str, Any]
     env: dict[str, Any]
     device: str
-    normalize: str = ""  # what is normalised: obs, reward, or both with a comma
+    normalize: str = ""  # parts that are normalised: obs, reward, or both with a comma
     further: list[str] = dataclasses.field(default_factory=list)  # further options of every `train`, as words
 
     def configuration(self, params: Mapping[str, Any]) -> dict[str, Any]:
