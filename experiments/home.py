@@ -43,7 +43,7 @@ def serve(command: HomeCommand) -> None:
         print(server.invitation(made.page), flush=True)
     try:
         if command.browser and has_display():
-            webbrowser.open(server.start(made.page))
+            webbrowser.open(server.once(made.page))
         cli.until(ended)
     finally:
         made.close()

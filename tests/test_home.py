@@ -376,6 +376,17 @@ def test_joypad_alone_opens_it_and_says_where(tmp_path: Path) -> None:
         process.kill()
 
 
+def test_the_token_stands_on_no_command_line(tmp_path: Path, monkeypatch, capsys) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr(home, "has_display", lambda: True)
+    monkeypatch.setattr(home.webbrowser, "open", opened.append)
+    monkeypatch.setattr(home.cli, "ending", threading.Event)
+    monkeypatch.setattr(home.cli, "until", lambda ended: None)
+    home.serve(home.HomeCommand(runs=tmp_path))
+    token = capsys.readouterr().out.split("token=")[1].split()[0]
+    assert len(opened) == 1 and "/home/?token=" in opened[0] and token not in opened[0]
+
+
 def test_plays_have_ended_once_the_house_is_closed(place: house.House) -> None:
     """A thread that is in the midst of a network while Python ends aborts the process."""
     opened = place.visits.play("watch", ["gym:CartPole-v1"])

@@ -301,6 +301,22 @@ def test_stopping_waits_for_no_data(served):
         go_on.set()
 
 
+def test_the_address_that_a_browser_is_started_with_lets_in_once(served):
+    server, page, _ = served
+
+    async def check():
+        here = f"http://127.0.0.1:{server.port}"
+        first, late = (server.once(page).removeprefix(here) for _ in range(2))
+        assert server.token not in first and (await status(server, first.replace("/?", "/ws?")))[0] == 403
+        assert (await status(server, first, Host="evil.example"))[0] == 403
+        assert (await status(server, first))[0] == 302
+        assert (await status(server, first))[0] == 403
+        server._tickets = dict.fromkeys(server._tickets, time.monotonic() - 1)
+        assert (await status(server, late))[0] == 403
+
+    run(check())
+
+
 def test_what_is_published_before_the_start_delays_nothing_later(tmp_path):
     server = Server()
     page = server.add_page("here", tmp_path, title="Here")

@@ -17,6 +17,7 @@ import secrets
 import shlex
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -38,6 +39,7 @@ MEDIA = {
 }  # fmt: skip
 LONGEST_PATH = 1000  # characters
 FETCHES = 32  # answers of on_get and on_put that are made at once; pictures and states have threads of their own
+TICKET = 300.0  # time in which an address that lets in once must be used, in s
 BEARER = "Bearer "  # beginning of the header by which a program shows the token
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; frame-ancestors 'none'",
@@ -58,6 +60,7 @@ class Server:
         address.check(host, port)
         self.host, self.port, self.patience = host, port, patience
         self.token = token or secrets.token_urlsafe(16)
+        self._tickets: dict[str, float] = {}  # token that lets in once -> moment until which it does
         self.pages: dict[str, Page] = {}
         self.home = ""  # path of the page that leads to all others; "" without one
         self._loop = asyncio.new_event_loop()
@@ -117,8 +120,19 @@ class Server:
                 raise ValueError(address.refusal(self.host, self.port, fault)) from fault
             for served in self.pages.values():
                 served.loop = self._loop
-        name = page.name if page else next(iter(self.pages), "")
-        return f"http://{address.shown(self.host)}:{self.port}/{name}/?token={self.token}"
+        return self._address(page.name if page else next(iter(self.pages), ""), self.token)
+
+    def once(self, page: Page) -> str:
+        """The address for a browser that is started here. Its token lets in once, and soon: the command line of a
+        browser can be seen by every user of this machine.
+        """
+        self.start(page)
+        ticket = secrets.token_urlsafe(16)
+        self._tickets[ticket] = time.monotonic() + TICKET
+        return self._address(page.name, ticket)
+
+    def _address(self, name: str, token: str) -> str:
+        return f"http://{address.shown(self.host)}:{self.port}/{name}/?token={token}"
 
     @property
     def warning(self) -> str:
@@ -225,9 +239,11 @@ class Server:
             given = given.encode()
         except UnicodeEncodeError:  # bytes that are no UTF-8
             raise web.HTTPBadRequest(text="the token of this request is no text") from None
-        if not hmac.compare_digest(given, self.token.encode()):
+        opens = named is not None and request.method == "GET" and not request.path.endswith("/ws")
+        known = hmac.compare_digest(given, self.token.encode())
+        if not known and not (opens and self._tickets.pop(named, 0.0) > time.monotonic()):
             raise web.HTTPForbidden(text="open the address that the program printed: it holds the token")
-        if named is None or request.method != "GET" or request.path.endswith("/ws"):
+        if not opens:
             return None
         response = _redirect("/" + quote(request.path.lstrip("/\\")))  # the address that is shown from now on has none
         response.set_cookie(self._cookie, self.token, httponly=True, samesite="Strict")
