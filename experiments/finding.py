@@ -33,11 +33,14 @@ def look_for(root: Path, what: str, game: str | None = None) -> tuple[Run, str]:
         return _playable(Run.open(found[0])), ""
     try:
         return find_own(root, what), ""
-    except RunError:
+    except RunError as fault:
         path = references.best(root, envs.canonical(what)) if is_game(what) else None
         if path is None or any((place / "config.json").exists() for place in (Path(what), root / what)):
             raise
-    return _playable(Run.open(path)), references.note(envs.canonical(what), path)
+        folder = root / safe(envs.canonical(what))
+        damaged = next(folder.glob("*/*/checkpoints/[0-9]*/manifest.json"), None) is not None
+        reason = str(fault) if damaged else ""
+    return _playable(Run.open(path)), references.note(envs.canonical(what), path, reason)
 
 
 def find_own(root: Path, what: str) -> Run:

@@ -87,9 +87,9 @@ def is_reference(path: Path) -> bool:
     return (path / ABOUT).is_file()
 
 
-def note(game: str, path: Path) -> str:
-    """What a person is told where a reference stands in for a run."""
-    return f"{game} has no run of yours: the reference run {shown(path)} is taken"
+def note(game: str, path: Path, damaged: str = "") -> str:
+    """What a person is told where a reference stands in for a run. damaged: why a run of theirs cannot be played."""
+    return f"{damaged or f'{game} has no run of yours'}: the reference run {shown(path)} is taken"
 
 
 def note_of(game: str, paths: list[Path]) -> str:

@@ -282,6 +282,7 @@ def restore(command: Restore) -> None:
     """From the trash, else from the archive."""
     if not command.what:
         raise cli.UserError("which run? python -m experiments.runs list --where trash shows those in the trash")
+    taken = []
     for word in command.what:
         for where in ("trash", "archive"):
             place = home(command.runs, where)
@@ -290,10 +291,15 @@ def restore(command: Restore) -> None:
             except RunError:
                 continue
             for path in paths:
-                cli.say(f"{path} -> {move(path, place, command.runs, numbered=False)}")
+                try:
+                    cli.say(f"{path} -> {move(path, place, command.runs, numbered=False)}")
+                except cli.UserError as fault:  # the others come back all the same
+                    taken.append(str(fault))
             break
         else:
             raise cli.UserError(f"{word!r} is neither in the trash nor in the archive of {command.runs}")
+    if taken:
+        raise cli.UserError("; ".join(taken))
 
 
 def tag(command: Tag) -> None:

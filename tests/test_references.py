@@ -238,6 +238,16 @@ def test_a_new_reference_takes_the_place_of_one_that_is_whole_until_then(tmp_pat
     assert sorted(p.read_text() for p in tmp_path.glob("*/config.json")) == ["new", "old"]
 
 
+def test_a_damaged_run_of_ones_own_is_told_where_a_reference_plays(copied: Path) -> None:
+    path = make(copied, 9, None, game=GAME)
+    (path / "checkpoints" / "000000000100").mkdir(parents=True)
+    (path / "checkpoints" / "000000000100" / "manifest.json").write_text("{")
+    (path / "config.json").write_text("{")
+    source = find(GAME, copied)
+    assert source.run.path == only(copied) and "has no run of yours" not in source.note
+    assert f"{path}/config.json cannot be read" in source.note and "is taken" in source.note
+
+
 def test_it_is_a_start_and_nothing_to_go_on_with(home: Path, capsys) -> None:
     code, _, err = program(train.main, ["--resume", str(only(home)), "--runs", str(home)], capsys)
     assert code == 2 and "holds weights alone and cannot be resumed" in err and "--init" in err
@@ -382,6 +392,15 @@ def test_so_many_games_are_played_that_a_wrong_score_can_be_refused(stated: int)
     new = checks.fewest(stated)
     assert not checks.compare(np.full(stated, 9.0), np.full(new, 1.0)).holds
     assert checks.compare(np.full(stated, 9.0), np.full(1, 1.0)).holds and new <= 9
+
+
+def test_a_file_that_cannot_be_read_is_named(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(path: Path) -> str:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(checks, "sha256", refused)
+    found = checked(home)
+    assert found["holds"] is False and "cannot be read: Permission denied" in found["told"]
 
 
 def test_few_games_become_enough(home: Path) -> None:

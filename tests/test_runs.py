@@ -164,6 +164,17 @@ def test_put_away_and_restored_whole(tmp_path: Path, program, action: str, where
     assert {p.relative_to(path): p.read_bytes() for p in path.rglob("*") if p.is_file()} == before
 
 
+def test_what_can_be_restored_is_restored(tmp_path: Path, program) -> None:
+    root = tmp_path / "runs"
+    paths = [make(root, seed, 7.0) for seed in range(3)]
+    program("delete", "breakout", "--all")
+    old(make(root, 1, 9.0))
+    code, text, told = program("restore", *(f"breakout/ppo/default-s{seed}" for seed in range(3)))
+    assert code == 2 and "default-s1 is there already" in told and told.count("\n") == 1
+    assert all(path.is_dir() for path in paths) and text.count(" -> ") == 2
+    assert [p.name for p in records.below(root / ".trash")] == ["default-s1"]
+
+
 def test_an_archived_run_can_be_deleted(tmp_path: Path, program) -> None:
     root = tmp_path / "runs"
     make(root, 0, 7.0)

@@ -47,6 +47,7 @@ def test_neither_links_nor_locks_are_packed(tmp_path: Path) -> None:
     with tarfile.open(packed(tmp_path)) as file:
         assert {Path(m.name).name for m in file if m.isfile()} == {"config.json", "metrics.jsonl", "eval.json"}
         assert all(m.isfile() or m.isdir() for m in file)
+        assert {(m.uid, m.gid, m.uname, m.gname) for m in file} == {(0, 0, "", "")}
 
 
 def member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "", size: int = 0) -> tarfile.TarInfo:

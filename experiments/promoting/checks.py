@@ -36,7 +36,11 @@ def read(path: Path) -> dict[str, Any]:
     for name, checksum in sorted(about["files"].items()):
         if name not in there:
             raise ReferenceFault(f"{name} is missing")
-        if sha256(path / name) != checksum:
+        try:
+            same = sha256(path / name) == checksum
+        except OSError as fault:
+            raise ReferenceFault(f"{name} cannot be read: {fault.strerror}") from None
+        if not same:
             raise ReferenceFault(f"{name} does not match its checksum")
     return about
 
