@@ -41,6 +41,8 @@ def load_player(
     try:
         agent.load_weights(full_precision(parts["agent"]))
     except MISFIT as fault:
+        if cli.is_short_of_memory(fault):
+            raise
         raise RunError(f"{run.path} was made by another version of the lab: {fault}") from None
     return agent, meta["step"]
 

@@ -209,6 +209,16 @@ def test_a_damaged_checkpoint_is_told_of_beside_the_json(trained, tmp_path, caps
     assert f"checkpoint {newer} is damaged" in err
 
 
+def test_missing_memory_is_not_told_as_another_version(trained, capsys, monkeypatch):
+    class Full:
+        def load_weights(self, state):
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 5 bytes.")
+
+    monkeypatch.setattr("experiments.building.build_agent", lambda *arguments: Full())
+    code, _, err = program(evaluate.main, [str(trained)], capsys, monkeypatch)
+    assert code == 2 and "not enough memory" in err and "another version" not in err, err
+
+
 def test_a_run_folder_whose_parts_do_not_belong_together_is_refused(trained, tmp_path, capsys, monkeypatch):
     """Checkpoints of another game, of another network, a configuration of another version: told apart, not mixed.
 

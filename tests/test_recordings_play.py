@@ -244,6 +244,20 @@ def folder_of(path: Path, old: bool = False) -> Path:
     return path
 
 
+def test_two_that_record_into_one_folder_do_not_write_over_each_other(tmp_path: Path) -> None:
+    about = {"game": "x", "env": {}, "spec": {}}
+    first = arrays.ArrayWriter(tmp_path / "d", about)
+    with pytest.raises(RecordingError, match="is being recorded or edited by another process"):
+        arrays.ArrayWriter(tmp_path / "d", about)
+    first.close()
+    with pytest.raises(RecordingError, match="another game"):  # and lets go of the folder
+        arrays.ArrayWriter(tmp_path / "d", {**about, "game": "y"})
+    arrays.ArrayWriter(tmp_path / "d", about).close()
+    (tmp_path / "d" / "manifest.json").unlink()  # as where the process was killed between the two files
+    arrays.ArrayWriter(tmp_path / "d", about).close()
+    assert arrays.manifest(tmp_path / "d")["game"] == "x"
+
+
 def test_a_folder_of_format_1_is_read_and_goes_on(tmp_path: Path) -> None:
     path = folder_of(tmp_path / "d", old=True)
     rows = reader.read([path], reader.WantedRows(SPEC), print)

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from envs.recordings.rows import RecordingError, Rows, Tell, check
-from envs.recordings.tub_files import NEWLINE, content, opened, parsed
+from envs.recordings.tub_files import NEWLINE, TubError, content, lock, opened, parsed
 from envs.text import shown
 
 MANIFEST = "manifest.json"
@@ -44,22 +44,33 @@ class ArrayWriter:
     about: game, env and spec, as JSON has them. aside: files are written in a thread of their own, so that whoever
     records in real time need not wait for the disk; a fault of it is raised by the next file, or by `close`.
 
-    Raises RecordingError where the folder holds something else, or rows of another game.
+    Raises RecordingError where the folder holds something else, or rows of another game, or another process records
+    into it: both would number their files alike.
     """
 
     def __init__(self, folder: Path, about: Mapping[str, Any], aside: bool = False):
-        self.folder, self._rows = folder, []
+        if not (folder / MANIFEST).exists():
+            begun = ("lock", f".{MANIFEST}.tmp")  # all that a process leaves that is killed at once
+            if folder.exists() and (not folder.is_dir() or any(file.name not in begun for file in folder.iterdir())):
+                raise RecordingError(f"{folder} is there and is no recording; name another folder")
+            folder.mkdir(parents=True, exist_ok=True)
+        self._held = _right_to_write(folder)
+        try:
+            self._open(folder, about)
+        except BaseException:
+            self._held.close()
+            raise
         self._thread = ThreadPoolExecutor(1) if aside else None
         self._writing: Future | None = None  # file that is being written
+
+    def _open(self, folder: Path, about: Mapping[str, Any]) -> None:
+        self.folder, self._rows = folder, []
         if (folder / MANIFEST).exists():
             self.manifest = manifest(folder)
             if {name: self.manifest[name] for name in about} != dict(about):
                 raise RecordingError(f"{folder} holds rows of another game, or of other options")
             self.manifest["format"] = FORMAT
-        elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise RecordingError(f"{folder} is there and is no recording; name another folder")
         else:
-            folder.mkdir(parents=True, exist_ok=True)
             self.manifest = {"format": FORMAT, **about, "files": [], "games": 0, "scores": []}
             self._store("manifest.json", json.dumps(self.manifest, indent=2).encode())
         self._stored = sum(file["rows"] for file in self.manifest["files"])  # rows that have left memory
@@ -122,6 +133,15 @@ class ArrayWriter:
         finally:
             if self._thread is not None:
                 self._thread.shutdown()
+            self._held.close()
+
+
+def _right_to_write(folder: Path) -> Any:
+    """An open file that is the right to record into the folder. Raises RecordingError where somebody else has it."""
+    try:
+        return os.fdopen(lock(folder), "rb")
+    except TubError as fault:
+        raise RecordingError(str(fault)) from None
 
 
 def manifest(folder: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,7 @@ class Laps:
         self.first = self.writer.index
         self.recording = True  # False while a person pauses it
         self.newest: dict[str, Any] | None = None  # record of the newest decision, stored or not
+        self._deleted: set[int] = set()  # records that a person has deleted
         self.off = self.discarded = 0  # records off the road; how often a person has deleted the last ones
 
     @property
@@ -80,10 +82,11 @@ class Laps:
         return found
 
     def discard(self) -> int:
-        """Deletes the last seconds of this session; returns how many records."""
-        last = self.writer.index
-        rows = range(max(last - round(DISCARDED * self.driving.rate), self.first), last)
+        """Deletes the last seconds of this session that are still kept; returns how many records."""
+        kept = (row for row in range(self.writer.index - 1, self.first - 1, -1) if row not in self._deleted)
+        rows = list(itertools.islice(kept, round(DISCARDED * self.driving.rate)))
         self.writer.delete(rows)
+        self._deleted.update(rows)
         self.discarded += 1
         return len(rows)
 
