@@ -13,6 +13,7 @@ from experiments.overlay import times
 
 SMALLEST = 480  # height to which pictures of an mp4 are enlarged, by a whole factor, in px
 SMALL_GIF = 420  # height to which pictures of a GIF are enlarged, in px
+LARGEST_GIF = 2**30  # pixels of a GIF's pictures at most, each of which is a byte in memory until the end
 GIF_FPS = 20.0  # pictures per second of a GIF at most; browsers slow faster ones down
 
 
@@ -33,6 +34,7 @@ class Video:
         self.path, self.fps, self.frames = path, fps, 0
         self._writer: Any = None
         self._stills: list[Any] = []  # pictures of a GIF, already reduced to few colours
+        self._pixels = 0  # pixels of these pictures
 
     def __enter__(self) -> Video:
         return self
@@ -49,6 +51,9 @@ class Video:
         from PIL import Image
 
         if self.frames % max(1, round(self.fps / GIF_FPS)) == 0:
+            self._pixels += picture.shape[0] * picture.shape[1]
+            if self._pixels > LARGEST_GIF:  # what there is becomes the file
+                raise UserError(f"{self.path}: so many pictures of a GIF fit into no memory; an .mp4 may be longer")
             self._stills.append(Image.fromarray(picture).quantize(32, dither=Image.Dither.NONE))
 
     def _stream(self, picture: np.ndarray) -> None:

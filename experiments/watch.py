@@ -15,6 +15,7 @@ or sampled, t take over and hand back, o what drives the choice, v panels, c sav
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 from pathlib import Path
@@ -109,7 +110,7 @@ def write(player: Player, path: Path, panels: bool, overlay: str) -> Player:
 
     if overlay != "off":
         choose_overlay(player, overlay)
-    with Video(path, player.fps) as video, Live() as live:
+    with contextlib.closing(player), Video(path, player.fps) as video, Live() as live:
         for frame in player.frames():
             picture = beside(frame.picture, player) if panels else frame.picture
             seat = player.focus
@@ -118,7 +119,6 @@ def write(player: Player, path: Path, panels: bool, overlay: str) -> Player:
                 picture = titled(picture, f"{player.game}  {message}")
             video.write(picture)
             live(f"video: {video.frames / player.fps:.0f} s written, score {seat.score:.10g}")
-    player.close()
     return player
 
 

@@ -258,6 +258,22 @@ def test_a_stick_is_a_pedal_where_an_axis_has_one_direction():
         assert human.action() == pytest.approx(wanted, abs=0.01), sticks
 
 
+@pytest.mark.parametrize(
+    ("found", "keys"),
+    [
+        ({"w": 2, ("a", "d"): np.int64(1)}, {frozenset({"up"}): 2, frozenset({"left", "right"}): 1}),
+        ({"w": 7}, None), ({"w": None}, None), ({3: 1}, None), ([], None),
+    ],
+)  # fmt: skip
+def test_keys_of_a_strangers_game_are_believed_where_they_are_actions(found, keys):
+    from types import SimpleNamespace
+
+    env = SimpleNamespace(action_space=SimpleNamespace(n=3), get_keys_to_action=lambda: found, spec=None)
+    env.unwrapped = env
+    numbered = {frozenset([str(action)]): action for action in range(3)}
+    assert keys_of("gym:X", env) == (keys or numbered)
+
+
 def test_no_share_of_chance_is_promised_where_actions_are_continuous():
     player = Player([Source("gym:Pendulum-v1")], seed=1, panels=False)
     player.command("policy", "epsilon 0.5")

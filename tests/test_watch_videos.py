@@ -85,6 +85,20 @@ def test_a_video_that_never_begins_takes_nothing_away(tmp_path):
         Video(tmp_path / "x.avi", 30)
 
 
+def test_a_gif_that_grows_too_large_ends_with_what_there_is(tmp_path, monkeypatch):
+    from PIL import Image
+
+    from experiments import video
+    from experiments.cli import UserError
+
+    monkeypatch.setattr(video, "LARGEST_GIF", 3 * 448 * 448)
+    with pytest.raises(UserError, match="an .mp4 may be longer"), video.Video(tmp_path / "x.gif", 20) as out:
+        for shade in range(9):
+            out.write(np.full((64, 64, 3), 20 * shade, np.uint8))
+    with Image.open(tmp_path / "x.gif") as image:
+        assert image.n_frames == 3
+
+
 def test_a_clip_that_cannot_be_written_is_told(tmp_path, monkeypatch):
     from experiments.cli import UserError
     from experiments.video import Video

@@ -54,10 +54,15 @@ def keys_of(game: str, env: Any) -> Keys:
     if (declared := gym_keys.keys_of(env)) is not None:
         return declared
     found = convention(env, "get_keys_to_action")  # for gymnasium.utils.play
-    if isinstance(found, dict) and all(isinstance(keys, str | tuple) for keys in found):
+    if isinstance(found, dict) and all(_binds(keys, action, space) for keys, action in found.items()):
         named = {"w": "up", "s": "down", "a": "left", "d": "right", " ": "space"}
         return {frozenset(named.get(k, str(k)) for k in keys): int(action) for keys, action in found.items()}
     return {frozenset([str(a)]): a for a in range(min(int(space.n), 10))}
+
+
+def _binds(keys: Any, action: Any, space: Any) -> bool:
+    """Are these keys as Gymnasium has them, and an action of the game?"""
+    return isinstance(keys, str | tuple) and isinstance(action, int | np.integer) and 0 <= action < space.n
 
 
 def axes_of(env: Any, game: str = "") -> tuple[Axis, ...]:
