@@ -317,6 +317,8 @@ def tag(command: Tag) -> None:
 def empty(command: Empty) -> None:
     """The trash, for good."""
     place = home(command.runs, "trash")
+    if place.is_symlink():
+        raise cli.UserError(f"{place} is a link, and nothing is deleted through a link")
     rows = [look(place, p) for p in below(place)] if place.is_dir() else []
     if not rows:
         print("the trash is empty")

@@ -232,6 +232,21 @@ def test_runs_are_filtered_opened_tagged_and_deleted(chrome: Chrome, place: Plac
     assert (place.root / "breakout/dqn/default-s1/config.json").is_file() and not chrome.faults
 
 
+def test_a_refusal_frees_the_button_and_an_address_elsewhere_is_a_link(chrome: Chrome, place: Place) -> None:
+    enter(chrome, place, "train")
+    chrome.wait("document.querySelectorAll('#t-recipe option').length > 1")
+    chrome.eval("document.getElementById('t-amount').value = 1e13; document.getElementById('t-unit').value = 'steps'")
+    button = "#train-form button[type=submit]"
+    press(chrome, button)
+    chrome.wait("/steps must be a whole number/.test(document.getElementById('told').textContent)")
+    chrome.wait(f"!document.querySelector('{button}').disabled")
+    assert place.house.jobs.listed() == []
+    place.house._tensorboard = lambda names: {"outside": "http://127.0.0.1:6006/scores"}
+    chrome.eval("window.open = () => null; joypad.shared.ask('tensorboard', ['breakout/ppo/default-s0'])")
+    chrome.wait("document.querySelector('#told a')?.href === 'http://127.0.0.1:6006/scores'")
+    assert not chrome.faults
+
+
 def test_by_keyboard_alone(chrome: Chrome, place: Place) -> None:
     enter(chrome, place)
     chrome.eval("document.querySelector('#tab-games').focus()")

@@ -226,6 +226,10 @@ def test_empty_asks_first(tmp_path: Path, program, monkeypatch: pytest.MonkeyPat
     assert "deleted: 1 run" in program("empty", "--yes")[1]
     assert not (root / ".trash").exists() and kept.is_dir()
     assert "empty" in program("empty")[1]
+    elsewhere = make(tmp_path / "elsewhere", 0, 7.0)
+    (root / ".trash").symlink_to(tmp_path / "elsewhere")
+    code, _, told = program("empty", "--yes")
+    assert code == 2 and "is a link" in told and elsewhere.is_dir()
 
 
 def test_an_exported_run_is_a_run_elsewhere(tmp_path: Path, program) -> None:
