@@ -17,7 +17,7 @@ import torch
 
 from agents.core import device as devices
 from experiments import bench, building, configuration
-from experiments.benchmarks import agents, atari, flappy, in_rounds, replay, throughput
+from experiments.benchmarks import agents, atari, flappy, in_rounds, kart, replay, throughput
 from experiments.benchmarks.contenders import apart, limits, ours, peers
 
 
@@ -240,6 +240,13 @@ def test_stable_baselines3_has_our_settings(kind) -> None:
         trained = model.gradient_steps * model.batch_size / (model.train_freq.frequency * model.n_envs)
         assert (model.batch_size, trained, model.learning_starts) == (mine.batch, mine.ratio, mine.warmup)
     model.env.close()
+
+
+def test_seconds_are_those_of_each_contender_and_round(monkeypatch) -> None:
+    asked = []
+    monkeypatch.setattr(kart, "kart", lambda *words: asked.append(words) or {})
+    kart.run(torch.device("cpu"), 4.0, 3, False)
+    assert asked == [(4.0, 3)]
 
 
 def test_figures_as_a_table_of_markdown() -> None:

@@ -74,6 +74,16 @@ def test_seeds_that_stop_at_a_score_are_one_group(tmp_path: Path) -> None:
     assert sorted(len(g.entries) for g in against(tmp_path).groups) == [1, 1, 1, 3]
 
 
+def test_seeds_that_begin_from_other_seeds_of_one_run_are_one_group(tmp_path: Path) -> None:
+    """`train kart --recipe numbers --init kart/clone`, each seed from the clone of its own seed."""
+    for seed in range(3):
+        make(tmp_path, seed, GOOD[seed], init=f"runs/kart/clone/numbers-s{seed}" + "-2" * (seed == 1))
+        make(tmp_path, seed, BAD[seed], name="pixels", init=f"runs/kart/clone/pixels-s{seed}")
+    made = against(tmp_path)
+    assert [len(g.entries) for g in made.groups] == [3, 3]
+    assert report.differences(made).rows == [["init", "runs/kart/clone/numbers", "runs/kart/clone/pixels"]]
+
+
 def test_numbers_beyond_all_floats_are_left_out(tmp_path: Path) -> None:
     path, large = make(tmp_path, 0, 10.0), "1" + "0" * 400
     with open(path / "metrics.jsonl", "a") as file:

@@ -8,6 +8,7 @@ import functools
 import itertools
 import json
 import math
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -27,6 +28,8 @@ FREE = {
     "agent", "checkpoint_ring", "cluster", "command", "commit", "device", "env.env_threads", "eval_every", "format",
     "game", "machine", "minutes", "name", "protocol", "recipe", "seed", "milestones", "steps",
 }  # fmt: skip
+STARTS = ("init", "teacher_run")  # runs that a run begins from; each seed may have a seed of theirs
+SEED = re.compile(r"-s\d+(-\d+)?$")  # end of a run's name
 MIN_CURVE = 3  # points; with fewer the training scores are drawn instead
 
 
@@ -118,6 +121,7 @@ def configuration(config: dict[str, Any]) -> dict[str, Any]:
     """
     fields = flat(config)
     chosen = {k: v for k, v in fields.items() if k not in FREE and not k.startswith("versions.")}
+    chosen |= {k: SEED.sub("", chosen[k]) for k in STARTS if isinstance(chosen.get(k), str)}
     budget = "minutes" if fields.get("minutes") is not None else "steps"
     # A run that --stop-at has ended says how far it came, which is another number for each seed.
     open_ended = budget == "steps" and fields.get("stop_at") is not None
