@@ -68,6 +68,7 @@ PREPARED = {"function": "band", "height": 60, "width": 80, "top": 0.0, "bottom":
      ({"preprocess": {**PREPARED, "height": 10**9}}, "none that a camera gives"),
      ({"preprocess": {**PREPARED, "top": 0.6, "bottom": 0.5}}, "cannot be cut off"),
      ({"preprocess": {**PREPARED, "top": float("nan")}}, "cannot be cut off"),
+     ({"preprocess": {**PREPARED, "top": -(10**400)}}, "cannot be cut off"),
      ({"preprocess": {**PREPARED, "height": 59}}, "do not fit together"),
      ({"preprocess": None}, "prepared by None"),
      ({"drive": {"kind": "rockets", "low": 0, "high": 1}}, "what it says of speed"),
@@ -141,6 +142,7 @@ def test_a_speed_becomes_the_throttle_of_the_table() -> None:
 @pytest.mark.parametrize(
     ("values", "words"),
     [({"left": 400.0}, "left must be a pulse"), ({"centre": float("nan")}, "centre must be a pulse"),
+     ({"centre": 10**400}, "centre must be a pulse"),
      ({"centre": 1950.0}, "centre must lie between left and right"), ({"stopped": 900.0}, "stopped must lie between"),
      ({"least": 0.6}, "least must"), ({"speeds": [[0, 0]]}, "2 to 32 pairs"), ({"speeds": [[1, 0], [0, 1]]}, "rise"),
      ({"speeds": [[0, 0], [1, 2]]}, "rise"), ({"speeds": 3}, "pairs of numbers"), ({"speeds": [[0, "x"]]}, "pairs"),

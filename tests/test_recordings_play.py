@@ -381,6 +381,10 @@ def test_what_is_no_recording_is_no_recording(tmp_path: Path) -> None:
     for name, told in (("v1", "is a tub of version 1"), ("empty", "is neither"), ("none", "there is no such dataset")):
         with pytest.raises(RecordingError, match=told):
             reader.read([tmp_path / name], reader.WantedRows(SPEC), print)
+    told = json.loads((tmp_path / "both" / "a" / "manifest.json").read_text())
+    (tmp_path / "both" / "a" / "manifest.json").write_text(json.dumps({**told, "scores": [10**400]}))
+    with pytest.raises(RecordingError, match="a score that is no number"):
+        reader.read([tmp_path / "both" / "a"], reader.WantedRows(SPEC), print)
     (tmp_path / "both" / "a" / "manifest.json").unlink()
     with pytest.raises(RecordingError, match="is no recording: manifest.json"):
         reader.read([tmp_path / "both" / "a"], reader.WantedRows(SPEC), print)

@@ -9,6 +9,7 @@ import dataclasses
 import json
 import math
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -131,7 +132,9 @@ def save(path: Path, calibration: Calibration) -> None:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """Is it a finite number? A whole one may be larger than a float can hold, and is none here."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and abs(value) <= sys.float_info.max
 
 
 def _within(value: Any, low: float, high: float) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -206,4 +206,6 @@ def _drive(folder: Path, told: Any) -> tuple[str, float, float]:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """Is it a finite number? A whole one may be larger than a float can hold, and is none here."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and abs(value) <= sys.float_info.max

@@ -17,6 +17,7 @@ import io
 import json
 import math
 import os
+import sys
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -161,7 +162,7 @@ def manifest(folder: Path) -> dict[str, Any]:
         good = isinstance(file, dict) and isinstance(file.get("name"), str) and type(file.get("rows")) is int
         if not good or file["rows"] < 0 or Path(file["name"]).suffix not in (".npz", ".safetensors"):
             raise RecordingError(f"{folder} is no recording: {MANIFEST} lists {shown(file)}, which is no file of rows")
-    if any(type(score) not in (int, float) or not math.isfinite(score) for score in found["scores"]):
+    if any(type(score) not in (int, float) or not abs(score) <= sys.float_info.max for score in found["scores"]):
         raise RecordingError(f"{folder} is no recording: {MANIFEST} holds a score that is no number")
     return found
 

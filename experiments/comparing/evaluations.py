@@ -10,9 +10,9 @@ import contextlib
 import datetime
 import errno
 import json
-import math
 import os
 import stat
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -130,10 +130,6 @@ def every(run: Path) -> tuple[dict[str, Any], ...]:
 
 
 def is_number(value: Any) -> bool:
-    """Is it a finite number?"""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    try:
-        return math.isfinite(value)
-    except OverflowError:  # a whole number that no float holds
-        return False
+    """Is it a finite number? A whole one may be larger than a float can hold, and is none here."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and abs(value) <= sys.float_info.max
