@@ -73,8 +73,9 @@ def others(root: Path, game: str, player: dict[str, Any]) -> list[dict[str, Any]
     chance = _chance(root, game, score["protocol"])
     if chance is not None:
         found.append({"who": "random", "score": chance})
-    if published is not None:
-        suite = envs.suite(next(family for family in envs.FAMILIES if envs.is_of(game, family)))
+    family = next((family for family in envs.FAMILIES if envs.is_of(game, family)), None)
+    if published is not None and family is not None:  # the literature scores families of games
+        suite = envs.suite(family)
         figures = [] if chance is not None else [("random", published.random)]
         figures += [("human", published.human), (suite.agent, published.dqn)]
         said = {"source": suite.source, "protocol": suite.protocol}

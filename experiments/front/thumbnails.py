@@ -32,12 +32,7 @@ QUALITY = 70  # quality of JPEG
 _few = threading.BoundedSemaphore(2)  # plays at once: a training beside them has the right of way
 
 
-def never() -> bool:
-    """Nobody ends."""
-    return False
-
-
-def thumbnail(root: Path, game: str, ended: Callable[[], bool] = never) -> dict[str, Any]:
+def thumbnail(root: Path, game: str, ended: Callable[[], bool] = lambda: False) -> dict[str, Any]:
     """{"frames", "rate", "width", "height", "image", "who"}; image is a data: URL. Raises ValueError and RunError.
 
     ended: has the program that wants it ended meanwhile? A game in a window of its own has none: looking at a page
