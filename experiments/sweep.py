@@ -30,12 +30,13 @@ from experiments import arguments, child, cli
 from experiments.arguments import Positional
 from experiments.spellings import dashed
 from experiments.sweeping import space, trials
-from experiments.training import options
+from experiments.training import options, refusals
 
 BEFORE = {f"--{name}" for name in ("agent", "recipe", "seed", "steps", "minutes", "runs", "name", "resume", "device",
                                  "eval-episodes", "cluster")}  # options of train that are the sweep's own  # fmt: skip
 # Further options of train that every trial has as they are given.
-FURTHER = ("eval_every", "stop_at", "track", "milestones", "opponents", "opponent_pool", "opponent_every")
+FURTHER = ("eval_every", "stop_at", "track", "milestones", "opponents", "opponent_pool", "opponent_every",
+           "teacher_run")  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,6 +90,10 @@ def plan(command: SweepCommand, rest: Sequence[str]) -> tuple[trials.Plan, Path]
         raise cli.UserError("the random agent has nothing to search")
     if base.data:
         raise cli.UserError("--data: sweep searches agents that learn by playing")
+    # Trials have a folder of runs of their own, where nobody would find these by their names.
+    starts = {name: getattr(base, name) for name in ("init", "teacher_run") if getattr(base, name) is not None}
+    paths = {name: refusals.run_of(f"--{dashed(name)}", base, what).path.resolve() for name, what in starts.items()}
+    base = dataclasses.replace(base, **{name: str(path) for name, path in paths.items()})
     wanted = command.search or space.defaults(base.agent, (AGENTS | BASELINES)[base.agent])
     dimensions = space.parse(wanted, space.kinds(base.agent), renamed.of_agent(base.agent))
     made = trials.Plan(

@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from runfolders import make
 
-from experiments import child, sweep, train
+from experiments import child, cli, sweep, train
 from experiments.sweeping import space, trials
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -153,6 +154,17 @@ def test_what_follows_goes_to_every_train(tmp_path: Path, quick: Any) -> None:
     at = seen[0].index("--no-milestones")
     assert seen[0][at : at + 3] == plan.further and json.loads((tmp_path / "trials/0000.json").read_text())["normalize"]
     assert " --no-milestones --stop-at 30.0" in one.report()
+
+
+def test_a_run_to_start_from_is_found_before_the_trials_have_their_own(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    start = make(tmp_path / "runs", 0, 1.0, game=GAME)
+    (start / "checkpoints" / "000000010000").mkdir(parents=True)
+    (start / "checkpoints" / "000000010000" / "manifest.json").write_text("{}")
+    plan, _ = sweep.plan(sweep.SweepCommand(GAME, agent="ppo"), ["--init", "gym-CartPole-v1/ppo"])
+    assert plan.init == str(start)
+    with pytest.raises(cli.UserError, match="--init nowhere: "):
+        sweep.plan(sweep.SweepCommand(GAME, agent="ppo"), ["--init", "nowhere"])
 
 
 def test_fields_are_searched_as_they_are_declared(tmp_path: Path) -> None:
