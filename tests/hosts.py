@@ -7,6 +7,7 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -36,6 +37,13 @@ def allowed() -> bool:
     return made.returncode == 0
 
 
+def free_port() -> int:
+    """A port of this machine at which nobody listens."""
+    with contextlib.closing(socket.socket()) as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
 class Hosts:
     """A head and a second node, each with so many processors. Without namespaces both are of this machine.
 
@@ -56,6 +64,7 @@ class Hosts:
         self.mark = secrets.token_hex(2)
         self.subnet = f"10.{77 + os.getpid() % 100}.{os.getpid() % 250}"
         self.nodes: list[subprocess.Popen | None] = []
+        self.port = PORT if self.separate else free_port()  # two clusters of one machine need two
         paths = os.pathsep.join(str(one) for one in (ROOT, path) if one is not None)
         self.env = {**os.environ, **QUIET, "PYTHONPATH": paths, "RAY_AUTH_TOKEN": secrets.token_hex(32), **(more or {})}
 
@@ -68,7 +77,7 @@ class Hosts:
     @property
     def address(self) -> str:
         """Of the head."""
-        return f"{self.ip(0)}:{PORT + (0 if self.separate else os.getpid() % 1000)}"
+        return f"{self.ip(0)}:{self.port}"
 
     def prefix(self, host: int) -> list[str]:
         return ["ip", "netns", "exec", self.name(host)] if self.separate else []
@@ -98,24 +107,28 @@ class Hosts:
 
     def start(self, host: int) -> None:
         """Starts a node and waits until it has joined."""
+        for _ in range(ATTEMPTS):
+            if self._began(host, self._words(host)):
+                return
+            self.kill(host)
+        raise RuntimeError(f"node {host} has not begun: {(self.folder / f'node-{host}.log').read_text()[-800:]}")
+
+    def _words(self, host: int) -> list[str]:
+        """The command that starts a node, on ports that are free now."""
         words = [sys.executable, "-c", "from ray.scripts.scripts import main; main()", "start", "--block"]
         words += ["--num-cpus", str(self.processors), "--object-store-memory", str(2**27), "--disable-usage-stats"]
         words += [f"--temp-dir={self.folder}/{host}", f"--node-ip-address={self.ip(host)}"]
-        for place, port in enumerate(("dashboard-agent-listen-port", "dashboard-agent-grpc-port", "metrics-export-port",
-                                      "runtime-env-agent-port")):  # fmt: skip
-            words.append(f"--{port}={20000 + os.getpid() % 1000 * 20 + 10 * host + place}")
+        for port in ("dashboard-agent-listen-port", "dashboard-agent-grpc-port", "metrics-export-port",
+                     "runtime-env-agent-port"):  # fmt: skip
+            words.append(f"--{port}={free_port()}")
         if host == 0:
-            words += ["--head", "--include-dashboard=false", f"--port={self.address.rpartition(':')[2]}"]
+            words += ["--head", "--include-dashboard=false", f"--port={self.port}"]
         else:
             words.append(f"--address={self.address}")
         if host == 1 and self.other is not None:  # `ip netns exec` has mounts of its own
             mount = f'mount --bind "{self.other[0]}" "{self.other[1]}" && exec "$@"'
             words = ["sh", "-c", mount, "sh", *words]
-        for _ in range(ATTEMPTS):
-            if self._began(host, words):
-                return
-            self.kill(host)
-        raise RuntimeError(f"node {host} has not begun: {(self.folder / f'node-{host}.log').read_text()[-800:]}")
+        return words
 
     def _began(self, host: int, words: list[str]) -> bool:
         """Has it, in one attempt? Ray gives up after 30 s, which a busy machine may need for its Python processes."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -36,16 +35,10 @@ def environment(rank: int, count: int, port: int) -> dict[str, str]:
     return {**os.environ, **{k: str(v) for k, v in named.items()}, **more}
 
 
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
-
-
 @pytest.fixture(scope="module")
 def learned(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, torch.Tensor], list[dict[str, torch.Tensor]]]:
     """What a single process has learned, and each of two."""
-    folder, port = tmp_path_factory.mktemp("shares"), free_port()
+    folder, port = tmp_path_factory.mktemp("shares"), hosts.free_port()
     words = [sys.executable, os.fspath(ROOT / "tests" / "shares.py"), os.fspath(folder)]
     both = [subprocess.Popen(words, env=environment(rank, 2, port)) for rank in (0, 1)]
     shares.main(folder)
@@ -102,7 +95,7 @@ def test_shares_cover_all_rows_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_several_processes_cannot_learn_is_refused(
     argv: list[str], sentence: str, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in environment(0, 2, free_port()).items():
+    for name, value in environment(0, 2, hosts.free_port()).items():
         monkeypatch.setenv(name, value)
     code, _, err = program(train.main, [*argv, "--steps", "64"], capsys)
     assert code == 2 and sentence in err.splitlines()[-1]
@@ -217,7 +210,8 @@ def test_no_thread_of_the_group_has_a_tensor_of_a_sum_that_was_made(monkeypatch:
 
 
 def torchrun(folder: Path, *argv: object) -> subprocess.Popen:
-    words = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(free_port())]
+    port = str(hosts.free_port())
+    words = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", port]
     env = {**os.environ, "PYTHONPATH": os.fspath(ROOT), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen([*words, "-m", "experiments.train", *map(str, argv)], cwd=folder, env=env, text=True,
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)  # fmt: skip
