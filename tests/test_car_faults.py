@@ -6,14 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import car_faults
-import lengths
 import pytest
 from car_faults import BROWSER, FAULTS, KINDS, Bench, Verdict, judge, table
 from programs import tool
 
 pytest.importorskip("gpiozero", reason="gpiozero is not installed")
 pytest.importorskip("onnx", reason="onnx is not installed")
-REPEATS = lengths.repeats(1, 3)
+REPEATS = 3
 
 
 @pytest.fixture(scope="module")
