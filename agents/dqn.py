@@ -225,8 +225,8 @@ class DQN:
             value = (torch.softmax(z, -1) * self.online.support).sum(-1) if self.categorical else z.mean(-1)
             error = None
             if c.prioritized:
-                # C51: the divergence (Hessel et al. 2018), which is the loss without the entropy of the target.
-                error = row + torch.xlogy(target, target).sum(1) if self.categorical else target.mean(1) - value
+                # C51: the loss. Hessel et al. (2018) name the divergence, which is without the entropy of the target.
+                error = row if self.categorical else target.mean(1) - value
                 error = error.abs() * (drawn.weight > 0)  # a `last` row is the start of no transition
         return loss.detach(), value.mean(), norm, None if error is None else error.detach()
 

@@ -248,15 +248,15 @@ def test_munchausen_target_is_the_papers_equation():
         assert got[b].item() == pytest.approx(wanted, abs=1e-4)
 
 
-def test_the_priority_of_c51_is_the_divergence():
-    """D_KL(target || prediction), Hessel et al. (2018), section 3: what is predicted rightly is not drawn again."""
+def test_the_priority_of_c51_is_its_loss():
+    """The cross entropy of prediction and target, as the sum over atoms says it."""
     agent = small("c51", prioritized=True)
     batch = batch_of(12, 2, torch.Generator().manual_seed(7))
     rows = torch.arange(12)
     target = agent._target(agent._look_ahead(agent._transitions(batch)), rows)
     with torch.no_grad():
         told = torch.log_softmax(agent.online(batch.obs[:, 0])[rows, batch.action[:, 0]], 1)
-    wanted = [sum(t * (math.log(t) - q) for t, q in zip(*pair, strict=True) if t > 0)
+    wanted = [-sum(t * q for t, q in zip(*pair, strict=True))
               for pair in zip(target.tolist(), told.tolist(), strict=True)]  # fmt: skip
     (learned,) = agent.learn(batch)
     torch.testing.assert_close(learned.priority.value, torch.tensor(wanted) * batch.weight[:, 0], atol=1e-5, rtol=1e-4)
