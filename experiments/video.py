@@ -52,7 +52,7 @@ class Video:
 
         if self.frames % max(1, round(self.fps / GIF_FPS)) == 0:
             self._pixels += picture.shape[0] * picture.shape[1]
-            if self._pixels > LARGEST_GIF:  # what there is becomes the file
+            if self._pixels > LARGEST_GIF:  # the pictures that there are become the file
                 raise UserError(f"{self.path}: so many pictures of a GIF fit into no memory; an .mp4 may be longer")
             self._stills.append(Image.fromarray(picture).quantize(32, dither=Image.Dither.NONE))
 

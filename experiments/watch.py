@@ -171,7 +171,7 @@ def interactive(player: Player, screen: Any) -> None:
         print()
     finally:
         try:
-            screen.close()  # which waits for a clip that is being written
+            screen.close()  # a clip that is being written is waited for
         finally:
             player.close()
 
@@ -204,7 +204,7 @@ def _found(what: str, command: WatchCommand, step: int | str | None) -> Source:
     if not words:
         return find(what, command.runs, step=step, live=command.live)
     if not finding.is_game(what):
-        find(what, command.runs, step=step, live=command.live)  # which tells where there is nothing of that name
+        find(what, command.runs, step=step, live=command.live)  # says where there is nothing of that name
         raise ValueError(f"--env, --game and --xvfb: of a game; {what} is a run, and has options of its own")
     env = configuration.read_options(envs.canonical(what), ",".join(words))
     return find(what, command.runs, step=step, live=command.live, env=env)

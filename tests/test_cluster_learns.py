@@ -1,6 +1,6 @@
 """Breakout, Flappy Bird and Go learn with actors on two hosts, of which the second one is killed without a word.
 
-A quarter of an hour for each game, so only where somebody asks (`lengths`):
+Some minutes for each game on two quiet cores, so only where somebody asks (`lengths`):
 
     JOYPAD_AT_LENGTH=1 python -m pytest -n 0 -s -m slow tests/test_cluster_learns.py
 
@@ -57,7 +57,7 @@ def trained(words: tuple[str, ...], folder: Path, killed_at: int) -> tuple[list[
 @pytest.mark.slow
 @pytest.mark.timeout(LIMIT + 200)
 @pytest.mark.parametrize("game", LEARNERS)
-@pytest.mark.skipif(not ASKED, reason="JOYPAD_AT_LENGTH=1: a quarter of an hour for each game")
+@pytest.mark.skipif(not ASKED, reason="JOYPAD_AT_LENGTH=1: some minutes for each game")
 def test_a_game_is_learned_on_two_hosts_one_of_which_dies(game: str, tmp_path: Path) -> None:
     pytest.importorskip("ray")
     words, threshold = LEARNERS[game]
@@ -69,7 +69,7 @@ def test_a_game_is_learned_on_two_hosts_one_of_which_dies(game: str, tmp_path: P
 
 @pytest.mark.slow
 @pytest.mark.timeout(LIMIT + 200)
-@pytest.mark.skipif(not ASKED, reason="JOYPAD_AT_LENGTH=1: a quarter of an hour")
+@pytest.mark.skipif(not ASKED, reason="JOYPAD_AT_LENGTH=1: some minutes")
 def test_go_is_learned_on_two_hosts_one_of_which_dies(tmp_path: Path) -> None:
     """The value on games that were held out, whose loss is about 1 where nothing is known: a quarter of it is gone."""
     pytest.importorskip("ray")

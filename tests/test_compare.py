@@ -63,7 +63,7 @@ def test_a_run_without_a_clock_is_not_one_that_never_came(tmp_path: Path) -> Non
     (path / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)))
     made = against(tmp_path, threshold=105.0)
     row = report.summary(made, made.groups[0])
-    assert row.reached == 3 and row.minutes == pytest.approx(8_000 / 100 / 60)  # of 7,000 and 9,000 steps
+    assert row.reached == 3 and row.minutes == pytest.approx(8_000 / 100 / 60)  # the median of 7,000 and 9,000 steps
 
 
 def test_seeds_that_stop_at_a_score_are_one_group(tmp_path: Path) -> None:

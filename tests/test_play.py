@@ -181,7 +181,7 @@ def test_a_signal_that_ends_a_program_ends_it_as_ctrl_c_does(number):
         assert signal.getsignal(number) == signal.SIG_DFL
         signal.signal(number, signal.SIG_IGN)
         with cli.ended_by_signals():
-            signal.raise_signal(number)  # as under nohup
+            signal.raise_signal(number)  # nohup has it so
         assert signal.getsignal(number) == signal.SIG_IGN
     finally:
         signal.signal(number, before)

@@ -250,10 +250,10 @@ def test_two_that_record_into_one_folder_do_not_write_over_each_other(tmp_path: 
     with pytest.raises(RecordingError, match="is being recorded or edited by another process"):
         arrays.ArrayWriter(tmp_path / "d", about)
     first.close()
-    with pytest.raises(RecordingError, match="another game"):  # and lets go of the folder
+    with pytest.raises(RecordingError, match="another game"):  # the folder is let go of
         arrays.ArrayWriter(tmp_path / "d", {**about, "game": "y"})
     arrays.ArrayWriter(tmp_path / "d", about).close()
-    (tmp_path / "d" / "manifest.json").unlink()  # as where the process was killed between the two files
+    (tmp_path / "d" / "manifest.json").unlink()  # the state after a kill between the two files
     arrays.ArrayWriter(tmp_path / "d", about).close()
     assert arrays.manifest(tmp_path / "d")["game"] == "x"
 

@@ -172,7 +172,7 @@ def test_games_that_choose_weights_are_not_those_that_score_them(monkeypatch: py
     along.clock.steps = 100
     along(SimpleNamespace(agent=SimpleNamespace(state_dict=dict)))
     (seed,) = seeds
-    assert seed not in {evaluate.EvaluateCommand.seed, 0 + 1}  # of `evaluate`, and of the end of a training
+    assert seed not in {evaluate.EvaluateCommand.seed, 0 + 1}  # seeds of `evaluate` and of the end of a training
 
 
 @pytest.mark.parametrize("json_", [True, False])

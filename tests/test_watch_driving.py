@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -89,20 +90,24 @@ def test_shadow_draws_the_networks_wheel_while_a_person_drives(runs: Path, tmp_p
     assert (shown[-100:] == overlay.USER).all(2).any() and (shown[-100:] == overlay.PILOT).all(2).any()
 
 
-def test_a_race_that_is_begun_anew_is_another_race(runs: Path, tmp_path: Path) -> None:
-    player = Player([find("kart", runs)], seed=3, panels=False)
-    laps = Laps(tmp_path / "d", player.focus)
+def recorded(root: Path, folder: Path, frames: int, commands: Mapping[int, str] | None = None) -> Tub:
+    """What a player of kart records in so many frames. commands: those that are given after a frame, by its number."""
+    player = Player([find("kart", root)], seed=3, panels=False)
+    laps = Laps(folder, player.focus)
     player.focus.listeners.append(laps)
-    frames = player.frames()
-    for k in range(30):
-        next(frames)
-        if k in (10, 20):
-            player.command("new" if k == 10 else "again")
+    for number, _ in zip(range(frames), player.frames(), strict=False):
+        if number in (commands or {}):
+            player.command(commands[number])
     player.close()
     laps.close()
-    r = Tub(tmp_path / "d").records
+    return Tub(folder)
+
+
+def test_a_race_that_is_begun_anew_is_another_race(runs: Path, tmp_path: Path) -> None:
+    tub = recorded(runs, tmp_path / "d", 30, {10: "new", 20: "again"})
+    r = tub.records
     assert np.array_equal(np.diff(r["game/race"]) == 1, np.diff(r["game/time"]) < 0) and r["game/race"][-1] == 2
-    assert r["game/race"][0] == 0 and len(set(Tub(tmp_path / "d").laps.tolist())) == 3
+    assert r["game/race"][0] == 0 and len(set(tub.laps.tolist())) == 3
 
 
 @pytest.mark.parametrize(
@@ -169,13 +174,5 @@ def test_saliency_of_a_driver_stands_in_a_corner_of_the_chase_view(runs: Path) -
 
 
 def test_what_the_games_expert_drives_is_a_label_and_named_as_its_own(tmp_path: Path) -> None:
-    player = Player([find("kart", tmp_path)], seed=3, panels=False)
-    laps = Laps(tmp_path / "d", player.focus)
-    player.focus.listeners.append(laps)
-    frames = player.frames()
-    for _ in range(6):
-        next(frames)
-    player.close()
-    laps.close()
-    tub = Tub(tmp_path / "d")
+    tub = recorded(tmp_path, tmp_path / "d", 6)
     assert tub.metadata["driver"] == "expert" and tub.labelled.all() and not tub.records["override"].any()

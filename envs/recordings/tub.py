@@ -189,7 +189,7 @@ class Tub:
                 known = row.get("_image_crc32")
                 if known is not None and known != zlib.crc32(data):
                     row["_fault"] = f"{message} is not what was recorded (its checksum differs)"
-                else:  # only decoding tells where there is no checksum
+                else:  # without a checksum decoding alone tells
                     row["_shape"] = shape_of(data) if known is not None else decode(data).shape[:2]
             except FileNotFoundError:
                 row["_fault"] = f"{message} is missing"

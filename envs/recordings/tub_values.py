@@ -22,7 +22,7 @@ LONGEST = 1000  # characters of a text that becomes an array
 OURS = {
     "user/target_speed": "float",  # m/s
     "override": "boolean",  # a person has taken over from the network
-    "pilot/angle": "float",  # what the network wants, if one runs: steering, pedal, m/s
+    "pilot/angle": "float",  # steering, pedal and m/s that the network wants, if one runs
     "pilot/throttle": "float",
     "pilot/target_speed": "float",
     "game/steer": "float",  # the steering that was sent to the kart: the label, or that with noise

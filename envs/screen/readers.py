@@ -1,7 +1,7 @@
 """What stands on a game's window, as numbers: digits, icons, bars, and the window's title.
 
-Digits are compared with patterns that a profile holds as text, a row a line, # where a digit is. Nothing is learned and
-nothing is guessed: what fits no pattern is not read.
+Digits are compared with patterns that a profile holds as text, one row in each line: `#` marks the digit.
+Nothing is learned and nothing is guessed: what fits no pattern is not read.
 """
 
 from __future__ import annotations

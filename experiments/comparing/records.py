@@ -360,7 +360,7 @@ def absent(game: str) -> tuple[str, ...]:
             if gym.module_of(which["id"]):
                 return _absent_module(which["id"])
             module = str(gymnasium.spec(which["id"]).entry_point).partition(":")[0]
-        importlib.import_module(module)  # of the lab, or as a package has registered it
+        importlib.import_module(module)  # module of the lab, or one that a package has registered
     except Exception as fault:  # whatever a package raises that lacks something
         return (f"its game {game} is not installed here: {' '.join(str(fault).split())}",)
     return ()

@@ -33,7 +33,7 @@ def pack(path: Path, inside: Path, out: Path, ring: bool) -> None:
         hidden = any(part.startswith(".") for part in parts)  # a checkpoint being written
         hidden |= parts == (references.ABOUT,)  # elsewhere it is a run of one's own
         plain = member.isreg() or member.isdir()
-        member.uid = member.gid = 0  # who has an account where is nobody's business elsewhere
+        member.uid = member.gid = 0  # accounts of this machine are nobody's business elsewhere
         member.uname = member.gname = ""
         return member if plain and not hidden and (ring or parts[:2] != ("checkpoints", "ring")) else None
 

@@ -97,7 +97,7 @@ class House:
             told = {"type": "refused", "of": name, "text": printable(" ".join(str(fault).split()))}
         except OSError as fault:
             told = {"type": "refused", "of": name, "text": f"{fault.strerror}: {fault.filename or 'while writing'}"}
-        except Exception as fault:  # of the program; without an answer the page would wait for ever
+        except Exception as fault:  # a fault of the program; without an answer the page would wait for ever
             LOG.error("joypad: %s could not be done: %s: %s", name, type(fault).__name__, fault)
             LOG.debug("the whole of it", exc_info=fault)
             told = {"type": "refused", "of": name, "text": "the program could not do it; its terminal says why"}

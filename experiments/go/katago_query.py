@@ -153,7 +153,7 @@ class Reader:
                 name, rules = NEAREST[plain], RULES[NEAREST[plain]]
             else:
                 name, rules = "", RULES["chinese"]
-                for key in sorted(given, key=lambda key: key != "scoring"):  # what else is possible depends on it
+                for key in sorted(given, key=lambda key: key != "scoring"):  # scoring first: the others depend on it
                     try:
                         rules = of_fields({key: given[key]}, rules)
                     except UnknownRules as why:
